@@ -1,0 +1,63 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The tests go without `.strictMemorySafety()`: the macros of Swift Testing expand to code that it would question.
+let testSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    // `@_lifetime`, for views that cannot outlive what they look at. The packages that use the library need no flag.
+    .enableExperimentalFeature("Lifetimes"),
+    .treatAllWarnings(as: .error),
+]
+
+let swiftSettings: [SwiftSetting] = testSettings + [.strictMemorySafety()]
+
+let cSettings: [CSetting] = [
+    .enableWarning("all"),
+    .enableWarning("extra"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "swift-vfio",
+    products: [
+        .library(name: "VFIO", targets: ["VFIO"]),
+        .library(name: "VFIOMock", targets: ["VFIOMock"]),
+        .executable(name: "vfioctl", targets: ["vfioctl"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        .target(name: "CVFIO", path: "CShims/CVFIO", cSettings: cSettings),
+        .target(name: "CMMIO", path: "CShims/CMMIO", cSettings: cSettings),
+        .target(
+            name: "VFIO",
+            dependencies: ["CVFIO", "CMMIO", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: swiftSettings
+        ),
+        .target(
+            name: "VFIOMock",
+            dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "vfioctl",
+            dependencies: [
+                "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .testTarget(name: "VFIOTests", dependencies: ["VFIO", "VFIOMock"], swiftSettings: testSettings),
+        .testTarget(name: "VFIOMockTests", dependencies: ["VFIO", "VFIOMock", "CVFIO"], swiftSettings: testSettings),
+        .testTarget(
+            name: "ContractTests",
+            dependencies: ["VFIO", "VFIOMock", "CVFIO"],
+            path: "Tests/Contract",
+            swiftSettings: testSettings
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)

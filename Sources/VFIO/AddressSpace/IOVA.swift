@@ -1,0 +1,24 @@
+/// An IO virtual address: what a device puts on the bus, and the IOMMU translates.
+public struct IOVA: RawRepresentable, Sendable, Hashable {
+    public var rawValue: UInt64
+
+    @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
+    @inlinable public init(_ rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// The address some bytes further on. Traps when that leaves the 64-bit space.
+    @inlinable public static func + (address: IOVA, byteOffset: UInt64) -> IOVA {
+        IOVA(address.rawValue + byteOffset)
+    }
+}
+
+extension IOVA: Comparable {
+    @inlinable public static func < (left: IOVA, right: IOVA) -> Bool { left.rawValue < right.rawValue }
+}
+
+extension IOVA: ExpressibleByIntegerLiteral {
+    @inlinable public init(integerLiteral value: UInt64) { self.rawValue = value }
+}
+
+extension IOVA: CustomStringConvertible {
+    public var description: String { "0x" + String(rawValue, radix: 16) }
+}

@@ -1,0 +1,36 @@
+internal import SystemPackage
+
+extension Errno {
+    /// The name of the error in C, or its number: what people search for.
+    var symbol: String {
+        switch self {
+        case .notPermitted: "EPERM"
+        case .noSuchFileOrDirectory: "ENOENT"
+        case .ioError: "EIO"
+        case .noSuchAddressOrDevice: "ENXIO"
+        case .argListTooLong: "E2BIG"
+        case .badFileDescriptor: "EBADF"
+        case .resourceTemporarilyUnavailable: "EAGAIN"
+        case .noMemory: "ENOMEM"
+        case .permissionDenied: "EACCES"
+        case .badAddress: "EFAULT"
+        case .resourceBusy: "EBUSY"
+        case .fileExists: "EEXIST"
+        case .operationNotSupportedByDevice: "ENODEV"
+        case .invalidArgument: "EINVAL"
+        case .tooManyOpenFilesInSystem: "ENFILE"
+        case .tooManyOpenFiles: "EMFILE"
+        case .inappropriateIOCTLForDevice: "ENOTTY"
+        case .noSpace: "ENOSPC"
+        case .outOfRange: "ERANGE"
+        case .overflow: "EOVERFLOW"
+        case .notSupported: "EOPNOTSUPP"
+        case .addressInUse: "EADDRINUSE"
+        case .addressNotAvailable: "EADDRNOTAVAIL"
+        case .connectionReset: "ECONNRESET"
+        case .noMessage: "ENOMSG"
+        case .timedOut: "ETIMEDOUT"
+        default: "errno \(rawValue)"
+        }
+    }
+}

@@ -1,0 +1,223 @@
+internal import CVFIO
+internal import Glibc
+public import SystemPackage
+
+/// Linux itself: each call goes to the kernel that the process runs on.
+public struct HostKernel: Kernel {
+    public init() {}
+
+    public var pageSize: Int { Int(sysconf(Int32(_SC_PAGESIZE))) }
+
+    // MARK: Descriptors
+
+    public func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
+        FileDescriptor(
+            rawValue: try call { unsafe path.withPlatformString { unsafe Int64(cvfio_sys_open($0, mode.rawValue)) } }
+        )
+    }
+
+    public func close(_ descriptor: FileDescriptor) throws(Errno) {
+        _ = try call { Int64(cvfio_sys_close(descriptor.rawValue)) } as Int
+    }
+
+    public func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor {
+        FileDescriptor(rawValue: try call { Int64(cvfio_sys_duplicate(descriptor.rawValue)) })
+    }
+
+    public func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 {
+        UInt64(try call { cvfio_sys_seek(descriptor.rawValue, 0, SEEK_END) } as Int)
+    }
+
+    public func read(
+        _ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        guard let base = buffer.baseAddress else { return 0 }
+        return try call { unsafe cvfio_sys_read(descriptor.rawValue, base, buffer.count) }
+    }
+
+    public func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
+        guard let base = buffer.baseAddress else { return 0 }
+        return try call { unsafe cvfio_sys_write(descriptor.rawValue, base, buffer.count) }
+    }
+
+    public func read(
+        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        guard let base = buffer.baseAddress else { return 0 }
+        return try call {
+            unsafe cvfio_sys_pread(descriptor.rawValue, base, buffer.count, Int64(bitPattern: offset))
+        }
+    }
+
+    public func write(
+        _ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer
+    ) throws(Errno) -> Int {
+        guard let base = buffer.baseAddress else { return 0 }
+        return try call {
+            unsafe cvfio_sys_pwrite(descriptor.rawValue, base, buffer.count, Int64(bitPattern: offset))
+        }
+    }
+
+    // MARK: Requests
+
+    public func control(
+        _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try call { unsafe cvfio_sys_ioctl(descriptor.rawValue, request, argument.baseAddress) }
+    }
+
+    public func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {
+        try call { cvfio_sys_ioctl_value(descriptor.rawValue, request, value) }
+    }
+
+    // MARK: Memory
+
+    public func map(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer {
+        var protection = PROT_NONE
+        if request.isReadable { protection |= PROT_READ }
+        if request.isWritable { protection |= PROT_WRITE }
+        var flags: Int32
+        var descriptor: Int32 = -1
+        var offset: UInt64 = 0
+        switch request.source {
+        case .anonymous(let hugePageSize):
+            flags = Int32(MAP_PRIVATE | MAP_ANONYMOUS)
+            if let hugePageSize {
+                // The size travels as its logarithm, in the bits that MAP_HUGE_SHIFT names.
+                flags |= Int32(MAP_HUGETLB) | Int32(hugePageSize.trailingZeroBitCount) << Int32(MAP_HUGE_SHIFT)
+            }
+        case .file(let file, let fileOffset):
+            flags = Int32(MAP_SHARED)
+            descriptor = file.rawValue
+            offset = fileOffset
+        case .reserved:
+            protection = PROT_NONE
+            flags = Int32(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+        }
+        if unsafe request.address != nil { flags |= Int32(MAP_FIXED) }
+        var result: UnsafeMutableRawPointer?
+        let status = unsafe cvfio_sys_mmap(
+            request.address, request.byteCount, protection, flags, descriptor, Int64(bitPattern: offset), &result)
+        guard status == 0, let result = unsafe result else { throw Errno(rawValue: -status) }
+        return unsafe result
+    }
+
+    public func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) {
+        guard let base = memory.baseAddress else { return }
+        _ = try call { unsafe Int64(cvfio_sys_munmap(base, memory.count)) } as Int
+    }
+
+    // MARK: Events
+
+    public func makeEvent() throws(Errno) -> FileDescriptor {
+        FileDescriptor(rawValue: try call { Int64(cvfio_sys_eventfd()) })
+    }
+
+    public func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
+        let result = cvfio_sys_poll_readable(descriptor.rawValue, timeout ?? -1)
+        if result == -EINTR { return false }
+        guard result >= 0 else { throw Errno(rawValue: -result) }
+        return result == 1
+    }
+
+    // MARK: Other processes
+
+    public func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) {
+        _ = try call { Int64(cvfio_sys_send_descriptor(socket.rawValue, descriptor.rawValue)) } as Int
+    }
+
+    public func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor {
+        FileDescriptor(rawValue: try call { Int64(cvfio_sys_receive_descriptor(socket.rawValue)) })
+    }
+
+    // MARK: sysfs
+
+    public func readLink(_ path: FilePath) throws(Errno) -> FilePath {
+        var target = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
+        let count: Int = try call {
+            unsafe path.withPlatformString { path in
+                unsafe target.withUnsafeMutableBufferPointer {
+                    unsafe cvfio_sys_readlink(path, $0.baseAddress!, $0.count - 1)
+                }
+            }
+        }
+        return FilePath(String(decoding: target[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self))
+    }
+
+    public func readFile(_ path: FilePath) throws(Errno) -> [UInt8] {
+        let file = try open(path, .readOnly)
+        var bytes: [UInt8] = []
+        var failure: Errno?
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 1)
+        defer { unsafe chunk.deallocate() }
+        do throws(Errno) {
+            while case let count = try unsafe read(file, into: chunk), count > 0 {
+                unsafe bytes += chunk[..<count]
+            }
+        } catch {
+            failure = error
+        }
+        try close(file)
+        if let failure { throw failure }
+        return bytes
+    }
+
+    public func writeFile(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) {
+        let file = try open(path, .writeOnly)
+        var failure: Errno?
+        do throws(Errno) {
+            let count = try unsafe bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) -> Int in
+                try unsafe write(file, from: buffer)
+            }
+            // An attribute takes all or nothing; a part is as good as a refusal.
+            if count != bytes.count { failure = .ioError }
+        } catch {
+            failure = error
+        }
+        try close(file)
+        if let failure { throw failure }
+    }
+
+    public func names(in folder: FilePath) throws(Errno) -> [String] {
+        var opened: UnsafeMutableRawPointer?
+        let status = unsafe folder.withPlatformString { unsafe cvfio_sys_opendir($0, &opened) }
+        guard status == 0, let directory = unsafe opened else { throw Errno(rawValue: -status) }
+        var names: [String] = []
+        var name = [CChar](repeating: 0, count: Int(NAME_MAX) + 1)
+        var result: Int32
+        repeat {
+            result = unsafe name.withUnsafeMutableBufferPointer {
+                unsafe cvfio_sys_readdir(directory, $0.baseAddress!, $0.count)
+            }
+            if result == 1 {
+                let bytes = name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
+                let entry = String(decoding: bytes, as: UTF8.self)
+                if entry != "." && entry != ".." { names.append(entry) }
+            }
+        } while result == 1
+        let closed = unsafe cvfio_sys_closedir(directory)
+        guard result == 0, closed == 0 else { throw Errno(rawValue: result < 0 ? -result : -closed) }
+        return names.sorted()
+    }
+
+    // MARK: Limits
+
+    public func memoryLockLimit() throws(Errno) -> UInt64? {
+        var limit: UInt64 = 0
+        let status = unsafe cvfio_sys_memlock_limit(&limit)
+        guard status == 0 else { throw Errno(rawValue: -status) }
+        return limit == .max ? nil : limit
+    }
+
+    // MARK: -
+
+    /// Makes a call that answers with a result or a negative errno, again for as long as signals interrupt it.
+    @inline(__always)
+    private func call<Result: FixedWidthInteger>(_ body: () -> Int64) throws(Errno) -> Result {
+        while true {
+            let result = body()
+            if result >= 0 { return Result(result) }
+            if result != -Int64(EINTR) { throw Errno(rawValue: Int32(-result)) }
+        }
+    }
+}

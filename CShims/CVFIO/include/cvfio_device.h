@@ -231,7 +231,6 @@ static const uint32_t CVFIO_CCW_NUM_IRQS = 3;
 
 static const uint32_t CVFIO_AP_REQ_IRQ_INDEX = 0;      // later than 6.1
 static const uint32_t CVFIO_AP_CFG_CHG_IRQ_INDEX = 1;  // later than 6.12
-static const uint32_t CVFIO_AP_NUM_IRQS = 2;           // 1 in 6.12
 
 // ---- Reset ----
 

@@ -298,7 +298,7 @@ struct ciommu_hw_info {
         uint32_t in_data_type;  // with FLAG_INPUT_TYPE; later than 6.12
         uint32_t out_data_type;
     };
-    uint8_t out_max_pasid_log2;  // bits of a PASID, 0 for none; part of __reserved in 6.12 and before
+    uint8_t out_max_pasid_log2;  // bits of a PASID, 0 for none; part of __reserved before 6.15, and in early 6.12.y
     uint8_t __reserved[3];
     uint64_t out_capabilities;  // since 6.7
 };

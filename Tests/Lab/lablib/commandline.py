@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from . import selftest, swifttests
 from .errors import LabError
 from .guest import Guest
 from .host import CHECKOUT, cache_folder, note
@@ -55,8 +56,21 @@ def parser():
     add_guest_options(command)
     command.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND [ARGUMENT ...]")
 
+    command = add("test", test, "Build the tests and run the contract tests on kernels.")
+    command.add_argument("--kernel", choices=[*KERNELS, "all"], default="all")
+    command.add_argument("--filter", default="ContractTests", metavar="REGEX", help="which tests (ContractTests)")
+    command.add_argument("--timeout", type=float, default=600, metavar="SECONDS", help="for each kernel (600)")
+    command.add_argument("--skip-build", action="store_true", help="run the tests as they were last built")
+    command.add_argument("--show-faults", action=argparse.BooleanOptionalAction, default=False,
+                         help="print the IOMMU's fault reports too, which tests provoke on purpose (no)")
+    add_guest_options(command)
+
     command = add("shell", shell, "Open a shell on a kernel.")
     command.add_argument("--kernel", choices=KERNELS, default=DEFAULT_KERNEL)
+    add_guest_options(command)
+
+    command = add("selftest", self_test, "Check that the lab itself tells success, failure, panic and hang apart.")
+    command.add_argument("--kernel", choices=[*KERNELS, "all"], default=DEFAULT_KERNEL)
     add_guest_options(command)
 
     add("list", list_kernels, "List the kernels, their versions, and whether they are cached.")
@@ -64,8 +78,7 @@ def parser():
 
 
 def setup(options):
-    names = KERNELS if options.kernel == "all" else [options.kernel]
-    for name in names:
+    for name in chosen(options):
         kernel = set_up(KERNELS[name], cache_folder(), options.refresh)
         note(f"{name}: {kernel.version} is ready")
     return 0
@@ -85,11 +98,47 @@ def shell(options):
     return report(Guest(require_cached(options.kernel, cache_folder()), options.accel).shell(), show_faults=False)
 
 
+def test(options):
+    guests = [Guest(kernel, options.accel) for kernel in chosen_cached(options)]
+    bundle = swifttests.bundle(build=not options.skip_build)
+    reports = []
+    for guest in guests:
+        print(f"== {guest.kernel.name} ({guest.kernel.version})", flush=True)
+        tests, result = swifttests.run(guest, bundle, options.filter, write_output, options.timeout)
+        report(result, options.show_faults)
+        reports.append((guest.kernel, tests))
+    print("\n== Summary")
+    for kernel, tests in reports:
+        print(f"{kernel.name}: {tests.verdict}")
+        for reason, names in sorted(tests.skipped_by_reason().items()):
+            print(f"    skipped: {reason} ({len(names)}: {', '.join(sorted(names))})")
+    print()
+    for kernel, tests in reports:
+        print(f"{'passed' if tests.passed else 'FAILED'}  {kernel.name:8}  {kernel.version:22}  "
+              f"{tests.ran:4} run  {len(tests.skipped):4} skipped  {tests.seconds:6.1f} s with boot")
+    return 0 if all(tests.passed for _, tests in reports) else 1
+
+
+def self_test(options):
+    failures = [failure for kernel in chosen_cached(options) for failure in selftest.failures(kernel, options.accel)]
+    print(f"{len(failures)} failed" if failures else "all passed")
+    return 1 if failures else 0
+
+
 def list_kernels(_):
     for kernel in KERNELS.values():
         found = cached(kernel, cache_folder())
         print(f"{kernel.name:8}  {found.version if found else 'not set up':22}  {kernel.summary}")
     return 0
+
+
+def chosen(options):
+    return list(KERNELS) if options.kernel == "all" else [options.kernel]
+
+
+def chosen_cached(options):
+    """The kernels to run on. A missing one is an error, also among "all": a test must not pass by not running."""
+    return [require_cached(name, cache_folder()) for name in chosen(options)]
 
 
 def product(word):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import selftest, swifttests
 from .errors import LabError
-from .guest import Guest
+from .guest import ACCELERATORS, Guest
 from .host import CHECKOUT, cache_folder, note
 from .kernels import DEFAULT_KERNEL, KERNELS, cached, require_cached, set_up
 
@@ -41,7 +41,7 @@ def parser():
         return command
 
     def add_guest_options(command):
-        command.add_argument("--accel", choices=("tcg", "kvm"), default="tcg", help="how QEMU runs the guest (tcg)")
+        command.add_argument("--accel", choices=ACCELERATORS, default="tcg", help="how QEMU runs the guest (tcg)")
 
     command = add("setup", setup, "Install what is missing on this machine and prepare kernels.")
     command.add_argument("--kernel", choices=[*KERNELS, "all"], default="all")

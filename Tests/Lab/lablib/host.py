@@ -59,7 +59,7 @@ def run(command, *, log=None, **options):
             result = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, **options)
         printed = log.read_text(errors="replace")
     if result.returncode != 0:
-        tail = "\n".join("    " + line for line in printed.splitlines()[-15:])
+        tail = "\n".join("    " + line for line in printed.splitlines()[-40:])
         raise LabError(f"`{shlex.join(words)}` failed with status {result.returncode}:\n{tail}")
     return result.stdout
 

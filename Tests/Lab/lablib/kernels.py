@@ -6,7 +6,6 @@ so that a change here makes a new folder and older checkouts keep theirs.
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -31,7 +30,10 @@ class Kernel(ABC):
     suite: str
     summary: str
 
+    # Of the host, to set the kernel up.
     packages = PACKAGES_TO_RUN
+    # Of the suite: its version is the kernel's, and what it depends on is the newest kernel.
+    metapackage = None
 
     @abstractmethod
     def recipe(self):
@@ -39,7 +41,7 @@ class Kernel(ABC):
 
     @abstractmethod
     def prepare(self, apt, work, folder):
-        """Fills `folder` with the kernel, using `work` for intermediate files, and gives its version."""
+        """Fills `folder` with the kernel, using `work` for intermediate files."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,14 @@ class DistributionKernel(Kernel):
 
     modules: tuple = DISTRIBUTION_MODULES
 
+    metapackage = "linux-image-amd64"
+
     def recipe(self):
         return " ".join((self.suite, *self.modules)).encode()
 
     def prepare(self, apt, work, folder):
-        # The metapackage names the newest kernel, whose parts are one package or several, as the suite has it.
-        metapackage = "linux-image-amd64"
-        packages = apt.dependencies(metapackage, r"linux-(image|binary|modules|base)-\d.*")[1:]
+        # A kernel is one package, or several parts, as the suite has it.
+        packages = apt.dependencies(self.metapackage, r"linux-(image|binary|modules|base)-\d.*")[1:]
         note(f"{self.name}: fetching {', '.join(packages)}")
         root = work / "root"
         for package in apt.download(packages, work / "packages"):
@@ -71,7 +74,6 @@ class DistributionKernel(Kernel):
             shutil.copy(module, target)
             if target.suffix == ".xz":
                 run(["xz", "--decompress", target])
-        return apt.newest(metapackage)["Version"]
 
     def _load_order(self, root, release):
         """The module files that the wanted modules need, each after those that it depends on."""
@@ -93,13 +95,13 @@ class BuiltKernel(Kernel):
     modules: tuple = ()
 
     packages = PACKAGES_TO_RUN + PACKAGES_TO_BUILD
+    metapackage = "linux-source"
 
     def recipe(self):
         return b"\n".join((self.suite.encode(), " ".join(self.modules).encode(), self.fragment.read_bytes()))
 
     def prepare(self, apt, work, folder):
-        metapackage = "linux-source"
-        packages = apt.dependencies(metapackage, r"linux-source-\d.*")[1:]
+        packages = apt.dependencies(self.metapackage, r"linux-source-\d.*")[1:]
         note(f"{self.name}: fetching {', '.join(packages)}")
         for package in apt.download(packages, work / "packages"):
             run(["dpkg-deb", "--extract", package, work / "root"])
@@ -111,7 +113,6 @@ class BuiltKernel(Kernel):
         shutil.copy(tree / ".config", folder / "config")
         for number, module in enumerate(self.modules):
             shutil.copy(tree / module, folder / "modules" / f"{number:02}-{Path(module).name}")
-        return apt.newest(metapackage)["Version"]
 
 
 KERNELS = {kernel.name: kernel for kernel in (
@@ -174,30 +175,25 @@ def set_up(kernel, cache, refresh=False):
             return found
         apt = PrivateApt(cache / "apt" / kernel.name, kernel.suite)
         apt.update()
-        with tempfile.TemporaryDirectory(prefix=f"{kernel.name}-", dir=make_folder(cache / "work")) as work:
-            return _make(kernel, cache, apt, Path(work))
+        place = cache / "kernels" / kernel.name / f"{apt.newest(kernel.metapackage)['Version']}_{recipe_hash(kernel)}"
+        if not place.exists():
+            _make(kernel, apt, cache / "work", place)
+        return CachedKernel(kernel.name, place)
 
 
-def _make(kernel, cache, apt, work):
+def _make(kernel, apt, work_folder, place):
     """Makes the kernel's folder aside and moves it into its place whole."""
-    folder = work / "kernel"
-    make_folder(folder / "modules")
-    version = kernel.prepare(apt, work, folder)
-    place = make_folder(cache / "kernels" / kernel.name) / f"{version}_{recipe_hash(kernel)}"
-    if place.exists():
-        note(f"{kernel.name}: {version} is the newest and cached already")
-    else:
-        os.rename(folder, place)
-    return CachedKernel(kernel.name, place)
+    work_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{kernel.name}-", dir=work_folder) as work:
+        folder = Path(work) / "kernel"
+        (folder / "modules").mkdir(parents=True)
+        kernel.prepare(apt, Path(work), folder)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(place)
 
 
 def recipe_hash(kernel):
     return hashlib.sha256(kernel.recipe()).hexdigest()[:12]
-
-
-def make_folder(path):
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def copy_first(target, *sources):

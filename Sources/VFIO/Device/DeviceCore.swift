@@ -97,9 +97,17 @@ final class DeviceCore: Sendable {
         }
         var request = cvfio_region_info()
         request.index = index.rawValue
-        let answer = try GrowingRequest.perform(
-            CVFIO_DEVICE_GET_REGION_INFO, request, on: descriptor, of: kernel, operation: operation, subject: subject)
-        let region = try RegionInfo(answer, index: index, subject: subject)
+        let region: RegionInfo
+        do throws(VFIOError) {
+            let answer = try GrowingRequest.perform(
+                CVFIO_DEVICE_GET_REGION_INFO, request, on: descriptor, of: kernel, operation: operation,
+                subject: subject)
+            region = try RegionInfo(answer, index: index, subject: subject)
+        } catch {
+            // So vfio-pci answers for the VGA region of a device that is no VGA.
+            guard error.errno == .invalidArgument else { throw error }
+            throw VFIOError(.notFound, operation, subject, errno: error.errno, hint: "the device has no such region")
+        }
         state.withLock { $0.regions[index] = region }
         return region
     }

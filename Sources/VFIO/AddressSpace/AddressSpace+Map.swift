@@ -94,7 +94,7 @@ extension AddressSpace {
         access: DMAAccess = .readWrite,
         placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {
-        let memory = unsafe UnsafeRawBufferPointer(region.bytes)
+        let memory = unsafe UnsafeRawBufferPointer(start: region.unsafeBaseAddress, count: region.byteCount)
         let iova = try unsafe mapMemory(
             memory, access: access, placement: placement, operation: "map a BAR without revocation")
         return DMAMapping(space: self, iova: iova, byteCount: UInt64(memory.count))

@@ -80,7 +80,7 @@ public struct Device: ~Copyable, Sendable {
                     ? "only these parts of it can be mapped: \(region.mappableAreas)"
                     : "the driver does not let it be mapped; its registers are reached with withRegisters")
         }
-        let lease = DeviceLease(core, for: "a mapping of \(index)")
+        let lease = DeviceLease(core, for: .mapping(index))
         let mapping = try RegionMapping.map(region, window, of: core, lease: lease)
         return MappedRegion(index: index, offset: window.lowerBound, mapping: mapping)
     }

@@ -7,7 +7,7 @@
 
 // ---- Information ----
 
-// CVFIO_DEVICE_GET_INFO. The capability chain follows, at cap_offset; argsz comes back as the size that holds all of it.
+/// CVFIO_DEVICE_GET_INFO. The capability chain follows, at cap_offset; argsz comes back as the size that holds all of it.
 struct cvfio_device_info {
     uint32_t argsz;
     uint32_t flags;
@@ -40,7 +40,7 @@ static const uint16_t CVFIO_DEVICE_INFO_CAP_ZPCI_UTIL = 3;
 static const uint16_t CVFIO_DEVICE_INFO_CAP_ZPCI_PFIP = 4;
 static const uint16_t CVFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP = 5;  // since 6.6
 
-// CVFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP: the widths of PCIe AtomicOps that the root completes.
+/// CVFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP: the widths of PCIe AtomicOps that the root completes.
 struct cvfio_device_info_cap_pci_atomic_comp {
     struct cvfio_info_cap_header header;
     uint32_t flags;
@@ -51,7 +51,9 @@ static const uint32_t CVFIO_PCI_ATOMIC_COMP32 = 1u << 0;
 static const uint32_t CVFIO_PCI_ATOMIC_COMP64 = 1u << 1;
 static const uint32_t CVFIO_PCI_ATOMIC_COMP128 = 1u << 2;
 
-// <linux/vfio_zdev.h>, s390 only. CVFIO_DEVICE_INFO_CAP_ZPCI_BASE; the header's version tells how much there is.
+// The next four are in <linux/vfio_zdev.h>, for s390 only.
+
+/// CVFIO_DEVICE_INFO_CAP_ZPCI_BASE; the header's version tells how much there is.
 struct cvfio_device_info_cap_zpci_base {
     struct cvfio_info_cap_header header;
     uint64_t start_dma;
@@ -65,7 +67,7 @@ struct cvfio_device_info_cap_zpci_base {
     uint32_t ccdf_err_length;  // from version 3: the size that CVFIO_DEVICE_FEATURE_ZPCI_ERROR fills
 };
 
-// CVFIO_DEVICE_INFO_CAP_ZPCI_GROUP.
+/// CVFIO_DEVICE_INFO_CAP_ZPCI_GROUP.
 struct cvfio_device_info_cap_zpci_group {
     struct cvfio_info_cap_header header;
     uint64_t dasm;
@@ -81,13 +83,13 @@ struct cvfio_device_info_cap_zpci_group {
 
 static const uint64_t CVFIO_DEVICE_INFO_ZPCI_FLAG_REFRESH = 1;
 
-// CVFIO_DEVICE_INFO_CAP_ZPCI_UTIL. Followed by `size` bytes of EBCDIC.
+/// CVFIO_DEVICE_INFO_CAP_ZPCI_UTIL. Followed by `size` bytes of EBCDIC.
 struct cvfio_device_info_cap_zpci_util {
     struct cvfio_info_cap_header header;
     uint32_t size;
 };
 
-// CVFIO_DEVICE_INFO_CAP_ZPCI_PFIP: the function's path. Followed by `size` bytes.
+/// CVFIO_DEVICE_INFO_CAP_ZPCI_PFIP: the function's path. Followed by `size` bytes.
 struct cvfio_device_info_cap_zpci_pfip {
     struct cvfio_info_cap_header header;
     uint32_t size;
@@ -95,7 +97,7 @@ struct cvfio_device_info_cap_zpci_pfip {
 
 // ---- Regions ----
 
-// CVFIO_DEVICE_GET_REGION_INFO. The capability chain follows, at cap_offset. A region that the device lacks has size 0.
+/// CVFIO_DEVICE_GET_REGION_INFO. The capability chain follows, at cap_offset. A region that the device lacks has size 0.
 struct cvfio_region_info {
     uint32_t argsz;
     uint32_t flags;
@@ -116,21 +118,21 @@ static const uint16_t CVFIO_REGION_INFO_CAP_MSIX_MAPPABLE = 3;  // a bare header
 static const uint16_t CVFIO_REGION_INFO_CAP_NVLINK2_SSATGT = 4;  // not given any more
 static const uint16_t CVFIO_REGION_INFO_CAP_NVLINK2_LNKSPD = 5;  // not given any more
 
-// A part of a region that can be mapped; offset is within the region.
+/// A part of a region that can be mapped; offset is within the region.
 struct cvfio_region_sparse_mmap_area {
     uint64_t offset;
     uint64_t size;
 };
 
-// CVFIO_REGION_INFO_CAP_SPARSE_MMAP: only these parts can be mapped.
-// Followed by nr_areas of struct cvfio_region_sparse_mmap_area.
+/// CVFIO_REGION_INFO_CAP_SPARSE_MMAP: only these parts can be mapped.
+/// Followed by nr_areas of struct cvfio_region_sparse_mmap_area.
 struct cvfio_region_info_cap_sparse_mmap {
     struct cvfio_info_cap_header header;
     uint32_t nr_areas;
     uint32_t reserved;
 };
 
-// CVFIO_REGION_INFO_CAP_TYPE: what a region beyond the fixed indices is.
+/// CVFIO_REGION_INFO_CAP_TYPE: what a region beyond the fixed indices is.
 struct cvfio_region_info_cap_type {
     struct cvfio_info_cap_header header;
     uint32_t type;
@@ -154,7 +156,7 @@ static const uint32_t CVFIO_REGION_SUBTYPE_CCW_SCHIB = 2;
 static const uint32_t CVFIO_REGION_SUBTYPE_CCW_CRW = 3;
 static const uint32_t CVFIO_REGION_SUBTYPE_MIGRATION_DEPRECATED = 1;
 
-// Start of a region of type GFX, subtype EDID: the monitor that a virtual GPU sees. A maximum of 0 is none.
+/// Start of a region of type GFX, subtype EDID: the monitor that a virtual GPU sees. A maximum of 0 is none.
 struct cvfio_region_gfx_edid {
     uint32_t edid_offset;  // of the EDID data, within the region; read only
     uint32_t edid_max_size;
@@ -184,7 +186,7 @@ static const uint32_t CVFIO_CCW_NUM_REGIONS = 1;
 
 // ---- Interrupts ----
 
-// CVFIO_DEVICE_GET_IRQ_INFO. A kind of interrupt that the device lacks has count 0.
+/// CVFIO_DEVICE_GET_IRQ_INFO. A kind of interrupt that the device lacks has count 0.
 struct cvfio_irq_info {
     uint32_t argsz;
     uint32_t flags;
@@ -197,9 +199,9 @@ static const uint32_t CVFIO_IRQ_INFO_MASKABLE = 1u << 1;
 static const uint32_t CVFIO_IRQ_INFO_AUTOMASKED = 1u << 2;  // masked when it fires, until unmasked: level triggered
 static const uint32_t CVFIO_IRQ_INFO_NORESIZE = 1u << 3;    // all off before another set of them goes on
 
-// CVFIO_DEVICE_SET_IRQS: one DATA and one ACTION, for `count` interrupts from `start`.
-// Followed, with DATA_BOOL, by `count` of uint8_t; with DATA_EVENTFD by `count` of int32_t, -1 for none; with DATA_NONE by nothing.
-// DATA_NONE with ACTION_TRIGGER and count 0 turns the whole index off.
+/// CVFIO_DEVICE_SET_IRQS: one DATA and one ACTION, for `count` interrupts from `start`.
+/// Followed, with DATA_BOOL, by `count` of uint8_t; with DATA_EVENTFD by `count` of int32_t, -1 for none; with DATA_NONE by nothing.
+/// DATA_NONE with ACTION_TRIGGER and count 0 turns the whole index off.
 struct cvfio_irq_set {
     uint32_t argsz;
     uint32_t flags;
@@ -231,11 +233,10 @@ static const uint32_t CVFIO_CCW_NUM_IRQS = 3;
 
 static const uint32_t CVFIO_AP_REQ_IRQ_INDEX = 0;      // later than 6.1
 static const uint32_t CVFIO_AP_CFG_CHG_IRQ_INDEX = 1;  // later than 6.12
-static const uint32_t CVFIO_AP_NUM_IRQS = 2;           // 1 in 6.12
 
 // ---- Reset ----
 
-// A device that a hot reset touches. devid if CVFIO_PCI_HOT_RESET_FLAG_DEV_ID is set, else group_id.
+/// A device that a hot reset touches. devid if CVFIO_PCI_HOT_RESET_FLAG_DEV_ID is set, else group_id.
 struct cvfio_pci_dependent_device {
     union {
         uint32_t group_id;
@@ -249,8 +250,8 @@ struct cvfio_pci_dependent_device {
 static const uint32_t CVFIO_PCI_DEVID_OWNED = 0;               // ours by its group, though not bound to our iommufd
 static const uint32_t CVFIO_PCI_DEVID_NOT_OWNED = UINT32_MAX;  // -1 in the kernel's header
 
-// CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO. Followed by `count` of struct cvfio_pci_dependent_device; ENOSPC says that there was
-// no room, with the number in count.
+/// CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO. Followed by `count` of struct cvfio_pci_dependent_device; ENOSPC says that there was
+/// no room, with the number in count.
 struct cvfio_pci_hot_reset_info {
     uint32_t argsz;
     uint32_t flags;
@@ -260,8 +261,8 @@ struct cvfio_pci_hot_reset_info {
 static const uint32_t CVFIO_PCI_HOT_RESET_FLAG_DEV_ID = 1u << 0;        // since 6.6
 static const uint32_t CVFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED = 1u << 1;  // since 6.6: all are ours
 
-// CVFIO_DEVICE_PCI_HOT_RESET. Followed by `count` of int32_t: the descriptors of the groups touched; none for a device
-// that was opened by its own node.
+/// CVFIO_DEVICE_PCI_HOT_RESET. Followed by `count` of int32_t: the descriptors of the groups touched; none for a device
+/// that was opened by its own node.
 struct cvfio_pci_hot_reset {
     uint32_t argsz;
     uint32_t flags;
@@ -270,7 +271,7 @@ struct cvfio_pci_hot_reset {
 
 // ---- Virtual GPU planes ----
 
-// CVFIO_DEVICE_QUERY_GFX_PLANE.
+/// CVFIO_DEVICE_QUERY_GFX_PLANE.
 struct cvfio_device_gfx_plane_info {
     uint32_t argsz;
     uint32_t flags;
@@ -298,8 +299,8 @@ static const uint32_t CVFIO_GFX_PLANE_TYPE_REGION = 1u << 2;
 
 // ---- Eventfd to register write ----
 
-// CVFIO_DEVICE_IOEVENTFD: the kernel writes `data` at `offset` of the device's descriptor each time fd is signalled;
-// an fd of -1 takes that back. One width in flags.
+/// CVFIO_DEVICE_IOEVENTFD: the kernel writes `data` at `offset` of the device's descriptor each time fd is signalled;
+/// an fd of -1 takes that back. One width in flags.
 struct cvfio_device_ioeventfd {
     uint32_t argsz;
     uint32_t flags;
@@ -317,7 +318,7 @@ static const uint32_t CVFIO_DEVICE_IOEVENTFD_SIZE_MASK = 0xf;
 
 // ---- A device's own node, /dev/vfio/devices/vfioN, and its iommufd (since 6.6) ----
 
-// CVFIO_DEVICE_BIND_IOMMUFD: first of all calls on the node.
+/// CVFIO_DEVICE_BIND_IOMMUFD: first of all calls on the node.
 struct cvfio_device_bind_iommufd {
     uint32_t argsz;
     uint32_t flags;
@@ -328,7 +329,7 @@ struct cvfio_device_bind_iommufd {
 
 static const uint32_t CVFIO_DEVICE_BIND_FLAG_TOKEN = 1u << 0;  // token_uuid_ptr is valid
 
-// CVFIO_DEVICE_ATTACH_IOMMUFD_PT: pt_id is an IOAS or a HWPT, and comes back as what the device got.
+/// CVFIO_DEVICE_ATTACH_IOMMUFD_PT: pt_id is an IOAS or a HWPT, and comes back as what the device got.
 struct cvfio_device_attach_iommufd_pt {
     uint32_t argsz;
     uint32_t flags;
@@ -338,7 +339,7 @@ struct cvfio_device_attach_iommufd_pt {
 
 static const uint32_t CVFIO_DEVICE_ATTACH_PASID = 1u << 0;  // pasid is valid
 
-// CVFIO_DEVICE_DETACH_IOMMUFD_PT.
+/// CVFIO_DEVICE_DETACH_IOMMUFD_PT.
 struct cvfio_device_detach_iommufd_pt {
     uint32_t argsz;
     uint32_t flags;

@@ -3,11 +3,10 @@
 #ifndef CVFIO_DMA_BUF_H
 #define CVFIO_DMA_BUF_H
 
-#include <stddef.h>
 #include <stdint.h>
 #include <linux/ioctl.h>
 
-// CDMA_BUF_IOCTL_SYNC: brackets access by the CPU through mmap. START or END, with READ, WRITE or both.
+/// CDMA_BUF_IOCTL_SYNC: brackets access by the CPU through mmap. START or END, with READ, WRITE or both.
 struct cdma_buf_sync {
     uint64_t flags;
 };
@@ -19,14 +18,14 @@ static const uint64_t CDMA_BUF_SYNC_START = 0u << 2;
 static const uint64_t CDMA_BUF_SYNC_END = 1u << 2;
 static const uint64_t CDMA_BUF_SYNC_VALID_FLAGS_MASK = 7u;
 
-// CDMA_BUF_IOCTL_EXPORT_SYNC_FILE: fd comes back as a sync file of the fences that a reader (READ) or a writer (WRITE)
-// has to wait for.
+/// CDMA_BUF_IOCTL_EXPORT_SYNC_FILE: fd comes back as a sync file of the fences that a reader (READ) or a writer (WRITE)
+/// has to wait for.
 struct cdma_buf_export_sync_file {
     uint32_t flags;
     int32_t fd;
 };
 
-// CDMA_BUF_IOCTL_IMPORT_SYNC_FILE: adds fd's fences to the buffer as a reader's (READ) or a writer's (WRITE).
+/// CDMA_BUF_IOCTL_IMPORT_SYNC_FILE: adds fd's fences to the buffer as a reader's (READ) or a writer's (WRITE).
 struct cdma_buf_import_sync_file {
     uint32_t flags;
     int32_t fd;

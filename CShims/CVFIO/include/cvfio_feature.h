@@ -5,8 +5,8 @@
 
 #include "cvfio_vfio.h"
 
-// CVFIO_DEVICE_FEATURE: flags are the number of a feature and what to do. Followed by the feature's own data, which a
-// probe does not need. PROBE goes with GET, SET, both or neither; without PROBE it is one of GET and SET.
+/// CVFIO_DEVICE_FEATURE: flags are the number of a feature and what to do. Followed by the feature's own data, which a
+/// probe does not need. PROBE goes with GET, SET, both or neither; without PROBE it is one of GET and SET.
 struct cvfio_device_feature {
     uint32_t argsz;
     uint32_t flags;
@@ -37,7 +37,7 @@ static const uint32_t CVFIO_DEVICE_FEATURE_ZPCI_ERROR = 13;                 // g
 
 // ---- Migration ----
 
-// CVFIO_DEVICE_FEATURE_MIGRATION: what the device can do.
+/// CVFIO_DEVICE_FEATURE_MIGRATION: what the device can do.
 struct cvfio_device_feature_migration {
     uint64_t flags;
 };
@@ -46,7 +46,7 @@ static const uint64_t CVFIO_MIGRATION_STOP_COPY = 1u << 0;  // the least: STOP, 
 static const uint64_t CVFIO_MIGRATION_P2P = 1u << 1;        // the states named P2P
 static const uint64_t CVFIO_MIGRATION_PRE_COPY = 1u << 2;   // the states named PRE_COPY; since 6.2
 
-// CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE. A change that starts a stream returns its descriptor, else data_fd is -1.
+/// CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE. A change that starts a stream returns its descriptor, else data_fd is -1.
 struct cvfio_device_feature_mig_state {
     uint32_t device_state;
     int32_t data_fd;
@@ -61,13 +61,13 @@ static const uint32_t CVFIO_DEVICE_STATE_RUNNING_P2P = 5;
 static const uint32_t CVFIO_DEVICE_STATE_PRE_COPY = 6;      // since 6.2
 static const uint32_t CVFIO_DEVICE_STATE_PRE_COPY_P2P = 7;  // since 6.2
 
-// CVFIO_DEVICE_FEATURE_MIG_DATA_SIZE: about how many bytes STOP_COPY will give.
+/// CVFIO_DEVICE_FEATURE_MIG_DATA_SIZE: about how many bytes STOP_COPY will give.
 struct cvfio_device_feature_mig_data_size {
     uint64_t stop_copy_length;
 };
 
-// CVFIO_MIG_GET_PRECOPY_INFO, on the stream's descriptor in the PRE_COPY states: about how many bytes are left.
-// flags mean something only once CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 was set.
+/// CVFIO_MIG_GET_PRECOPY_INFO, on the stream's descriptor in the PRE_COPY states: about how many bytes are left.
+/// flags mean something only once CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 was set.
 struct cvfio_precopy_info {
     uint32_t argsz;
     uint32_t flags;
@@ -81,7 +81,7 @@ static const unsigned long CVFIO_MIG_GET_PRECOPY_INFO = CVFIO_IO(21);  // since 
 
 // ---- DMA logging ----
 
-// CVFIO_DEVICE_FEATURE_DMA_LOGGING_START: logs what the device writes. page_size is a wish and comes back as what it is.
+/// CVFIO_DEVICE_FEATURE_DMA_LOGGING_START: logs what the device writes. page_size is a wish and comes back as what it is.
 struct cvfio_device_feature_dma_logging_control {
     uint64_t page_size;
     uint32_t num_ranges;
@@ -94,7 +94,8 @@ struct cvfio_device_feature_dma_logging_range {
     uint64_t length;
 };
 
-// CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT: reads and clears the log of a range. Sets bits, clears none.
+/// CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT: reads and clears the log of a range. In the caller's bitmap it
+/// only sets bits.
 struct cvfio_device_feature_dma_logging_report {
     uint64_t iova;
     uint64_t length;
@@ -104,7 +105,7 @@ struct cvfio_device_feature_dma_logging_report {
 
 // ---- Power ----
 
-// CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP: the eventfd tells when the device has left low power.
+/// CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP: the eventfd tells when the device has left low power.
 struct cvfio_device_low_power_entry_with_wakeup {
     int32_t wakeup_eventfd;
     uint32_t reserved;
@@ -112,7 +113,7 @@ struct cvfio_device_low_power_entry_with_wakeup {
 
 // ---- Bus mastering ----
 
-// CVFIO_DEVICE_FEATURE_BUS_MASTER: for buses that have no register for it; PCI has one.
+/// CVFIO_DEVICE_FEATURE_BUS_MASTER: for buses that have no register for it; PCI has one.
 struct cvfio_device_feature_bus_master {
     uint32_t op;
 };
@@ -122,14 +123,14 @@ static const uint32_t CVFIO_DEVICE_FEATURE_SET_MASTER = 1;
 
 // ---- dma-buf export ----
 
-// A part of a region, in bytes.
+/// A part of a region, in bytes.
 struct cvfio_region_dma_range {
     uint64_t offset;
     uint64_t length;
 };
 
-// CVFIO_DEVICE_FEATURE_DMA_BUF: the ioctl returns the new descriptor. open_flags as for open(2); flags are 0.
-// Followed by nr_ranges of struct cvfio_region_dma_range.
+/// CVFIO_DEVICE_FEATURE_DMA_BUF: the ioctl returns the new descriptor. open_flags as for open(2); flags are 0.
+/// Followed by nr_ranges of struct cvfio_region_dma_range.
 struct cvfio_device_feature_dma_buf {
     uint32_t region_index;
     uint32_t open_flags;
@@ -139,8 +140,8 @@ struct cvfio_device_feature_dma_buf {
 
 // ---- s390 errors ----
 
-// CVFIO_DEVICE_FEATURE_ZPCI_ERROR: address of a buffer, as long as cvfio_device_info_cap_zpci_base says. ENOMSG if
-// nothing is pending.
+/// CVFIO_DEVICE_FEATURE_ZPCI_ERROR: address of a buffer, as long as cvfio_device_info_cap_zpci_base says. ENOMSG if
+/// nothing is pending.
 struct cvfio_device_feature_zpci_err {
     uint64_t data;
 };

@@ -6,7 +6,6 @@
 #ifndef CVFIO_IOMMUFD_H
 #define CVFIO_IOMMUFD_H
 
-#include <stddef.h>
 #include <stdint.h>
 #include <linux/ioctl.h>
 
@@ -15,7 +14,7 @@
 
 // ---- Objects ----
 
-// CIOMMU_DESTROY: any object, by its id. EBUSY while another holds it.
+/// CIOMMU_DESTROY: any object, by its id. EBUSY while another holds it.
 struct ciommu_destroy {
     uint32_t size;
     uint32_t id;
@@ -25,7 +24,7 @@ static const unsigned long CIOMMU_DESTROY = CIOMMUFD_IO(0x80);
 
 // ---- IO address spaces ----
 
-// CIOMMU_IOAS_ALLOC.
+/// CIOMMU_IOAS_ALLOC.
 struct ciommu_ioas_alloc {
     uint32_t size;
     uint32_t flags;  // 0
@@ -34,13 +33,13 @@ struct ciommu_ioas_alloc {
 
 static const unsigned long CIOMMU_IOAS_ALLOC = CIOMMUFD_IO(0x81);
 
-// A range of addresses, last included.
+/// A range of addresses, last included.
 struct ciommu_iova_range {
     uint64_t start;
     uint64_t last;
 };
 
-// CIOMMU_IOAS_ALLOW_IOVAS: ranges that no device attached later may take away; replaces the list given before.
+/// CIOMMU_IOAS_ALLOW_IOVAS: ranges that no device attached later may take away; replaces the list given before.
 struct ciommu_ioas_allow_iovas {
     uint32_t size;
     uint32_t ioas_id;
@@ -51,8 +50,8 @@ struct ciommu_ioas_allow_iovas {
 
 static const unsigned long CIOMMU_IOAS_ALLOW_IOVAS = CIOMMUFD_IO(0x82);
 
-// CIOMMU_IOAS_COPY: maps at dst_iova of one address space what is mapped at src_iova of another, or of the same.
-// flags are CIOMMU_IOAS_MAP_...
+/// CIOMMU_IOAS_COPY: maps at dst_iova of one address space what is mapped at src_iova of another, or of the same.
+/// flags are CIOMMU_IOAS_MAP_...
 struct ciommu_ioas_copy {
     uint32_t size;
     uint32_t flags;
@@ -65,8 +64,8 @@ struct ciommu_ioas_copy {
 
 static const unsigned long CIOMMU_IOAS_COPY = CIOMMUFD_IO(0x83);
 
-// CIOMMU_IOAS_IOVA_RANGES: where mappings may be, given the devices attached now. num_iovas is the room, and comes back
-// as the number; EMSGSIZE if that was more.
+/// CIOMMU_IOAS_IOVA_RANGES: where mappings may be, given the devices attached now. num_iovas is the room, and comes back
+/// as the number; EMSGSIZE if that was more.
 struct ciommu_ioas_iova_ranges {
     uint32_t size;
     uint32_t ioas_id;
@@ -78,7 +77,7 @@ struct ciommu_ioas_iova_ranges {
 
 static const unsigned long CIOMMU_IOAS_IOVA_RANGES = CIOMMUFD_IO(0x84);
 
-// CIOMMU_IOAS_MAP: process memory at user_va. iova comes back as where it is, unless FIXED_IOVA gave it.
+/// CIOMMU_IOAS_MAP: process memory at user_va. iova comes back as where it is, unless FIXED_IOVA gave it.
 struct ciommu_ioas_map {
     uint32_t size;
     uint32_t flags;
@@ -95,8 +94,8 @@ static const uint32_t CIOMMU_IOAS_MAP_READABLE = 1u << 2;   // by the device
 
 static const unsigned long CIOMMU_IOAS_MAP = CIOMMUFD_IO(0x85);
 
-// CIOMMU_IOAS_UNMAP: whole mappings only, as many as the range covers; length comes back as what was unmapped. From 0
-// with a length of UINT64_MAX it is everything.
+/// CIOMMU_IOAS_UNMAP: whole mappings only, as many as the range covers; length comes back as what was unmapped. From 0
+/// with a length of UINT64_MAX it is everything.
 struct ciommu_ioas_unmap {
     uint32_t size;
     uint32_t ioas_id;
@@ -106,7 +105,7 @@ struct ciommu_ioas_unmap {
 
 static const unsigned long CIOMMU_IOAS_UNMAP = CIOMMUFD_IO(0x86);
 
-// CIOMMU_IOAS_MAP_FILE (since 6.13): as CIOMMU_IOAS_MAP, of a memfd, or (newer kernels) of a dma-buf that vfio-pci exported.
+/// CIOMMU_IOAS_MAP_FILE (since 6.13): as CIOMMU_IOAS_MAP, of a memfd, or (newer kernels) of a dma-buf that vfio-pci exported.
 struct ciommu_ioas_map_file {
     uint32_t size;
     uint32_t flags;
@@ -119,8 +118,8 @@ struct ciommu_ioas_map_file {
 
 static const unsigned long CIOMMU_IOAS_MAP_FILE = CIOMMUFD_IO(0x8f);
 
-// CIOMMU_IOAS_CHANGE_PROCESS (since 6.14): the locked memory is accounted to the caller from now on. Only if all mappings
-// are of files.
+/// CIOMMU_IOAS_CHANGE_PROCESS (since 6.14): the locked memory is accounted to the caller from now on. Only if all mappings
+/// are of files.
 struct ciommu_ioas_change_process {
     uint32_t size;
     uint32_t __reserved;
@@ -128,8 +127,8 @@ struct ciommu_ioas_change_process {
 
 static const unsigned long CIOMMU_IOAS_CHANGE_PROCESS = CIOMMUFD_IO(0x92);
 
-// CIOMMU_IOAS_NOIOMMU_GET_PA (later than 6.12): the physical address behind iova, for devices without an IOMMU. length
-// comes back as how much of it is contiguous.
+/// CIOMMU_IOAS_NOIOMMU_GET_PA (later than 6.12): the physical address behind iova, for devices without an IOMMU. length
+/// comes back as how much of it is contiguous.
 struct ciommu_ioas_noiommu_get_pa {
     uint32_t size;
     uint32_t flags;  // 0
@@ -142,7 +141,7 @@ struct ciommu_ioas_noiommu_get_pa {
 
 static const unsigned long CIOMMU_IOAS_NOIOMMU_GET_PA = CIOMMUFD_IO(0x95);
 
-// CIOMMU_OPTION: gets or sets one option.
+/// CIOMMU_OPTION: gets or sets one option.
 struct ciommu_option {
     uint32_t size;
     uint32_t option_id;
@@ -159,7 +158,7 @@ static const uint16_t CIOMMU_OPTION_OP_GET = 1;
 
 static const unsigned long CIOMMU_OPTION = CIOMMUFD_IO(0x87);
 
-// CIOMMU_VFIO_IOAS: the address space that the container's calls act on, when a group's container is an iommufd.
+/// CIOMMU_VFIO_IOAS: the address space that the container's calls act on, when a group's container is an iommufd.
 struct ciommu_vfio_ioas {
     uint32_t size;
     uint32_t ioas_id;
@@ -175,8 +174,8 @@ static const unsigned long CIOMMU_VFIO_IOAS = CIOMMUFD_IO(0x88);
 
 // ---- Hardware page tables ----
 
-// CIOMMU_HWPT_ALLOC (since 6.6): pt_id is an IOAS (the kernel keeps the table), or the parent HWPT or a vIOMMU (the caller
-// keeps it, nested). data_type tells what data_uptr is the address of.
+/// CIOMMU_HWPT_ALLOC (since 6.6): pt_id is an IOAS (the kernel keeps the table), or the parent HWPT or a vIOMMU (the caller
+/// keeps it, nested). data_type tells what data_uptr is the address of.
 struct ciommu_hwpt_alloc {
     uint32_t size;
     uint32_t flags;
@@ -203,7 +202,7 @@ static const uint32_t CIOMMU_HWPT_DATA_AMD_GUEST = 3;   // ciommu_hwpt_amd_guest
 
 static const unsigned long CIOMMU_HWPT_ALLOC = CIOMMUFD_IO(0x89);
 
-// Intel VT-d, first stage.
+/// Intel VT-d, first stage.
 struct ciommu_hwpt_vtd_s1 {
     uint64_t flags;
     uint64_t pgtbl_addr;
@@ -215,17 +214,17 @@ static const uint64_t CIOMMU_VTD_S1_SRE = 1u << 0;   // supervisor requests
 static const uint64_t CIOMMU_VTD_S1_EAFE = 1u << 1;  // extended access flag
 static const uint64_t CIOMMU_VTD_S1_WPE = 1u << 2;   // write protection
 
-// Arm SMMUv3: the first two double words of a stream table entry, little-endian.
+/// Arm SMMUv3: the first two double words of a stream table entry, little-endian.
 struct ciommu_hwpt_arm_smmuv3 {
     uint64_t ste[2];
 };
 
-// AMD: a guest's device table entry.
+/// AMD: a guest's device table entry.
 struct ciommu_hwpt_amd_guest {
     uint64_t dte[4];
 };
 
-// CIOMMU_HWPT_SET_DIRTY_TRACKING (since 6.7): on or off.
+/// CIOMMU_HWPT_SET_DIRTY_TRACKING (since 6.7): on or off.
 struct ciommu_hwpt_set_dirty_tracking {
     uint32_t size;
     uint32_t flags;
@@ -237,7 +236,7 @@ static const uint32_t CIOMMU_HWPT_DIRTY_TRACKING_ENABLE = 1;
 
 static const unsigned long CIOMMU_HWPT_SET_DIRTY_TRACKING = CIOMMUFD_IO(0x8b);
 
-// CIOMMU_HWPT_GET_DIRTY_BITMAP (since 6.7): reads the dirty bits of a range, and clears them unless NO_CLEAR.
+/// CIOMMU_HWPT_GET_DIRTY_BITMAP (since 6.7): reads the dirty bits of a range, and clears them unless NO_CLEAR.
 struct ciommu_hwpt_get_dirty_bitmap {
     uint32_t size;
     uint32_t hwpt_id;
@@ -253,7 +252,7 @@ static const uint32_t CIOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR = 1;
 
 static const unsigned long CIOMMU_HWPT_GET_DIRTY_BITMAP = CIOMMUFD_IO(0x8c);
 
-// CIOMMU_HWPT_INVALIDATE (since 6.8): hwpt_id is a nested HWPT or a vIOMMU; entry_num comes back as how many were done.
+/// CIOMMU_HWPT_INVALIDATE (since 6.8): hwpt_id is a nested HWPT or a vIOMMU; entry_num comes back as how many were done.
 struct ciommu_hwpt_invalidate {
     uint32_t size;
     uint32_t hwpt_id;
@@ -269,7 +268,7 @@ static const uint32_t CIOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3 = 1;  // ciommu_v
 
 static const unsigned long CIOMMU_HWPT_INVALIDATE = CIOMMUFD_IO(0x8d);
 
-// Intel VT-d: npages of 4096 bytes from addr; all with 0 and UINT64_MAX.
+/// Intel VT-d: npages of 4096 bytes from addr; all with 0 and UINT64_MAX.
 struct ciommu_hwpt_vtd_s1_invalidate {
     uint64_t addr;
     uint64_t npages;
@@ -279,15 +278,15 @@ struct ciommu_hwpt_vtd_s1_invalidate {
 
 static const uint32_t CIOMMU_VTD_INV_FLAGS_LEAF = 1u << 0;  // only the last level
 
-// Arm SMMUv3: one command of its queue, little-endian.
+/// Arm SMMUv3: one command of its queue, little-endian.
 struct ciommu_viommu_arm_smmuv3_invalidate {
     uint64_t cmd[2];
 };
 
 // ---- What the hardware is ----
 
-// CIOMMU_GET_HW_INFO (since 6.6): about the IOMMU behind a device. data_len is the room, and comes back as the size that
-// the kernel has; the type tells what it has put at data_uptr.
+/// CIOMMU_GET_HW_INFO (since 6.6): about the IOMMU behind a device. data_len is the room, and comes back as the size that
+/// the kernel has; the type tells what it has put at data_uptr.
 struct ciommu_hw_info {
     uint32_t size;
     uint32_t flags;
@@ -298,7 +297,7 @@ struct ciommu_hw_info {
         uint32_t in_data_type;  // with FLAG_INPUT_TYPE; later than 6.12
         uint32_t out_data_type;
     };
-    uint8_t out_max_pasid_log2;  // bits of a PASID, 0 for none; part of __reserved in 6.12 and before
+    uint8_t out_max_pasid_log2;  // bits of a PASID, 0 for none; part of __reserved before 6.15, and in early 6.12.y
     uint8_t __reserved[3];
     uint64_t out_capabilities;  // since 6.7
 };
@@ -319,7 +318,7 @@ static const uint64_t CIOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED = 1u << 3;
 
 static const unsigned long CIOMMU_GET_HW_INFO = CIOMMUFD_IO(0x8a);
 
-// Intel VT-d: its capability registers.
+/// Intel VT-d: its capability registers.
 struct ciommu_hw_info_vtd {
     uint32_t flags;
     uint32_t __reserved;
@@ -329,7 +328,7 @@ struct ciommu_hw_info_vtd {
 
 static const uint32_t CIOMMU_HW_INFO_VTD_ERRATA_772415_SPR17 = 1u << 0;  // no read-only mappings in a nesting parent
 
-// Arm SMMUv3: its identification registers.
+/// Arm SMMUv3: its identification registers.
 struct ciommu_hw_info_arm_smmuv3 {
     uint32_t flags;
     uint32_t __reserved;
@@ -340,7 +339,7 @@ struct ciommu_hw_info_arm_smmuv3 {
 
 static const uint32_t CIOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI = 1u << 0;  // issue TLBI and CFGI twice
 
-// NVIDIA Tegra241's extension of SMMUv3. Logarithms to base 2.
+/// NVIDIA Tegra241's extension of SMMUv3. Logarithms to base 2.
 struct ciommu_hw_info_tegra241_cmdqv {
     uint32_t flags;
     uint8_t version;
@@ -349,7 +348,7 @@ struct ciommu_hw_info_tegra241_cmdqv {
     uint8_t __reserved;
 };
 
-// AMD: its extended feature registers.
+/// AMD: its extended feature registers.
 struct ciommu_hw_info_amd {
     uint64_t efr;
     uint64_t efr2;
@@ -357,8 +356,8 @@ struct ciommu_hw_info_amd {
 
 // ---- Page faults ----
 
-// CIOMMU_FAULT_QUEUE_ALLOC (since 6.11): read() on out_fault_fd gives struct ciommu_hwpt_pgfault, write() takes
-// struct ciommu_hwpt_page_response.
+/// CIOMMU_FAULT_QUEUE_ALLOC (since 6.11): read() on out_fault_fd gives struct ciommu_hwpt_pgfault, write() takes
+/// struct ciommu_hwpt_page_response.
 struct ciommu_fault_alloc {
     uint32_t size;
     uint32_t flags;  // 0
@@ -398,7 +397,7 @@ static const uint32_t CIOMMUFD_PAGE_RESP_INVALID = 1;  // do not
 
 // ---- Virtual IOMMUs ----
 
-// CIOMMU_VIOMMU_ALLOC (since 6.13): a virtual machine's share of an IOMMU. hwpt_id is a nesting parent.
+/// CIOMMU_VIOMMU_ALLOC (since 6.13): a virtual machine's share of an IOMMU. hwpt_id is a nesting parent.
 struct ciommu_viommu_alloc {
     uint32_t size;
     uint32_t flags;  // 0
@@ -417,13 +416,13 @@ static const uint32_t CIOMMU_VIOMMU_TYPE_TEGRA241_CMDQV = 2;  // ciommu_viommu_t
 
 static const unsigned long CIOMMU_VIOMMU_ALLOC = CIOMMUFD_IO(0x90);
 
-// Tegra241: where to mmap the interface's page 0, on the iommufd.
+/// Tegra241: where to mmap the interface's page 0, on the iommufd.
 struct ciommu_viommu_tegra241_cmdqv {
     uint64_t out_vintf_mmap_offset;
     uint64_t out_vintf_mmap_length;
 };
 
-// CIOMMU_VDEVICE_ALLOC (since 6.13): a device as that machine knows it.
+/// CIOMMU_VDEVICE_ALLOC (since 6.13): a device as that machine knows it.
 struct ciommu_vdevice_alloc {
     uint32_t size;
     uint32_t viommu_id;
@@ -434,7 +433,7 @@ struct ciommu_vdevice_alloc {
 
 static const unsigned long CIOMMU_VDEVICE_ALLOC = CIOMMUFD_IO(0x91);
 
-// CIOMMU_VEVENTQ_ALLOC (since 6.15): read() on out_veventq_fd gives struct ciommufd_vevent_header, each with its data.
+/// CIOMMU_VEVENTQ_ALLOC (since 6.15): read() on out_veventq_fd gives struct ciommufd_vevent_header, each with its data.
 struct ciommu_veventq_alloc {
     uint32_t size;
     uint32_t flags;  // 0
@@ -452,7 +451,7 @@ static const uint32_t CIOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV = 2;  // ciommu_vevent_
 
 static const unsigned long CIOMMU_VEVENTQ_ALLOC = CIOMMUFD_IO(0x93);
 
-// Followed by the event, of the queue's type; by nothing if events were lost at the end.
+/// Followed by the event, of the queue's type; by nothing if events were lost at the end.
 struct ciommufd_vevent_header {
     uint32_t flags;
     uint32_t sequence;  // 0 to INT_MAX, and round again; a gap is events lost
@@ -460,17 +459,17 @@ struct ciommufd_vevent_header {
 
 static const uint32_t CIOMMU_VEVENTQ_FLAG_LOST_EVENTS = 1u << 0;
 
-// Arm SMMUv3: an event record, little-endian.
+/// Arm SMMUv3: an event record, little-endian.
 struct ciommu_vevent_arm_smmuv3 {
     uint64_t evt[4];
 };
 
-// Tegra241: the error map of the logical queues, little-endian.
+/// Tegra241: the error map of the logical queues, little-endian.
 struct ciommu_vevent_tegra241_cmdqv {
     uint64_t lvcmdq_err_map[2];
 };
 
-// CIOMMU_HW_QUEUE_ALLOC (since 6.17): a queue in guest memory that the hardware reads.
+/// CIOMMU_HW_QUEUE_ALLOC (since 6.17): a queue in guest memory that the hardware reads.
 struct ciommu_hw_queue_alloc {
     uint32_t size;
     uint32_t flags;  // 0

@@ -3,11 +3,10 @@
 #ifndef CVFIO_KVM_H
 #define CVFIO_KVM_H
 
-#include <stddef.h>
 #include <stdint.h>
 #include <linux/ioctl.h>
 
-// CKVM_CREATE_DEVICE, on the machine's descriptor: fd comes back as the new device's.
+/// CKVM_CREATE_DEVICE, on the machine's descriptor: fd comes back as the new device's.
 struct ckvm_create_device {
     uint32_t type;
     uint32_t fd;
@@ -17,7 +16,7 @@ struct ckvm_create_device {
 static const uint32_t CKVM_CREATE_DEVICE_TEST = 1;  // only asks whether the type is there
 static const uint32_t CKVM_DEV_TYPE_VFIO = 4;
 
-// CKVM_SET_DEVICE_ATTR and its two sisters, on a device's descriptor: addr is the address of the attribute's value.
+/// CKVM_SET_DEVICE_ATTR and its two sisters, on a device's descriptor: addr is the address of the attribute's value.
 struct ckvm_device_attr {
     uint32_t flags;  // 0
     uint32_t group;
@@ -31,7 +30,7 @@ static const uint32_t CKVM_DEV_VFIO_FILE = 1;
 static const uint64_t CKVM_DEV_VFIO_FILE_ADD = 1;
 static const uint64_t CKVM_DEV_VFIO_FILE_DEL = 2;
 
-// CKVM_IRQFD, on the machine's descriptor: interrupt line gsi is raised each time the eventfd fd is signalled.
+/// CKVM_IRQFD, on the machine's descriptor: interrupt line gsi is raised each time the eventfd fd is signalled.
 struct ckvm_irqfd {
     uint32_t fd;
     uint32_t gsi;
@@ -43,7 +42,7 @@ struct ckvm_irqfd {
 static const uint32_t CKVM_IRQFD_FLAG_DEASSIGN = 1u << 0;
 static const uint32_t CKVM_IRQFD_FLAG_RESAMPLE = 1u << 1;  // level triggered: resamplefd tells when the guest is done
 
-// CKVM_IOEVENTFD, on the machine's descriptor: the eventfd fd is signalled each time the guest writes at addr.
+/// CKVM_IOEVENTFD, on the machine's descriptor: the eventfd fd is signalled each time the guest writes at addr.
 struct ckvm_ioeventfd {
     uint64_t datamatch;
     uint64_t addr;
@@ -57,7 +56,7 @@ static const uint32_t CKVM_IOEVENTFD_FLAG_DATAMATCH = 1u << 0;  // only if the v
 static const uint32_t CKVM_IOEVENTFD_FLAG_PIO = 1u << 1;        // addr is an I/O port
 static const uint32_t CKVM_IOEVENTFD_FLAG_DEASSIGN = 1u << 2;
 
-// CKVM_SET_USER_MEMORY_REGION, on the machine's descriptor. Bytes; a size of 0 takes the slot away.
+/// CKVM_SET_USER_MEMORY_REGION, on the machine's descriptor. Bytes; a size of 0 takes the slot away.
 struct ckvm_userspace_memory_region {
     uint32_t slot;
     uint32_t flags;

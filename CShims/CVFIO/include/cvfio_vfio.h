@@ -2,12 +2,12 @@
 // Further parts: cvfio_type1.h (mappings of a container), cvfio_device.h, cvfio_feature.h.
 //
 // Left out of all parts: the sPAPR TCE IOMMU and EEH (server POWER only), the migration region of before 5.18 and the
-// NVLink2 region capabilities, which no kernel answers with any more. Tests/Headers lists them one by one.
+// NVLink2 region capabilities, which no kernel answers with any more; and what is inside vfio-ccw's regions
+// (<linux/vfio_ccw.h>). Tests/Headers/check lists what it is of vfio.h.
 
 #ifndef CVFIO_VFIO_H
 #define CVFIO_VFIO_H
 
-#include <stddef.h>
 #include <stdint.h>
 #include <linux/ioctl.h>
 
@@ -17,8 +17,8 @@
 
 static const int CVFIO_API_VERSION = 0;
 
-// Header of a capability in the chain that follows an info structure. Offsets are from the start of that structure;
-// a `next` of 0 ends the chain.
+/// Header of a capability in the chain that follows an info structure. Offsets are from the start of that structure;
+/// a `next` of 0 ends the chain.
 struct cvfio_info_cap_header {
     uint16_t id;
     uint16_t version;
@@ -42,7 +42,7 @@ static const unsigned long CVFIO_UPDATE_VADDR = 10;         // CVFIO_DMA_MAP_FLA
 
 // ---- Group: /dev/vfio/NUMBER ----
 
-// CVFIO_GROUP_GET_STATUS.
+/// CVFIO_GROUP_GET_STATUS.
 struct cvfio_group_status {
     uint32_t argsz;
     uint32_t flags;

@@ -90,14 +90,10 @@ public struct HostKernel: Kernel {
             flags = Int32(MAP_SHARED)
             descriptor = file.rawValue
             offset = fileOffset
-        case .reserved:
-            protection = PROT_NONE
-            flags = Int32(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
         }
-        if unsafe request.address != nil { flags |= Int32(MAP_FIXED) }
         var result: UnsafeMutableRawPointer?
         let status = unsafe cvfio_sys_mmap(
-            request.address, request.byteCount, protection, flags, descriptor, Int64(bitPattern: offset), &result)
+            nil, request.byteCount, protection, flags, descriptor, Int64(bitPattern: offset), &result)
         guard status == 0, let result = unsafe result else { throw Errno(rawValue: -status) }
         return unsafe result
     }

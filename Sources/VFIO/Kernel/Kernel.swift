@@ -105,36 +105,29 @@ public protocol Kernel: Sendable {
 }
 
 /// The arguments of `mmap(2)`.
-@safe
-public struct MemoryMapRequest {
+public struct MemoryMapRequest: Sendable {
     /// Where the memory comes from.
     public enum Source: Sendable {
         /// Zeroed memory of the process's own; in huge pages (`MAP_HUGETLB`) of the given size in bytes when that is set.
         case anonymous(hugePageSize: Int?)
         /// A file or device, from an offset in bytes (`MAP_SHARED`).
         case file(FileDescriptor, offset: UInt64)
-        /// Nothing: addresses are set aside, and a touch is a fault (`PROT_NONE`).
-        case reserved
     }
 
     public var byteCount: Int
     public var source: Source
     public var isReadable: Bool
     public var isWritable: Bool
-    /// Replace what is mapped at this address (`MAP_FIXED`); only ever an address inside a `reserved` mapping.
-    public var address: UnsafeMutableRawPointer?
 
     public init(
         byteCount: Int,
         source: Source,
         isReadable: Bool = true,
-        isWritable: Bool = true,
-        replacing address: UnsafeMutableRawPointer? = nil
+        isWritable: Bool = true
     ) {
         self.byteCount = byteCount
         self.source = source
         self.isReadable = isReadable
         self.isWritable = isWritable
-        unsafe self.address = unsafe address
     }
 }

@@ -1,0 +1,213 @@
+internal import SystemPackage
+
+extension AddressSpace {
+    /// Allocates memory of this process and maps it, so that the CPU and the address space's devices share it.
+    ///
+    /// The memory is zeroed, and page-aligned on both sides. It is unmapped and freed at the end of the buffer's life.
+    ///
+    /// - Parameters:
+    ///   - byteCount: The size in bytes, rounded up to whole pages. Greater than 0.
+    ///   - pages: The pages to take; huge pages have to be set aside on the machine (`vm.nr_hugepages`).
+    ///   - access: What the devices may do.
+    ///   - placement: Where the devices see it.
+    /// - Throws: `.noSpace` without a free IOVA range or free huge pages, `.limit` when `RLIMIT_MEMLOCK` or the number of
+    ///   mappings is exhausted, `.noDevice` with type1 before the first device, `.alreadyMapped`.
+    public func allocate(
+        byteCount: Int,
+        pages: PageSize = .standard,
+        access: DMAAccess = .readWrite,
+        placement: IOVAPlacement = .automatic
+    ) throws(VFIOError) -> DMABuffer {
+        let operation = "allocate a DMA buffer"
+        guard byteCount > 0 else {
+            throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "a buffer has at least one byte")
+        }
+        let pageSize = pages.byteCount ?? kernel.pageSize
+        guard let rounded = UInt64(byteCount).roundedUp(to: UInt64(pageSize)), let length = Int(exactly: rounded) else {
+            throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "the size is out of reach")
+        }
+        let memory: UnsafeMutableRawBufferPointer
+        do throws(Errno) {
+            let source = MemoryMapRequest.Source.anonymous(hugePageSize: pages.byteCount)
+            unsafe memory = UnsafeMutableRawBufferPointer(
+                start: try kernel.map(MemoryMapRequest(byteCount: length, source: source)), count: length)
+        } catch {
+            throw VFIOError(
+                error == .noMemory ? .noSpace : .kernel, operation, "\(length) bytes", errno: error,
+                hint: pages == .standard
+                    ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages")
+        }
+        do throws(VFIOError) {
+            let iova = try unsafe mapMemory(
+                UnsafeRawBufferPointer(memory), access: access, placement: placement, alignment: UInt64(pageSize),
+                operation: operation)
+            return unsafe DMABuffer(space: self, memory: memory, iova: iova)
+        } catch {
+            try? unsafe kernel.unmap(memory)
+            throw error
+        }
+    }
+
+    /// Maps memory that the caller owns, such as the memory of a virtual machine.
+    ///
+    /// The devices reach the memory for as long as the mapping lives. The pages stay with it even if the caller unmaps
+    /// them meanwhile: then the devices and the process no longer see the same memory. That is why this is unsafe.
+    ///
+    /// - Parameters:
+    ///   - memory: Page-aligned on both sides, and ordinary memory: a BAR's is refused.
+    ///   - access: What the devices may do.
+    ///   - placement: Where the devices see it.
+    /// - Throws: `.peerMemory` when the memory is a BAR (export it as a dma-buf and map that), `.misaligned`,
+    ///   `.alreadyMapped`, `.outOfRange`, `.limit`, `.noSpace`, `.noDevice`.
+    @unsafe
+    public func map(
+        _ memory: UnsafeMutableRawBufferPointer,
+        access: DMAAccess = .readWrite,
+        placement: IOVAPlacement = .automatic
+    ) throws(VFIOError) -> DMAMapping {
+        let operation = "map memory"
+        let bytes = UnsafeRawBufferPointer(memory)
+        if let owner = unsafe BARAddresses.owner(of: bytes) {
+            throw VFIOError(
+                .peerMemory, operation, unsafe Self.describe(bytes),
+                hint: "it is \(owner), and nothing would end the mapping with that device's; export the BAR as a "
+                    + "dma-buf and map that")
+        }
+        let iova = try unsafe mapMemory(bytes, access: access, placement: placement, operation: operation)
+        return DMAMapping(space: self, iova: iova, byteCount: UInt64(memory.count))
+    }
+
+    /// Maps a BAR into a type1 container by its CPU address, which is **a use-after-free waiting to happen**.
+    ///
+    /// The kernel takes the BAR's physical address out of the page table and gives it to the IOMMU. Nothing ties the
+    /// mapping to the BAR's device from then on: that device can be reset, closed, unbound from its driver and handed to
+    /// somebody else, and the devices of this address space still reach its memory. Export the BAR with
+    /// ``Device/exportDMABuf(of:ranges:)`` and map the dma-buf into an address space of an iommufd instead: such a
+    /// mapping is revoked by the kernel.
+    ///
+    /// This exists for kernels without that path (dma-buf export: Linux 6.19), and to show the hazard.
+    ///
+    /// - Throws: `.unsupported` with iommufd, which does not do this at all (`EFAULT`).
+    @unsafe
+    public func unsafelyMapWithoutRevocation(
+        _ region: borrowing MappedRegion,
+        access: DMAAccess = .readWrite,
+        placement: IOVAPlacement = .automatic
+    ) throws(VFIOError) -> DMAMapping {
+        let memory = unsafe UnsafeRawBufferPointer(region.bytes)
+        let iova = try unsafe mapMemory(
+            memory, access: access, placement: placement, operation: "map a BAR without revocation")
+        return DMAMapping(space: self, iova: iova, byteCount: UInt64(memory.count))
+    }
+
+    // MARK: -
+
+    private func mapMemory(
+        _ memory: UnsafeRawBufferPointer,
+        access: DMAAccess,
+        placement: IOVAPlacement,
+        alignment: UInt64 = 1,
+        operation: String
+    ) throws(VFIOError) -> IOVA {
+        let pageSize = UInt64(kernel.pageSize)
+        guard memory.count > 0 else {
+            throw VFIOError(.invalidArgument, operation, "0 bytes", hint: "a mapping has at least one page")
+        }
+        guard UInt64(UInt(bitPattern: memory.baseAddress)).isAligned(to: pageSize),
+            UInt64(memory.count).isAligned(to: pageSize)
+        else {
+            throw VFIOError(
+                .misaligned, operation, unsafe Self.describe(memory),
+                hint: "address and length have to be multiples of \(pageSize)")
+        }
+        return try place(
+            byteCount: UInt64(memory.count), access: access, placement: placement, alignment: alignment,
+            operation: operation
+        ) { (iova) throws(Errno) in
+            try unsafe backend.map(memory, at: iova.rawValue, access: access)
+        }
+    }
+
+    /// Reserves room, lets `body` ask the kernel, and turns a refusal into an error that says why.
+    func place(
+        byteCount: UInt64,
+        access: DMAAccess,
+        placement: IOVAPlacement,
+        alignment: UInt64,
+        operation: String,
+        _ body: (IOVA) throws(Errno) -> Void
+    ) throws(VFIOError) -> IOVA {
+        guard !access.isEmpty, access.isSubset(of: .readWrite) else {
+            throw VFIOError(
+                .invalidArgument, operation, "access \(access)", hint: "a mapping is for reading, writing or both")
+        }
+        let reservation = try reserve(
+            placement, byteCount: byteCount, alignment: alignment, operation: operation)
+        do throws(Errno) {
+            try body(reservation.iova)
+        } catch {
+            cancel(reservation)
+            throw refusal(error, byteCount: byteCount, at: reservation.iova, operation: operation)
+        }
+        confirm(reservation, byteCount: byteCount)
+        return reservation.iova
+    }
+
+    func refusal(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {
+        let last = IOVA(iova.rawValue + (byteCount - 1))
+        let subject = "IOVA \(iova)...\(last)"
+        let request = "\(operation) (\(backend.mapRequest))"
+        return switch errno {
+        case .fileExists, .addressInUse:
+            VFIOError(
+                .alreadyMapped, request, subject, errno: errno,
+                hint: mapping(overlapping: iova.rawValue...last.rawValue).map {
+                    "\($0.lowerBound)...\($0.upperBound) is mapped already"
+                })
+        case .noMemory:
+            VFIOError(
+                .limit, request, subject, errno: errno,
+                hint: Diagnosis(kernel: kernel).memoryLock(wanted: byteCount))
+        case .noSpace:
+            VFIOError(
+                .limit, request, subject, errno: errno,
+                hint: "the container's number of mappings is exhausted (module parameter dma_entry_limit of "
+                    + "vfio_iommu_type1)")
+        case .badAddress:
+            VFIOError(
+                .kernel, request, subject, errno: errno,
+                hint: "the process has no memory there that can be pinned; a BAR's never can")
+        default:
+            VFIOError(.kernel, request, subject, errno: errno)
+        }
+    }
+
+    /// Unmaps a whole mapping and gives its addresses back.
+    ///
+    /// After an error the addresses stay taken, since a device may still reach them.
+    func unmap(_ iova: IOVA, byteCount: UInt64, operation: String) throws(VFIOError) {
+        try unmapKeepingAddresses(iova, byteCount: byteCount, operation: operation)
+        releaseAddresses(at: iova)
+    }
+
+    /// Unmaps a whole mapping whose place will be used again.
+    func unmapKeepingAddresses(_ iova: IOVA, byteCount: UInt64, operation: String) throws(VFIOError) {
+        let subject = "IOVA \(iova)...\(IOVA(iova.rawValue + (byteCount - 1)))"
+        let request = "\(operation) (\(backend.unmapRequest))"
+        let unmapped: UInt64
+        do throws(Errno) {
+            unmapped = try backend.unmap(iova.rawValue, byteCount: byteCount)
+        } catch {
+            throw VFIOError(.kernel, request, subject, errno: error)
+        }
+        guard unmapped == byteCount else {
+            throw VFIOError(
+                .unexpectedAnswer, request, subject,
+                hint: "\(unmapped) bytes were unmapped instead of \(byteCount)")
+        }
+    }
+
+    static func describe(_ memory: UnsafeRawBufferPointer) -> String {
+        "\(memory.count) bytes at address \(UInt(bitPattern: memory.baseAddress).hexadecimal)"
+    }
+}

@@ -1,0 +1,210 @@
+internal import Synchronization
+internal import SystemPackage
+
+/// One IO address space: the addresses that its devices see.
+///
+/// Devices are opened into an address space and share it; memory and dma-bufs are mapped into it. Behind it is an IO
+/// address space (IOAS) of an iommufd, or a VFIO container with the type1v2 IOMMU.
+///
+/// ```swift
+/// let space = try AddressSpace()
+/// let disk = try Device(at: "0000:00:04.0", in: space)
+/// let buffer = try space.allocate(byteCount: 1 << 20)
+/// ```
+///
+/// Everything that is made from an address space keeps it alive; the kernel's object is closed after the last of them.
+public final class AddressSpace: Sendable {
+    /// The kernel interface behind an address space.
+    public enum Interface: Sendable, Hashable {
+        /// `/dev/iommu` and a device's own node: Linux 6.6 and newer, where configured. Imports dma-bufs.
+        case iommufd
+        /// `/dev/vfio/vfio` and a node for each IOMMU group: everywhere. Cannot import dma-bufs.
+        case type1
+    }
+
+    /// The interface that is in use.
+    public let interface: Interface
+
+    let kernel: any Kernel
+    let backend: any IOMMUBackend
+    private let state = Mutex(State())
+
+    private struct State {
+        var allocator: IOVAAllocator?
+        var alignment: UInt64 = 1
+    }
+
+    /// Makes an address space of the given interface, or of the best that the kernel has.
+    ///
+    /// Without a choice it is iommufd where `/dev/iommu` exists, else type1v2. type1 v1 is never used.
+    ///
+    /// - Parameters:
+    ///   - interface: The interface to use; `nil` lets the library choose.
+    ///   - kernel: Who answers the system calls: Linux, or a mock in a test.
+    /// - Throws: `.unsupported` when the kernel lacks the interface, `.permissionDenied` when the user may not open it.
+    public init(_ interface: Interface? = nil, kernel: any Kernel = HostKernel()) throws(VFIOError) {
+        self.kernel = kernel
+        switch interface {
+        case .iommufd:
+            self.backend = try IOMMUFDContext(kernel: kernel)
+            self.interface = .iommufd
+        case .type1:
+            self.backend = try Type1Container(kernel: kernel)
+            self.interface = .type1
+        case nil:
+            do throws(VFIOError) {
+                self.backend = try IOMMUFDContext(kernel: kernel)
+                self.interface = .iommufd
+            } catch {
+                // Only its absence speaks for the other one: a node without permission is for the user to mend.
+                guard error.code == .unsupported else { throw error }
+                self.backend = try Type1Container(kernel: kernel)
+                self.interface = .type1
+            }
+        }
+    }
+
+    /// The ranges of addresses that can be mapped, last address included, as the kernel gives them
+    /// (`VFIO_IOMMU_GET_INFO`, `IOMMU_IOAS_IOVA_RANGES`).
+    ///
+    /// They shrink when a device is opened whose IOMMU has fewer address bits or more reserved ranges.
+    ///
+    /// - Throws: `.noDevice` with type1 before the first device.
+    public func iovaRanges() throws(VFIOError) -> [ClosedRange<IOVA>] {
+        try refresh()
+        return state.withLock { state in
+            (state.allocator?.allowed ?? []).map { IOVA($0.lowerBound)...IOVA($0.upperBound) }
+        }
+    }
+
+    /// The alignment in bytes that both ends of a mapping need: the larger of the IOMMU's page size and the CPU's.
+    public func mappingAlignment() throws(VFIOError) -> UInt64 {
+        try refresh()
+        return state.withLock { $0.alignment }
+    }
+
+    // MARK: Devices
+
+    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
+        let opened = try backend.open(address)
+        do throws(VFIOError) {
+            // The new device may have narrowed what can be mapped.
+            try refresh()
+        } catch {
+            try? opened.close(backend: backend)
+            throw error
+        }
+        return opened
+    }
+
+    private func refresh() throws(VFIOError) {
+        let layout = try backend.layout()
+        state.withLock { state in
+            state.alignment = max(layout.alignment, UInt64(kernel.pageSize))
+            if state.allocator == nil {
+                state.allocator = IOVAAllocator(allowed: layout.ranges)
+            } else {
+                state.allocator?.update(allowed: layout.ranges)
+            }
+        }
+    }
+
+    // MARK: Addresses
+
+    /// Finds room for a mapping and holds it, or checks the place that was asked for.
+    func reserve(
+        _ placement: IOVAPlacement, byteCount: UInt64, alignment: UInt64, operation: String
+    ) throws(VFIOError) -> Reservation {
+        try backend.requireIOMMU(for: operation)
+        if state.withLock({ $0.allocator == nil }) { try refresh() }
+        switch placement {
+        case .fixed(let iova):
+            return try check(iova, byteCount: byteCount, operation: operation)
+        case .automatic:
+            return try allocate(byteCount, alignment: alignment, highest: .max, operation: operation)
+        case .addressWidth(let bits):
+            guard (1...64).contains(bits) else {
+                throw VFIOError(
+                    .invalidArgument, operation, "\(byteCount) bytes", hint: "an address has 1 to 64 bits, not \(bits)")
+            }
+            let highest = bits == 64 ? UInt64.max : (1 << UInt64(bits)) - 1
+            return try allocate(byteCount, alignment: alignment, highest: highest, operation: operation)
+        }
+    }
+
+    private func allocate(
+        _ byteCount: UInt64, alignment: UInt64, highest: UInt64, operation: String
+    ) throws(VFIOError) -> Reservation {
+        let first = state.withLock { state in
+            let step = max(alignment, state.alignment)
+            return state.allocator?.allocate(byteCount: byteCount, alignment: step, highest: highest)
+        }
+        guard let first else {
+            throw VFIOError(
+                .noSpace, operation, "\(byteCount) bytes",
+                hint: "no free IOVA range up to \(IOVA(highest)) is that long; allowed are \(allowedDescription)")
+        }
+        return Reservation(iova: IOVA(first), isHeld: true)
+    }
+
+    private func check(_ iova: IOVA, byteCount: UInt64, operation: String) throws(VFIOError) -> Reservation {
+        let (last, overflow) = iova.rawValue.addingReportingOverflow(byteCount - 1)
+        guard !overflow else {
+            throw VFIOError(
+                .outOfRange, operation, "\(byteCount) bytes at IOVA \(iova)", hint: "the range leaves the 64-bit space")
+        }
+        let alignment = state.withLock { $0.alignment }
+        guard iova.rawValue.isAligned(to: alignment) else {
+            throw VFIOError(
+                .misaligned, operation, "IOVA \(iova)", hint: "the IOVA has to be a multiple of \(alignment)")
+        }
+        let allowed = state.withLock { $0.allocator?.allows(iova.rawValue...last) ?? false }
+        guard allowed else {
+            throw VFIOError(
+                .outOfRange, operation, "IOVA \(iova)...\(IOVA(last))", hint: "allowed are \(allowedDescription)")
+        }
+        // Held against other threads where it looks free. Where it does not, the kernel shall say so.
+        let isHeld = state.withLock { state in
+            guard state.allocator?.overlap(with: iova.rawValue...last) == nil else { return false }
+            state.allocator?.take(iova.rawValue...last)
+            return true
+        }
+        return Reservation(iova: iova, isHeld: isHeld)
+    }
+
+    /// Notes that the kernel has mapped a place that was not held before.
+    func confirm(_ reservation: Reservation, byteCount: UInt64) {
+        guard !reservation.isHeld else { return }
+        let first = reservation.iova.rawValue
+        state.withLock { $0.allocator?.take(first...(first + (byteCount - 1))) }
+    }
+
+    /// Gives a place back that was held, after the kernel refused it.
+    func cancel(_ reservation: Reservation) {
+        if reservation.isHeld { releaseAddresses(at: reservation.iova) }
+    }
+
+    /// Gives back the addresses of a mapping that is gone.
+    func releaseAddresses(at iova: IOVA) {
+        state.withLock { $0.allocator?.release(iova.rawValue) }
+    }
+
+    /// The mapping of this address space that overlaps a range, for errors.
+    func mapping(overlapping range: ClosedRange<UInt64>) -> ClosedRange<IOVA>? {
+        state.withLock { state in
+            state.allocator?.overlap(with: range).map { IOVA($0.lowerBound)...IOVA($0.upperBound) }
+        }
+    }
+
+    private var allowedDescription: String {
+        let ranges = state.withLock { $0.allocator?.allowed ?? [] }
+        return ranges.map { "\(IOVA($0.lowerBound))...\(IOVA($0.upperBound))" }.joined(separator: ", ")
+    }
+
+    /// A place in the address space that is about to be mapped.
+    struct Reservation {
+        let iova: IOVA
+        /// Whether the allocator has set it aside, so that it has to be given back.
+        let isHeld: Bool
+    }
+}

@@ -1,0 +1,27 @@
+/// Memory of the caller's, mapped into an address space until the end of this value's life.
+public struct DMAMapping: ~Copyable, Sendable {
+    /// The address space that the memory is mapped into.
+    public let space: AddressSpace
+    /// Where the devices see the memory.
+    public let iova: IOVA
+    /// The length in bytes.
+    public let byteCount: UInt64
+    private var isMapped = true
+
+    init(space: AddressSpace, iova: IOVA, byteCount: UInt64) {
+        self.space = space
+        self.iova = iova
+        self.byteCount = byteCount
+    }
+
+    /// Unmaps the memory and reports what the kernel said.
+    public consuming func close() throws(VFIOError) {
+        isMapped = false
+        try space.unmap(iova, byteCount: byteCount, operation: "unmap memory")
+    }
+
+    deinit {
+        // Silent, as every deinit here; close() is for those who want to know.
+        if isMapped { try? space.unmap(iova, byteCount: byteCount, operation: "unmap memory") }
+    }
+}

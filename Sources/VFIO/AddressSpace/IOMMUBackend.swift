@@ -1,0 +1,72 @@
+internal import SystemPackage
+
+/// One way to an IOMMU: a type1 container with its groups, or an IO address space of an iommufd.
+///
+/// A backend does what the kernel's interface can do and no more: which addresses are free is the business of
+/// ``AddressSpace``.
+protocol IOMMUBackend: AnyObject, Sendable {
+    /// What the interface is called in errors.
+    var name: String { get }
+
+    /// Opens a device and puts it behind this address space.
+    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice
+
+    /// Gives back what `open` took beside the descriptor, which has been closed.
+    func release(_ membership: GroupMembership?) throws(VFIOError)
+
+    /// The ranges that can be mapped, sorted, and the alignment in bytes of a mapping's ends.
+    func layout() throws(VFIOError) -> IOVALayout
+
+    /// Refuses to map into what has no IOMMU yet.
+    func requireIOMMU(for operation: String) throws(VFIOError)
+
+    /// Maps memory of the process.
+    func map(
+        _ memory: UnsafeRawBufferPointer, at iova: UInt64, access: DMAAccess
+    ) throws(Errno)
+
+    /// Maps a dma-buf.
+    func map(
+        dmaBuf: FileDescriptor, byteCount: UInt64, at iova: UInt64, access: DMAAccess
+    ) throws(Errno)
+
+    /// Unmaps a range and gives the number of bytes that were unmapped.
+    func unmap(_ iova: UInt64, byteCount: UInt64) throws(Errno) -> UInt64
+
+    /// Whether the interface can import a dma-buf at all.
+    var importsDMABufs: Bool { get }
+
+    /// The names of the requests, for errors.
+    var mapRequest: String { get }
+    var unmapRequest: String { get }
+}
+
+/// What the IOMMU can translate.
+struct IOVALayout {
+    var ranges: [ClosedRange<UInt64>]
+    var alignment: UInt64
+}
+
+/// An open device as a backend hands it out.
+struct OpenedDevice: ~Copyable, Sendable {
+    let descriptor: OwnedDescriptor
+    let membership: GroupMembership?
+
+    /// Takes the device apart into what is closed first and what is given back afterwards.
+    consuming func close(backend: any IOMMUBackend) throws(VFIOError) {
+        let membership = self.membership
+        var failure: VFIOError?
+        do throws(Errno) {
+            try descriptor.close()
+        } catch {
+            failure = VFIOError(.kernel, "close the device", "its descriptor", errno: error)
+        }
+        try backend.release(membership)
+        if let failure { throw failure }
+    }
+}
+
+/// A device's share in its open group.
+struct GroupMembership: Sendable {
+    let group: Int
+}

@@ -1,0 +1,39 @@
+internal import SystemPackage
+
+/// Why a dma-buf cannot be mapped.
+enum DMABufRefusal {
+    static func dead(_ operation: String, _ subject: String, errno: Errno? = nil) -> VFIOError {
+        VFIOError(.dead, operation, subject, errno: errno, hint: "the exporting device has been closed; export anew")
+    }
+
+    static func memoryDecodeOff(_ operation: String, _ subject: String, errno: Errno? = nil) -> VFIOError {
+        VFIOError(
+            .memoryDecodeOff, operation, subject, errno: errno,
+            hint: "switch memory decode of the exporting device on, and the device into D0, first")
+    }
+
+    /// The kernel's refusal to map, in the light of what is known of the exporter.
+    static func map(
+        _ errno: Errno, operation: String, subject: String, revocation: RevocationTracker?
+    ) -> VFIOError {
+        let request = "\(operation) (IOMMU_IOAS_MAP_FILE)"
+        switch errno {
+        case .operationNotSupportedByDevice:
+            let current = revocation?.current
+            if current?.isClosed == true { return dead(request, subject, errno: errno) }
+            if current?.isMemoryOn == false { return memoryDecodeOff(request, subject, errno: errno) }
+            return VFIOError(
+                .revoked, request, subject, errno: errno,
+                hint: "the exporter is being reset, is switched off, or has been closed")
+        case .notSupported:
+            return VFIOError(
+                .unsupported, request, subject, errno: errno,
+                hint: "an iommufd imports dma-bufs of one range that vfio-pci has exported, and no others")
+        case .inappropriateIOCTLForDevice:
+            return VFIOError(
+                .unsupported, request, subject, errno: errno, hint: "mapping a dma-buf needs Linux 6.19")
+        default:
+            return VFIOError(.kernel, request, subject, errno: errno)
+        }
+    }
+}

@@ -1,0 +1,118 @@
+internal import CVFIO
+internal import Glibc
+internal import SystemPackage
+
+extension Device {
+    /// Exports a part of a BAR as a dma-buf (`VFIO_DEVICE_FEATURE_DMA_BUF`, Linux 6.19 and newer).
+    ///
+    /// - Parameters:
+    ///   - index: A memory BAR of a page or more.
+    ///   - range: In bytes from the start of the BAR, page-aligned on both sides.
+    ///   - access: What importers may do.
+    /// - Throws: `.unsupported` when the kernel or the driver lacks the feature, `.notFound` without such a BAR,
+    ///   `.outOfRange`, `.misaligned`, `.invalidArgument` for an empty range.
+    public func exportDMABuf(
+        of index: RegionIndex, _ range: Range<UInt64>, access: DMAAccess = .readWrite
+    ) throws(VFIOError) -> DMABuf {
+        try exportDMABuf(of: index, ranges: [range], access: access)
+    }
+
+    /// Exports several parts of a BAR as one dma-buf, which is their concatenation in the order given.
+    ///
+    /// An iommufd maps only a dma-buf of one range; other importers may take several.
+    public func exportDMABuf(
+        of index: RegionIndex, ranges: [Range<UInt64>], access: DMAAccess = .readWrite
+    ) throws(VFIOError) -> DMABuf {
+        let operation = "export a dma-buf (VFIO_DEVICE_FEATURE_DMA_BUF)"
+        let subject = "\(index) of \(address)"
+        try check(ranges, access, of: index, operation: operation, subject: subject)
+        let request = Self.exportRequest(index, ranges, access)
+        let descriptor: FileDescriptor
+        do throws(Errno) {
+            descriptor = FileDescriptor(
+                rawValue: Int32(try core.kernel.control(core.descriptor, CVFIO_DEVICE_FEATURE, with: request)))
+        } catch {
+            throw refusal(error, operation: operation, subject: subject)
+        }
+        return try DMABuf(
+            OwnedDescriptor(descriptor, of: core.kernel), subject: subject, rangeCount: ranges.count,
+            revocation: core.revocation)
+    }
+
+    private func check(
+        _ ranges: [Range<UInt64>], _ access: DMAAccess, of index: RegionIndex, operation: String, subject: String
+    ) throws(VFIOError) {
+        guard access.contains(.read), access.isSubset(of: .readWrite) else {
+            throw VFIOError(
+                .invalidArgument, operation, subject, hint: "a dma-buf is for reading, or for reading and writing")
+        }
+        guard index.isBAR else {
+            throw VFIOError(.notFound, operation, subject, hint: "only a BAR can be exported")
+        }
+        let region = try core.existingRegion(index, for: operation)
+        let pageSize = UInt64(core.kernel.pageSize)
+        guard !ranges.isEmpty else {
+            throw VFIOError(.invalidArgument, operation, subject, hint: "at least one range has to be given")
+        }
+        for range in ranges {
+            guard !range.isEmpty else {
+                throw VFIOError(.invalidArgument, operation, subject, hint: "the range \(range) is empty")
+            }
+            guard range.upperBound <= region.byteCount else {
+                throw VFIOError(
+                    .outOfRange, operation, subject, hint: "it has \(region.byteCount) bytes, not \(range)")
+            }
+            guard range.lowerBound.isAligned(to: pageSize), range.upperBound.isAligned(to: pageSize) else {
+                throw VFIOError(
+                    .misaligned, operation, subject,
+                    hint: "both ends of \(range) have to be multiples of \(pageSize)"
+                        + (region.byteCount < pageSize ? ", and the BAR is smaller than that" : ""))
+            }
+        }
+    }
+
+    private static func exportRequest(
+        _ index: RegionIndex, _ ranges: [Range<UInt64>], _ access: DMAAccess
+    ) -> RequestBuffer {
+        typealias Feature = cvfio_device_feature
+        typealias Export = cvfio_device_feature_dma_buf
+        typealias Entry = cvfio_region_dma_range
+        let byteCount =
+            MemoryLayout<Feature>.size + MemoryLayout<Export>.size + ranges.count * MemoryLayout<Entry>.size
+        var feature = Feature()
+        feature.argsz = UInt32(byteCount)
+        feature.flags = CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_BUF
+        var export = Export()
+        export.region_index = index.rawValue
+        export.open_flags = UInt32(O_CLOEXEC | (access.contains(.write) ? O_RDWR : O_RDONLY))
+        export.nr_ranges = UInt32(ranges.count)
+        let request = RequestBuffer(byteCount: byteCount)
+        request.store(feature, at: 0)
+        request.store(export, at: MemoryLayout<Feature>.size)
+        for (position, range) in ranges.enumerated() {
+            var entry = Entry()
+            entry.offset = range.lowerBound
+            entry.length = range.upperBound - range.lowerBound
+            request.store(
+                entry,
+                at: MemoryLayout<Feature>.size + MemoryLayout<Export>.size + position * MemoryLayout<Entry>.size)
+        }
+        return request
+    }
+
+    private func refusal(_ errno: Errno, operation: String, subject: String) -> VFIOError {
+        switch errno {
+        case .inappropriateIOCTLForDevice:
+            VFIOError(
+                .unsupported, operation, subject, errno: errno,
+                hint: "dma-buf export needs Linux 6.19 and CONFIG_VFIO_PCI_DMABUF")
+        case .notSupported:
+            VFIOError(.unsupported, operation, subject, errno: errno, hint: "the device's driver does not offer it")
+        case .operationNotSupportedByDevice:
+            VFIOError(
+                .notFound, operation, subject, errno: errno, hint: "the device has no memory BAR there")
+        default:
+            VFIOError(.kernel, operation, subject, errno: errno)
+        }
+    }
+}

@@ -1,0 +1,64 @@
+internal import Synchronization
+
+extension Device {
+    /// Gives access to the registers of a region for the duration of a closure.
+    ///
+    /// The region is mapped at the first call, where it can be, and stays so until the device is closed.
+    ///
+    /// ```swift
+    /// let version = try device.withRegisters(.bar0) { registers in registers.read32(at: 0x08) }
+    /// ```
+    ///
+    /// A closure that throws needs the type of the error in its signature, `{ (registers) throws(VFIOError) in … }`, or
+    /// else it is the other function of this name, which throws any error.
+    ///
+    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not answer, and the first
+    ///   access that the kernel refused.
+    public func withRegisters<Result: ~Copyable>(
+        _ index: RegionIndex, _ body: (Registers) throws(VFIOError) -> Result
+    ) throws(VFIOError) -> Result {
+        let (region, mapping) = try core.registers(of: index)
+        let fallback = RegisterFallback(region, of: core)
+        let result = try withExtendedLifetime(mapping) { () throws(VFIOError) -> Result in
+            try body(Registers(mapping: mapping, fallback: fallback, byteCount: Int(clamping: region.byteCount)))
+        }
+        if let failure = fallback.failure { throw failure }
+        return result
+    }
+
+    /// Gives access to the registers of a region to a closure that throws errors of its own.
+    public func withRegisters<Result: ~Copyable>(
+        _ index: RegionIndex, _ body: (Registers) throws -> Result
+    ) throws -> Result {
+        let (region, mapping) = try core.registers(of: index)
+        let fallback = RegisterFallback(region, of: core)
+        let result = try withExtendedLifetime(mapping) {
+            try body(Registers(mapping: mapping, fallback: fallback, byteCount: Int(clamping: region.byteCount)))
+        }
+        if let failure = fallback.failure { throw failure }
+        return result
+    }
+}
+
+extension DeviceCore {
+    /// A region and its mapping, made now if it can be and has not been.
+    func registers(of index: RegionIndex) throws(VFIOError) -> (RegionInfo, RegisterMapping?) {
+        let operation = "reach the registers"
+        guard index != .config else {
+            throw VFIOError(
+                .invalidArgument, operation, "config space of \(address)",
+                hint: "use the device's config, which knows of the registers that revoke dma-bufs")
+        }
+        let region = try existingRegion(index, for: operation)
+        if index.isBAR { try requireMemory(for: operation) }
+        guard !region.mappableAreas.isEmpty else { return (region, nil) }
+        if let known = state.withLock({ $0.registerMappings[index] }) { return (region, known) }
+        let mapping = try RegisterMapping(region, of: self)
+        return state.withLock { state in
+            // Another thread may have been quicker; then this mapping ends here.
+            if let known = state.registerMappings[index] { return (region, known) }
+            state.registerMappings[index] = mapping
+            return (region, mapping)
+        }
+    }
+}

@@ -1,0 +1,119 @@
+internal import CVFIO
+internal import SystemPackage
+
+/// A PCI device that belongs to this program.
+///
+/// ```swift
+/// let space = try AddressSpace()
+/// let device = try Device(at: "0000:00:04.0", in: space)
+/// try device.config.updateCommand { $0.insert(.busMaster) }
+/// try device.withRegisters(.bar0) { registers in registers.write32(1, at: 0x98) }
+/// ```
+///
+/// The device has to be bound to `vfio-pci`. It has one owner; when that is gone, and everything made from it as well, it
+/// is closed: the kernel then resets it where it can, and its dma-bufs are dead.
+public struct Device: ~Copyable, Sendable {
+    let core: DeviceCore
+
+    /// Opens a device, and puts it behind an address space.
+    ///
+    /// - Parameters:
+    ///   - address: Where the device sits.
+    ///   - space: The addresses that its DMA goes to.
+    /// - Throws: What keeps the device from being opened: `.notFound`, `.driver` (not bound to VFIO),
+    ///   `.groupNotViable` (names the devices in the way), `.busy`, `.permissionDenied`, `.unsupported`.
+    public init(at address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
+        core = try DeviceCore(address, in: space)
+    }
+
+    /// Where the device sits.
+    public var address: PCIAddress { core.address }
+    /// The address space that the device is in.
+    public var space: AddressSpace { core.space }
+    /// What the device is and can do.
+    public var info: DeviceInfo { core.info }
+
+    /// Closes the device and reports what the kernel said.
+    ///
+    /// - Throws: `.inUse` when something made from the device is still alive (a mapped region, an interrupt); the error
+    ///   names it, and the device is closed with the last of them.
+    public consuming func close() throws(VFIOError) {
+        try core.endOwnership()
+    }
+
+    deinit {
+        // After close() this finds nothing left to do.
+        try? core.endOwnership()
+    }
+
+    /// What a region of the device is (`VFIO_DEVICE_GET_REGION_INFO`). A BAR that the device lacks has 0 bytes.
+    ///
+    /// - Throws: `.notFound` for an index beyond the last region.
+    public func region(_ index: RegionIndex) throws(VFIOError) -> RegionInfo {
+        try core.region(index)
+    }
+
+    /// Maps a region for the CPU, or a part of it.
+    ///
+    /// - Parameters:
+    ///   - index: The region.
+    ///   - range: The part in bytes from the start of the region, page-aligned at its start; `nil` for all of it.
+    /// - Throws: `.unsupported` when the region, or this part of it, cannot be mapped (``withRegisters(_:_:)`` works all
+    ///   the same), `.memoryDecodeOff`, `.outOfRange`, `.misaligned`, `.notFound`.
+    public func map(_ index: RegionIndex, _ range: Range<UInt64>? = nil) throws(VFIOError) -> MappedRegion {
+        let operation = "map the region (mmap)"
+        let subject = "\(index) of \(address)"
+        let region = try core.existingRegion(index, for: operation)
+        try core.requireMemory(for: operation)
+        let window = range ?? 0..<region.byteCount
+        guard !window.isEmpty, window.upperBound <= region.byteCount else {
+            throw VFIOError(.outOfRange, operation, subject, hint: "it has \(region.byteCount) bytes, not \(window)")
+        }
+        let pageSize = UInt64(core.kernel.pageSize)
+        guard window.lowerBound.isAligned(to: pageSize) else {
+            throw VFIOError(.misaligned, operation, subject, hint: "the start has to be a multiple of \(pageSize)")
+        }
+        guard region.mappableAreas.contains(where: { $0.contains(window) }) else {
+            throw VFIOError(
+                .unsupported, operation, subject,
+                hint: region.isMappable
+                    ? "only these parts of it can be mapped: \(region.mappableAreas)"
+                    : "the driver does not let it be mapped; its registers are reached with withRegisters")
+        }
+        let lease = DeviceLease(core, for: "a mapping of \(index)")
+        let mapping = try RegionMapping.map(region, window, of: core, lease: lease)
+        return MappedRegion(index: index, offset: window.lowerBound, mapping: mapping)
+    }
+
+    /// Resets the device (`VFIO_DEVICE_RESET`): by FLR, or by what else the device has.
+    ///
+    /// The kernel revokes the device's dma-bufs meanwhile. Mappings that were made of them stay revoked afterwards, until
+    /// ``PeerMapping/restore()``.
+    ///
+    /// - Throws: `.unsupported` when the device has no way to be reset, `.busy` when it is being reset elsewhere.
+    public func reset() throws(VFIOError) {
+        let operation = "reset the device (VFIO_DEVICE_RESET)"
+        guard info.canReset else {
+            throw VFIOError(
+                .unsupported, operation, "\(address)", hint: "it has no FLR, and nothing else resets it alone")
+        }
+        core.revocation.revoke()
+        do throws(Errno) {
+            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_RESET, value: 0)
+        } catch {
+            // What the reset has left behind is to be known even when it failed.
+            try? core.refreshMemoryState()
+            throw VFIOError(
+                error == .resourceTemporarilyUnavailable ? .busy : .kernel, operation, "\(address)", errno: error,
+                hint: error == .resourceTemporarilyUnavailable ? "something else holds the device; try again" : nil)
+        }
+        try core.refreshMemoryState()
+    }
+}
+
+extension Range where Bound == UInt64 {
+    /// Whether all of the other range lies in this one.
+    func contains(_ other: Range<UInt64>) -> Bool {
+        lowerBound <= other.lowerBound && other.upperBound <= upperBound
+    }
+}

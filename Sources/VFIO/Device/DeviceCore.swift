@@ -1,0 +1,187 @@
+internal import CVFIO
+internal import Synchronization
+internal import SystemPackage
+
+/// An open device, shared between its ``Device`` and what was made from it.
+///
+/// The descriptor is closed when the owner is gone and the last lease has ended, at a known moment rather than whenever
+/// the last reference happens to go.
+final class DeviceCore: Sendable {
+    let address: PCIAddress
+    let space: AddressSpace
+    let kernel: any Kernel
+    let info: DeviceInfo
+    let revocation = RevocationTracker()
+    /// Valid for as long as the owner or a lease lives.
+    let descriptor: FileDescriptor
+    let state: Mutex<State>
+
+    struct State: ~Copyable, Sendable {
+        var device: OpenedDevice?
+        var hasOwner = true
+        var leases: [String] = []
+        var regions: [RegionIndex: RegionInfo] = [:]
+        /// The mappings behind ``Device/withRegisters(_:_:)``.
+        var registerMappings: [RegionIndex: RegisterMapping] = [:]
+        var interrupts = InterruptTable()
+        var configLayout: ConfigLayout?
+    }
+
+    init(_ address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
+        let device = try space.open(address)
+        let descriptor = device.descriptor.descriptor
+        do throws(VFIOError) {
+            info = try DeviceInfo(of: descriptor, kernel: space.kernel, subject: "\(address)")
+        } catch {
+            try? device.close(backend: space.backend)
+            throw error
+        }
+        self.address = address
+        self.space = space
+        self.kernel = space.kernel
+        self.descriptor = descriptor
+        self.state = Mutex(State(device: device))
+    }
+
+    deinit {
+        try? closeDescriptor()
+    }
+
+    // MARK: The end
+
+    /// Ends the owner's part. Closes the device, unless something made from it is still alive.
+    func endOwnership() throws(VFIOError) {
+        let leases = state.withLock { state in
+            state.hasOwner = false
+            return state.leases
+        }
+        guard leases.isEmpty else {
+            throw VFIOError(
+                .inUse, "close the device", "\(address)",
+                hint: "still alive: \(leases.joined(separator: ", ")); the device closes with the last of them")
+        }
+        try closeDescriptor()
+    }
+
+    func beginLease(_ holder: String) {
+        state.withLock { $0.leases.append(holder) }
+    }
+
+    func endLease(_ holder: String) {
+        let isLast = state.withLock { state in
+            if let index = state.leases.firstIndex(of: holder) { state.leases.remove(at: index) }
+            return state.leases.isEmpty && !state.hasOwner
+        }
+        // A lease ends in a deinit, where nobody is left to hear of a failure.
+        if isLast { try? closeDescriptor() }
+    }
+
+    private func closeDescriptor() throws(VFIOError) {
+        // First the CPU mappings, which hold the device's file open.
+        state.withLock { $0.registerMappings.removeAll() }
+        guard let device = state.withLock({ $0.device.take() }) else { return }
+        revocation.close()
+        try device.close(backend: space.backend)
+    }
+
+    // MARK: Regions
+
+    /// What a region is, asked of the kernel once.
+    func region(_ index: RegionIndex) throws(VFIOError) -> RegionInfo {
+        if let known = state.withLock({ $0.regions[index] }) { return known }
+        let subject = "\(index) of \(address)"
+        let operation = "ask for the region (VFIO_DEVICE_GET_REGION_INFO)"
+        guard index.rawValue < info.regionCount else {
+            throw VFIOError(
+                .notFound, operation, subject, hint: "the device has the regions 0 to \(Int(info.regionCount) - 1)")
+        }
+        var request = cvfio_region_info()
+        request.index = index.rawValue
+        let region: RegionInfo
+        do throws(VFIOError) {
+            let answer = try GrowingRequest.perform(
+                CVFIO_DEVICE_GET_REGION_INFO, request, on: descriptor, of: kernel, operation: operation,
+                subject: subject)
+            region = try RegionInfo(answer, index: index, subject: subject)
+        } catch {
+            // So vfio-pci answers for the VGA region of a device that is no VGA.
+            guard error.errno == .invalidArgument else { throw error }
+            throw VFIOError(.notFound, operation, subject, errno: error.errno, hint: "the device has no such region")
+        }
+        state.withLock { $0.regions[index] = region }
+        return region
+    }
+
+    /// A region that exists, or an error that says that it does not.
+    func existingRegion(_ index: RegionIndex, for operation: String) throws(VFIOError) -> RegionInfo {
+        let region = try region(index)
+        guard region.byteCount > 0 else {
+            throw VFIOError(.notFound, operation, "\(index) of \(address)", hint: "the device does not implement it")
+        }
+        return region
+    }
+
+    /// Refuses what would touch a BAR that does not answer.
+    func requireMemory(for operation: String) throws(VFIOError) {
+        guard revocation.current.isMemoryOn else {
+            throw VFIOError(
+                .memoryDecodeOff, operation, "\(address)",
+                hint: "switch memory decode on in the command register, and the device into D0, first")
+        }
+    }
+
+    /// Reads part of a region through the device's descriptor.
+    func read(_ region: RegionInfo, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(VFIOError) {
+        try checkRange(region, offset, buffer.count, "read")
+        let count: Int
+        do throws(Errno) {
+            count = try unsafe kernel.read(descriptor, at: region.offset + offset, into: buffer)
+        } catch {
+            throw VFIOError(.kernel, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)", errno: error)
+        }
+        guard count == buffer.count else {
+            throw VFIOError(
+                .unexpectedAnswer, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)",
+                hint: "\(count) of \(buffer.count) bytes were read")
+        }
+    }
+
+    /// Writes part of a region through the device's descriptor.
+    func write(_ region: RegionInfo, at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(VFIOError) {
+        try checkRange(region, offset, buffer.count, "write")
+        let count: Int
+        do throws(Errno) {
+            count = try unsafe kernel.write(descriptor, at: region.offset + offset, from: buffer)
+        } catch {
+            throw VFIOError(.kernel, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)", errno: error)
+        }
+        guard count == buffer.count else {
+            throw VFIOError(
+                .unexpectedAnswer, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)",
+                hint: "\(count) of \(buffer.count) bytes were written")
+        }
+    }
+
+    private func checkRange(_ region: RegionInfo, _ offset: UInt64, _ count: Int, _ verb: String) throws(VFIOError) {
+        guard offset <= region.byteCount, UInt64(count) <= region.byteCount - offset else {
+            throw VFIOError(
+                .outOfRange, "\(verb) \(count) bytes at \(offset.hexadecimal)", "\(region.index) of \(address)",
+                hint: "it has \(region.byteCount) bytes")
+        }
+    }
+}
+
+/// Keeps a device open for something that was made from it.
+struct DeviceLease: ~Copyable, Sendable {
+    let core: DeviceCore
+    private let holder: String
+
+    /// - Parameter holder: What holds the device, in words, for the error of whoever closes it.
+    init(_ core: DeviceCore, for holder: String) {
+        self.core = core
+        self.holder = holder
+        core.beginLease(holder)
+    }
+
+    deinit { core.endLease(holder) }
+}

@@ -1,0 +1,43 @@
+internal import CVFIO
+internal import SystemPackage
+
+/// An optional feature of a device, by the number that VFIO gives it (`VFIO_DEVICE_FEATURE`).
+public struct DeviceFeature: RawRepresentable, Sendable, Hashable {
+    public let rawValue: UInt32
+
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// The token that lets the virtual functions be opened, of a physical function with SR-IOV.
+    public static var vfToken: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_PCI_VF_TOKEN) }
+    /// Migration of the device's state.
+    public static var migration: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_MIGRATION) }
+    /// Low power states under user space's control.
+    public static var lowPower: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY) }
+    /// A log of the pages that the device writes.
+    public static var dmaLogging: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_DMA_LOGGING_START) }
+    /// Export of BARs as dma-bufs: Linux 6.19 and newer, with `CONFIG_VFIO_PCI_DMABUF`.
+    public static var dmaBuf: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_DMA_BUF) }
+}
+
+extension Device {
+    /// Whether the kernel, the driver and the device together offer a feature (`VFIO_DEVICE_FEATURE` with
+    /// `VFIO_DEVICE_FEATURE_PROBE`).
+    public func supports(_ feature: DeviceFeature) throws(VFIOError) -> Bool {
+        var request = cvfio_device_feature()
+        request.argsz = UInt32(MemoryLayout<cvfio_device_feature>.size)
+        request.flags = CVFIO_DEVICE_FEATURE_PROBE | (feature.rawValue & CVFIO_DEVICE_FEATURE_MASK)
+        do throws(Errno) {
+            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_FEATURE, with: &request)
+            return true
+        } catch {
+            switch error {
+            // ENOTTY: the kernel or this configuration of it lacks the feature. EOPNOTSUPP: the driver does. EINVAL: what
+            // some drivers say instead.
+            case .inappropriateIOCTLForDevice, .notSupported, .invalidArgument: return false
+            default:
+                throw VFIOError(
+                    .kernel, "probe the feature \(feature.rawValue) (VFIO_DEVICE_FEATURE)", "\(address)", errno: error)
+            }
+        }
+    }
+}

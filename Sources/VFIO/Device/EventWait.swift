@@ -1,0 +1,53 @@
+internal import Dispatch
+internal import Synchronization
+internal import SystemPackage
+
+/// One wait of a task for an event.
+///
+/// Dispatch watches the eventfd, as it watches descriptors for everybody; nothing here is on the way of an interrupt that
+/// has come already.
+final class EventWait: Sendable {
+    private enum State {
+        case idle
+        case waiting(CheckedContinuation<Void, Never>, any DispatchSourceRead)
+        case over
+    }
+
+    private let line: InterruptLine
+    private let state = Mutex(State.idle)
+
+    init(_ line: InterruptLine) { self.line = line }
+
+    func untilReadableOrCancelled() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in begin(continuation) }
+        } onCancel: {
+            end()
+        }
+    }
+
+    private func begin(_ continuation: CheckedContinuation<Void, Never>) {
+        let isOver = state.withLock { state in
+            // Cancelled before it began.
+            if case .over = state { return true }
+            let source = DispatchSource.makeReadSource(fileDescriptor: line.event.rawValue, queue: .global())
+            source.setEventHandler { [self] in end() }
+            // The line keeps the descriptor open until the source has let go of it.
+            source.setCancelHandler { [line] in withExtendedLifetime(line) {} }
+            state = .waiting(continuation, source)
+            source.resume()
+            return false
+        }
+        if isOver { continuation.resume() }
+    }
+
+    private func end() {
+        let old = state.withLock { state in
+            defer { state = .over }
+            return state
+        }
+        guard case .waiting(let continuation, let source) = old else { return }
+        source.cancel()
+        continuation.resume()
+    }
+}

@@ -1,0 +1,70 @@
+internal import SystemPackage
+
+/// An `mmap(2)` of a part of a device's region, and its entry among the BAR addresses.
+@safe
+struct RegionMapping: ~Copyable, @unchecked Sendable {
+    let bytes: UnsafeMutableRawBufferPointer
+    private let kernel: any Kernel
+    private let owner: String
+    // Let go of after the deinit has unmapped, so that the device is not closed before.
+    private let lease: DeviceLease?
+    private var isMapped = true
+
+    private init(
+        _ bytes: UnsafeMutableRawBufferPointer, owner: String, kernel: any Kernel, lease: consuming DeviceLease?
+    ) {
+        unsafe self.bytes = unsafe bytes
+        self.kernel = kernel
+        self.owner = owner
+        self.lease = lease
+        unsafe BARAddresses.insert(bytes, owner: owner)
+    }
+
+    /// Maps a part of a region.
+    ///
+    /// - Parameters:
+    ///   - window: In bytes from the start of the region, page-aligned at its start.
+    ///   - lease: Keeps the device open; `nil` when the device itself owns the mapping.
+    static func map(
+        _ region: RegionInfo, _ window: Range<UInt64>, of core: DeviceCore, lease: consuming DeviceLease?
+    ) throws(VFIOError) -> RegionMapping {
+        let operation = "map the region (mmap)"
+        let owner = "\(region.index) of \(core.address)"
+        // A BAR smaller than a page is mapped with the page that it has to itself, or else not at all.
+        guard let rounded = UInt64(window.count).roundedUp(to: UInt64(core.kernel.pageSize)),
+            let length = Int(exactly: rounded)
+        else {
+            throw VFIOError(.outOfRange, operation, owner, hint: "it is larger than the address space")
+        }
+        do throws(Errno) {
+            let base = try unsafe core.kernel.map(
+                MemoryMapRequest(
+                    byteCount: length, source: .file(core.descriptor, offset: region.offset + window.lowerBound),
+                    isReadable: region.isReadable, isWritable: region.isWritable))
+            let bytes = unsafe UnsafeMutableRawBufferPointer(start: base, count: window.count)
+            return unsafe RegionMapping(bytes, owner: owner, kernel: core.kernel, lease: lease)
+        } catch {
+            throw VFIOError(.kernel, operation, owner, errno: error)
+        }
+    }
+
+    /// Unmaps the region and reports what the kernel said.
+    consuming func close() throws(VFIOError) {
+        isMapped = false
+        do throws(Errno) {
+            try unmap()
+        } catch {
+            throw VFIOError(.kernel, "unmap the region (munmap)", owner, errno: error)
+        }
+    }
+
+    deinit {
+        if isMapped { try? unmap() }
+    }
+
+    private borrowing func unmap() throws(Errno) {
+        unsafe BARAddresses.remove(bytes)
+        // munmap(2) takes whole pages, also of a BAR that is smaller.
+        try unsafe kernel.unmap(bytes)
+    }
+}

@@ -1,0 +1,64 @@
+internal import SystemPackage
+
+/// Finds out why the kernel refused, for the hint of an error.
+///
+/// A diagnosis runs after a failure and must not bring one of its own: what cannot be read is left out.
+struct Diagnosis {
+    let kernel: any Kernel
+
+    private var sysfs: Sysfs { Sysfs(kernel: kernel) }
+
+    /// Drivers that leave a group viable: VFIO's own, and those that do no DMA on their own account.
+    private static let harmlessDrivers: Set<String> = ["vfio-pci", "pci-stub", "pcieport"]
+
+    /// Why a device has no VFIO node.
+    func missingNode(of address: PCIAddress) -> VFIOError {
+        let operation = "open the device"
+        if case .some(false) = try? sysfs.exists(address) {
+            return VFIOError(.notFound, operation, "\(address)", hint: "the machine has no device at this address")
+        }
+        let driver = (try? sysfs.driver(of: address)) ?? nil
+        guard let driver else {
+            return VFIOError(
+                .driver, operation, "\(address)",
+                hint: "no driver is bound to it; write vfio-pci to \(Sysfs.folder(of: address))/driver_override and "
+                    + "the address to /sys/bus/pci/drivers_probe")
+        }
+        guard Self.isVFIO(driver) else {
+            return VFIOError(
+                .driver, operation, "\(address)",
+                hint: "the driver \(driver) holds it; unbind it and bind the device to vfio-pci")
+        }
+        if case .some(.none) = try? sysfs.iommuGroup(of: address) {
+            return VFIOError(
+                .unsupported, operation, "\(address)",
+                hint: "the device is in no IOMMU group: the machine has no IOMMU, or the kernel runs without it")
+        }
+        return VFIOError(
+            .unsupported, operation, "\(address)",
+            hint: "it is bound to \(driver), yet this kernel makes no node of the kind that was asked for")
+    }
+
+    /// Which devices keep a group from being viable, and the drivers that hold them.
+    func blockers(ofGroup group: Int) -> String? {
+        guard let devices = try? sysfs.devices(inGroup: group) else { return nil }
+        let blockers = devices.compactMap { device -> String? in
+            guard let driver = (try? sysfs.driver(of: device)) ?? nil, !Self.harmlessDrivers.contains(driver) else {
+                return nil
+            }
+            return "\(device) is held by \(driver)"
+        }
+        guard !blockers.isEmpty else { return nil }
+        return blockers.joined(separator: ", ") + "; every device of the group has to be bound to vfio-pci or to nothing"
+    }
+
+    /// What the limit on locked memory has to do with a failed mapping.
+    func memoryLock(wanted byteCount: UInt64) -> String? {
+        guard let limit = (try? kernel.memoryLockLimit()) ?? nil else { return nil }
+        return "\(byteCount) bytes were to be pinned, and RLIMIT_MEMLOCK allows \(limit) bytes in all"
+    }
+
+    private static func isVFIO(_ driver: String) -> Bool {
+        driver == "vfio-pci" || driver.hasSuffix("vfio-pci") || driver.hasSuffix("vfio_pci")
+    }
+}

@@ -1,0 +1,51 @@
+internal import SystemPackage
+
+/// What sysfs tells about a PCI device, as far as opening it needs.
+struct Sysfs {
+    let kernel: any Kernel
+
+    static func folder(of address: PCIAddress) -> FilePath { FilePath("/sys/bus/pci/devices/\(address)") }
+
+    /// Whether the machine has a device at the address.
+    func exists(_ address: PCIAddress) throws(Errno) -> Bool {
+        do throws(Errno) {
+            _ = try kernel.names(in: Self.folder(of: address))
+            return true
+        } catch .noSuchFileOrDirectory {
+            return false
+        }
+    }
+
+    /// The number of the device's IOMMU group; `nil` when it has none, as without an IOMMU.
+    func iommuGroup(of address: PCIAddress) throws(Errno) -> Int? {
+        guard let name = try linkName(Self.folder(of: address).appending("iommu_group")) else { return nil }
+        return Int(name)
+    }
+
+    /// The driver that holds the device; `nil` when none does.
+    func driver(of address: PCIAddress) throws(Errno) -> String? {
+        try linkName(Self.folder(of: address).appending("driver"))
+    }
+
+    /// The devices of an IOMMU group.
+    func devices(inGroup group: Int) throws(Errno) -> [PCIAddress] {
+        try kernel.names(in: FilePath("/sys/kernel/iommu_groups/\(group)/devices")).compactMap(PCIAddress.init)
+    }
+
+    /// The name of the device's VFIO character device, such as `vfio0`; `nil` when it has none.
+    func characterDevice(of address: PCIAddress) throws(Errno) -> String? {
+        do throws(Errno) {
+            return try kernel.names(in: Self.folder(of: address).appending("vfio-dev")).first
+        } catch .noSuchFileOrDirectory {
+            return nil
+        }
+    }
+
+    private func linkName(_ path: FilePath) throws(Errno) -> String? {
+        do throws(Errno) {
+            return try kernel.readLink(path).lastComponent?.string
+        } catch .noSuchFileOrDirectory {
+            return nil
+        }
+    }
+}

@@ -1,0 +1,39 @@
+/// The memory of one ioctl structure with a tail of varying length, zeroed and aligned to 8 bytes.
+///
+/// What the kernel wrote is read back through bounds-checked loads only, since the offsets in it are the kernel's.
+@safe
+struct RequestBuffer: ~Copyable {
+    let bytes: UnsafeMutableRawBufferPointer
+
+    init(byteCount: Int) {
+        unsafe bytes = .allocate(byteCount: byteCount, alignment: 8)
+        unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    }
+
+    /// A buffer that begins with `header` and has room for `tail` more bytes.
+    init<Header: BitwiseCopyable>(_ header: Header, tail: Int = 0) {
+        self.init(byteCount: MemoryLayout<Header>.size + tail)
+        store(header, at: 0)
+    }
+
+    deinit { unsafe bytes.deallocate() }
+
+    var byteCount: Int { unsafe bytes.count }
+
+    /// The value at an offset; `nil` when it is not wholly inside.
+    func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value? {
+        guard offset >= 0, offset <= byteCount, byteCount - offset >= MemoryLayout<Value>.size else { return nil }
+        return unsafe bytes.loadUnaligned(fromByteOffset: offset, as: type)
+    }
+
+    /// The value at the start; the buffer was made with at least as much room.
+    func header<Header: BitwiseCopyable>(_ type: Header.Type = Header.self) -> Header {
+        guard let header = load(type, at: 0) else { preconditionFailure("the buffer is shorter than its header") }
+        return header
+    }
+
+    func store<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
+        precondition(offset >= 0 && offset + MemoryLayout<Value>.size <= byteCount)
+        unsafe bytes.storeBytes(of: value, toByteOffset: offset, as: Value.self)
+    }
+}

@@ -1,0 +1,265 @@
+"""One run of a guest: what it is given, the QEMU command line, and what comes back."""
+
+import contextlib
+import os
+import re
+import secrets
+import select
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import initramfs
+from .errors import LabError
+from .host import CHECKOUT
+
+# Fixed slots, so that tests and demonstrations can name the devices. Slots 1d to 1f are the lab's own and q35's.
+DEVICES = {
+    "edu": ("0000:00:02.0", ["-device", "edu,dma_mask=0xffffffffffffffff,addr=02.0"]),
+    "memory": ("0000:00:03.0", ["-object", "memory-backend-ram,id=shared,size=16M,share=on",
+                                "-device", "ivshmem-plain,memdev=shared,addr=03.0"]),
+    "nvme": ("0000:00:04.0", ["-drive", "file={folder}/nvme.img,format=raw,if=none,id=disk",
+                              "-device", "nvme,serial=lab,drive=disk,cmb_size_mb=4,legacy-cmb=on,addr=04.0"]),
+}
+DISK_SIZE = 64 << 20
+
+# One host thread for all emulated processors: with a thread for each (QEMU's default), a guest kernel that patches its
+# own code now and then executes a breakpoint that was already taken away again, and panics ("Oops: int3").
+ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
+
+# Folders of the host that the guest covers with fresh, writable file systems.
+COVERED = ("/tmp", "/run")
+
+FAULT = re.compile(r"DMAR: (\[|DRHD: handling fault)")
+TROUBLE = re.compile(r"\b(BUG|WARNING|Oops|Kernel panic|lab init gave up)\b")
+FATAL = re.compile(r"Kernel panic|lab init gave up")
+
+# How long a guest may take from its exit status to having switched itself off.
+GRACE = 10
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave. `status` is None when the guest ended without one; `failure` then says how."""
+
+    status: int
+    failure: str
+    kernel_log: str
+
+    @property
+    def faults(self):
+        """The IOMMU's fault reports."""
+        return [line for line in self.kernel_log.splitlines() if FAULT.search(line)]
+
+    @property
+    def trouble(self):
+        """The kernel's complaints about itself."""
+        return [line for line in self.kernel_log.splitlines() if TROUBLE.search(line)]
+
+    def explanation(self):
+        """Why there is no status, with the end of the kernel log."""
+        tail = "\n".join("    " + line for line in self.kernel_log.splitlines()[-30:])
+        return f"{self.failure}; the kernel log ends with:\n{tail or '    (nothing)'}"
+
+
+class Guest:
+    """A machine that is going to boot `kernel` for one command."""
+
+    def __init__(self, kernel, accelerator="tcg", environment=None):
+        self.kernel = kernel
+        self.accelerator = accelerator
+        self.environment = guest_environment(kernel.name)
+        self.environment.update(environment or {})
+
+    def run(self, command, write, timeout):
+        """Boots, runs `command` (a list of words), hands its output to `write` as it comes, and gives a Result."""
+        token = f"lab-{secrets.token_hex(16)}-"
+        with self._files(command, {"lab_mode": "run", "lab_token": token}) as folder:
+            host_end, guest_end = socket.socketpair()
+            with host_end:
+                with guest_end:
+                    qemu = self._start(folder, [
+                        "-device", "virtio-serial-pci,addr=1d.0",
+                        "-chardev", f"socket,id=channel,fd={guest_end.fileno()}",
+                        "-device", "virtserialport,chardev=channel,name=lab",
+                    ], stdin=subprocess.DEVNULL, pass_fds=[guest_end.fileno()])
+                with ended_at_last(qemu):
+                    channel = Channel(token.encode(), write)
+                    failure = channel.read(host_end, time.monotonic() + timeout)
+                    if failure is None:
+                        host_end.sendall(b"\n")
+                        wait(qemu, GRACE)
+                    elif failure == Channel.CLOSED:
+                        failure += qemu_complaint(qemu, folder)
+            return Result(channel.status, failure, kernel_log(folder))
+
+    def shell(self):
+        """Boots, and connects this terminal to a shell in the guest. Gives a Result, with status 0 once it was left."""
+        columns, rows = shutil.get_terminal_size()
+        settings = {"lab_mode": "shell", "lab_rows": str(rows), "lab_columns": str(columns)}
+        self.environment.setdefault("TERM", os.environ.get("TERM", "linux"))
+        with self._files([os.environ.get("SHELL", "/bin/sh"), "-i"], settings) as folder:
+            qemu = self._start(folder, ["-chardev", "stdio,id=terminal,signal=off", "-serial", "chardev:terminal"])
+            with ended_at_last(qemu):
+                qemu.wait()
+            log = kernel_log(folder)
+            if qemu.returncode == 0 and not FATAL.search(log):
+                return Result(0, None, log)
+            return Result(None, "the guest failed" + qemu_complaint(qemu, folder), log)
+
+    @contextlib.contextmanager
+    def _files(self, command, settings):
+        """A folder of this run's own, with the files that QEMU reads."""
+        settings = dict(settings)
+        settings["lab_devices"] = " ".join(address for address, _ in DEVICES.values())
+        settings["lab_visible_paths"] = " ".join(visible_paths(command))
+        assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
+        with tempfile.TemporaryDirectory(prefix="swift-vfio-lab-") as name:
+            folder = Path(name)
+            archive = initramfs.build(self.kernel.modules, assignments, self._script(command))
+            (folder / "initramfs").write_bytes(archive)
+            with open(folder / "nvme.img", "wb") as disk:
+                disk.truncate(DISK_SIZE)
+            yield folder
+
+    def _script(self, command):
+        """The shell script that the guest runs in the host's file system."""
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.environment.items())
+        return f"{exports}cd {shlex.quote(os.getcwd())} || exit 126\nexec {shlex.join(command)}\n"
+
+    def _start(self, folder, channel, **options):
+        # setpriv: should the lab be killed, QEMU must not stay behind.
+        arguments = [
+            "setpriv", "--pdeathsig", "KILL",
+            "qemu-system-x86_64",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "q35,kernel-irqchip=split", "-accel", ACCELERATORS[self.accelerator],
+            "-cpu", "max", "-smp", "2", "-m", "4G",
+            "-device", "intel-iommu,intremap=on,caching-mode=on",
+            "-kernel", str(self.kernel.image), "-initrd", str(folder / "initramfs"),
+            "-append", "console=ttyS0 loglevel=5 printk.devkmsg=on intel_iommu=on panic=-1",
+            "-serial", f"file:{folder}/kernel.log",
+            "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
+            "-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot,addr=1e.0",
+            *channel,
+        ]
+        for _, device in DEVICES.values():
+            arguments += [word.format(folder=folder) for word in device]
+        with open(folder / "qemu.log", "wb") as log:
+            return subprocess.Popen(arguments, stderr=log, **options)
+
+
+class Channel:
+    """Reads what the guest sends: a start mark, the command's output, and its exit status at the end.
+
+    Both marks begin with a token that is new for each run, so no output can be taken for one.
+    """
+
+    CLOSED = "the guest ended without an exit status"
+
+    def __init__(self, token, write):
+        self.token = token
+        self.write = write
+        self.status = None
+        self._started = False
+        self._buffer = b""
+
+    def read(self, connection, deadline):
+        """Reads up to the exit status. Gives None, or how it failed to come."""
+        while self.status is None:
+            ready, _, _ = select.select([connection], [], [], max(0, deadline - time.monotonic()))
+            if not ready:
+                return "the command did not end in time" if self._started else "the guest did not start in time"
+            data = connection.recv(1 << 16)
+            if not data:
+                self.write(self._buffer)
+                return self.CLOSED
+            self._buffer += data
+            self._take()
+        return None
+
+    def _take(self):
+        """Hands on what is certainly output, and acts on complete marks."""
+        while True:
+            output, mark, rest = self._buffer.partition(self.token)
+            if not mark:
+                held = partial_suffix(self._buffer, self.token)
+                self.write(self._buffer[:len(self._buffer) - held])
+                self._buffer = self._buffer[len(self._buffer) - held:]
+                return
+            line, newline, after = rest.partition(b"\n")
+            if not newline:
+                return
+            self.write(output)
+            self._buffer = after
+            if line == b"started":
+                self._started = True
+            else:
+                self.status = int(line.removeprefix(b"status "))
+                return
+
+
+def partial_suffix(data, token):
+    """The length of the longest end of `data` that `token` begins with."""
+    return next((size for size in range(min(len(token), len(data)), 0, -1) if token.startswith(data[-size:])), 0)
+
+
+def guest_environment(kernel_name):
+    """The command's environment: the host's search path, the lab's own variables, and the host's SWIFT_VFIO_ ones."""
+    path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
+    environment = {
+        "PATH": ":".join(path + [folder for folder in ("/usr/sbin", "/sbin") if folder not in path]),
+        "HOME": "/root",
+        "TMPDIR": "/tmp",
+        "LANG": "C.UTF-8",
+        # A backtrace of a crash takes minutes in an emulated processor.
+        "SWIFT_BACKTRACE": os.environ.get("SWIFT_BACKTRACE", "enable=no"),
+    }
+    environment.update({name: value for name, value in os.environ.items() if name.startswith("SWIFT_VFIO_")})
+    environment["SWIFT_VFIO_LAB"] = kernel_name
+    environment["SWIFT_VFIO_LAB_DEVICES"] = ",".join(f"{name}={address}" for name, (address, _) in DEVICES.items())
+    return environment
+
+
+def visible_paths(command):
+    """What must stay visible although a folder above it is covered: the checkout, the current folder, the program."""
+    program = shutil.which(command[0])
+    paths = [str(CHECKOUT), os.getcwd()] + ([os.path.realpath(program)] if program else [])
+    visible = sorted({path for path in paths if path.startswith(tuple(folder + "/" for folder in COVERED))}, key=len)
+    if any(re.search(r"[\s'\"\\*?\[]", path) for path in visible):
+        raise LabError(f"the guest cannot show a path with blanks or quotes under {' or '.join(COVERED)}: {visible}")
+    return visible
+
+
+@contextlib.contextmanager
+def ended_at_last(process):
+    """Kills the process at the end of the body if it still runs then, whatever happened in it."""
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait(process, seconds):
+    """Waits for the process to end by itself, but not for ever."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+
+
+def qemu_complaint(qemu, folder):
+    """What QEMU itself had to say, if it said anything."""
+    wait(qemu, GRACE)
+    complaint = (folder / "qemu.log").read_text(errors="replace").strip()
+    return f" (QEMU said: {complaint})" if complaint else ""
+
+
+def kernel_log(folder):
+    """The kernel's messages, as the serial console showed them."""
+    log = folder / "kernel.log"
+    return log.read_text(errors="replace").replace("\r", "") if log.exists() else ""

@@ -58,9 +58,8 @@ extension Core {
         if request.isReadable { protection |= PROT_READ }
         if request.isWritable { protection |= PROT_WRITE }
         switch request.source {
-        case .reserved: return unsafe try host.map(request)
         case .anonymous(let hugePageSize):
-            return unsafe try mapMemory(request, protection, alignment: hugePageSize)
+            return unsafe try mapMemory(request.byteCount, protection, pageSize: hugePageSize ?? host.pageSize)
         case .file(let descriptor, let offset):
             guard let file = file(descriptor) else { return unsafe try host.map(request) }
             switch file.object {
@@ -75,17 +74,14 @@ extension Core {
 
     /// Huge pages are ordinary ones here, aligned as huge ones are.
     private func mapMemory(
-        _ request: MemoryMapRequest, _ protection: Int32, alignment: Int?
+        _ byteCount: Int, _ protection: Int32, pageSize: Int
     ) throws(Errno) -> UnsafeMutableRawPointer {
-        guard request.byteCount > 0 else { throw .invalidArgument }
-        let alignment = alignment ?? host.pageSize
-        guard alignment == host.pageSize || alignment == 2 << 20 || alignment == 1 << 30 else { throw .invalidArgument }
-        let byteCount = (request.byteCount + alignment - 1) & ~(alignment - 1)
-        let object = try MemoryObject(name: "vfio-mock-memory", byteCount: byteCount, keepsFile: true)
-        var target = unsafe request.address
-        if alignment > host.pageSize, unsafe target == nil {
-            unsafe target = try reserve(byteCount, alignment)
+        guard byteCount > 0, pageSize == host.pageSize || pageSize == 2 << 20 || pageSize == 1 << 30 else {
+            throw .invalidArgument
         }
+        let byteCount = (byteCount + pageSize - 1) & ~(pageSize - 1)
+        let object = try MemoryObject(name: "vfio-mock-memory", byteCount: byteCount, keepsFile: true)
+        let target = unsafe pageSize > host.pageSize ? try reserve(byteCount, alignment: pageSize) : nil
         let address = unsafe try object.map(at: target, offset: 0, byteCount: byteCount, protection: protection)
         object.closeFile()
         let start = UInt64(UInt(bitPattern: address))
@@ -98,18 +94,15 @@ extension Core {
     }
 
     /// Free addresses with an alignment: the surplus of a larger reservation is given back.
-    private func reserve(_ byteCount: Int, _ alignment: Int) throws(Errno) -> UnsafeMutableRawPointer {
-        let whole = unsafe try host.map(MemoryMapRequest(byteCount: byteCount + alignment, source: .reserved))
+    private func reserve(_ byteCount: Int, alignment: Int) throws(Errno) -> UnsafeMutableRawPointer {
+        let flags = Int32(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+        let whole = unsafe mmap(nil, byteCount + alignment, PROT_NONE, flags, -1, 0)
+        guard let whole = unsafe whole, unsafe whole != MAP_FAILED else { throw Errno(rawValue: Glibc.errno) }
         let start = UInt(bitPattern: whole)
-        let aligned = (start + UInt(alignment) - 1) & ~(UInt(alignment) - 1)
-        let before = Int(aligned - start)
-        let target = unsafe whole + before
-        if before > 0 { unsafe try host.unmap(UnsafeMutableRawBufferPointer(start: whole, count: before)) }
-        let after = alignment - before
-        if after > 0 {
-            unsafe try host.unmap(UnsafeMutableRawBufferPointer(start: target + byteCount, count: after))
-        }
-        return unsafe target
+        let before = Int((start + UInt(alignment) - 1) & ~(UInt(alignment) - 1) - start)
+        if before > 0 { unsafe _ = munmap(whole, before) }
+        unsafe _ = munmap(whole + before + byteCount, alignment - before)
+        return unsafe whole + before
     }
 
     private func mapDevice(
@@ -128,10 +121,9 @@ extension Core {
         let isReachable = function.config.isMemoryEnabled && !function.isInLowPower
         let address: UnsafeMutableRawPointer
         if isReachable {
-            unsafe address = try memory.map(
-                at: request.address, offset: start, byteCount: byteCount, protection: protection)
+            unsafe address = try memory.map(at: nil, offset: start, byteCount: byteCount, protection: protection)
         } else {
-            unsafe address = try mapNothing(at: request.address, byteCount, protection)
+            unsafe address = try mapNothing(at: nil, byteCount, protection)
         }
         let first = UInt64(UInt(bitPattern: address))
         forget(first..<first + UInt64(byteCount))

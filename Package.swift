@@ -48,7 +48,14 @@ let package = Package(
             name: "vfioctl",
             dependencies: [
                 "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "ExportBAR",
+            dependencies: ["VFIO", "VFIOMock"],
+            path: "Examples/ExportBAR",
             swiftSettings: swiftSettings
         ),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO", "VFIOMock"], swiftSettings: testSettings),

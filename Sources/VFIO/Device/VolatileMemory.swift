@@ -80,10 +80,10 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
 
     /// Copies bytes into the memory, in accesses of any width: for plain memory, not for registers.
     @inlinable
-    public func copy(_ source: RawSpan, to offset: Int = 0) {
+    public func copy(_ source: Span<UInt8>, to offset: Int = 0) {
         guard !source.isEmpty else { return }
-        checkRange(offset, source.byteCount)
-        unsafe source.withUnsafeBytes { bytes in
+        checkRange(offset, source.count)
+        unsafe source.withUnsafeBufferPointer { bytes in
             unsafe (unsafeBaseAddress + offset).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
         }
         // What follows, a doorbell perhaps, comes after the bytes.

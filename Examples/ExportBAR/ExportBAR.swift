@@ -1,3 +1,5 @@
+import Glibc
+import SystemPackage
 import VFIO
 import VFIOMock
 
@@ -6,15 +8,24 @@ import VFIOMock
 /// `ExportBAR` runs on a mock kernel; `ExportBAR BDF` exports BAR 2 of a real device, bound to vfio-pci.
 @main
 struct ExportBAR {
-    static func main() throws {
-        let machine = MockMachine()
-        machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
-        let argument = CommandLine.arguments.dropFirst().first
-        let kernel: any Kernel = argument == nil ? machine.kernel : HostKernel()
-        guard let address = PCIAddress(argument ?? "0000:00:04.0") else {
-            throw UsageError(description: "usage: ExportBAR [0000:00:04.0]")
+    static func main() {
+        do {
+            if let argument = CommandLine.arguments.dropFirst().first {
+                guard let address = PCIAddress(argument) else {
+                    return fail("usage: ExportBAR [0000:00:04.0]", status: 64)
+                }
+                try export(address, kernel: HostKernel())
+            } else {
+                let machine = MockMachine()
+                machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
+                try export("0000:00:04.0", kernel: machine.kernel)
+            }
+        } catch {
+            fail("ExportBAR: \(error)", status: 1)
         }
+    }
 
+    private static func export(_ address: PCIAddress, kernel: any Kernel) throws(VFIOError) {
         let space = try AddressSpace(kernel: kernel)
         let device = try Device(at: address, in: space)
         let window = try device.exportDMABuf(of: .bar2, 0..<65536)
@@ -30,8 +41,10 @@ struct ExportBAR {
         try peer.restore()
         print("on again, and restored: the mapping is \(peer.state)")
     }
-}
 
-struct UsageError: Error, CustomStringConvertible {
-    let description: String
+    private static func fail(_ message: String, status: Int32) {
+        // Swift's own report of an error at the top level is a crash, with a backtrace.
+        _ = try? FileDescriptor.standardError.writeAll(Array("\(message)\n".utf8))
+        exit(status)
+    }
 }

@@ -8,6 +8,7 @@ struct Demo {
     let faults: any FaultSource
 
     private static let windowSize: UInt64 = 64 << 10
+    private static let lineWidth = 100
     private static let greeting = "hello from the other device"
 
     func run() throws {
@@ -116,9 +117,17 @@ struct Demo {
 
     // MARK: Telling
 
-    private func say(_ line: String, _ continuation: String? = nil) {
-        print("• \(line)")
-        if let continuation { print("  \(continuation)") }
+    /// Prints a paragraph, wrapped at a width that fits most terminals.
+    private func say(_ sentences: String...) {
+        var line = "•"
+        for word in sentences.joined(separator: " ").split(separator: " ") {
+            if line.count + 1 + word.count > Self.lineWidth {
+                print(line)
+                line = " "
+            }
+            line += " " + word
+        }
+        print(line)
     }
 
     private func require(_ condition: Bool, _ complaint: String) throws {

@@ -58,7 +58,7 @@ public struct Device: ~Copyable, Sendable {
     /// - Parameters:
     ///   - index: The region.
     ///   - range: The part in bytes from the start of the region, page-aligned at its start; `nil` for all of it.
-    /// - Throws: `.unsupported` when the region, or this part of it, cannot be mapped (``withRegisters(_:_:)`` works all
+    /// - Throws: `.unsupported` when the region, or this part of it, cannot be mapped (`withRegisters` works all
     ///   the same), `.memoryDecodeOff`, `.outOfRange`, `.misaligned`, `.notFound`.
     public func map(_ index: RegionIndex, _ range: Range<UInt64>? = nil) throws(VFIOError) -> MappedRegion {
         let operation = "map the region (mmap)"

@@ -21,7 +21,7 @@ final class DeviceCore: Sendable {
         var hasOwner = true
         var leases: [DeviceLease.Holder] = []
         var regions: [RegionIndex: RegionInfo] = [:]
-        /// The mappings behind ``Device/withRegisters(_:_:)``.
+        /// The mappings behind `withRegisters` of ``Device``.
         var registerMappings: [RegionIndex: RegisterMapping] = [:]
         var interrupts = InterruptTable()
         var configLayout: ConfigLayout?

@@ -8,7 +8,7 @@ internal import SystemPackage
 /// state of its dma-bufs and their mappings stays true.
 ///
 /// It keeps the device open for as long as it lives.
-public struct ConfigSpace: ~Copyable, Sendable {
+public struct ConfigSpace: ~Copyable, Sendable, ConfigRegisters {
     private let lease: DeviceLease
     private var core: DeviceCore { lease.core }
 
@@ -31,11 +31,6 @@ public struct ConfigSpace: ~Copyable, Sendable {
     public func write16(_ value: UInt16, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
     /// Writes 32 bits, at a multiple of 4.
     public func write32(_ value: UInt32, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
-
-    /// The vendor of the device, as assigned by the PCI-SIG.
-    public func vendorID() throws(VFIOError) -> UInt16 { try read16(at: 0x00) }
-    /// The device's number among its vendor's.
-    public func deviceID() throws(VFIOError) -> UInt16 { try read16(at: 0x02) }
 
     /// The command register.
     public func command() throws(VFIOError) -> PCICommand {

@@ -1,0 +1,54 @@
+/// Reads registers of a config space: the device's, or a copy of one in a test.
+///
+/// What walks and decodes a config space asks for no more than this, so it can be tried on any bytes.
+protocol ConfigRegisters: ~Copyable {
+    /// The size in bytes.
+    func byteCount() throws(VFIOError) -> UInt64
+    func read8(at offset: UInt64) throws(VFIOError) -> UInt8
+    func read16(at offset: UInt64) throws(VFIOError) -> UInt16
+    func read32(at offset: UInt64) throws(VFIOError) -> UInt32
+}
+
+extension ConfigRegisters where Self: ~Copyable {
+    /// Walks the capability list.
+    ///
+    /// The list is the device's, and may be broken: the walk ends at a pointer that leads into the header or past the end,
+    /// and at an entry that it has seen before.
+    func walkCapabilities() throws(VFIOError) -> [PCICapability] {
+        let hasList: UInt16 = 1 << 4
+        guard try read16(at: 0x06) & hasList != 0 else { return [] }
+        var found: [PCICapability] = []
+        var seen: Set<UInt64> = []
+        var pointer = UInt64(try read8(at: 0x34)) & ~3
+        while pointer >= 0x40, seen.insert(pointer).inserted {
+            let id = try read8(at: pointer)
+            // All ones: nobody answers, as of a device that is gone.
+            guard id != 0xFF else { break }
+            found.append(PCICapability(id: .init(rawValue: id), offset: pointer))
+            pointer = UInt64(try read8(at: pointer + 1)) & ~3
+        }
+        return found
+    }
+
+    /// Walks the extended capability list; empty for a conventional PCI device.
+    func walkExtendedCapabilities() throws(VFIOError) -> [PCIExtendedCapability] {
+        let end = try byteCount()
+        var found: [PCIExtendedCapability] = []
+        var seen: Set<UInt64> = []
+        var pointer: UInt64 = 0x100
+        while pointer >= 0x100, pointer + 4 <= end, seen.insert(pointer).inserted {
+            let header = try read32(at: pointer)
+            // Zero at the start stands for an empty list, and all ones for a device that does not answer.
+            guard header != 0, header != .max else { break }
+            // A header without an id only points on: so vfio-pci hides what it does not show.
+            if header & 0xFFFF != 0 {
+                found.append(
+                    PCIExtendedCapability(
+                        id: .init(rawValue: UInt16(truncatingIfNeeded: header)),
+                        version: UInt8(header >> 16 & 0xF), offset: pointer))
+            }
+            pointer = UInt64(header >> 20) & ~3
+        }
+        return found
+    }
+}

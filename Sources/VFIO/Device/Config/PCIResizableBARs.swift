@@ -1,0 +1,28 @@
+/// The resizable BAR capability (PCI Express Base Specification 5.0, 7.8.6).
+public struct PCIResizableBARs: Sendable, Hashable {
+    /// A BAR whose size can be chosen.
+    public struct Entry: Sendable, Hashable {
+        /// The number of the BAR.
+        public let bar: Int
+        /// The sizes that it can have, in bytes, smallest first.
+        public let sizes: [UInt64]
+        /// The size that it has, in bytes.
+        public let size: UInt64
+    }
+
+    public let entries: [Entry]
+
+    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+        var entries: [Entry] = []
+        // The first control register says how many there are; six BARs can be no more than six entries.
+        let count = min(Int(try config.read32(at: offset + 8) >> 5 & 0x7), 6)
+        for index in 0..<UInt64(count) {
+            let capability = try config.read32(at: offset + 4 + index * 8)
+            let control = try config.read32(at: offset + 8 + index * 8)
+            let sizes = (4..<32).filter { capability >> UInt32($0) & 1 != 0 }.map { UInt64(1 << 20) << UInt64($0 - 4) }
+            entries.append(
+                Entry(bar: Int(control & 0x7), sizes: sizes, size: UInt64(1 << 20) << UInt64(control >> 8 & 0x3F)))
+        }
+        self.entries = entries
+    }
+}

@@ -1,0 +1,35 @@
+/// A vendor's own capability: what its bytes mean, only the vendor knows.
+public struct PCIVendorCapability: Sendable, Hashable {
+    /// All of its bytes, its id and its pointer included.
+    public let bytes: [UInt8]
+
+    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+        let length = UInt64(try config.read8(at: offset + 2))
+        // The length is the device's word, and the list ends with the first 256 bytes.
+        let end = min(offset + length, 0x100)
+        var bytes: [UInt8] = []
+        var position = offset
+        while position < end {
+            bytes.append(try config.read8(at: position))
+            position += 1
+        }
+        self.bytes = bytes
+    }
+}
+
+/// A vendor's own extended capability (PCI Express Base Specification 5.0, 7.9.5).
+public struct PCIExtendedVendorCapability: Sendable, Hashable {
+    /// The vendor's number for it.
+    public let id: UInt16
+    /// The vendor's version of it.
+    public let revision: UInt8
+    /// Its length in bytes, both headers included.
+    public let byteCount: Int
+
+    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+        let header = try config.read32(at: offset + 4)
+        id = UInt16(truncatingIfNeeded: header)
+        revision = UInt8(header >> 16 & 0xF)
+        byteCount = Int(header >> 20)
+    }
+}

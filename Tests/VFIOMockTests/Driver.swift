@@ -7,12 +7,10 @@ import VFIOMock
 /// The few calls that the tests need of a driver, straight to the seam.
 struct Driver {
     let kernel: any Kernel
-    let machine: MockMachine
 
-    init(_ machine: MockMachine) {
-        self.machine = machine
-        kernel = machine.kernel
-    }
+    init(_ kernel: any Kernel) { self.kernel = kernel }
+
+    init(_ machine: MockMachine) { self.init(machine.kernel) }
 
     @discardableResult
     func control<Structure>(

@@ -1,3 +1,5 @@
+import SystemPackage
+
 /// An open file of the mock: what `struct file` is to Linux.
 ///
 /// Its descriptors are those of an empty file in memory, and the inode tells which open file a descriptor belongs to,
@@ -25,6 +27,15 @@ final class OpenFile {
     init(inode: UInt64, _ object: Object) {
         self.inode = inode
         self.object = object
+    }
+
+    /// The device, for `pread` and `pwrite`. A dma-buf has no offsets; other files have nothing to read.
+    func seekableDevice() throws(Errno) -> DeviceFile {
+        switch object {
+        case .device(let device): return device
+        case .dmaBuf: throw .illegalSeek
+        default: throw .invalidArgument
+        }
     }
 
     var isInUse: Bool { !descriptors.isEmpty || inFlight > 0 || holds > 0 }

@@ -24,7 +24,9 @@ struct SysfsTests {
         #expect(try text(kernel, Self.folder.appending("revision")) == "0x10\n")
         #expect(try text(kernel, Self.folder.appending("driver_override")) == "vfio-pci\n")
         #expect(try text(kernel, "/proc/sys/kernel/osrelease") == "7.3.0\n")
-        #expect(try text(kernel, "/sys/kernel/iommu_groups/1/reserved_regions") == "0x00000000fee00000 0x00000000feefffff msi\n")
+        #expect(
+            try text(kernel, "/sys/kernel/iommu_groups/1/reserved_regions")
+                == "0x00000000fee00000 0x00000000feefffff msi\n")
         #expect(try kernel.readFile(Self.folder.appending("config")).prefix(4) == [0x34, 0x12, 0xe8, 0x11])
         #expect(try text(kernel, "/sys/bus/pci/devices/0000:00:04.0/resource").split(separator: "\n").count == 13)
         #expect(try kernel.names(in: "/dev/vfio") == ["1", "2", "3", "devices", "vfio"])

@@ -71,7 +71,9 @@ extension Core {
         let file = self.file(descriptor)
         if file == nil { _ = try checkDescriptor(descriptor) }
         if group.container != nil { throw .invalidArgument }
-        guard case .container(let container)? = file?.object else { throw isOld ? .invalidArgument : .badDescriptorState }
+        guard case .container(let container)? = file?.object else {
+            throw isOld ? .invalidArgument : .badDescriptorState
+        }
         if isClaimedByHost(group.number) || group.owner != nil { throw .notPermitted }
         group.container = container
         container.groups.append(group)
@@ -118,9 +120,4 @@ extension Core {
         default: false
         }
     }
-}
-
-extension Errno {
-    /// `EBADFD`, which swift-system has no name for.
-    static var badDescriptorState: Errno { Errno(rawValue: 77) }
 }

@@ -217,8 +217,3 @@ extension Core {
         try argument.storeSized(command)
     }
 }
-
-extension Errno {
-    /// `EMSGSIZE`.
-    static var messageTooLong: Errno { Errno(rawValue: 90) }
-}

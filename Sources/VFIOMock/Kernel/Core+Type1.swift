@@ -141,7 +141,9 @@ extension Core {
             iommu.isTrackingDirtyPages = false
             return
         }
-        if unsafe Int(request.argsz) - size < MemoryLayout<cvfio_iommu_type1_dirty_bitmap_get>.size { throw .invalidArgument }
+        if unsafe Int(request.argsz) - size < MemoryLayout<cvfio_iommu_type1_dirty_bitmap_get>.size {
+            throw .invalidArgument
+        }
         let range = unsafe try argument.load(cvfio_iommu_type1_dirty_bitmap_get(), at: size)
         let iova = unsafe range.iova
         let count = unsafe range.size

@@ -1,5 +1,5 @@
-/// What a mock kernel offers: the release that it calls itself, the features that depend on its configuration, and whose
-/// details it follows.
+/// What a mock kernel offers: the release that it calls itself, the features that depend on its configuration, and
+/// whose details it follows.
 ///
 /// The presets are the kernels that the project's lab boots; the contract suite holds the mock to them. For anything
 /// else, take the nearest one and change it:
@@ -22,7 +22,8 @@ public struct MockRelease: Sendable, Hashable {
     /// What `/proc/sys/kernel/osrelease` says.
     public var name: String
     public var generation: Generation
-    /// There are groups and containers: `/dev/vfio/vfio`, `/dev/vfio/NUMBER` (CONFIG_VFIO_GROUP, CONFIG_VFIO_CONTAINER).
+    /// There are groups and containers: `/dev/vfio/vfio`, `/dev/vfio/NUMBER` (CONFIG_VFIO_GROUP,
+    /// CONFIG_VFIO_CONTAINER).
     public var hasContainer: Bool
     /// There is `/dev/iommu` (CONFIG_IOMMUFD, since 6.2).
     public var hasIOMMUFD: Bool

@@ -74,8 +74,10 @@ extension Core {
     }
 
     func functionsOnBus(of function: PCIFunction) -> [PCIFunction] {
-        functions.values.filter { $0.address.domain == function.address.domain && $0.address.bus == function.address.bus }
-            .sorted { $0.address < $1.address }
+        functions.values.filter {
+            $0.address.domain == function.address.domain && $0.address.bus == function.address.bus
+        }
+        .sorted { $0.address < $1.address }
     }
 
     // MARK: Requests

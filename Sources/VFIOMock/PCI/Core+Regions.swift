@@ -57,7 +57,9 @@ extension Core {
                 function.store(self, bar: bar, offset: UInt64(offset), width: width, value)
             } else {
                 let value = function.load(self, bar: bar, offset: UInt64(offset), width: width)
-                for byte in 0..<width { unsafe buffer[done + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8)) }
+                for byte in 0..<width {
+                    unsafe buffer[done + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8))
+                }
             }
             done += width
         }
@@ -81,7 +83,9 @@ extension Core {
                 writeConfig(function, offset, count, value)
             } else {
                 let value = function.config.read(offset, count)
-                for byte in 0..<count { unsafe buffer[done + byte] = UInt8(truncatingIfNeeded: value >> UInt32(byte * 8)) }
+                for byte in 0..<count {
+                    unsafe buffer[done + byte] = UInt8(truncatingIfNeeded: value >> UInt32(byte * 8))
+                }
             }
             done += count
         }

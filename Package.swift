@@ -50,7 +50,11 @@ let package = Package(
             ],
             swiftSettings: swiftSettings
         ),
-        .testTarget(name: "VFIOTests", dependencies: ["VFIO", "VFIOMock"], swiftSettings: testSettings),
+        .testTarget(
+            name: "VFIOTests",
+            dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: testSettings
+        ),
         .testTarget(name: "VFIOMockTests", dependencies: ["VFIO", "VFIOMock", "CVFIO"], swiftSettings: testSettings),
         .testTarget(
             name: "ContractTests",

@@ -56,12 +56,14 @@ struct CodegenTests {
     @Test(arguments: [32, 64])
     func orderedAccessesAreSingleAndOrdered(_ bits: Int) throws {
         let read = try Self.compile(
-            "access", "public func access(_ memory: DeviceMemory) -> UInt\(bits) { memory.readAcquiring\(bits)(at: 8) }")
+            "access", "public func access(_ memory: DeviceMemory) -> UInt\(bits) { memory.readAcquiring\(bits)(at: 8) }"
+        )
         #expect(read.count { $0.contains("load atomic volatile i\(bits)") && $0.contains("acquire") } == 1, "\(read)")
         #expect(Self.calls(in: read).isEmpty, "\(read)")
         let write = try Self.compile(
             "access", "public func access(_ memory: DeviceMemory) { memory.writeReleasing\(bits)(1, at: 8) }")
-        #expect(write.count { $0.contains("store atomic volatile i\(bits)") && $0.contains("release") } == 1, "\(write)")
+        #expect(
+            write.count { $0.contains("store atomic volatile i\(bits)") && $0.contains("release") } == 1, "\(write)")
         #expect(Self.calls(in: write).isEmpty, "\(write)")
     }
 
@@ -141,7 +143,8 @@ struct CodegenTests {
     func aMappedRegisterIsOneStoreBehindOneBranch(_ bits: Int) throws {
         let body = try Self.compile(
             "access",
-            "public func access(_ registers: Registers, _ value: UInt\(bits)) { registers.write\(bits)(value, at: 16) }")
+            "public func access(_ registers: Registers, _ value: UInt\(bits)) { registers.write\(bits)(value, at: 16) }"
+        )
         #expect(Self.count("store volatile i\(bits) ", in: body) == 1, "\(body)")
         #expect(Self.count("icmp", in: body) == 1, "\(body)")
         #expect(Self.count("br i1", in: body) == 1, "\(body)")

@@ -286,7 +286,8 @@ extension IOVAAllocator {
             case 0..<45:
                 let count = Int.random(in: 1...24, using: &generator)
                 let alignment = UInt64(1) << UInt64.random(in: 0...5, using: &generator)
-                let highest = Bool.random(using: &generator) ? .max : base + UInt64.random(in: 0...255, using: &generator)
+                let highest =
+                    Bool.random(using: &generator) ? .max : base + UInt64.random(in: 0...255, using: &generator)
                 let expected = model.lowest(count, alignment: alignment, highest: highest)
                 let first = allocator.allocate(byteCount: UInt64(count), alignment: alignment, highest: highest)
                 try #require(first == expected, "step \(step): \(count) bytes at a multiple of \(alignment)")

@@ -3,9 +3,10 @@ import Testing
 import VFIO
 
 @Suite struct IOVATests {
-    @Test(arguments: [
-        (0, "0x0"), (0x1000, "0x1000"), (0xfee0_0000, "0xfee00000"), (UInt64.max, "0xffffffffffffffff"),
-    ] as [(UInt64, String)])
+    @Test(
+        arguments: [
+            (0, "0x0"), (0x1000, "0x1000"), (0xfee0_0000, "0xfee00000"), (UInt64.max, "0xffffffffffffffff"),
+        ] as [(UInt64, String)])
     func itPrintsInHexadecimal(_ value: UInt64, _ text: String) {
         #expect("\(IOVA(value))" == text)
     }

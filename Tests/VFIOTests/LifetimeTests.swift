@@ -106,6 +106,22 @@ struct LifetimeTests {
         #expect(result.succeeded, "\(result.diagnostics)")
     }
 
+    @Test(arguments: ["_ = try device.config.read8(at: 0)", "_ = try device.interrupts(.msi).enable()"])
+    func aLocalDeviceCanBeClosedAfterAViewWasUsed(_ use: String) throws {
+        let result = try Compiler.check(
+            """
+            import VFIO
+            func f(_ space: AddressSpace) throws {
+                let device = try Device(at: "0000:00:04.0", in: space)
+                \(use)
+                try device.close()
+            }
+            """)
+        withKnownIssue("a view that counts references is held to the end of the scope, so close() is refused") {
+            #expect(result.succeeded, "\(result.diagnostics)")
+        }
+    }
+
     // MARK: After the end
 
     static let owners: [(type: String, use: String)] = [
@@ -140,7 +156,8 @@ struct LifetimeTests {
 
     @Test(arguments: owners) func whoBorrowsCannotClose(_ type: String, _ use: String) throws {
         try mustFail(
-            "func f(_ owner: borrowing \(type)) throws { try owner.close() }", "'owner' is borrowed and cannot be consumed")
+            "func f(_ owner: borrowing \(type)) throws { try owner.close() }",
+            "'owner' is borrowed and cannot be consumed")
     }
 
     // MARK: Views
@@ -213,7 +230,7 @@ struct LifetimeTests {
         Program(
             testDescription: "as the closure's result",
             body: "_ = try device.withRegisters(.bar0) { (registers: Registers) -> Registers in registers }",
-            diagnostic: "~Escapable"),
+            diagnostic: "requires that 'Registers' conform to 'Escapable'"),
         Program(
             testDescription: "through a variable",
             body: """

@@ -3,7 +3,9 @@ import Testing
 import VFIO
 
 @Suite struct PCIAddressTests {
-    @Test(arguments: ["0000:00:00.0", "0000:00:04.0", "0000:ff:1f.7", "abcd:12:0a.3", "10000:e1:00.0", "ffffffff:00:00.1"])
+    @Test(arguments: [
+        "0000:00:00.0", "0000:00:04.0", "0000:ff:1f.7", "abcd:12:0a.3", "10000:e1:00.0", "ffffffff:00:00.1",
+    ])
     func theKernelsFormComesBackAsItWas(_ text: String) throws {
         #expect(try #require(PCIAddress(text)).description == text)
     }

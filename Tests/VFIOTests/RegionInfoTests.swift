@@ -8,7 +8,8 @@ import Testing
 
     /// Reads an answer of the kernel's: a region, and the bytes that follow.
     private func parse(
-        size: UInt64 = 0x10000, offset: UInt64 = 0, flags: UInt32 = 0xf, capOffset: UInt32? = nil, _ tail: Bytes = Bytes()
+        size: UInt64 = 0x10000, offset: UInt64 = 0, flags: UInt32 = 0xf, capOffset: UInt32? = nil,
+        _ tail: Bytes = Bytes()
     ) throws(VFIOError) -> RegionInfo {
         var header = cvfio_region_info()
         header.argsz = Self.headerSize + UInt32(tail.raw.count)
@@ -71,9 +72,10 @@ import Testing
         #expect(try parse(flags: 0x9, sparse([(0, 0x1000)])).mappableAreas.isEmpty)
     }
 
-    @Test(arguments: [
-        (0x10000, 1), (0xf000, 0x1001), (0, 0x10001), (.max, 1), (.max, .max), (1, .max), (0x8000, .max - 0x7fff),
-    ] as [(UInt64, UInt64)])
+    @Test(
+        arguments: [
+            (0x10000, 1), (0xf000, 0x1001), (0, 0x10001), (.max, 1), (.max, .max), (1, .max), (0x8000, .max - 0x7fff),
+        ] as [(UInt64, UInt64)])
     func anAreaThatLeavesTheRegionIsAnError(_ offset: UInt64, _ size: UInt64) {
         let error = #expect(throws: VFIOError.self) { _ = try parse(sparse([(0, 0x1000), (offset, size)])) }
         #expect(error?.code == .unexpectedAnswer)

@@ -6,7 +6,8 @@ import Testing
 
 @Suite struct VFIOErrorTests {
     @Test func aRefusalOfTheLibrarysSaysWhatAndOnWhat() {
-        #expect(VFIOError(.busy, "open the group", "/dev/vfio/7").description == "cannot open the group for /dev/vfio/7")
+        #expect(
+            VFIOError(.busy, "open the group", "/dev/vfio/7").description == "cannot open the group for /dev/vfio/7")
     }
 
     @Test func theHintComesLast() {

@@ -58,9 +58,11 @@ enum Compiler {
     private static func searchPaths() throws -> [String] {
         // The runner loads the bundle, as a library or as its own program, so it is among what is mapped.
         let maps = try read("/proc/self/maps").split(separator: "\n")
-        guard let bundle = maps.lazy.compactMap({ line in line.firstIndex(of: "/").map { line[$0...] } }).first(where: {
-            $0.hasSuffix(".xctest")
-        }) else { throw Failure(description: "no test bundle is loaded") }
+        guard
+            let bundle = maps.lazy.compactMap({ line in line.firstIndex(of: "/").map { line[$0...] } }).first(where: {
+                $0.hasSuffix(".xctest")
+            })
+        else { throw Failure(description: "no test bundle is loaded") }
         // SCRATCH/TRIPLE/CONFIGURATION/BUNDLE
         let build = FilePath(String(bundle)).removingLastComponent()
         let scratch = build.removingLastComponent().removingLastComponent()

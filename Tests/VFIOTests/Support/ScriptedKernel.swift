@@ -55,10 +55,13 @@ final class ScriptedKernel: Kernel {
             let count = min(whole.count, bytes.count)
             whole.baseAddress!.copyMemory(from: bytes.baseAddress!, byteCount: count)
             var value = whole.load(as: Structure.self)
-            let result = try body(&value)
-            whole.storeBytes(of: value, as: Structure.self)
-            bytes.baseAddress!.copyMemory(from: whole.baseAddress!, byteCount: count)
-            return result
+            // What the kernel has to say may come with an error, such as the room that it would have needed.
+            defer {
+                withUnsafeBytes(of: value) {
+                    bytes.baseAddress!.copyMemory(from: $0.baseAddress!, byteCount: count)
+                }
+            }
+            return try body(&value)
         }
     }
 
@@ -138,7 +141,8 @@ final class ScriptedKernel: Kernel {
     func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor {
         try note("duplicate")
         return state.withLock {
-            $0.makeDescriptor("copy of \($0.open[descriptor.rawValue] ?? "?")", size: $0.sizes[descriptor.rawValue] ?? 0)
+            $0.makeDescriptor(
+                "copy of \($0.open[descriptor.rawValue] ?? "?")", size: $0.sizes[descriptor.rawValue] ?? 0)
         }
     }
 

@@ -277,6 +277,10 @@ import Testing
         var thread = pthread_t()
         let start: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
             let job = Unmanaged<Job>.fromOpaque(argument!).takeRetainedValue()
+            // A thread inherits its mask, and those of the tests have all signals blocked.
+            var all = sigset_t()
+            sigfillset(&all)
+            pthread_sigmask(SIG_UNBLOCK, &all, nil)
             let result = job.body()
             job.result.withLock { $0 = result }
             return nil

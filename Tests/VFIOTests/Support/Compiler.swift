@@ -115,7 +115,7 @@ enum Compiler {
         posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
         var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
-        defer { argv.forEach { free($0) } }
+        defer { for argument in argv { free(argument) } }
         var child: pid_t = 0
         let failure = posix_spawn(&child, arguments[0], &actions, nil, &argv, environ)
         guard failure == 0 else { throw Failure(description: "posix_spawn: \(Errno(rawValue: failure))") }

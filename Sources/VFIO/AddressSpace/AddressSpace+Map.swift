@@ -22,7 +22,7 @@ extension AddressSpace {
         guard byteCount > 0 else {
             throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "a buffer has at least one byte")
         }
-        let pageSize = pages.byteCount ?? kernel.pageSize
+        let pageSize = pages.byteCount ?? Int(knownAlignment)
         guard let rounded = UInt64(byteCount).roundedUp(to: UInt64(pageSize)), let length = Int(exactly: rounded) else {
             throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "the size is out of reach")
         }
@@ -35,7 +35,8 @@ extension AddressSpace {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, "\(length) bytes", errno: error,
                 hint: pages == .standard
-                    ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages")
+                    ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages"
+            )
         }
         // Before Linux 6.2 a page that was never written is pinned for reading as the shared page of zeros, and the CPU's
         // first write would go to another one, which no device sees. So each page is made the process's own first.
@@ -102,9 +103,15 @@ extension AddressSpace {
         access: DMAAccess = .readWrite,
         placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {
+        let operation = "map a BAR without revocation"
+        guard interface == .type1 else {
+            throw VFIOError(
+                .unsupported, operation, "\(region.index)",
+                hint: "an iommufd maps a BAR through a dma-buf, and in no other way")
+        }
         let memory = unsafe UnsafeRawBufferPointer(start: region.unsafeBaseAddress, count: region.byteCount)
         let iova = try unsafe mapMemory(
-            memory, access: access, placement: placement, operation: "map a BAR without revocation")
+            memory, access: access, placement: placement, operation: operation)
         return DMAMapping(space: self, iova: iova, byteCount: UInt64(memory.count))
     }
 
@@ -117,7 +124,7 @@ extension AddressSpace {
         alignment: UInt64 = 1,
         operation: String
     ) throws(VFIOError) -> IOVA {
-        let pageSize = UInt64(kernel.pageSize)
+        let pageSize = knownAlignment
         guard memory.count > 0 else {
             throw VFIOError(.invalidArgument, operation, "0 bytes", hint: "a mapping has at least one page")
         }

@@ -143,7 +143,7 @@ extension AddressSpace {
         }
     }
 
-    /// Reserves room, lets `body` ask the kernel, and turns a refusal into an error that says why: the caller's word for
+    /// Reserves room, lets `request` ask the kernel, and turns a refusal into an error that says why: the caller's word for
     /// it where it has one.
     func place(
         byteCount: UInt64,
@@ -152,7 +152,7 @@ extension AddressSpace {
         alignment: UInt64,
         operation: String,
         refusal: (Errno) -> VFIOError? = { _ in nil },
-        _ body: (IOVA) throws(Errno) -> Void
+        request: (IOVA) throws(Errno) -> Void
     ) throws(VFIOError) -> IOVA {
         guard !access.isEmpty, access.isSubset(of: .readWrite) else {
             throw VFIOError(
@@ -161,7 +161,7 @@ extension AddressSpace {
         let reservation = try reserve(
             placement, byteCount: byteCount, alignment: alignment, operation: operation)
         do throws(Errno) {
-            try body(reservation.iova)
+            try request(reservation.iova)
         } catch {
             cancel(reservation)
             throw refusal(error) ?? describe(error, byteCount: byteCount, at: reservation.iova, operation: operation)

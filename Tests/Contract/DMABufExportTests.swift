@@ -217,8 +217,8 @@ extension Contract {
                 let info = FilePath("/proc/self/fdinfo/\(window.descriptor.rawValue)")
                 try window.setName("first")
                 #expect(try bench.kernel.text(of: info).contains("\nname:\tfirst\n"))
-                try window.setName("a name of thirty-one bytes, fine")
-                #expect(try bench.kernel.text(of: info).contains("\nname:\ta name of thirty-one bytes, fine\n"))
+                try window.setName("a name of thirty-one bytes, ok.")
+                #expect(try bench.kernel.text(of: info).contains("\nname:\ta name of thirty-one bytes, ok.\n"))
                 #expect(try bench.kernel.text(of: info).contains("\nsize:\t8192\n"))
                 #expect(try bench.kernel.text(of: info).contains("\nexp_name:\tvfio"))
                 expectRefusal(.invalidArgument) { try window.setName(String(repeating: "x", count: 32)) }

@@ -208,6 +208,6 @@ extension AddressSpace {
     }
 
     static func describe(_ memory: UnsafeRawBufferPointer) -> String {
-        "\(memory.count) bytes at address 0x\(String(UInt(bitPattern: memory.baseAddress), radix: 16))"
+        "\(memory.count) bytes at address \(UInt(bitPattern: memory.baseAddress).hexadecimal)"
     }
 }

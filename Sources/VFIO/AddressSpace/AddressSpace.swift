@@ -87,8 +87,13 @@ public final class AddressSpace: Sendable {
 
     func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
         let opened = try backend.open(address)
-        // The new device may have narrowed what can be mapped.
-        try refresh()
+        do throws(VFIOError) {
+            // The new device may have narrowed what can be mapped.
+            try refresh()
+        } catch {
+            try? opened.close(backend: backend)
+            throw error
+        }
         return opened
     }
 
@@ -110,6 +115,7 @@ public final class AddressSpace: Sendable {
     func reserve(
         _ placement: IOVAPlacement, byteCount: UInt64, alignment: UInt64, operation: String
     ) throws(VFIOError) -> Reservation {
+        try backend.requireIOMMU(for: operation)
         if state.withLock({ $0.allocator == nil }) { try refresh() }
         switch placement {
         case .fixed(let iova):

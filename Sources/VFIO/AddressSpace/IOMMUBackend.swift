@@ -17,6 +17,9 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// The ranges that can be mapped, sorted, and the alignment in bytes of a mapping's ends.
     func layout() throws(VFIOError) -> IOVALayout
 
+    /// Refuses to map into what has no IOMMU yet.
+    func requireIOMMU(for operation: String) throws(VFIOError)
+
     /// Maps memory of the process.
     func map(
         _ memory: UnsafeRawBufferPointer, at iova: UInt64, access: DMAAccess

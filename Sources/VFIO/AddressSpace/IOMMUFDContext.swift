@@ -131,6 +131,9 @@ final class IOMMUFDContext: IOMMUBackend {
 
     // MARK: Mappings
 
+    /// An IOAS can be filled before its first device.
+    func requireIOMMU(for operation: String) {}
+
     func layout() throws(VFIOError) -> IOVALayout {
         let operation = "ask for the IOVA ranges (IOMMU_IOAS_IOVA_RANGES)"
         var capacity = 16

@@ -20,5 +20,5 @@ extension IOVA: ExpressibleByIntegerLiteral {
 }
 
 extension IOVA: CustomStringConvertible {
-    public var description: String { "0x" + String(rawValue, radix: 16) }
+    public var description: String { rawValue.hexadecimal }
 }

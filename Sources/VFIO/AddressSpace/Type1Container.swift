@@ -218,13 +218,17 @@ final class Type1Container: IOMMUBackend {
 
     // MARK: Mappings
 
-    func layout() throws(VFIOError) -> IOVALayout {
-        let operation = "ask for the IOVA ranges (VFIO_IOMMU_GET_INFO)"
+    func requireIOMMU(for operation: String) throws(VFIOError) {
         guard state.withLock({ $0.hasIOMMU }) else {
             throw VFIOError(
                 .noDevice, operation, "the type1 container",
                 hint: "a container has no IOMMU before its first device; open the device first")
         }
+    }
+
+    func layout() throws(VFIOError) -> IOVALayout {
+        let operation = "ask for the IOVA ranges (VFIO_IOMMU_GET_INFO)"
+        try requireIOMMU(for: operation)
         let answer = try GrowingRequest.perform(
             CVFIO_IOMMU_GET_INFO, cvfio_iommu_type1_info(), on: descriptor, of: kernel, operation: operation,
             subject: "the type1 container")

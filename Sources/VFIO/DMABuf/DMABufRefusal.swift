@@ -31,7 +31,7 @@ enum DMABufRefusal {
                 hint: "an iommufd imports dma-bufs of one range that vfio-pci has exported, and no others")
         case .inappropriateIOCTLForDevice:
             return VFIOError(
-                .unsupported, request, subject, errno: errno, hint: "mapping a file needs Linux 6.13, a dma-buf 7.0")
+                .unsupported, request, subject, errno: errno, hint: "mapping a dma-buf needs Linux 6.19")
         default:
             return VFIOError(.kernel, request, subject, errno: errno)
         }

@@ -27,11 +27,13 @@ public struct PeerMapping: ~Copyable, Sendable {
     private let file: OwnedDescriptor
     private let record: Mutex<Record>
 
-    private struct Record: Sendable {
-        /// The exporter's epoch in which the mapping was made.
-        var epoch: UInt64
-        /// Whether the kernel has a mapping at all, which a failed restore() can leave without.
-        var isMapped: Bool
+    private enum Record: Sendable {
+        /// The kernel has the mapping, made in this epoch of the exporter.
+        case mapped(epoch: UInt64)
+        /// A restore() has unmapped it and could not map it again; its place is still held.
+        case unmapped
+        /// Closed.
+        case ended
     }
 
     init(
@@ -45,7 +47,7 @@ public struct PeerMapping: ~Copyable, Sendable {
         self.subject = subject
         self.revocation = revocation
         self.file = file
-        self.record = Mutex(Record(epoch: epoch, isMapped: true))
+        self.record = Mutex(.mapped(epoch: epoch))
     }
 
     /// What has become of the mapping, as far as this process knows.
@@ -53,12 +55,10 @@ public struct PeerMapping: ~Copyable, Sendable {
     /// A revocation is known if this process holds the exporter and caused it through the library. Of a dma-buf from
     /// elsewhere, `.live` is all that is ever known.
     public var state: RevocationState {
-        let record = record.withLock { $0 }
-        if let current = revocation?.current {
-            if current.isClosed { return .dead }
-            if current.epoch != record.epoch { return .revoked }
-        }
-        return record.isMapped ? .live : .revoked
+        let current = revocation?.current
+        if current?.isClosed == true { return .dead }
+        guard case .mapped(let epoch) = record.withLock({ $0 }) else { return .revoked }
+        return epoch == current?.epoch ?? epoch ? .live : .revoked
     }
 
     /// Unmaps the memory and maps it again at the same place, so that it is live again.
@@ -75,17 +75,16 @@ public struct PeerMapping: ~Copyable, Sendable {
         if current?.isClosed == true { throw DMABufRefusal.dead(operation, subject) }
         if current?.isMemoryOn == false { throw DMABufRefusal.memoryDecodeOff(operation, subject) }
         try record.withLock { (record) throws(VFIOError) in
-            if record.isMapped {
+            if case .mapped = record {
                 try space.unmapKeepingAddresses(iova, byteCount: byteCount, operation: operation)
-                record.isMapped = false
+                record = .unmapped
             }
             do throws(Errno) {
                 try space.backend.map(dmaBuf: file.descriptor, byteCount: byteCount, at: iova.rawValue, access: access)
             } catch {
                 throw DMABufRefusal.map(error, operation: operation, subject: subject, revocation: revocation)
             }
-            record.isMapped = true
-            record.epoch = current?.epoch ?? 0
+            record = .mapped(epoch: current?.epoch ?? 0)
         }
     }
 
@@ -102,9 +101,14 @@ public struct PeerMapping: ~Copyable, Sendable {
     private borrowing func unmap() throws(VFIOError) {
         let (space, iova, byteCount) = (space, iova, byteCount)
         try record.withLock { (record) throws(VFIOError) in
-            guard record.isMapped else { return space.releaseAddresses(at: iova) }
-            record.isMapped = false
-            try space.unmap(iova, byteCount: byteCount, operation: "unmap a dma-buf")
+            // Ended first: its place is given back once, or never if the kernel refuses.
+            let old = record
+            record = .ended
+            switch old {
+            case .mapped: try space.unmap(iova, byteCount: byteCount, operation: "unmap a dma-buf")
+            case .unmapped: space.releaseAddresses(at: iova)
+            case .ended: break
+            }
         }
     }
 }

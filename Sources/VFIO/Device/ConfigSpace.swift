@@ -105,7 +105,7 @@ extension DeviceCore {
     private func checkAlignment(_ offset: UInt64, _ width: Int, _ verb: String) throws(VFIOError) {
         guard offset.isAligned(to: UInt64(width)) else {
             throw VFIOError(
-                .misaligned, "\(verb) \(width) bytes at \(IOVA(offset))", "config space of \(address)",
+                .misaligned, "\(verb) \(width) bytes at \(offset.hexadecimal)", "config space of \(address)",
                 hint: "the offset has to be a multiple of \(width)")
         }
     }

@@ -44,6 +44,11 @@ extension DeviceCore {
     /// A region and its mapping, made now if it can be and has not been.
     func registers(of index: RegionIndex) throws(VFIOError) -> (RegionInfo, RegisterMapping?) {
         let operation = "reach the registers"
+        guard index != .config else {
+            throw VFIOError(
+                .invalidArgument, operation, "config space of \(address)",
+                hint: "use the device's config, which knows of the registers that revoke dma-bufs")
+        }
         let region = try existingRegion(index, for: operation)
         if index.isBAR { try requireMemory(for: operation) }
         guard !region.mappableAreas.isEmpty else { return (region, nil) }

@@ -137,11 +137,11 @@ final class DeviceCore: Sendable {
         do throws(Errno) {
             count = try unsafe kernel.read(descriptor, at: region.offset + offset, into: buffer)
         } catch {
-            throw VFIOError(.kernel, "read at \(IOVA(offset)) (pread)", "\(region.index) of \(address)", errno: error)
+            throw VFIOError(.kernel, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)", errno: error)
         }
         guard count == buffer.count else {
             throw VFIOError(
-                .unexpectedAnswer, "read at \(IOVA(offset)) (pread)", "\(region.index) of \(address)",
+                .unexpectedAnswer, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)",
                 hint: "\(count) of \(buffer.count) bytes were read")
         }
     }
@@ -153,11 +153,11 @@ final class DeviceCore: Sendable {
         do throws(Errno) {
             count = try unsafe kernel.write(descriptor, at: region.offset + offset, from: buffer)
         } catch {
-            throw VFIOError(.kernel, "write at \(IOVA(offset)) (pwrite)", "\(region.index) of \(address)", errno: error)
+            throw VFIOError(.kernel, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)", errno: error)
         }
         guard count == buffer.count else {
             throw VFIOError(
-                .unexpectedAnswer, "write at \(IOVA(offset)) (pwrite)", "\(region.index) of \(address)",
+                .unexpectedAnswer, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)",
                 hint: "\(count) of \(buffer.count) bytes were written")
         }
     }
@@ -165,7 +165,7 @@ final class DeviceCore: Sendable {
     private func checkRange(_ region: RegionInfo, _ offset: UInt64, _ count: Int, _ verb: String) throws(VFIOError) {
         guard offset <= region.byteCount, UInt64(count) <= region.byteCount - offset else {
             throw VFIOError(
-                .outOfRange, "\(verb) \(count) bytes at \(IOVA(offset))", "\(region.index) of \(address)",
+                .outOfRange, "\(verb) \(count) bytes at \(offset.hexadecimal)", "\(region.index) of \(address)",
                 hint: "it has \(region.byteCount) bytes")
         }
     }

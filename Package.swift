@@ -33,6 +33,7 @@ let package = Package(
     targets: [
         .target(name: "CVFIO", path: "CShims/CVFIO", cSettings: cSettings),
         .target(name: "CMMIO", path: "CShims/CMMIO", cSettings: cSettings),
+        .target(name: "CVFIOMock", path: "CShims/CVFIOMock", cSettings: cSettings),
         .target(
             name: "VFIO",
             dependencies: ["CVFIO", "CMMIO", .product(name: "SystemPackage", package: "swift-system")],
@@ -40,7 +41,7 @@ let package = Package(
         ),
         .target(
             name: "VFIOMock",
-            dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: ["VFIO", "CVFIO", "CVFIOMock", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: swiftSettings
         ),
         .executableTarget(

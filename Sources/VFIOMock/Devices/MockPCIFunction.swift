@@ -1,0 +1,113 @@
+/// What a PCI function says of itself: identity, BARs, interrupts, capabilities.
+public struct MockPCIFunction: Sendable, Hashable {
+    /// A base address register and what is behind it.
+    public struct BAR: Sendable, Hashable {
+        /// What is behind a BAR.
+        public enum Kind: Sendable, Hashable {
+            /// Registers: each access is a call of the model, and the region cannot be mapped.
+            case registers
+            /// Plain memory, which can be mapped.
+            case memory
+        }
+
+        public var kind: Kind
+        /// The size in bytes, a power of two of 16 or more.
+        public var byteCount: Int
+        /// It takes two BARs and may sit anywhere.
+        public var is64Bit: Bool
+        public var isPrefetchable: Bool
+
+        public init(_ kind: Kind, _ byteCount: Int, is64Bit: Bool = false, isPrefetchable: Bool = false) {
+            precondition(byteCount >= 16 && byteCount & (byteCount - 1) == 0, "a BAR's size is a power of two from 16")
+            self.kind = kind
+            self.byteCount = byteCount
+            self.is64Bit = is64Bit
+            self.isPrefetchable = isPrefetchable
+        }
+
+        /// Registers with side effects, in a 32-bit BAR.
+        public static func registers(_ byteCount: Int) -> BAR { BAR(.registers, byteCount) }
+
+        /// Memory, in a 64-bit prefetchable BAR.
+        public static func memory(_ byteCount: Int) -> BAR {
+            BAR(.memory, byteCount, is64Bit: true, isPrefetchable: true)
+        }
+    }
+
+    /// MSI-X: its vectors, and where its table and pending bits are.
+    public struct MSIX: Sendable, Hashable {
+        /// 1 to 2048.
+        public var vectors: Int
+        /// The BAR of both.
+        public var bar: Int
+        /// Where the table is, in bytes.
+        public var tableOffset: Int
+        /// Where the pending bits are, in bytes.
+        public var pendingOffset: Int
+
+        public init(vectors: Int, bar: Int, tableOffset: Int, pendingOffset: Int) {
+            precondition((1...2048).contains(vectors), "MSI-X has 1 to 2048 vectors")
+            self.vectors = vectors
+            self.bar = bar
+            self.tableOffset = tableOffset
+            self.pendingOffset = pendingOffset
+        }
+    }
+
+    public var vendor: UInt16
+    public var device: UInt16
+    public var subsystemVendor: UInt16
+    public var subsystem: UInt16
+    /// Base class, subclass and programming interface: 24 bits.
+    public var classCode: UInt32
+    public var revision: UInt8
+    /// By number, 0 to 5. A 64-bit BAR takes the next number too.
+    public var bars: [Int: BAR]
+    /// Whether it has an interrupt pin, INTA.
+    public var hasINTx: Bool
+    /// 0, or a power of two up to 32.
+    public var msiVectors: Int
+    public var msix: MSIX?
+    /// A PCI Express endpoint, with 4096 bytes of config space; without, they are 256.
+    public var isExpress: Bool
+    /// Function level reset, which needs PCI Express.
+    public var hasFunctionLevelReset: Bool
+    /// The power management capability: D0 and D3hot, without a reset on the way back.
+    public var hasPowerManagement: Bool
+
+    public init(
+        vendor: UInt16,
+        device: UInt16,
+        subsystemVendor: UInt16 = 0x1af4,
+        subsystem: UInt16 = 0x1100,
+        classCode: UInt32 = 0x00ff00,
+        revision: UInt8 = 0,
+        bars: [Int: BAR] = [:],
+        hasINTx: Bool = false,
+        msiVectors: Int = 0,
+        msix: MSIX? = nil,
+        isExpress: Bool = false,
+        hasFunctionLevelReset: Bool = false,
+        hasPowerManagement: Bool = false
+    ) {
+        precondition(bars.keys.allSatisfy((0...5).contains), "BARs are numbered 0 to 5")
+        precondition(
+            bars.allSatisfy { !$1.is64Bit || ($0 < 5 && bars[$0 + 1] == nil) }, "a 64-bit BAR takes two numbers")
+        precondition([0, 1, 2, 4, 8, 16, 32].contains(msiVectors), "MSI has 1, 2, 4, 8, 16 or 32 vectors")
+        precondition(!hasFunctionLevelReset || isExpress, "function level reset needs PCI Express")
+        precondition(classCode <= 0xff_ffff, "a class code has 24 bits")
+        self.vendor = vendor
+        self.device = device
+        self.subsystemVendor = subsystemVendor
+        self.subsystem = subsystem
+        self.classCode = classCode
+        self.revision = revision
+        self.bars = bars
+        self.hasINTx = hasINTx
+        self.msiVectors = msiVectors
+        self.msix = msix
+        self.isExpress = isExpress
+        self.hasFunctionLevelReset = hasFunctionLevelReset
+        self.hasPowerManagement = hasPowerManagement
+    }
+}

@@ -1,0 +1,31 @@
+/// QEMU's `nvme`, 1b36:0010, as far as one sees it without talking to the controller: its identity, capabilities, and
+/// the controller memory buffer in BAR 2.
+///
+/// It can be reset (FLR), powered down (D3hot), and has 65 MSI-X vectors, whose table is in BAR 0. The registers of the
+/// controller can be read, but no queue works.
+public struct NVMeMemoryModel: MockDevice {
+    public let pci: MockPCIFunction
+
+    /// - Parameter memoryByteCount: The size of the controller memory buffer, a power of two.
+    public init(memoryByteCount: Int = 4 << 20) {
+        pci = MockPCIFunction(
+            vendor: 0x1b36, device: 0x0010, classCode: 0x010802, revision: 2,
+            bars: [0: .init(.memory, 16384, is64Bit: true), 2: .memory(memoryByteCount)], hasINTx: true,
+            msix: .init(vectors: 65, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000), isExpress: true,
+            hasFunctionLevelReset: true, hasPowerManagement: true)
+    }
+
+    public mutating func start(bus: borrowing MockBus) { setRegisters(bus) }
+
+    public mutating func reset(bus: borrowing MockBus) { setRegisters(bus) }
+
+    private func setRegisters(_ bus: borrowing MockBus) {
+        // CAP: 2048 entries a queue, contiguous queues, 7.5 s timeout, NVM command set, pages of 4 to 64 KiB.
+        let capabilities: UInt64 = 0x0040_0020_0f01_07ff
+        // VS: 1.4.0.
+        let version: UInt32 = 0x0001_0400
+        bus.writeMemory(bar: 0, at: 0, [UInt8](repeating: 0, count: 64))
+        bus.writeMemory(bar: 0, at: 0, (0..<8).map { UInt8(truncatingIfNeeded: capabilities >> ($0 * 8)) })
+        bus.writeMemory(bar: 0, at: 8, (0..<4).map { UInt8(truncatingIfNeeded: version >> ($0 * 8)) })
+    }
+}

@@ -1,0 +1,260 @@
+import SystemPackage
+import VFIO
+
+/// An IO address space of iommufd.
+final class IOAS: TranslationSpace {
+    struct Area: IOVAArea {
+        let iova: UInt64
+        let byteCount: UInt64
+        let isReadable: Bool
+        let isWritable: Bool
+        let source: PageSource
+        /// Where it begins in the source, in bytes.
+        let sourceOffset: UInt64
+    }
+
+    /// A piece of a source, to be mapped.
+    struct Piece {
+        let source: PageSource
+        let offset: UInt64
+        let byteCount: UInt64
+    }
+
+    let id: UInt32
+    private let iommu: MockIOMMU
+    private(set) var list = AreaList<Area>()
+    /// Ranges that the process wants kept free of reservations (`IOMMU_IOAS_ALLOW_IOVAS`).
+    private(set) var allowed: [ClosedRange<UInt64>] = []
+    /// The page tables made from it; while there is none, pages are not pinned and nothing is reserved.
+    private(set) var tableCount = 0
+    private(set) var deviceCount = 0
+    var combinesPages = true
+
+    init(id: UInt32, iommu: MockIOMMU) {
+        self.id = id
+        self.iommu = iommu
+    }
+
+    /// What mappings are aligned to, in bytes.
+    var alignment: UInt64 { tableCount > 0 ? iommu.granule : combinesPages ? 1 : 4096 }
+
+    /// What no mapping may touch: what devices reserve, and what the page table cannot reach.
+    private var reserved: [ClosedRange<UInt64>] {
+        var ranges = deviceCount > 0 ? iommu.reservedRanges : []
+        if tableCount > 0, iommu.lastAddress < .max { ranges.append(iommu.lastAddress + 1...UInt64.max) }
+        return ranges.sorted { $0.lowerBound < $1.lowerBound }
+    }
+
+    /// Where mappings may be, as `IOMMU_IOAS_IOVA_RANGES` tells it.
+    var usableRanges: [ClosedRange<UInt64>] {
+        var ranges: [ClosedRange<UInt64>] = []
+        var start: UInt64 = 0
+        for range in reserved {
+            if range.lowerBound > start { ranges.append(start...range.lowerBound - 1) }
+            if range.upperBound == .max { return ranges }
+            start = max(start, range.upperBound + 1)
+        }
+        ranges.append(start...UInt64.max)
+        return ranges
+    }
+
+    func setAllowed(_ ranges: [ClosedRange<UInt64>]) throws(Errno) {
+        if ranges.contains(where: { range in reserved.contains { $0.overlaps(range) } }) { throw .addressInUse }
+        allowed = ranges
+    }
+
+    // MARK: Page tables and devices
+
+    /// A page table is made from it: from now on pages are pinned, and mappings aligned.
+    func addTable(_ core: Core) throws(Errno) {
+        if tableCount == 0 {
+            let beyond = iommu.lastAddress < .max ? iommu.lastAddress + 1 : nil
+            if let beyond, list.touches(beyond, .max) || allowed.contains(where: { $0.upperBound >= beyond }) {
+                throw .addressInUse
+            }
+            let granule = iommu.granule
+            if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & (granule - 1) != 0 }) {
+                throw .addressInUse
+            }
+            for (index, area) in list.areas.enumerated() {
+                do throws(Errno) {
+                    try area.source.pin(core)
+                } catch {
+                    for area in list.areas[..<index] { area.source.unpin() }
+                    throw error
+                }
+            }
+        }
+        tableCount += 1
+    }
+
+    func removeTable() {
+        tableCount -= 1
+        if tableCount == 0 { for area in list.areas { area.source.unpin() } }
+    }
+
+    /// A device comes in, with the ranges that it reserves.
+    func addDevice() throws(Errno) {
+        if deviceCount == 0 {
+            for range in iommu.reservedRanges
+            where list.touches(range.lowerBound, range.upperBound) || allowed.contains(where: { $0.overlaps(range) }) {
+                throw .addressInUse
+            }
+        }
+        deviceCount += 1
+    }
+
+    func removeDevice() { deviceCount -= 1 }
+
+    // MARK: Mapping
+
+    /// Maps pieces one after the other, from an address that is given or found.
+    ///
+    /// - Returns: The address.
+    func map(
+        _ pieces: [Piece], byteCount: UInt64, at fixed: UInt64?, isReadable: Bool, isWritable: Bool, _ core: Core
+    ) throws(Errno) -> UInt64 {
+        if byteCount == 0 || byteCount & (alignment - 1) != 0 { throw .invalidArgument }
+        let iova: UInt64
+        if let fixed {
+            try check(fixed, byteCount)
+            iova = fixed
+        } else {
+            iova = try find(byteCount, near: pieces[0].source.alignmentHint + pieces[0].offset)
+        }
+        if isWritable && pieces.contains(where: { !$0.source.isWritable }) { throw .notPermitted }
+        if pieces.contains(where: { ($0.source.alignmentHint + $0.offset) % 4096 & (alignment - 1) != 0 }) {
+            throw .invalidArgument
+        }
+        if tableCount > 0 {
+            for (index, piece) in pieces.enumerated() {
+                do throws(Errno) {
+                    try piece.source.pin(core)
+                } catch {
+                    for piece in pieces[..<index] { piece.source.unpin() }
+                    throw error
+                }
+            }
+        }
+        var next = iova
+        for piece in pieces {
+            piece.source.areaCount += 1
+            list.insert(
+                Area(
+                    iova: next, byteCount: piece.byteCount, isReadable: isReadable, isWritable: isWritable,
+                    source: piece.source, sourceOffset: piece.offset))
+            next &+= piece.byteCount
+        }
+        return iova
+    }
+
+    private func check(_ iova: UInt64, _ byteCount: UInt64) throws(Errno) {
+        if iova & (alignment - 1) != 0 { throw .invalidArgument }
+        let (last, wraps) = iova.addingReportingOverflow(byteCount - 1)
+        if wraps { throw .overflow }
+        if reserved.contains(where: { $0.overlaps(iova...last) }) { throw .invalidArgument }
+        if list.touches(iova, last) { throw .fileExists }
+    }
+
+    /// The first free range, aligned so that large pages can be used; never from 0.
+    private func find(_ byteCount: UInt64, near address: UInt64) throws(Errno) -> UInt64 {
+        if byteCount >= .max / 2 { throw .overflow }
+        var best = byteCount <= 1 ? 1 : UInt64(1) << UInt64(64 - (byteCount - 1).leadingZeroBitCount)
+        if address != 0 { best = min(best, 1 << UInt64(address.trailingZeroBitCount)) }
+        best = min(best, 2 << 20)
+        if best < alignment { throw .invalidArgument }
+        let wanted = allowed.isEmpty ? [4096...UInt64.max - 4096] : allowed
+        for range in wanted {
+            var start = max(range.lowerBound, 4096)
+            while start <= range.upperBound {
+                let (raised, wraps) = start.addingReportingOverflow(best - 1)
+                if wraps { break }
+                let candidate = raised & ~(best - 1) | address % 4096
+                let (last, overflows) = candidate.addingReportingOverflow(byteCount - 1)
+                if overflows || last > range.upperBound { break }
+                if let taken = reserved.first(where: { $0.overlaps(candidate...last) }) {
+                    if taken.upperBound == .max { break }
+                    start = taken.upperBound + 1
+                } else if let taken = list.indices(touching: candidate, last).last {
+                    if list.areas[taken].last == .max { break }
+                    start = list.areas[taken].last + 1
+                } else {
+                    return candidate
+                }
+            }
+        }
+        throw .noSpace
+    }
+
+    /// What is mapped at a range that has to be mapped from end to end.
+    func pieces(_ iova: UInt64, _ byteCount: UInt64) throws(Errno) -> [Piece] {
+        if byteCount == 0 { throw .invalidArgument }
+        let (last, wraps) = iova.addingReportingOverflow(byteCount - 1)
+        if wraps { throw .overflow }
+        var pieces: [Piece] = []
+        var next = iova
+        for area in list.areas[list.indices(touching: iova, last)] {
+            guard area.iova <= next else { throw .noSuchFileOrDirectory }
+            let end = min(last, area.last)
+            pieces.append(
+                Piece(source: area.source, offset: area.sourceOffset + (next - area.iova), byteCount: end - next + 1))
+            if end == last { return pieces }
+            next = end + 1
+        }
+        throw .noSuchFileOrDirectory
+    }
+
+    /// Unmaps what lies in a range. A mapping that lies in it only by a part ends the work with `ENOENT`.
+    ///
+    /// - Returns: How many bytes were mapped.
+    func unmap(_ first: UInt64, _ last: UInt64, _ core: Core) throws(Errno) -> UInt64 {
+        var byteCount: UInt64 = 0
+        var start = first
+        while let index = list.indices(touching: start, last).first {
+            let area = list.areas[index]
+            if area.iova < start || area.last > last { throw .noSuchFileOrDirectory }
+            list.remove(index..<index + 1)
+            if tableCount > 0 { area.source.unpin() }
+            area.source.release(core)
+            byteCount &+= area.byteCount
+            if area.last >= last { break }
+            start = area.last + 1
+        }
+        return byteCount
+    }
+
+    // MARK: Translation
+
+    func translate(_ iova: UInt64) -> Translation? {
+        guard tableCount > 0, let area = list.area(at: iova), !area.source.isRevoked,
+            let segment = area.source.pinned.segment(at: iova - area.iova + area.sourceOffset)
+        else { return nil }
+        let offset = iova - area.iova + area.sourceOffset - segment.offset
+        return Translation(
+            isReadable: area.isReadable, isWritable: area.isWritable, backing: segment.backing, offset: offset,
+            byteCount: min(segment.byteCount - offset, area.last - iova + 1))
+    }
+
+    var mappings: [MockMapping] {
+        list.areas.map { area in
+            var target = MockMapping.Target.memory
+            if case .dmaBuf(let buffer, _, _) = area.source.kind {
+                if !area.source.isRevoked, let exporter = buffer.exporter {
+                    target = .bar(buffer.ranges[0].bar, of: exporter.address)
+                } else {
+                    target = .revoked
+                }
+            }
+            return MockMapping(
+                iova: .init(area.iova), byteCount: area.byteCount, isReadable: area.isReadable,
+                isWritable: area.isWritable, target: target)
+        }
+    }
+
+    var pinnedByteCount: UInt64 {
+        guard tableCount > 0 else { return 0 }
+        var sources: [ObjectIdentifier: UInt64] = [:]
+        for area in list.areas { sources[ObjectIdentifier(area.source)] = area.source.pinned.accountedByteCount }
+        return sources.values.reduce(0, +)
+    }
+}

@@ -1,0 +1,117 @@
+import SystemPackage
+import VFIO
+
+/// The page table of a container: `vfio_iommu_type1`.
+final class Type1IOMMU: TranslationSpace {
+    final class Area: IOVAArea {
+        let iova: UInt64
+        let byteCount: UInt64
+        let isReadable: Bool
+        let isWritable: Bool
+        let pinned: PinnedMemory
+        /// The process has taken its address back, and owes another one (`VFIO_DMA_UNMAP_FLAG_VADDR`).
+        var hasLostAddress = false
+
+        init(iova: UInt64, byteCount: UInt64, isReadable: Bool, isWritable: Bool, pinned: PinnedMemory) {
+            self.iova = iova
+            self.byteCount = byteCount
+            self.isReadable = isReadable
+            self.isWritable = isWritable
+            self.pinned = pinned
+        }
+    }
+
+    /// Version 2: an unmap never splits a mapping, nor does it take more than it was told.
+    let isVersion2: Bool
+    private let iommu: MockIOMMU
+    private(set) var list = AreaList<Area>()
+    private(set) var available: Int
+    private(set) var pinnedByteCount: UInt64 = 0
+    var isTrackingDirtyPages = false
+
+    init(isVersion2: Bool, iommu: MockIOMMU) {
+        self.isVersion2 = isVersion2
+        self.iommu = iommu
+        available = iommu.mappingLimit
+    }
+
+    func map(_ area: Area) {
+        list.insert(area)
+        available -= 1
+        pinnedByteCount += area.pinned.accountedByteCount
+    }
+
+    /// Why a new mapping cannot be at a range, if so.
+    func refusal(_ first: UInt64, _ last: UInt64) -> Errno? {
+        if list.touches(first, last) { return .fileExists }
+        if available == 0 { return .noSpace }
+        let isUsable = iommu.usableRanges.contains { $0.lowerBound <= first && last <= $0.upperBound }
+        return isUsable ? nil : .invalidArgument
+    }
+
+    /// Removes the mappings in a range.
+    ///
+    /// - Returns: How many bytes they had; `nil` where version 2 would have to split one.
+    func unmap(_ first: UInt64, _ last: UInt64, isAll: Bool, _ body: (Area) -> Void = { _ in }) -> UInt64? {
+        if isVersion2 && !isAll && splits(first, last) { return nil }
+        var range = list.indices(touching: first, last)
+        // Version 1 takes a mapping whole once its first address is in the range, and leaves it alone otherwise.
+        if !isVersion2, let area = range.first.map({ list.areas[$0] }), area.iova < first {
+            range = range.lowerBound..<range.lowerBound
+        }
+        var byteCount: UInt64 = 0
+        for area in list.areas[range] {
+            body(area)
+            byteCount &+= area.byteCount
+            pinnedByteCount -= area.pinned.accountedByteCount
+        }
+        available += range.count
+        list.remove(range)
+        return byteCount
+    }
+
+    /// Whether a range begins or ends inside a mapping.
+    func splits(_ first: UInt64, _ last: UInt64) -> Bool {
+        if let area = list.area(at: first), area.iova != first { return true }
+        if let area = list.area(at: last), area.last != last { return true }
+        return false
+    }
+
+    /// Takes the process's addresses of the mappings in a range back; the mappings themselves stay.
+    ///
+    /// - Returns: How many bytes they had; `nil` when one has lost its address already.
+    func invalidateAddresses(_ first: UInt64, _ last: UInt64) -> UInt64? {
+        let areas = list.areas[list.indices(touching: first, last)]
+        if areas.contains(where: \.hasLostAddress) {
+            // As the kernel does: those before it are good again.
+            for area in areas.prefix(while: { !$0.hasLostAddress }) { area.hasLostAddress = false }
+            return nil
+        }
+        for area in areas { area.hasLostAddress = true }
+        return areas.reduce(0) { $0 &+ $1.byteCount }
+    }
+
+    func unmapAll() { _ = unmap(0, .max, isAll: true) }
+
+    // MARK: Translation
+
+    func translate(_ iova: UInt64) -> Translation? {
+        guard let area = list.area(at: iova), let segment = area.pinned.segment(at: iova - area.iova) else { return nil }
+        let offset = iova - area.iova - segment.offset
+        return Translation(
+            isReadable: area.isReadable, isWritable: area.isWritable, backing: segment.backing, offset: offset,
+            byteCount: segment.byteCount - offset)
+    }
+
+    var mappings: [MockMapping] {
+        list.areas.map {
+            var target = MockMapping.Target.memory
+            if case .bar(let function, let bar, _)? = $0.pinned.segments.first?.backing {
+                target = .bar(bar, of: function.address)
+            }
+            return MockMapping(
+                iova: .init($0.iova), byteCount: $0.byteCount, isReadable: $0.isReadable, isWritable: $0.isWritable,
+                target: target)
+        }
+    }
+}

@@ -1,0 +1,124 @@
+internal import CVFIO
+import SystemPackage
+import VFIO
+
+extension Core {
+    /// Drivers of the kernel that do no DMA, and so may hold devices of a group that a process has.
+    private static let harmlessDrivers: Set<String> = ["vfio-pci", "pci-stub", "pcieport"]
+
+    /// A device of the group is held by a driver of the kernel that does DMA.
+    func isClaimedByHost(_ number: Int) -> Bool {
+        functions(inGroup: number).contains { $0.driver.map { !Self.harmlessDrivers.contains($0) } ?? false }
+    }
+
+    /// Opens `/dev/vfio/NUMBER`.
+    func openGroup(_ number: Int) throws(Errno) -> FileDescriptor {
+        guard release.hasContainer, functions(inGroup: number).contains(where: { $0.driver == "vfio-pci" }) else {
+            throw .noSuchFileOrDirectory
+        }
+        let group = groups[number] ?? VFIOGroup(number)
+        groups[number] = group
+        if group.nodeCount > 0 || group.file != nil { throw .resourceBusy }
+        let (file, descriptor) = try makeFile(.group(group))
+        group.file = file
+        return descriptor
+    }
+
+    func closeGroup(_ group: VFIOGroup) {
+        leaveContainer(group)
+        group.file = nil
+    }
+
+    private func leaveContainer(_ group: VFIOGroup) {
+        guard let container = group.container else { return }
+        for function in functions(inGroup: group.number) { function.space = nil }
+        group.container = nil
+        container.groups.removeAll { $0 === group }
+        if container.groups.isEmpty {
+            container.iommu?.unmapAll()
+            container.iommu = nil
+        }
+    }
+
+    func groupControl(_ group: VFIOGroup, _ request: UInt, _ argument: Argument) throws(Errno) -> Int {
+        switch request {
+        case CVFIO_GROUP_GET_STATUS:
+            var status = try argument.load(cvfio_group_status())
+            if status.argsz < UInt32(MemoryLayout<cvfio_group_status>.size) { throw .invalidArgument }
+            status.flags = 0
+            if group.container != nil {
+                status.flags = CVFIO_GROUP_FLAGS_CONTAINER_SET | CVFIO_GROUP_FLAGS_VIABLE
+            } else if !isClaimedByHost(group.number) && group.owner == nil {
+                status.flags = CVFIO_GROUP_FLAGS_VIABLE
+            }
+            try argument.store(status)
+            return 0
+        case CVFIO_GROUP_SET_CONTAINER:
+            try setContainer(group, FileDescriptor(rawValue: try argument.load(Int32(0))))
+            return 0
+        case CVFIO_GROUP_UNSET_CONTAINER:
+            guard group.container != nil else { throw .invalidArgument }
+            guard group.deviceCount == 0 else { throw .resourceBusy }
+            leaveContainer(group)
+            return 0
+        case CVFIO_GROUP_GET_DEVICE_FD:
+            return Int(try openDevice(named: try argument.text(limit: 4096), group).rawValue)
+        default: throw .inappropriateIOCTLForDevice
+        }
+    }
+
+    private func setContainer(_ group: VFIOGroup, _ descriptor: FileDescriptor) throws(Errno) {
+        let file = self.file(descriptor)
+        if file == nil { _ = try checkDescriptor(descriptor) }
+        if group.container != nil { throw .invalidArgument }
+        guard case .container(let container)? = file?.object else { throw .badDescriptorState }
+        if isClaimedByHost(group.number) || group.owner != nil { throw .notPermitted }
+        group.container = container
+        container.groups.append(group)
+        if let iommu = container.iommu { for function in functions(inGroup: group.number) { function.space = iommu } }
+    }
+
+    /// `EBADF` for a number that is no descriptor of the process.
+    func checkDescriptor(_ descriptor: FileDescriptor) throws(Errno) {
+        let copy = try host.duplicate(descriptor)
+        try host.close(copy)
+    }
+
+    // MARK: Container
+
+    func openContainer() throws(Errno) -> FileDescriptor { try makeFile(.container(Container())).1 }
+
+    func containerControl(_ container: Container, _ request: UInt, _ argument: Argument) throws(Errno) -> Int {
+        switch request {
+        case CVFIO_GET_API_VERSION: return Int(CVFIO_API_VERSION)
+        case CVFIO_CHECK_EXTENSION: return hasExtension(argument.value, container.iommu) ? 1 : 0
+        case CVFIO_SET_IOMMU:
+            if container.groups.isEmpty || container.iommu != nil { throw .invalidArgument }
+            let type = argument.value
+            guard type == CVFIO_TYPE1_IOMMU || type == CVFIO_TYPE1v2_IOMMU else { throw .operationNotSupportedByDevice }
+            let iommu = Type1IOMMU(isVersion2: type == CVFIO_TYPE1v2_IOMMU, iommu: self.iommu)
+            container.iommu = iommu
+            for group in container.groups {
+                for function in functions(inGroup: group.number) { function.space = iommu }
+            }
+            return 0
+        default:
+            guard let iommu = container.iommu else { throw .invalidArgument }
+            return try type1Control(iommu, request, argument)
+        }
+    }
+
+    private func hasExtension(_ number: UInt, _ iommu: Type1IOMMU?) -> Bool {
+        switch number {
+        case CVFIO_TYPE1_IOMMU, CVFIO_TYPE1v2_IOMMU, CVFIO_UNMAP_ALL: true
+        case CVFIO_UPDATE_VADDR: iommu != nil
+        case CVFIO_DMA_CC_IOMMU: iommu != nil
+        default: false
+        }
+    }
+}
+
+extension Errno {
+    /// `EBADFD`, which swift-system has no name for.
+    static var badDescriptorState: Errno { Errno(rawValue: 77) }
+}

@@ -1,0 +1,53 @@
+import SystemPackage
+import VFIO
+
+extension Core {
+    func plug(_ device: some MockDevice, at address: PCIAddress, group: Int?, driver: String?) {
+        precondition(functions[address] == nil, "there is a device at \(address) already")
+        let number = group ?? (functions.values.map(\.groupNumber).max() ?? 0) + 1
+        let native = driver.flatMap { $0 == "vfio-pci" ? nil : $0 }
+        let function: PCIFunction
+        do throws(Errno) {
+            function = try PCIFunction(
+                device, at: address, group: number, barAddresses: placeBARs(device.pci), nativeDriver: native)
+        } catch {
+            preconditionFailure("no memory for the BARs of \(address): \(error)")
+        }
+        functions[address] = function
+        if let native { nativeDrivers.insert(native) }
+        if driver == "vfio-pci" { function.driverOverride = driver }
+        setDriver(function, driver)
+        function.call(self) { (model, bus) in model.start(bus: bus) }
+    }
+
+    func setDriver(_ function: PCIFunction, _ driver: String?) {
+        function.driver = driver
+        if driver == "vfio-pci" {
+            var number = 0
+            while functions.values.contains(where: { $0.nodeNumber == number }) { number += 1 }
+            function.nodeNumber = number
+        } else {
+            function.nodeNumber = nil
+        }
+    }
+
+    /// Whether a driver would take a device.
+    func matches(_ driver: String, _ function: PCIFunction) -> Bool {
+        if let wanted = function.driverOverride { return wanted == driver }
+        if driver == "vfio-pci" { return vfioIDs.contains(UInt32(function.pci.vendor) << 16 | UInt32(function.pci.device)) }
+        return function.nativeDriver == driver
+    }
+
+    /// Binds a device to a driver.
+    ///
+    /// - Throws: `EBUSY` for the kernel's own driver while a process holds the group.
+    func probe(_ function: PCIFunction, _ driver: String) throws(Errno) {
+        if driver != "vfio-pci", let group = groups[function.groupNumber], group.container != nil || group.owner != nil {
+            throw .resourceBusy
+        }
+        setDriver(function, driver)
+    }
+
+    /// Whether a process has the device open; until it closes it, vfio-pci does not let go.
+    func isHeld(_ function: PCIFunction) -> Bool { function.fileCount > 0 }
+}

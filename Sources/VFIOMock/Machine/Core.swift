@@ -1,0 +1,152 @@
+internal import CVFIOMock
+internal import Glibc
+import SystemPackage
+import VFIO
+
+/// All state of a machine and its kernel. Whoever touches it holds the machine's lock.
+final class Core {
+    let release: MockRelease
+    let iommu: MockIOMMU
+    let host = HostKernel()
+
+    var functions: [PCIAddress: PCIFunction] = [:]
+    var groups: [Int: VFIOGroup] = [:]
+    /// Drivers of the kernel's own that devices were plugged in with.
+    var nativeDrivers: Set<String> = []
+    /// Vendor and device numbers that vfio-pci was told to take (`new_id`).
+    var vfioIDs: Set<UInt32> = []
+    var files: [UInt64: OpenFile] = [:]
+    /// What the process has mapped, by address.
+    var cpuMappings: [CPUMapping] = []
+    var lockLimit: UInt64?
+
+    var faults: [IOMMUFault] = []
+    var plans: [FailurePlan] = []
+    var isRecording = false
+    var records: [MockCallRecord] = []
+
+    private var nextLowBAR: UInt64 = 0xc000_0000
+    private var nextHighBAR: UInt64 = 0x40_0000_0000
+    private var emptyFile: Int32 = -1
+
+    init(_ release: MockRelease, _ iommu: MockIOMMU) {
+        self.release = release
+        self.iommu = iommu
+    }
+
+    deinit {
+        if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
+    }
+
+    // MARK: Devices
+
+    func functions(inGroup number: Int) -> [PCIFunction] {
+        functions.values.filter { $0.groupNumber == number }.sorted { $0.address < $1.address }
+    }
+
+    /// Places a function's BARs in physical memory, each aligned to its size and to a page.
+    func placeBARs(_ pci: MockPCIFunction) -> [Int: UInt64] {
+        var addresses: [Int: UInt64] = [:]
+        for (number, bar) in pci.bars.sorted(by: { $0.key < $1.key }) {
+            let size = UInt64(max(bar.byteCount, 4096))
+            if bar.is64Bit {
+                nextHighBAR = (nextHighBAR + size - 1) & ~(size - 1)
+                addresses[number] = nextHighBAR
+                nextHighBAR += size
+            } else {
+                nextLowBAR = (nextLowBAR + size - 1) & ~(size - 1)
+                addresses[number] = nextLowBAR
+                nextLowBAR += size
+            }
+        }
+        precondition(nextLowBAR <= 0xfe00_0000, "the 32-bit BARs do not fit below 4 GiB: make some of them 64-bit")
+        return addresses
+    }
+
+    /// All page tables that are in use, each once.
+    var spaces: [any TranslationSpace] {
+        var spaces: [any TranslationSpace] = []
+        for file in files.values.sorted(by: { $0.inode < $1.inode }) {
+            if case .iommufd(let iommufd) = file.object { spaces += iommufd.spaces }
+        }
+        for group in groups.values.sorted(by: { $0.number < $1.number }) {
+            if let table = group.container?.iommu, !spaces.contains(where: { $0 === table }) { spaces.append(table) }
+        }
+        return spaces
+    }
+
+    func checkLockLimit(adding byteCount: UInt64) throws(Errno) {
+        guard let lockLimit else { return }
+        let pinned = spaces.reduce(0) { $0 + $1.pinnedByteCount }
+        if pinned + byteCount > lockLimit { throw .noMemory }
+    }
+
+    // MARK: Descriptors
+
+    /// Opens a file for the process.
+    func makeFile(_ object: OpenFile.Object, byteCount: UInt64 = 0) throws(Errno) -> (OpenFile, FileDescriptor) {
+        let number = unsafe "vfio-mock".withCString { unsafe cmock_memory_file($0, byteCount) }
+        guard number >= 0 else { throw Errno(rawValue: -number) }
+        let file = OpenFile(inode: inode(number), object)
+        files[file.inode] = file
+        register(number, file)
+        return (file, FileDescriptor(rawValue: number))
+    }
+
+    private func inode(_ number: Int32) -> UInt64 {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        return unsafe cmock_file_identity(number, &device, &inode) == 0 ? inode : 0
+    }
+
+    /// The open file of the mock that a descriptor refers to, `nil` for descriptors that are not the mock's.
+    func file(_ descriptor: FileDescriptor) -> OpenFile? {
+        guard !files.isEmpty, cmock_is_memory_file(descriptor.rawValue) == 1,
+            let file = files[inode(descriptor.rawValue)]
+        else { return nil }
+        // One that came in by a way that the mock did not see: dup(2), or recvmsg(2).
+        if !file.descriptors.contains(descriptor.rawValue) {
+            if file.inFlight > 0 { file.inFlight -= 1 }
+            register(descriptor.rawValue, file)
+        }
+        return file
+    }
+
+    func register(_ number: Int32, _ file: OpenFile) {
+        // Closed behind the mock's back, and used again since.
+        for other in files.values where other !== file && other.descriptors.contains(number) { drop(number, other) }
+        file.descriptors.insert(number)
+    }
+
+    func drop(_ number: Int32, _ file: OpenFile) {
+        file.descriptors.remove(number)
+        releaseIfUnused(file)
+    }
+
+    func hold(_ file: OpenFile) { file.holds += 1 }
+
+    func unhold(_ file: OpenFile) {
+        file.holds -= 1
+        releaseIfUnused(file)
+    }
+
+    func releaseIfUnused(_ file: OpenFile) {
+        guard !file.isInUse, files.removeValue(forKey: file.inode) != nil else { return }
+        switch file.object {
+        case .container: break
+        case .group(let group): closeGroup(group)
+        case .device(let device): closeDevice(device)
+        case .iommufd(let iommufd): iommufd.close(self)
+        case .dmaBuf(let buffer): buffer.exporter?.exports.removeAll { $0 === buffer }
+        }
+    }
+
+    /// An empty file: a mapping of it is there, and a touch is SIGBUS.
+    func emptyFileDescriptor() throws(Errno) -> Int32 {
+        if emptyFile < 0 {
+            emptyFile = unsafe "vfio-mock-zapped".withCString { unsafe cmock_memory_file($0, 0) }
+        }
+        guard emptyFile >= 0 else { throw Errno(rawValue: -emptyFile) }
+        return emptyFile
+    }
+}

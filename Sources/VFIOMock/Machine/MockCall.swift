@@ -1,0 +1,49 @@
+/// A call of the seam, `Kernel`, by the name of the system call that it stands for.
+public enum MockCall: String, Sendable, Hashable, CaseIterable {
+    case open
+    case close
+    /// `duplicate(_:)`
+    case dup
+    /// `size(of:)`
+    case lseek
+    case read
+    case write
+    /// `read(_:at:into:)`
+    case pread
+    /// `write(_:at:from:)`
+    case pwrite
+    /// `control(_:_:_:)` and `control(_:_:value:)`
+    case ioctl
+    /// `map(_:)`
+    case mmap
+    /// `unmap(_:)`
+    case munmap
+    /// `makeEvent()`
+    case eventfd
+    /// `waitUntilReadable(_:timeout:)`
+    case poll
+    /// `send(_:over:)`
+    case sendmsg
+    /// `receiveDescriptor(from:)`
+    case recvmsg
+    /// `readLink(_:)`
+    case readlink
+    case readFile
+    case writeFile
+    /// `names(in:)`
+    case readdir
+    /// `memoryLockLimit()`
+    case getrlimit
+}
+
+/// A call that was made, as ``MockMachine/calls`` keeps it.
+public struct MockCallRecord: Sendable, Hashable {
+    public let call: MockCall
+    /// The request number of an `ioctl`.
+    public let request: UInt?
+
+    public init(_ call: MockCall, request: UInt? = nil) {
+        self.call = call
+        self.request = request
+    }
+}

@@ -1,0 +1,181 @@
+internal import Glibc
+internal import Synchronization
+public import SystemPackage
+public import VFIO
+
+/// A machine in memory: PCI devices, an IOMMU, and a Linux kernel with VFIO on top.
+///
+/// Plug devices in, hand ``kernel`` to whatever takes a `Kernel`, and look at what happened.
+/// ```swift
+/// let machine = MockMachine()
+/// machine.plug(EduModel(), at: "0000:00:02.0")
+/// let space = try AddressSpace(kernel: machine.kernel)
+/// …
+/// #expect(machine.faults.isEmpty)
+/// #expect(machine.openFiles.isEmpty)
+/// ```
+/// Each machine is a world of its own, so tests with one machine each can run at the same time.
+public final class MockMachine: Sendable {
+    // The lock is apart from what it protects, since the protected objects refer to one another and to the memory of
+    // the caller, which `Mutex` cannot follow. `locked` below is the only way in.
+    private let lock = Mutex(())
+    private nonisolated(unsafe) let core: Core
+
+    /// - Parameters:
+    ///   - release: What the kernel offers.
+    ///   - iommu: What the IOMMU can do.
+    public init(_ release: MockRelease = .iommufd, iommu: MockIOMMU = MockIOMMU()) {
+        unsafe core = Core(release, iommu)
+    }
+
+    /// The machine's kernel, to be given to the library in place of the host's.
+    public var kernel: MockKernel { MockKernel(self) }
+
+    func locked<Result, Failure: Error>(_ body: (Core) throws(Failure) -> Result) throws(Failure) -> Result {
+        // By way of a variable, since `withLock` gives only what can be sent, and some results are addresses.
+        var result: Result?
+        try lock.withLock { (_) throws(Failure) in result = try unsafe body(core) }
+        return result!
+    }
+
+    // MARK: Devices
+
+    /// Plugs a device in.
+    ///
+    /// - Parameters:
+    ///   - device: What the device does.
+    ///   - address: Its slot, which has to be free. On bus 0 it sits on the root complex; devices that share another bus
+    ///     are reset together by a hot reset.
+    ///   - group: The number of its IOMMU group; without one it gets a group of its own.
+    ///   - driver: The driver that is bound to it, `nil` for none. With any other than `vfio-pci`, `pci-stub` and
+    ///     `pcieport` the group is not viable, as the kernel says.
+    public func plug(
+        _ device: some MockDevice, at address: PCIAddress, group: Int? = nil, driver: String? = "vfio-pci"
+    ) {
+        locked { core in core.plug(device, at: address, group: group, driver: driver) }
+    }
+
+    /// Reaches into a device from outside, as a button on its front would: to look at it, to change it, to let it do DMA
+    /// or raise an interrupt.
+    ///
+    /// ```swift
+    /// machine.withDevice(EduModel.self, at: "0000:00:02.0") { edu, bus in bus.raiseMSI() }
+    /// ```
+    /// The closure must not call the kernel or the machine, which would wait for it to end.
+    public func withDevice<Model: MockDevice, Result: Sendable, Failure: Error>(
+        _ type: Model.Type, at address: PCIAddress,
+        _ body: (inout Model, borrowing MockBus) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try locked { (core) throws(Failure) -> Result in
+            guard let function = core.functions[address] else { preconditionFailure("no device at \(address)") }
+            guard var model = function.model as? Model else {
+                preconditionFailure("the device at \(address) is no \(Model.self)")
+            }
+            defer { function.model = model }
+            return try body(&model, MockBus(core: core, function: function))
+        }
+    }
+
+    // MARK: What happened
+
+    /// The DMA that the IOMMU refused, in order.
+    public var faults: [IOMMUFault] { locked { $0.faults } }
+
+    /// Forgets the faults up to now.
+    public func clearFaults() { locked { $0.faults = [] } }
+
+    /// The mappings of all address spaces, each in the order of their addresses.
+    public var mappings: [MockMapping] { locked { $0.spaces.flatMap(\.mappings) } }
+
+    /// How much memory is pinned for DMA, in bytes. Memory that is mapped twice counts twice.
+    public var pinnedByteCount: UInt64 { locked { $0.spaces.reduce(0) { $0 + $1.pinnedByteCount } } }
+
+    /// The open files of the kernel, in the order of their opening: what a test finds empty when nothing leaks.
+    ///
+    /// A file stays open while a descriptor of it is open or on its way through a socket, while a BAR of it is mapped,
+    /// and while another open file needs it.
+    public var openFiles: [MockOpenFile] {
+        locked { core in core.files.values.sorted { $0.inode < $1.inode }.map(MockOpenFile.init) }
+    }
+
+    /// How many descriptors the process has for those files.
+    public var descriptorCount: Int { openFiles.reduce(0) { $0 + $1.descriptorCount } }
+
+    // MARK: Failures
+
+    /// Makes a call fail.
+    ///
+    /// ```swift
+    /// machine.failNextCall(.ioctl, with: .noMemory)               // the next ioctl, whatever it is
+    /// machine.failNextCall(.mmap, with: .permissionDenied, skipping: 2)  // the third mmap from now
+    /// ```
+    /// The call has no effect, except `close`, which closes the descriptor all the same, as Linux does.
+    ///
+    /// - Parameters:
+    ///   - call: Which system call.
+    ///   - errno: What it fails with.
+    ///   - request: Only an `ioctl` with this request number.
+    ///   - skipping: How many such calls pass first.
+    ///   - count: How many fail then.
+    public func failNextCall(
+        _ call: MockCall, with errno: Errno, request: UInt? = nil, skipping: Int = 0, count: Int = 1
+    ) {
+        locked {
+            $0.plans.append(FailurePlan(call: call, errno: errno, request: request, skipping: skipping, count: count))
+        }
+    }
+
+    /// How many failures were asked for and have not come yet.
+    public var pendingFailureCount: Int { locked { $0.plans.reduce(0) { $0 + $1.count } } }
+
+    /// Takes back the failures that have not come yet.
+    public func clearFailures() { locked { $0.plans = [] } }
+
+    /// Whether ``calls`` is kept. Off at first.
+    public var recordsCalls: Bool {
+        get { locked { $0.isRecording } }
+        set { locked { $0.isRecording = newValue } }
+    }
+
+    /// The calls that were made while ``recordsCalls`` was on, those that failed included.
+    public var calls: [MockCallRecord] { locked { $0.records } }
+
+    /// How much memory the process may lock, in bytes; `nil`, as at first, without a limit. Pinned memory counts.
+    public var memoryLockLimit: UInt64? {
+        get { locked { $0.lockLimit } }
+        set { locked { $0.lockLimit = newValue } }
+    }
+}
+
+/// An open file, as ``MockMachine/openFiles`` shows it.
+public struct MockOpenFile: Sendable, Hashable {
+    /// What is open.
+    public enum Kind: Sendable, Hashable {
+        /// `/dev/vfio/vfio`
+        case container
+        /// `/dev/vfio/NUMBER`
+        case group(Int)
+        /// A device, by its group or by its own node.
+        case device(PCIAddress)
+        /// `/dev/iommu`
+        case iommufd
+        /// An exported dma-buf, with its name.
+        case dmaBuf(name: String)
+    }
+
+    public let kind: Kind
+    /// How many descriptors there are for it.
+    public let descriptorCount: Int
+
+    init(_ file: OpenFile) {
+        kind =
+            switch file.object {
+            case .container: .container
+            case .group(let group): .group(group.number)
+            case .device(let device): .device(device.function.address)
+            case .iommufd: .iommufd
+            case .dmaBuf(let buffer): .dmaBuf(name: buffer.name)
+            }
+        descriptorCount = file.descriptors.count
+    }
+}

@@ -1,0 +1,45 @@
+/// Memory that the process has mapped through the seam: as much of it as is still there.
+@safe final class CPUMapping {
+    enum Source {
+        /// Anonymous memory, from an offset in bytes.
+        case memory(MemoryObject, Int)
+        /// A BAR of an open device, from an offset in bytes.
+        case bar(PCIFunction, Int, Int)
+    }
+
+    let address: UInt64
+    let byteCount: UInt64
+    let source: Source
+    let protection: Int32
+    /// The open file that the mapping keeps alive, as Linux does: a device is closed only when it is also unmapped.
+    let file: OpenFile?
+    /// The mapping leads nowhere because memory decode is off.
+    var isZapped = false
+
+    init(address: UInt64, byteCount: UInt64, source: Source, protection: Int32, file: OpenFile?) {
+        self.address = address
+        self.byteCount = byteCount
+        self.source = source
+        self.protection = protection
+        self.file = file
+    }
+
+    var end: UInt64 { address + byteCount }
+
+    /// The part of the mapping inside a range, as a mapping of its own.
+    func part(_ range: Range<UInt64>) -> CPUMapping? {
+        let start = max(address, range.lowerBound)
+        let stop = min(end, range.upperBound)
+        guard start < stop else { return nil }
+        let shift = Int(start - address)
+        let source: Source =
+            switch self.source {
+            case .memory(let object, let offset): .memory(object, offset + shift)
+            case .bar(let function, let bar, let offset): .bar(function, bar, offset + shift)
+            }
+        let part = CPUMapping(
+            address: start, byteCount: stop - start, source: source, protection: protection, file: file)
+        part.isZapped = isZapped
+        return part
+    }
+}

@@ -1,0 +1,82 @@
+internal import CVFIOMock
+internal import Glibc
+import SystemPackage
+
+/// Memory that the mock and the process under test share: a file in memory, mapped once for the mock itself.
+///
+/// The process maps the same file, so both see the same bytes, and the memory stays for as long as the mock holds the
+/// object, whatever the process unmaps: just as pages that are pinned, or that are a device's, outlive `munmap`.
+@safe final class MemoryObject {
+    let byteCount: Int
+    private let base: UnsafeMutableRawPointer
+    /// The file, while it can still be mapped.
+    private var file: Int32
+
+    /// Zeroed memory, a multiple of the page size.
+    ///
+    /// - Parameter keepsFile: Whether the process may map the memory later on, which costs a descriptor.
+    convenience init(name: String, byteCount: Int, keepsFile: Bool) throws(Errno) {
+        let file = unsafe name.withCString { unsafe cmock_memory_file($0, UInt64(byteCount)) }
+        guard file >= 0 else { throw Errno(rawValue: -file) }
+        try self.init(file: file, at: 0, byteCount: byteCount, ownsFile: keepsFile)
+        if !keepsFile { _ = Glibc.close(file) }
+    }
+
+    /// Part of somebody else's file in memory.
+    ///
+    /// - Parameter offset: A multiple of the page size.
+    convenience init(file: Int32, at offset: UInt64, byteCount: Int) throws(Errno) {
+        try self.init(file: file, at: offset, byteCount: byteCount, ownsFile: false)
+    }
+
+    private init(file: Int32, at offset: UInt64, byteCount: Int, ownsFile: Bool) throws(Errno) {
+        let mapped = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, file, Int(offset))
+        guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
+            let error = Errno(rawValue: Glibc.errno)
+            if ownsFile { _ = Glibc.close(file) }
+            throw error
+        }
+        unsafe base = unsafe mapped
+        self.byteCount = byteCount
+        self.file = ownsFile ? file : -1
+    }
+
+    deinit {
+        unsafe _ = munmap(base, byteCount)
+        if file >= 0 { _ = Glibc.close(file) }
+    }
+
+    /// Maps a part for the process, at an address that is given or free.
+    func map(
+        at address: UnsafeMutableRawPointer?, offset: Int, byteCount: Int, protection: Int32
+    ) throws(Errno) -> UnsafeMutableRawPointer {
+        let flags = unsafe MAP_SHARED | (address == nil ? 0 : Int32(MAP_FIXED))
+        let mapped = unsafe mmap(address, byteCount, protection, flags, file, offset)
+        guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else { throw Errno(rawValue: Glibc.errno) }
+        return unsafe mapped
+    }
+
+    /// Copies out of the memory. The range has to be inside.
+    func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
+        precondition(offset >= 0 && offset + buffer.count <= byteCount)
+        guard let target = buffer.baseAddress else { return }
+        unsafe memcpy(target, base + offset, buffer.count)
+    }
+
+    /// Copies into the memory. The range has to be inside.
+    func write(at offset: Int, from buffer: UnsafeRawBufferPointer) {
+        precondition(offset >= 0 && offset + buffer.count <= byteCount)
+        guard let source = buffer.baseAddress else { return }
+        unsafe memcpy(base + offset, source, buffer.count)
+    }
+
+    /// Gives the descriptor back: the process maps the memory no more than it has.
+    func closeFile() {
+        if file >= 0 { _ = Glibc.close(file) }
+        file = -1
+    }
+
+    func fill(with byte: UInt8) {
+        unsafe memset(base, Int32(byte), byteCount)
+    }
+}

@@ -1,0 +1,293 @@
+/// A function's config space: the hardware's bytes, and vfio-pci's virtual ones over them.
+///
+/// As in the kernel each byte has a mask of the bits that are read from the virtual space, and one of the bits that may
+/// be written at all; what is written and not virtual goes to the hardware, which has a mask of its own.
+struct ConfigSpace {
+    enum Register {
+        static let command = 0x04
+        static let status = 0x06
+        static let bars = 0x10
+        static let rom = 0x30
+        static let capabilities = 0x34
+        static let interruptLine = 0x3c
+        static let interruptPin = 0x3d
+    }
+
+    enum Command {
+        static let memory: UInt16 = 1 << 1
+        static let busMaster: UInt16 = 1 << 2
+        static let interruptDisable: UInt16 = 1 << 10
+    }
+
+    enum Capability {
+        static let powerManagement: UInt8 = 0x01
+        static let msi: UInt8 = 0x05
+        static let express: UInt8 = 0x10
+        static let msix: UInt8 = 0x11
+        /// Config space that no capability claims.
+        static let none: UInt8 = 0xff
+        /// The standard header, which has no capability number.
+        static let header: UInt8 = 0
+    }
+
+    let byteCount: Int
+    /// What the hardware holds.
+    var hardware: [UInt8]
+    /// Which of its bits can be written.
+    private var hardwareMask: [UInt8]
+    /// What vfio-pci holds for whoever has the device open.
+    private(set) var shadow: [UInt8]
+    private var shadowMask: [UInt8]
+    private var writeMask: [UInt8]
+    /// Which capability each byte belongs to.
+    private(set) var owner: [UInt8]
+    private(set) var position: [UInt8: Int] = [:]
+    private let pci: MockPCIFunction
+    private let barAddresses: [Int: UInt64]
+
+    init(_ pci: MockPCIFunction, barAddresses: [Int: UInt64]) {
+        self.pci = pci
+        self.barAddresses = barAddresses
+        byteCount = pci.isExpress ? 4096 : 256
+        hardware = [UInt8](repeating: 0, count: byteCount)
+        hardwareMask = hardware
+        shadow = hardware
+        shadowMask = hardware
+        writeMask = hardware
+        owner = [UInt8](repeating: Capability.none, count: byteCount)
+        owner.replaceSubrange(0..<64, with: repeatElement(Capability.header, count: 64))
+        setHeader()
+        setCapabilities()
+    }
+
+    // MARK: Access to both kinds of bytes
+
+    static func load(_ bytes: [UInt8], _ offset: Int, _ count: Int) -> UInt32 {
+        (0..<count).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32($1 * 8) }
+    }
+
+    static func store(_ bytes: inout [UInt8], _ offset: Int, _ count: Int, _ value: UInt32) {
+        for index in 0..<count { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt32(index * 8)) }
+    }
+
+    var hardwareCommand: UInt16 {
+        get { UInt16(Self.load(hardware, Register.command, 2)) }
+        set { Self.store(&hardware, Register.command, 2, UInt32(newValue)) }
+    }
+
+    var shadowCommand: UInt16 {
+        get { UInt16(Self.load(shadow, Register.command, 2)) }
+        set { Self.store(&shadow, Register.command, 2, UInt32(newValue)) }
+    }
+
+    var isBusMaster: Bool { hardwareCommand & Command.busMaster != 0 }
+
+    /// 0 to 3, for D0 to D3hot.
+    var powerState: UInt8 {
+        get { position[Capability.powerManagement].map { hardware[$0 + 4] & 3 } ?? 0 }
+        set {
+            guard let position = position[Capability.powerManagement] else { return }
+            hardware[position + 4] = hardware[position + 4] & ~3 | newValue
+        }
+    }
+
+    /// Whether the device answers to accesses of its BARs.
+    var respondsToMemory: Bool { hardwareCommand & Command.memory != 0 && powerState < 3 }
+
+    /// Whether vfio-pci lets the process reach the BARs.
+    var isMemoryEnabled: Bool { shadowCommand & Command.memory != 0 && powerState < 3 }
+
+    mutating func setInterruptStatus(_ isAsserted: Bool) {
+        hardware[Register.status] = hardware[Register.status] & ~8 | (isAsserted ? 8 : 0)
+    }
+
+    mutating func setMSIXEnabled(_ isEnabled: Bool) {
+        guard let position = position[Capability.msix] else { return }
+        hardware[position + 3] = hardware[position + 3] & 0x7f | (isEnabled ? 0x80 : 0)
+    }
+
+    // MARK: What the device is
+
+    private mutating func setHeader() {
+        Self.store(&hardware, 0x00, 2, UInt32(pci.vendor))
+        Self.store(&hardware, 0x02, 2, UInt32(pci.device))
+        // Firmware leaves I/O and memory decode on, and errors reported.
+        hardwareCommand = 0x0103
+        hardware[0x08] = pci.revision
+        for index in 0..<3 { hardware[0x09 + index] = UInt8(truncatingIfNeeded: pci.classCode >> UInt32(index * 8)) }
+        for (bar, address) in barAddresses {
+            let low = UInt32(truncatingIfNeeded: address) | barFlags(bar)
+            Self.store(&hardware, Register.bars + bar * 4, 4, low)
+            if pci.bars[bar]?.is64Bit == true {
+                Self.store(&hardware, Register.bars + bar * 4 + 4, 4, UInt32(truncatingIfNeeded: address >> 32))
+            }
+        }
+        Self.store(&hardware, 0x2c, 2, UInt32(pci.subsystemVendor))
+        Self.store(&hardware, 0x2e, 2, UInt32(pci.subsystem))
+        if pci.hasINTx {
+            hardware[Register.interruptLine] = 0x0b
+            hardware[Register.interruptPin] = 1
+        }
+        // I/O, memory, bus master, error reporting, interrupt disable.
+        Self.store(&hardwareMask, Register.command, 2, 0x0507)
+        hardwareMask[0x0c] = 0xff
+        hardwareMask[Register.interruptLine] = 0xff
+    }
+
+    private func barFlags(_ bar: Int) -> UInt32 {
+        guard let description = pci.bars[bar] else { return 0 }
+        return (description.is64Bit ? 4 : 0) | (description.isPrefetchable ? 8 : 0)
+    }
+
+    private mutating func setCapabilities() {
+        var chain: [(id: UInt8, at: Int, bytes: [UInt8])] = []
+        var next = 0x40
+        if let msix = pci.msix {
+            let size = UInt16(msix.vectors - 1)
+            let table = UInt32(msix.tableOffset | msix.bar)
+            let pending = UInt32(msix.pendingOffset | msix.bar)
+            var bytes = [UInt8](repeating: 0, count: 12)
+            Self.store(&bytes, 2, 2, UInt32(size))
+            Self.store(&bytes, 4, 4, table)
+            Self.store(&bytes, 8, 4, pending)
+            chain.append((Capability.msix, next, bytes))
+            next += 0x10
+        }
+        if pci.msiVectors > 0 {
+            var bytes = [UInt8](repeating: 0, count: 14)
+            // 64-bit addresses, and the logarithm of the number of vectors.
+            Self.store(&bytes, 2, 2, 0x80 | UInt32(pci.msiVectors.trailingZeroBitCount) << 1)
+            chain.append((Capability.msi, next, bytes))
+        }
+        if pci.isExpress {
+            var bytes = [UInt8](repeating: 0, count: 0x2c)
+            // Version 2, an endpoint integrated in the root complex, as all devices on QEMU's root bus are.
+            Self.store(&bytes, 2, 2, 0x92)
+            Self.store(&bytes, 4, 4, 0x8000 | (pci.hasFunctionLevelReset ? 1 << 28 : 0))
+            Self.store(&bytes, 0x0c, 4, 0x411)
+            Self.store(&bytes, 0x12, 2, 0x11)
+            Self.store(&bytes, 0x24, 4, 0x30_0000)
+            chain.append((Capability.express, 0x80, bytes))
+        }
+        if pci.hasPowerManagement {
+            // Version 1.2; no soft reset on the way from D3hot to D0.
+            chain.append((Capability.powerManagement, 0x60, [0, 0, 0x03, 0x00, 0x08, 0, 0, 0]))
+        }
+        var link = Register.capabilities
+        for (id, at, bytes) in chain {
+            hardware[link] = UInt8(at)
+            hardware.replaceSubrange(at..<at + bytes.count, with: bytes)
+            hardware[at] = id
+            position[id] = at
+            owner.replaceSubrange(at..<at + bytes.count, with: repeatElement(id, count: bytes.count))
+            link = at + 1
+        }
+        if !chain.isEmpty { hardware[Register.status] |= 0x10 }
+        if let express = position[Capability.express] {
+            // Error reporting, relaxed ordering, no snoop, read request size.
+            Self.store(&hardwareMask, express + 8, 2, 0x781f)
+        }
+    }
+
+    // MARK: What vfio-pci makes of it
+
+    /// Sets up the virtual space, as when the device is opened.
+    mutating func open() {
+        shadow = hardware
+        shadowMask = [UInt8](repeating: 0, count: byteCount)
+        writeMask = shadowMask
+        func set(_ offset: Int, _ count: Int, shadow: UInt32, write: UInt32) {
+            Self.store(&shadowMask, offset, count, shadow)
+            Self.store(&writeMask, offset, count, write)
+        }
+        set(0x00, 4, shadow: .max, write: 0)
+        set(Register.command, 2, shadow: UInt32(Command.interruptDisable), write: 0xffff)
+        set(Register.status, 2, shadow: 0x10, write: 0)
+        for byte in [0x0c, 0x0d, 0x0f] { set(byte, 1, shadow: 0, write: 0xff) }
+        for bar in 0..<6 { set(Register.bars + bar * 4, 4, shadow: .max, write: .max) }
+        set(Register.rom, 4, shadow: .max, write: .max)
+        set(Register.capabilities, 1, shadow: 0xff, write: 0)
+        set(Register.interruptLine, 1, shadow: 0xff, write: 0xff)
+        set(Register.interruptPin, 1, shadow: 0xff, write: 0)
+        for (id, at) in position {
+            // The link to the next capability, and the number before it, can be read only.
+            set(at, 2, shadow: 0xffff, write: 0)
+            switch id {
+            case Capability.powerManagement:
+                set(at + 2, 2, shadow: 0xf800, write: 0)
+                set(at + 4, 4, shadow: 0x8100, write: ~UInt32(0x8103))
+                shadow[at + 3] &= 0x07
+                Self.store(&shadow, at + 4, 2, Self.load(shadow, at + 4, 2) & ~0x8100)
+            case Capability.msi:
+                set(at + 2, 1, shadow: 0xff, write: 0xff)
+                set(at + 4, 4, shadow: .max, write: .max)
+                set(at + 8, 4, shadow: .max, write: .max)
+                set(at + 12, 2, shadow: 0xffff, write: 0xffff)
+                // How many vectors there are to enable is known only once they are on.
+                shadow[at + 2] &= ~0x0e
+            case Capability.express:
+                set(at + 8, 2, shadow: 0xf0e0, write: 0xfdff)
+                set(at + 0x28, 2, shadow: 0, write: 0xffdf)
+            default: break
+            }
+        }
+    }
+
+    /// How many bytes the kernel takes at once from here: no more than an aligned word inside one capability.
+    func chunk(at offset: Int, upTo count: Int) -> Int {
+        var remaining = 1
+        while (offset + remaining) % 4 != 0, owner[offset + remaining] == owner[offset] { remaining += 1 }
+        let count = min(count, remaining)
+        if count >= 4 && offset % 4 == 0 { return 4 }
+        return count >= 2 && offset % 2 == 0 ? 2 : 1
+    }
+
+    mutating func read(_ offset: Int, _ count: Int) -> UInt32 {
+        if owner[offset] == Capability.none { return Self.load(hardware, offset, count) }
+        if offset < 0x34, offset + count > Register.bars { fixBARs() }
+        let mask = Self.load(shadowMask, offset, count)
+        return Self.load(hardware, offset, count) & ~mask | Self.load(shadow, offset, count) & mask
+    }
+
+    mutating func write(_ offset: Int, _ count: Int, _ value: UInt32) {
+        if owner[offset] == Capability.none { return writeHardware(offset, count, value, mask: .max) }
+        let write = Self.load(writeMask, offset, count)
+        let virtual = Self.load(shadowMask, offset, count) & write
+        if virtual != 0 {
+            Self.store(&shadow, offset, count, Self.load(shadow, offset, count) & ~virtual | value & virtual)
+        }
+        writeHardware(offset, count, value, mask: write & ~virtual)
+    }
+
+    private mutating func writeHardware(_ offset: Int, _ count: Int, _ value: UInt32, mask: UInt32) {
+        let mask = mask & Self.load(hardwareMask, offset, count)
+        Self.store(&hardware, offset, count, Self.load(hardware, offset, count) & ~mask | value & mask)
+    }
+
+    /// Makes the virtual BARs answer as hardware: the bits below the size read as zero. So are they sized.
+    private mutating func fixBARs() {
+        var bar = 0
+        while bar < 6 {
+            let offset = Register.bars + bar * 4
+            guard let description = pci.bars[bar] else {
+                Self.store(&shadow, offset, 4, 0)
+                bar += 1
+                continue
+            }
+            let mask = ~(UInt64(description.byteCount) - 1)
+            let low = Self.load(shadow, offset, 4) & UInt32(truncatingIfNeeded: mask) | barFlags(bar)
+            Self.store(&shadow, offset, 4, low)
+            bar += 1
+            if description.is64Bit {
+                let high = Self.load(shadow, offset + 4, 4) & UInt32(truncatingIfNeeded: mask >> 32)
+                Self.store(&shadow, offset + 4, 4, high)
+                bar += 1
+            }
+        }
+        Self.store(&shadow, Register.rom, 4, 0)
+    }
+
+    mutating func clearShadow(_ offset: Int, mask: UInt8) { shadow[offset] &= ~mask }
+
+    mutating func setShadow(_ offset: Int, _ value: UInt8) { shadow[offset] = value }
+}

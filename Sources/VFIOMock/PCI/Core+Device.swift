@@ -1,0 +1,221 @@
+internal import CVFIO
+import SystemPackage
+import VFIO
+
+extension Core {
+    // MARK: Open and close
+
+    /// Opens a device of a group by its name: `VFIO_GROUP_GET_DEVICE_FD`.
+    func openDevice(named name: String, _ group: VFIOGroup) throws(Errno) -> FileDescriptor {
+        let functions = functions(inGroup: group.number).filter { $0.driver == "vfio-pci" }
+        guard let function = functions.first(where: { name.hasPrefix($0.address.description) }) else {
+            throw .operationNotSupportedByDevice
+        }
+        let rest = name.dropFirst(function.address.description.count)
+        // What follows the name after a space are options, and no device here takes any.
+        if !rest.isEmpty { throw rest.first == " " ? .invalidArgument : .operationNotSupportedByDevice }
+        guard let container = group.container, container.iommu != nil, let groupFile = group.file else {
+            throw .invalidArgument
+        }
+        let device = DeviceFile(function, group: group)
+        let (_, descriptor) = try makeFile(.device(device))
+        if function.openCount == 0 { function.open(hasReset: canReset(function), self) }
+        function.openCount += 1
+        function.fileCount += 1
+        device.isGranted = true
+        group.deviceCount += 1
+        hold(groupFile)
+        return descriptor
+    }
+
+    /// Opens `/dev/vfio/devices/vfioN`. Nothing works on it until it is bound.
+    func openNode(_ number: Int) throws(Errno) -> FileDescriptor {
+        guard release.hasDeviceNodes, let function = functions.values.first(where: { $0.nodeNumber == number }) else {
+            throw .noSuchFileOrDirectory
+        }
+        let (_, descriptor) = try makeFile(.device(DeviceFile(function, group: nil)))
+        function.fileCount += 1
+        return descriptor
+    }
+
+    func closeDevice(_ device: DeviceFile) {
+        let function = device.function
+        function.fileCount -= 1
+        if device.isGranted {
+            function.openCount -= 1
+            if function.openCount == 0 {
+                for export in function.exports { export.exporterClosed() }
+                function.exports = []
+                function.close(self)
+            }
+        }
+        if let group = device.group {
+            group.deviceCount -= 1
+            if let file = group.file { unhold(file) }
+        } else if let file = device.iommufd, case .iommufd(let iommufd) = file.object {
+            if let bound = function.boundDevice {
+                iommufd.detach(bound)
+                iommufd.remove(bound.id)
+                function.boundDevice = nil
+            }
+            function.isOpenByNode = false
+            let group = groups[function.groupNumber]
+            group?.nodeCount -= 1
+            if group?.nodeCount == 0 { group?.owner = nil }
+            unhold(file)
+        }
+    }
+
+    /// Whether a reset of the function alone is there: of its own, or of its bus when nobody else is on that.
+    func canReset(_ function: PCIFunction) -> Bool {
+        if function.pci.hasFunctionLevelReset { return true }
+        return !function.isOnRootBus && functionsOnBus(of: function).count == 1
+    }
+
+    func functionsOnBus(of function: PCIFunction) -> [PCIFunction] {
+        functions.values.filter { $0.address.domain == function.address.domain && $0.address.bus == function.address.bus }
+            .sorted { $0.address < $1.address }
+    }
+
+    // MARK: Requests
+
+    func deviceControl(_ device: DeviceFile, _ request: UInt, _ argument: Argument) throws(Errno) -> Int {
+        if request == CVFIO_DEVICE_BIND_IOMMUFD, release.hasDeviceNodes {
+            try bind(device, argument)
+            return 0
+        }
+        guard device.isGranted else { throw .invalidArgument }
+        let function = device.function
+        wake(function)
+        if device.group == nil, let file = device.iommufd, case .iommufd(let iommufd) = file.object {
+            switch request {
+            case CVFIO_DEVICE_ATTACH_IOMMUFD_PT:
+                try attach(function, iommufd, argument)
+                return 0
+            case CVFIO_DEVICE_DETACH_IOMMUFD_PT:
+                let detach = try argument.load(cvfio_device_detach_iommufd_pt(), 8)
+                if detach.argsz < 8 || detach.flags & ~CVFIO_DEVICE_DETACH_PASID != 0 { throw .invalidArgument }
+                if detach.flags != 0 { throw .notSupported }
+                if let bound = function.boundDevice { iommufd.detach(bound) }
+                return 0
+            default: break
+            }
+        }
+        switch request {
+        case CVFIO_DEVICE_GET_INFO: try deviceInfo(function, argument)
+        case CVFIO_DEVICE_GET_REGION_INFO: try regionInfo(function, argument)
+        case CVFIO_DEVICE_GET_IRQ_INFO: try interruptInfo(function, argument)
+        case CVFIO_DEVICE_SET_IRQS: try setInterrupts(function, argument)
+        case CVFIO_DEVICE_RESET: try resetDevice(function)
+        case CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO: try hotResetInfo(function, argument)
+        case CVFIO_DEVICE_PCI_HOT_RESET: try hotReset(device, argument)
+        case CVFIO_DEVICE_IOEVENTFD: try setEventWrite(function, argument)
+        case CVFIO_DEVICE_FEATURE: return try feature(function, argument)
+        default: throw .inappropriateIOCTLForDevice
+        }
+        return 0
+    }
+
+    private func bind(_ device: DeviceFile, _ argument: Argument) throws(Errno) {
+        var bind = try argument.load(cvfio_device_bind_iommufd(), 16)
+        if bind.argsz < 16 { throw .invalidArgument }
+        let known = MemoryLayout<cvfio_device_bind_iommufd>.size
+        if Int(bind.argsz) > known {
+            if try argument.bytes(at: known, Int(bind.argsz) - known).contains(where: { $0 != 0 }) {
+                throw .argListTooLong
+            }
+        }
+        if bind.iommufd < 0 || bind.flags & ~CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 { throw .invalidArgument }
+        if device.group != nil { throw .invalidArgument }
+        let function = device.function
+        let group = groups[function.groupNumber] ?? VFIOGroup(function.groupNumber)
+        groups[function.groupNumber] = group
+        if group.file != nil { throw .resourceBusy }
+        if device.isGranted { throw .invalidArgument }
+        if bind.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 { throw .invalidArgument }
+        let descriptor = FileDescriptor(rawValue: bind.iommufd)
+        let file = self.file(descriptor)
+        if file == nil { try checkDescriptor(descriptor) }
+        guard let file, case .iommufd(let iommufd) = file.object else { throw .badDescriptorState }
+        // A device node gives access once; another one of the same device is refused.
+        if function.openCount > 0 { throw .invalidArgument }
+        if isClaimedByHost(group.number) || (group.owner != nil && group.owner !== iommufd) { throw .notPermitted }
+        let bound = IOMMUFDDevice(id: iommufd.nextID, function)
+        bind.out_devid = bound.id
+        try argument.store(bind, 16)
+        iommufd.add(.device(bound), bound.id)
+        function.boundDevice = bound
+        function.space = nil
+        function.open(hasReset: canReset(function), self)
+        function.openCount = 1
+        function.isOpenByNode = true
+        group.nodeCount += 1
+        group.owner = iommufd
+        hold(file)
+        device.iommufd = file
+        device.isGranted = true
+    }
+
+    private func attach(_ function: PCIFunction, _ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
+        var attach = try argument.load(cvfio_device_attach_iommufd_pt(), 12)
+        if attach.argsz < 12 || attach.flags & ~CVFIO_DEVICE_ATTACH_PASID != 0 { throw .invalidArgument }
+        if attach.flags & CVFIO_DEVICE_ATTACH_PASID != 0 {
+            if attach.argsz < 16 { throw .invalidArgument }
+            // The IOMMU has no PASIDs.
+            throw .notSupported
+        }
+        guard let bound = function.boundDevice else { throw .invalidArgument }
+        attach.pt_id = try iommufd.attach(bound, to: attach.pt_id, self)
+        try argument.store(attach, 12)
+    }
+
+    private func deviceInfo(_ function: PCIFunction, _ argument: Argument) throws(Errno) {
+        var info = try argument.load(cvfio_device_info(), 16)
+        if info.argsz < 16 { throw .invalidArgument }
+        info.flags = CVFIO_DEVICE_FLAGS_PCI
+        if function.hasReset { info.flags |= CVFIO_DEVICE_FLAGS_RESET }
+        info.num_regions = CVFIO_PCI_NUM_REGIONS
+        info.num_irqs = CVFIO_PCI_NUM_IRQS
+        try argument.store(info, min(Int(info.argsz), MemoryLayout<cvfio_device_info>.size))
+    }
+
+    private func regionInfo(_ function: PCIFunction, _ argument: Argument) throws(Errno) {
+        let size = MemoryLayout<cvfio_region_info>.size
+        var info = try argument.load(cvfio_region_info())
+        if Int(info.argsz) < size { throw .invalidArgument }
+        info.cap_offset = 0
+        info.flags = 0
+        info.size = 0
+        var chain = CapabilityChain()
+        let index = info.index
+        switch index {
+        case CVFIO_PCI_CONFIG_REGION_INDEX:
+            info.size = UInt64(function.config.byteCount)
+            info.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
+        case CVFIO_PCI_BAR0_REGION_INDEX...CVFIO_PCI_BAR5_REGION_INDEX:
+            info.size = function.barSize(Int(index))
+            if info.size > 0 {
+                info.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
+                if function.isMappable(Int(index)) {
+                    info.flags |= CVFIO_REGION_INFO_FLAG_MMAP
+                    if function.pci.msix?.bar == Int(index) {
+                        chain.append(id: CVFIO_REGION_INFO_CAP_MSIX_MAPPABLE, body: [])
+                    }
+                }
+            }
+        case CVFIO_PCI_ROM_REGION_INDEX: break
+        default: throw .invalidArgument
+        }
+        info.offset = UInt64(index) << 40
+        if !chain.isEmpty {
+            info.flags |= CVFIO_REGION_INFO_FLAG_CAPS
+            if Int(info.argsz) < size + chain.bytes.count {
+                info.argsz = UInt32(size + chain.bytes.count)
+            } else {
+                try argument.store(bytes: chain.placed(at: size), at: size)
+                info.cap_offset = UInt32(size)
+            }
+        }
+        try argument.store(info)
+    }
+}

@@ -1,0 +1,241 @@
+internal import CVFIO
+import SystemPackage
+
+extension Core {
+    /// How many interrupts a function has under an index.
+    private func interruptCount(_ function: PCIFunction, _ index: UInt32) -> Int {
+        switch index {
+        case CVFIO_PCI_INTX_IRQ_INDEX: function.pci.hasINTx ? 1 : 0
+        case CVFIO_PCI_MSI_IRQ_INDEX: function.pci.msiVectors
+        case CVFIO_PCI_MSIX_IRQ_INDEX: function.pci.msix?.vectors ?? 0
+        case CVFIO_PCI_ERR_IRQ_INDEX: hasErrorInterrupt(function) ? 1 : 0
+        case CVFIO_PCI_REQ_IRQ_INDEX: 1
+        default: 0
+        }
+    }
+
+    private func hasErrorInterrupt(_ function: PCIFunction) -> Bool {
+        function.pci.isExpress || release.hasErrorInterruptForConventionalPCI
+    }
+
+    func interruptInfo(_ function: PCIFunction, _ argument: Argument) throws(Errno) {
+        var info = try argument.load(cvfio_irq_info())
+        if Int(info.argsz) < MemoryLayout<cvfio_irq_info>.size || info.index >= CVFIO_PCI_NUM_IRQS {
+            throw .invalidArgument
+        }
+        if info.index == CVFIO_PCI_ERR_IRQ_INDEX && !hasErrorInterrupt(function) { throw .invalidArgument }
+        info.flags = CVFIO_IRQ_INFO_EVENTFD
+        info.count = UInt32(interruptCount(function, info.index))
+        if info.index == CVFIO_PCI_INTX_IRQ_INDEX {
+            info.flags |= CVFIO_IRQ_INFO_MASKABLE | CVFIO_IRQ_INFO_AUTOMASKED
+        } else if info.index != CVFIO_PCI_MSIX_IRQ_INDEX || function.pci.msix == nil || !release.hasDynamicMSIX {
+            info.flags |= CVFIO_IRQ_INFO_NORESIZE
+        }
+        try argument.store(info)
+    }
+
+    /// What `VFIO_DEVICE_SET_IRQS` brings along.
+    private enum Data {
+        case none
+        case bools([Bool])
+        case events([Int32])
+    }
+
+    func setInterrupts(_ function: PCIFunction, _ argument: Argument) throws(Errno) {
+        let size = MemoryLayout<cvfio_irq_set>.size
+        let request = try argument.load(cvfio_irq_set())
+        let most = interruptCount(function, request.index)
+        if Int(request.argsz) < size || request.index >= CVFIO_PCI_NUM_IRQS
+            || UInt64(request.count) >= UInt64(UInt32.max) - UInt64(request.start)
+            || request.flags & ~(CVFIO_IRQ_SET_DATA_TYPE_MASK | CVFIO_IRQ_SET_ACTION_TYPE_MASK) != 0
+        {
+            throw .invalidArgument
+        }
+        let (start, count) = (Int(request.start), Int(request.count))
+        if start >= most || start + count > most { throw .invalidArgument }
+        let data: Data
+        let room = Int(request.argsz) - size
+        switch request.flags & CVFIO_IRQ_SET_DATA_TYPE_MASK {
+        case CVFIO_IRQ_SET_DATA_NONE: data = .none
+        case CVFIO_IRQ_SET_DATA_BOOL:
+            if room < count { throw .invalidArgument }
+            data = .bools(try argument.bytes(at: size, count).map { $0 != 0 })
+        case CVFIO_IRQ_SET_DATA_EVENTFD:
+            if room < count * 4 { throw .invalidArgument }
+            var numbers: [Int32] = []
+            for index in 0..<count { numbers.append(try argument.load(Int32(0), at: size + index * 4)) }
+            data = .events(numbers)
+        default: throw .invalidArgument
+        }
+        let action = request.flags & CVFIO_IRQ_SET_ACTION_TYPE_MASK
+        switch (request.index, action) {
+        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
+            try setINTx(function, start, count, data)
+        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_MASK):
+            try maskINTx(function, start, count, data)
+        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_UNMASK):
+            try unmaskINTx(function, start, count, data)
+        case (CVFIO_PCI_MSI_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
+            try setVectors(function, .msi, start, count, data)
+        case (CVFIO_PCI_MSIX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
+            try setVectors(function, .msix, start, count, data)
+        case (CVFIO_PCI_ERR_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
+            if start != 0 || count > 1 { throw .invalidArgument }
+            try setSingle(&function.interrupts.error, count, data)
+        case (CVFIO_PCI_REQ_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
+            if start != 0 || count > 1 { throw .invalidArgument }
+            try setSingle(&function.interrupts.request, count, data)
+        default: throw .inappropriateIOCTLForDevice
+        }
+    }
+
+    // MARK: INTx
+
+    private func setINTx(_ function: PCIFunction, _ start: Int, _ count: Int, _ data: Data) throws(Errno) {
+        let interrupts = function.interrupts
+        let isOn = interrupts.kind == .intx
+        if isOn, count == 0, case .none = data { return function.disableInterrupts() }
+        if !(isOn || interrupts.kind == .none) || start != 0 || count != 1 { throw .invalidArgument }
+        switch data {
+        case .events(let numbers):
+            let event = numbers[0] >= 0 ? try EventDescriptor(numbers[0]) : nil
+            interrupts.triggers[0] = event
+            if !isOn {
+                interrupts.kind = .intx
+                interrupts.isMasked = interrupts.isDisabledByCommand
+                function.enabledINTx()
+            }
+        case .none:
+            if !isOn { throw .invalidArgument }
+            if !interrupts.isDisabledByCommand { interrupts.signal(0) }
+        case .bools(let values):
+            if !isOn { throw .invalidArgument }
+            if values[0] && !interrupts.isDisabledByCommand { interrupts.signal(0) }
+        }
+    }
+
+    private func maskINTx(_ function: PCIFunction, _ start: Int, _ count: Int, _ data: Data) throws(Errno) {
+        if function.interrupts.kind != .intx || start != 0 || count != 1 { throw .invalidArgument }
+        switch data {
+        case .none: function.maskINTx()
+        case .bools(let values): if values[0] { function.maskINTx() }
+        case .events: throw .inappropriateIOCTLForDevice
+        }
+    }
+
+    private func unmaskINTx(_ function: PCIFunction, _ start: Int, _ count: Int, _ data: Data) throws(Errno) {
+        if function.interrupts.kind != .intx || start != 0 || count != 1 { throw .invalidArgument }
+        switch data {
+        case .none: function.unmaskINTx()
+        case .bools(let values): if values[0] { function.unmaskINTx() }
+        case .events(let numbers):
+            if numbers[0] < 0 {
+                function.interrupts.unmask = nil
+            } else {
+                if function.interrupts.unmask != nil { throw .resourceBusy }
+                function.interrupts.unmask = try EventDescriptor(numbers[0])
+            }
+        }
+    }
+
+    // MARK: MSI and MSI-X
+
+    private func setVectors(
+        _ function: PCIFunction, _ kind: Interrupts.Kind, _ start: Int, _ count: Int, _ data: Data
+    ) throws(Errno) {
+        let interrupts = function.interrupts
+        let isOn = interrupts.kind == kind
+        if isOn, count == 0, case .none = data { return function.disableInterrupts() }
+        if !isOn && interrupts.kind != .none { throw .invalidArgument }
+        switch data {
+        case .events(let numbers):
+            let wasOn = isOn
+            if !wasOn {
+                // Nothing to enable: pci_alloc_irq_vectors wants at least one.
+                if start + count == 0 { throw .invalidArgument }
+                interrupts.kind = kind
+                function.config.setMSIXEnabled(kind == .msix)
+            }
+            do throws(Errno) {
+                for (index, number) in numbers.enumerated() {
+                    interrupts.triggers[start + index] = nil
+                    if number >= 0 { interrupts.triggers[start + index] = try EventDescriptor(number) }
+                }
+            } catch {
+                for index in 0..<count { interrupts.triggers[start + index] = nil }
+                if !wasOn { function.disableInterrupts() }
+                throw error
+            }
+        case .none:
+            if !isOn { throw .invalidArgument }
+            for vector in start..<start + count { interrupts.signal(vector) }
+        case .bools(let values):
+            if !isOn { throw .invalidArgument }
+            for (index, value) in values.enumerated() where value { interrupts.signal(start + index) }
+        }
+    }
+
+    // MARK: Error and request
+
+    private func setSingle(_ event: inout EventDescriptor?, _ count: Int, _ data: Data) throws(Errno) {
+        switch data {
+        case .none:
+            guard let current = event else { throw .invalidArgument }
+            if count > 0 { current.signal() } else { event = nil }
+        case .bools(let values):
+            guard let value = values.first else { throw .invalidArgument }
+            if value { event?.signal() }
+        case .events(let numbers):
+            guard let number = numbers.first, number >= -1 else { throw .invalidArgument }
+            event = number == -1 ? nil : try EventDescriptor(number)
+        }
+    }
+
+    // MARK: Events that the kernel waits for
+
+    /// Registers an eventfd that writes a register: `VFIO_DEVICE_IOEVENTFD`.
+    func setEventWrite(_ function: PCIFunction, _ argument: Argument) throws(Errno) {
+        let request = try argument.load(cvfio_device_ioeventfd(), 28)
+        if request.argsz < 28 || request.flags & ~CVFIO_DEVICE_IOEVENTFD_SIZE_MASK != 0
+            || request.flags.nonzeroBitCount != 1 || request.fd < -1
+        {
+            throw .invalidArgument
+        }
+        let width = Int(request.flags)
+        let bar = Int(request.offset >> 40)
+        let offset = request.offset & (1 << 40 - 1)
+        if bar > Int(CVFIO_PCI_BAR5_REGION_INDEX) || offset + UInt64(width) > function.barSize(bar) {
+            throw .invalidArgument
+        }
+        if let msix = function.pci.msix, msix.bar == bar, Int(offset) + width > msix.tableOffset,
+            Int(offset) < msix.tableOffset + msix.vectors * 16
+        {
+            throw .invalidArgument
+        }
+        let same = function.eventWrites.firstIndex {
+            $0.bar == bar && $0.offset == offset && $0.width == width && $0.value == request.data
+        }
+        if let same {
+            if request.fd >= 0 { throw .fileExists }
+            function.eventWrites.remove(at: same)
+            return
+        }
+        if request.fd < 0 { throw .operationNotSupportedByDevice }
+        if function.eventWrites.count >= 1000 { throw .noSpace }
+        function.eventWrites.append(
+            EventWrite(
+                bar: bar, offset: offset, width: width, value: request.data, event: try EventDescriptor(request.fd)))
+    }
+
+    /// Serves the eventfds that the kernel waits for: those that unmask INTx, and those that write registers.
+    ///
+    /// The kernel is woken by them; the mock looks at them at the start of each call.
+    func serveEvents() {
+        for function in functions.values {
+            if let unmask = function.interrupts.unmask, unmask.take() > 0 { function.unmaskINTx() }
+            for write in function.eventWrites where write.event.take() > 0 && function.config.isMemoryEnabled {
+                function.store(self, bar: write.bar, offset: write.offset, width: write.width, write.value)
+            }
+        }
+    }
+}

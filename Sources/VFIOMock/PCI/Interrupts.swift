@@ -1,0 +1,27 @@
+/// The interrupts of an open device: which kind is on, and the eventfds that they signal.
+final class Interrupts {
+    enum Kind {
+        case none, intx, msi, msix
+    }
+
+    var kind = Kind.none
+    /// The eventfds by vector; INTx is vector 0.
+    var triggers: [Int: EventDescriptor] = [:]
+    /// INTx is masked, by the kernel when it fired or by the process.
+    var isMasked = false
+    /// INTx is masked by the command register.
+    var isDisabledByCommand = false
+    /// Unmasks INTx when it is signalled.
+    var unmask: EventDescriptor?
+    var error: EventDescriptor?
+    var request: EventDescriptor?
+
+    func signal(_ vector: Int) { triggers[vector]?.signal() }
+
+    func reset() {
+        kind = .none
+        triggers = [:]
+        isMasked = false
+        unmask = nil
+    }
+}

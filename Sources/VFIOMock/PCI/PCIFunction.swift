@@ -1,0 +1,200 @@
+import SystemPackage
+import VFIO
+
+/// A device in its slot: the hardware, the driver it is bound to, and vfio-pci's state while it is open.
+final class PCIFunction {
+    let address: PCIAddress
+    let pci: MockPCIFunction
+    let groupNumber: Int
+    let barAddresses: [Int: UInt64]
+    /// What is behind the BARs of the kind `memory`.
+    let memory: [Int: MemoryObject]
+    var model: any MockDevice
+    /// A call of the model is under way; another device's DMA into its registers cannot be answered then.
+    private var isBusy = false
+    private var isINTxAsserted = false
+
+    // The hardware, and vfio-pci's view of it.
+    var config: ConfigSpace
+    private var savedHardware: [UInt8] = []
+
+    // Drivers.
+    var driver: String?
+    var driverOverride: String?
+    /// The driver that would take the device if nobody interfered.
+    let nativeDriver: String?
+    /// N of `/dev/vfio/devices/vfioN` while bound to vfio-pci.
+    var nodeNumber: Int?
+
+    // vfio-pci's state.
+    /// Open files with access to the device.
+    var openCount = 0
+    /// Open files of any kind, device nodes that are not bound included.
+    var fileCount = 0
+    var isOpenByNode = false
+    /// Other functions on its bus that would be reset with it: then there is no reset of this one alone by its bus.
+    var hasReset = false
+    let interrupts = Interrupts()
+    var exports: [DMABuf] = []
+    var isInLowPower = false
+    var lowPowerWake: EventDescriptor?
+    var eventWrites: [EventWrite] = []
+    /// The page table that its DMA goes through.
+    var space: (any TranslationSpace)?
+    /// Its object in the iommufd that it is bound to.
+    var boundDevice: IOMMUFDDevice?
+
+    init(
+        _ model: any MockDevice, at address: PCIAddress, group: Int, barAddresses: [Int: UInt64], nativeDriver: String?
+    ) throws(Errno) {
+        self.model = model
+        self.address = address
+        groupNumber = group
+        pci = model.pci
+        self.barAddresses = barAddresses
+        self.nativeDriver = nativeDriver
+        config = ConfigSpace(pci, barAddresses: barAddresses)
+        var memory: [Int: MemoryObject] = [:]
+        for (number, bar) in pci.bars where bar.kind == .memory {
+            memory[number] = try MemoryObject(
+                name: "vfio-mock-bar", byteCount: max(bar.byteCount, HostKernel().pageSize), keepsFile: true)
+        }
+        self.memory = memory
+    }
+
+    /// The devices of the root bus cannot be reset by their bus.
+    var isOnRootBus: Bool { address.bus == 0 }
+
+    func barSize(_ bar: Int) -> UInt64 { UInt64(pci.bars[bar]?.byteCount ?? 0) }
+
+    /// Whether the process may map a BAR.
+    func isMappable(_ bar: Int) -> Bool { memory[bar] != nil }
+
+    // MARK: Open and close
+
+    func open(hasReset: Bool, _ core: Core) {
+        self.hasReset = hasReset
+        config.powerState = 0
+        config.hardwareCommand &= ~ConfigSpace.Command.busMaster
+        if hasReset { reset(core) }
+        savedHardware = config.hardware
+        config.open()
+        interrupts.reset()
+        interrupts.isDisabledByCommand = false
+        isInLowPower = false
+    }
+
+    func close(_ core: Core) {
+        config.powerState = 0
+        config.hardwareCommand &= ~ConfigSpace.Command.busMaster
+        disableInterrupts()
+        interrupts.isDisabledByCommand = false
+        interrupts.error = nil
+        interrupts.request = nil
+        eventWrites = []
+        isInLowPower = false
+        lowPowerWake = nil
+        config.hardware = savedHardware
+        if hasReset { reset(core) }
+    }
+
+    /// Resets the function. The kernel saves config space before and restores it after.
+    func reset(_ core: Core) {
+        config.powerState = 0
+        isINTxAsserted = false
+        config.setInterruptStatus(false)
+        call(core) { (model, bus) in model.reset(bus: bus) }
+    }
+
+    func disableInterrupts() {
+        interrupts.reset()
+        config.setMSIXEnabled(false)
+    }
+
+    // MARK: Registers
+
+    /// Calls the model, unless a call of it is under way.
+    ///
+    /// - Returns: Whether it was called.
+    @discardableResult
+    func call(_ core: Core, _ body: (inout any MockDevice, borrowing MockBus) -> Void) -> Bool {
+        guard !isBusy else { return false }
+        isBusy = true
+        defer { isBusy = false }
+        let bus = MockBus(core: core, function: self)
+        body(&model, bus)
+        return true
+    }
+
+    /// A load of 1, 2, 4 or 8 bytes from a BAR.
+    func load(_ core: Core, bar: Int, offset: UInt64, width: Int) -> UInt64 {
+        if let memory = memory[bar] {
+            var value: UInt64 = 0
+            unsafe withUnsafeMutableBytes(of: &value) {
+                unsafe memory.read(at: Int(offset), into: UnsafeMutableRawBufferPointer(rebasing: $0[..<width]))
+            }
+            return value
+        }
+        var value = UInt64.max
+        call(core) { (model, bus) in value = model.read(bar: bar, at: offset, width: width, bus: bus) }
+        return value
+    }
+
+    /// A store of 1, 2, 4 or 8 bytes to a BAR.
+    func store(_ core: Core, bar: Int, offset: UInt64, width: Int, _ value: UInt64) {
+        if let memory = memory[bar] {
+            unsafe withUnsafeBytes(of: value) {
+                unsafe memory.write(at: Int(offset), from: UnsafeRawBufferPointer(rebasing: $0[..<width]))
+            }
+            return
+        }
+        let value = width == 8 ? value : value & (1 << UInt64(width * 8) - 1)
+        call(core) { (model, bus) in model.write(value, bar: bar, at: offset, width: width, bus: bus) }
+    }
+
+    // MARK: INTx
+
+    func setINTx(_ isAsserted: Bool) {
+        isINTxAsserted = isAsserted
+        config.setInterruptStatus(isAsserted)
+        deliverINTx()
+    }
+
+    /// Fires the pin's interrupt if it is asserted and nothing masks it; the kernel masks it by that.
+    private func deliverINTx() {
+        guard isINTxAsserted, interrupts.kind == .intx, !interrupts.isMasked else { return }
+        interrupts.isMasked = true
+        if !interrupts.isDisabledByCommand { interrupts.signal(0) }
+    }
+
+    func enabledINTx() { deliverINTx() }
+
+    func unmaskINTx() {
+        guard interrupts.kind == .intx, interrupts.isMasked, !interrupts.isDisabledByCommand else { return }
+        if isINTxAsserted {
+            interrupts.signal(0)
+        } else {
+            interrupts.isMasked = false
+        }
+    }
+
+    func maskINTx() {
+        if interrupts.kind == .intx { interrupts.isMasked = true }
+    }
+
+    // MARK: Revocation
+
+    /// Revokes what was exported, or makes it good again.
+    func moveExports(revoked: Bool) {
+        for export in exports { export.move(revoked: revoked) }
+    }
+}
+
+/// An eventfd that the kernel turns into a register write (`VFIO_DEVICE_IOEVENTFD`).
+struct EventWrite {
+    let bar: Int
+    let offset: UInt64
+    let width: Int
+    let value: UInt64
+    let event: EventDescriptor
+}

@@ -28,13 +28,14 @@ struct Scenario: Sendable, Codable, Hashable, CustomTestStringConvertible {
     }
 
     private static var kernels: [(name: String, isMock: Bool)] {
-        guard let name = LabMachine.name else { return MockedMachine.names.map { ($0, true) } }
+        guard let name = LabMachine.name else { return MockedMachine.releases.map { ($0.name, true) } }
         precondition(Offer.all.contains { $0.name == name }, "nobody has written down what the kernel \(name) offers")
         return [(name, false)]
     }
 
     private func makeMachine() throws -> any ContractMachine {
-        isMock ? try MockedMachine(kernelName) : try LabMachine()
+        guard isMock else { return try LabMachine() }
+        return MockedMachine(MockedMachine.releases.first { $0.name == kernelName }!.release)
     }
 
     // MARK: Running a test

@@ -30,3 +30,9 @@ extension Device {
         try interrupts(index).enable(vector: vector)
     }
 }
+
+extension Device {
+    func read<Value>(_ body: (borrowing ConfigSpace) throws -> Value) throws -> Value { try body(config) }
+
+    func write(_ body: (borrowing ConfigSpace) throws -> Void) throws { try body(config) }
+}

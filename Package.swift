@@ -48,7 +48,14 @@ let package = Package(
             name: "vfioctl",
             dependencies: [
                 "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "ExportBAR",
+            dependencies: ["VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Examples/ExportBAR",
             swiftSettings: swiftSettings
         ),
         .testTarget(name: "VFIOTests", dependencies: ["VFIO", "VFIOMock"], swiftSettings: testSettings),
@@ -59,6 +66,18 @@ let package = Package(
             path: "Tests/Contract",
             swiftSettings: testSettings
         ),
+        // Depends on the programs that it runs, so that they are built with it.
+        .testTarget(
+            name: "ProgramTests",
+            dependencies: ["vfioctl", "ExportBAR"],
+            path: "Tests/Programs",
+            swiftSettings: testSettings
+        ),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// Only for those who build the documentation: a plugin is nothing to burden the users of the library with.
+if Context.environment["SWIFT_VFIO_DOCS"] != nil {
+    package.dependencies.append(.package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"))
+}

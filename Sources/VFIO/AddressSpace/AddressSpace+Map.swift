@@ -82,7 +82,7 @@ extension AddressSpace {
     /// The kernel takes the BAR's physical address out of the page table and gives it to the IOMMU. Nothing ties the
     /// mapping to the BAR's device from then on: that device can be reset, closed, unbound from its driver and handed to
     /// somebody else, and the devices of this address space still reach its memory. Export the BAR with
-    /// ``Device/exportDMABuf(of:ranges:)`` and map the dma-buf into an address space of an iommufd instead: such a
+    /// ``Device/exportDMABuf(of:ranges:access:)`` and map the dma-buf into an address space of an iommufd instead: such a
     /// mapping is revoked by the kernel.
     ///
     /// This exists for kernels without that path (dma-buf export: Linux 6.19), and to show the hazard.
@@ -94,7 +94,7 @@ extension AddressSpace {
         access: DMAAccess = .readWrite,
         placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {
-        let memory = unsafe UnsafeRawBufferPointer(region.bytes)
+        let memory = unsafe UnsafeRawBufferPointer(start: region.unsafeBaseAddress, count: region.byteCount)
         let iova = try unsafe mapMemory(
             memory, access: access, placement: placement, operation: "map a BAR without revocation")
         return DMAMapping(space: self, iova: iova, byteCount: UInt64(memory.count))

@@ -4,41 +4,37 @@ internal import SystemPackage
 ///
 /// ```swift
 /// let buffer = try space.allocate(byteCount: 4096)
-/// buffer.memory.write32(0xC0FFEE, at: 0)
+/// buffer.write32(0xC0FFEE, at: 0)
 /// // … tell a device to read at buffer.iova
 /// ```
 @safe
-public struct DMABuffer: ~Copyable, @unchecked Sendable {
+public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
     /// The address space that the memory is mapped into.
     public let space: AddressSpace
     /// Where the devices see the memory.
     public let iova: IOVA
-    private let bytes: UnsafeMutableRawBufferPointer
+    /// The first byte, for interfaces that want a pointer. Not valid beyond the buffer's life, and not protected against a
+    /// device that writes meanwhile.
+    @unsafe public let unsafeBaseAddress: UnsafeMutableRawPointer
+    /// The length in bytes: what was asked for, rounded up to whole pages.
+    public let byteCount: Int
     private var isMapped = true
 
     init(space: AddressSpace, memory: UnsafeMutableRawBufferPointer, iova: IOVA) {
         self.space = space
         self.iova = iova
-        unsafe self.bytes = unsafe memory
+        unsafe self.unsafeBaseAddress = memory.baseAddress!
+        self.byteCount = memory.count
     }
 
-    /// The length in bytes: what was asked for, rounded up to whole pages.
-    public var byteCount: Int { unsafe bytes.count }
-
-    /// The memory, for accesses that a device may see or make at the same time.
+    /// A view of the memory.
     public var memory: DeviceMemory {
         @_lifetime(borrow self)
         borrowing get {
-            let view = unsafe DeviceMemory(base: bytes.baseAddress!, byteCount: bytes.count)
+            let view = unsafe DeviceMemory(base: unsafeBaseAddress, byteCount: byteCount)
             return unsafe _overrideLifetime(view, borrowing: self)
         }
     }
-
-    /// The memory by its address, for interfaces that want a pointer.
-    ///
-    /// Not valid beyond the buffer's life, and not protected against a device that writes meanwhile.
-    @unsafe
-    public var unsafeBytes: UnsafeMutableRawBufferPointer { unsafe bytes }
 
     /// Unmaps and frees the memory, and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
@@ -54,6 +50,7 @@ public struct DMABuffer: ~Copyable, @unchecked Sendable {
     private borrowing func unmapAndFree() throws(VFIOError) {
         // The memory is freed even when the unmapping fails: the kernel has pinned the pages that a device can reach,
         // and their addresses in the address space stay taken.
+        let bytes = unsafe UnsafeMutableRawBufferPointer(start: unsafeBaseAddress, count: byteCount)
         var failure: VFIOError?
         do throws(VFIOError) {
             try space.unmap(iova, byteCount: UInt64(byteCount), operation: "unmap a DMA buffer")

@@ -141,7 +141,9 @@ public struct DMABuf: ~Copyable, Sendable {
 
     /// Receives a dma-buf from another process.
     ///
-    /// - Parameter socket: A connected Unix socket, which stays the caller's.
+    /// - Parameters:
+    ///   - socket: A connected Unix socket, which stays the caller's.
+    ///   - kernel: Who answers the system calls.
     /// - Throws: `.unexpectedAnswer` when a message came without a descriptor.
     public static func receive(
         from socket: FileDescriptor, kernel: any Kernel = HostKernel()

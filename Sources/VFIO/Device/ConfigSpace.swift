@@ -6,12 +6,14 @@ internal import SystemPackage
 ///
 /// Writes that make the kernel revoke the device's dma-bufs (memory decode off, D3hot, FLR) are noticed, so that the
 /// state of its dma-bufs and their mappings stays true.
-public struct ConfigSpace: ~Escapable {
-    private let core: DeviceCore
+///
+/// It keeps the device open for as long as it lives.
+public struct ConfigSpace: ~Copyable, Sendable {
+    private let lease: DeviceLease
+    private var core: DeviceCore { lease.core }
 
-    @_lifetime(borrow core)
-    init(_ core: borrowing DeviceCore) {
-        self.core = copy core
+    init(_ core: DeviceCore) {
+        lease = DeviceLease(core, for: .config)
     }
 
     /// The size in bytes: 256 for a conventional PCI device, 4096 with PCI Express.
@@ -52,10 +54,7 @@ public struct ConfigSpace: ~Escapable {
 
 extension Device {
     /// The configuration space.
-    public var config: ConfigSpace {
-        @_lifetime(borrow self)
-        borrowing get { ConfigSpace(core) }
-    }
+    public var config: ConfigSpace { ConfigSpace(core) }
 }
 
 extension DeviceCore {

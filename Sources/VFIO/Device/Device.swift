@@ -58,7 +58,7 @@ public struct Device: ~Copyable, Sendable {
     /// - Parameters:
     ///   - index: The region.
     ///   - range: The part in bytes from the start of the region, page-aligned at its start; `nil` for all of it.
-    /// - Throws: `.unsupported` when the region, or this part of it, cannot be mapped (``withRegisters(_:_:)`` works all
+    /// - Throws: `.unsupported` when the region, or this part of it, cannot be mapped (`withRegisters` works all
     ///   the same), `.memoryDecodeOff`, `.outOfRange`, `.misaligned`, `.notFound`.
     public func map(_ index: RegionIndex, _ range: Range<UInt64>? = nil) throws(VFIOError) -> MappedRegion {
         let operation = "map the region (mmap)"
@@ -80,7 +80,7 @@ public struct Device: ~Copyable, Sendable {
                     ? "only these parts of it can be mapped: \(region.mappableAreas)"
                     : "the driver does not let it be mapped; its registers are reached with withRegisters")
         }
-        let lease = DeviceLease(core, for: "a mapping of \(index)")
+        let lease = DeviceLease(core, for: .mapping(index))
         let mapping = try RegionMapping.map(region, window, of: core, lease: lease)
         return MappedRegion(index: index, offset: window.lowerBound, mapping: mapping)
     }

@@ -19,9 +19,9 @@ final class DeviceCore: Sendable {
     struct State: ~Copyable, Sendable {
         var device: OpenedDevice?
         var hasOwner = true
-        var leases: [String] = []
+        var leases: [DeviceLease.Holder] = []
         var regions: [RegionIndex: RegionInfo] = [:]
-        /// The mappings behind ``Device/withRegisters(_:_:)``.
+        /// The mappings behind `withRegisters` of ``Device``.
         var registerMappings: [RegionIndex: RegisterMapping] = [:]
         var interrupts = InterruptTable()
         var configLayout: ConfigLayout?
@@ -58,16 +58,16 @@ final class DeviceCore: Sendable {
         guard leases.isEmpty else {
             throw VFIOError(
                 .inUse, "close the device", "\(address)",
-                hint: "still alive: \(leases.joined(separator: ", ")); the device closes with the last of them")
+                hint: "still alive: \(leases.map(\.description).joined(separator: ", ")); the device closes with the last of them")
         }
         try closeDescriptor()
     }
 
-    func beginLease(_ holder: String) {
+    func beginLease(_ holder: DeviceLease.Holder) {
         state.withLock { $0.leases.append(holder) }
     }
 
-    func endLease(_ holder: String) {
+    func endLease(_ holder: DeviceLease.Holder) {
         let isLast = state.withLock { state in
             if let index = state.leases.firstIndex(of: holder) { state.leases.remove(at: index) }
             return state.leases.isEmpty && !state.hasOwner
@@ -169,19 +169,4 @@ final class DeviceCore: Sendable {
                 hint: "it has \(region.byteCount) bytes")
         }
     }
-}
-
-/// Keeps a device open for something that was made from it.
-struct DeviceLease: ~Copyable, Sendable {
-    let core: DeviceCore
-    private let holder: String
-
-    /// - Parameter holder: What holds the device, in words, for the error of whoever closes it.
-    init(_ core: DeviceCore, for holder: String) {
-        self.core = core
-        self.holder = holder
-        core.beginLease(holder)
-    }
-
-    deinit { core.endLease(holder) }
 }

@@ -1,112 +1,14 @@
-public import CMMIO
-
-/// A view of memory that a device touches too: a mapped BAR, or a DMA buffer.
+/// A view of memory that a device touches too, for passing on to what works with it.
 ///
-/// Each access is one load or store of exactly its width, never merged, dropped, split or repeated by the compiler. An
-/// access outside of the memory, or at an offset that is no multiple of its width, stops the program, as an index outside
-/// of an array does. Values are in the CPU's byte order, which is little-endian on the machines that Linux has VFIO for,
-/// as PCI devices are.
-///
-/// The view cannot outlive what it looks at: the compiler sees to it.
+/// The view cannot outlive the mapped region or the buffer that it looks at: the compiler sees to it.
 @safe
-public struct DeviceMemory: ~Escapable, Copyable {
-    @usableFromInline let base: UnsafeMutableRawPointer
-    /// The length in bytes.
+public struct DeviceMemory: ~Escapable, Copyable, VolatileMemory {
+    @unsafe public let unsafeBaseAddress: UnsafeMutableRawPointer
     public let byteCount: Int
 
     @_lifetime(borrow base)
     init(base: borrowing UnsafeMutableRawPointer, byteCount: Int) {
-        unsafe self.base = unsafe copy base
+        unsafe self.unsafeBaseAddress = unsafe copy base
         self.byteCount = byteCount
-    }
-
-    @inlinable @inline(__always)
-    func address(of offset: Int, width: Int) -> UnsafeMutableRawPointer {
-        // A negative offset is a huge one when seen as unsigned, so one comparison covers both ends.
-        precondition(
-            UInt(bitPattern: offset) <= UInt(bitPattern: byteCount &- width) && byteCount >= width,
-            "access outside of the memory")
-        precondition(offset & (width &- 1) == 0, "the offset is no multiple of the access width")
-        return unsafe base + offset
-    }
-
-    // MARK: Loads and stores
-
-    /// Reads one byte.
-    @inlinable @inline(__always)
-    public func read8(at offset: Int) -> UInt8 { unsafe cmmio_load8(address(of: offset, width: 1)) }
-    /// Reads 16 bits.
-    @inlinable @inline(__always)
-    public func read16(at offset: Int) -> UInt16 { unsafe cmmio_load16(address(of: offset, width: 2)) }
-    /// Reads 32 bits.
-    @inlinable @inline(__always)
-    public func read32(at offset: Int) -> UInt32 { unsafe cmmio_load32(address(of: offset, width: 4)) }
-    /// Reads 64 bits.
-    @inlinable @inline(__always)
-    public func read64(at offset: Int) -> UInt64 { unsafe cmmio_load64(address(of: offset, width: 8)) }
-
-    /// Writes one byte.
-    @inlinable @inline(__always)
-    public func write8(_ value: UInt8, at offset: Int) { unsafe cmmio_store8(address(of: offset, width: 1), value) }
-    /// Writes 16 bits.
-    @inlinable @inline(__always)
-    public func write16(_ value: UInt16, at offset: Int) { unsafe cmmio_store16(address(of: offset, width: 2), value) }
-    /// Writes 32 bits.
-    @inlinable @inline(__always)
-    public func write32(_ value: UInt32, at offset: Int) { unsafe cmmio_store32(address(of: offset, width: 4), value) }
-    /// Writes 64 bits.
-    @inlinable @inline(__always)
-    public func write64(_ value: UInt64, at offset: Int) { unsafe cmmio_store64(address(of: offset, width: 8), value) }
-
-    // MARK: Ordered loads and stores
-
-    /// Reads 32 bits before anything that follows: a flag that announces data.
-    @inlinable @inline(__always)
-    public func readAcquiring32(at offset: Int) -> UInt32 {
-        unsafe cmmio_load_acquire32(address(of: offset, width: 4))
-    }
-    /// Reads 64 bits before anything that follows.
-    @inlinable @inline(__always)
-    public func readAcquiring64(at offset: Int) -> UInt64 {
-        unsafe cmmio_load_acquire64(address(of: offset, width: 8))
-    }
-    /// Writes 32 bits after everything that went before: a flag that announces data.
-    @inlinable @inline(__always)
-    public func writeReleasing32(_ value: UInt32, at offset: Int) {
-        unsafe cmmio_store_release32(address(of: offset, width: 4), value)
-    }
-    /// Writes 64 bits after everything that went before.
-    @inlinable @inline(__always)
-    public func writeReleasing64(_ value: UInt64, at offset: Int) {
-        unsafe cmmio_store_release64(address(of: offset, width: 8), value)
-    }
-
-    // MARK: Many bytes
-
-    /// Copies bytes into the memory, in accesses of any width: for plain memory, not for registers.
-    @inlinable
-    public func copy(_ source: RawSpan, to offset: Int = 0) {
-        guard !source.isEmpty else { return }
-        checkRange(offset, source.byteCount)
-        unsafe source.withUnsafeBytes { bytes in
-            unsafe (base + offset).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
-        }
-        // What follows, a doorbell perhaps, comes after the bytes.
-        cmmio_write_barrier()
-    }
-
-    /// Copies bytes out of the memory, in accesses of any width: for plain memory, not for registers.
-    @inlinable
-    public func bytes(at offset: Int = 0, count: Int) -> [UInt8] {
-        checkRange(offset, count)
-        cmmio_read_barrier()
-        return unsafe [UInt8](UnsafeRawBufferPointer(start: base + offset, count: count))
-    }
-
-    @usableFromInline
-    func checkRange(_ offset: Int, _ count: Int) {
-        precondition(
-            offset >= 0 && count >= 0 && offset <= byteCount && count <= byteCount - offset,
-            "range outside of the memory")
     }
 }

@@ -8,8 +8,11 @@ internal import SystemPackage
 /// // … start the device
 /// try done.wait()
 /// ```
-public struct Interrupts: ~Escapable {
-    private let core: DeviceCore
+///
+/// It keeps the device open for as long as it lives, which in a line such as this one is until the end of the line.
+public struct Interrupts: ~Copyable, Sendable {
+    private let lease: DeviceLease
+    private var core: DeviceCore { lease.core }
     /// The kind.
     public let index: InterruptIndex
     /// How many the device has; 0 when it has none of the kind.
@@ -22,8 +25,7 @@ public struct Interrupts: ~Escapable {
     /// (`VFIO_IRQ_INFO_NORESIZE`); in that moment interrupts are lost.
     public let isFixedSize: Bool
 
-    @_lifetime(borrow core)
-    init(_ index: InterruptIndex, of core: borrowing DeviceCore) throws(VFIOError) {
+    init(_ index: InterruptIndex, of core: DeviceCore) throws(VFIOError) {
         let operation = "ask for the interrupts (VFIO_DEVICE_GET_IRQ_INFO)"
         let subject = "\(index) of \(core.address)"
         guard index.rawValue < core.info.interruptCount else {
@@ -41,7 +43,7 @@ public struct Interrupts: ~Escapable {
                 error == .invalidArgument ? .notFound : .kernel, operation, subject, errno: error,
                 hint: error == .invalidArgument ? "the device has no interrupts of this kind" : nil)
         }
-        self.core = copy core
+        self.lease = DeviceLease(core, for: .interrupts(index))
         self.index = index
         self.count = Int(info.count)
         self.isMaskable = info.flags & CVFIO_IRQ_INFO_MASKABLE != 0
@@ -64,7 +66,7 @@ public struct Interrupts: ~Escapable {
         return InterruptVector(
             try InterruptLine(
                 index, vector: UInt32(vector), isFixedSize: isFixedSize, isAutomasked: isAutomasked,
-                lease: DeviceLease(core, for: "vector \(vector) of \(index)"), operation: operation))
+                lease: DeviceLease(core, for: .vector(UInt32(vector), index)), operation: operation))
     }
 }
 
@@ -72,8 +74,7 @@ extension Device {
     /// The interrupts of one kind.
     ///
     /// - Throws: `.notFound` for a kind that the device does not know of.
-    @_lifetime(borrow self)
-    public borrowing func interrupts(_ index: InterruptIndex) throws(VFIOError) -> Interrupts {
+    public func interrupts(_ index: InterruptIndex) throws(VFIOError) -> Interrupts {
         try Interrupts(index, of: core)
     }
 }

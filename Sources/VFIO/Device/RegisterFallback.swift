@@ -2,7 +2,7 @@ internal import Synchronization
 
 /// The way to registers that are not mapped: a system call for each access.
 ///
-/// A register access cannot throw, as a load cannot. So the first failure is kept, for ``Device/withRegisters(_:_:)`` to
+/// A register access cannot throw, as a load cannot. So the first failure is kept, for `withRegisters` of ``Device`` to
 /// throw at its end; a read that fails gives all ones, as a PCI read does that nobody answers.
 @usableFromInline
 final class RegisterFallback: Sendable {

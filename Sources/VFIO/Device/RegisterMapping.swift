@@ -1,4 +1,4 @@
-/// The CPU mapping of a region that ``Device/withRegisters(_:_:)`` keeps from one call to the next.
+/// The CPU mapping of a region that `withRegisters` of ``Device`` keeps from one call to the next.
 ///
 /// A class, so that the device's state can hold several; the registers themselves are reached without it.
 final class RegisterMapping: Sendable {

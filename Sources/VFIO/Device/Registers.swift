@@ -7,7 +7,7 @@ public import CMMIO
 /// does care uses ``Device/map(_:_:)`` and ``DeviceMemory``.
 ///
 /// An access outside of the region, or at an offset that is no multiple of its width, stops the program. An access that
-/// the kernel refuses reads as all ones, and ``Device/withRegisters(_:_:)`` throws the first such refusal at its end.
+/// the kernel refuses reads as all ones, and `withRegisters` of ``Device`` throws the first such refusal at its end.
 @safe
 public struct Registers: ~Escapable {
     /// Where the region's first byte would be, so that adding an offset inside of the mapped part gives its address.

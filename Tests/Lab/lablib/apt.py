@@ -76,5 +76,5 @@ class PrivateApt:
         """The address of the Debian archive that the machine's own apt set-up names first."""
         targets = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"])
         if not targets.strip():
-            raise LabError("apt knows no package source, so no mirror to take kernels from; check the machine's apt set-up")
+            raise LabError("apt knows no package source to take kernels from; check the machine's apt set-up")
         return targets.split()[0]

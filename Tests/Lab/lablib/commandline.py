@@ -10,7 +10,7 @@ from . import selftest, swifttests
 from .errors import LabError
 from .guest import ACCELERATORS, Guest
 from .host import CHECKOUT, cache_folder, note
-from .kernels import DEFAULT_KERNEL, KERNELS, cached, require_cached, set_up
+from .kernels import DEFAULT_KERNEL, KERNELS, cached, require_ready, set_up
 
 # The exit status for "the lab failed", which no test runner and no tool of ours uses for itself.
 LAB_FAILED = 125
@@ -24,7 +24,11 @@ def main(arguments):
     options = parser().parse_args(arguments)
     try:
         return options.action(options)
-    except LabError as error:
+    except BrokenPipeError:
+        # The reader of our output has left. Python would write what is left, and complain, at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (LabError, OSError) as error:
         note(error)
         return LAB_FAILED
     except KeyboardInterrupt:
@@ -88,18 +92,18 @@ def run(options):
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not words:
         raise LabError("no command to run; write: lab run -- COMMAND [ARGUMENT ...]")
-    guest = Guest(require_cached(options.kernel, cache_folder()), options.accel)
+    guest = Guest(require_ready(options.kernel, cache_folder()), options.accel)
     result = guest.run([product(words[0]), *words[1:]], write_output, options.timeout)
     return report(result, options.show_faults, options.keep_log)
 
 
 def shell(options):
     note("leave the shell with `exit`")
-    return report(Guest(require_cached(options.kernel, cache_folder()), options.accel).shell(), show_faults=False)
+    return report(Guest(require_ready(options.kernel, cache_folder()), options.accel).shell(), show_faults=False)
 
 
 def test(options):
-    guests = [Guest(kernel, options.accel) for kernel in chosen_cached(options)]
+    guests = [Guest(kernel, options.accel) for kernel in chosen_ready(options)]
     bundle = swifttests.bundle(build=not options.skip_build)
     reports = []
     for guest in guests:
@@ -120,7 +124,7 @@ def test(options):
 
 
 def self_test(options):
-    failures = [failure for kernel in chosen_cached(options) for failure in selftest.failures(kernel, options.accel)]
+    failures = [failure for kernel in chosen_ready(options) for failure in selftest.failures(kernel, options.accel)]
     print(f"{len(failures)} failed" if failures else "all passed")
     return 1 if failures else 0
 
@@ -136,9 +140,9 @@ def chosen(options):
     return list(KERNELS) if options.kernel == "all" else [options.kernel]
 
 
-def chosen_cached(options):
+def chosen_ready(options):
     """The kernels to run on. A missing one is an error, also among "all": a test must not pass by not running."""
-    return [require_cached(name, cache_folder()) for name in chosen(options)]
+    return [require_ready(name, cache_folder()) for name in chosen(options)]
 
 
 def product(word):

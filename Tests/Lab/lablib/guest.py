@@ -18,7 +18,8 @@ from . import initramfs
 from .errors import LabError
 from .host import CHECKOUT
 
-# Fixed slots, so that tests and demonstrations can name the devices. Slots 1d to 1f are the lab's own and q35's.
+# By name: the address and QEMU's arguments. The slots are fixed, so that tests and demonstrations can name the devices;
+# 1d to 1f are the lab's own and q35's.
 DEVICES = {
     "edu": ("0000:00:02.0", ["-device", "edu,dma_mask=0xffffffffffffffff,addr=02.0"]),
     "memory": ("0000:00:03.0", ["-object", "memory-backend-ram,id=shared,size=16M,share=on",
@@ -31,6 +32,10 @@ DISK_SIZE = 64 << 20
 # One host thread for all emulated processors: with a thread for each (QEMU's default), a guest kernel that patches its
 # own code now and then executes a breakpoint that was already taken away again, and panics ("Oops: int3").
 ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
+
+# panic=-1: a panic restarts the machine at once, which -no-reboot turns into the end of QEMU. no_timer_check: the kernel
+# checks that its timer ticks against a busy loop, which goes wrong when the host is too busy to emulate ticks in time.
+KERNEL_PARAMETERS = "console=ttyS0 loglevel=5 printk.devkmsg=on intel_iommu=on panic=-1 no_timer_check"
 
 # Folders of the host that the guest covers with fresh, writable file systems.
 COVERED = ("/tmp", "/run")
@@ -70,11 +75,9 @@ class Result:
 class Guest:
     """A machine that is going to boot `kernel` for one command."""
 
-    def __init__(self, kernel, accelerator="tcg", environment=None):
+    def __init__(self, kernel, accelerator):
         self.kernel = kernel
         self.accelerator = accelerator
-        self.environment = guest_environment(kernel.name)
-        self.environment.update(environment or {})
 
     def run(self, command, write, timeout):
         """Boots, runs `command` (a list of words), hands its output to `write` as it comes, and gives a Result."""
@@ -87,12 +90,14 @@ class Guest:
                         "-device", "virtio-serial-pci,addr=1d.0",
                         "-chardev", f"socket,id=channel,fd={guest_end.fileno()}",
                         "-device", "virtserialport,chardev=channel,name=lab",
-                    ], stdin=subprocess.DEVNULL, pass_fds=[guest_end.fileno()])
+                    ], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[guest_end.fileno()])
                 with ended_at_last(qemu):
                     channel = Channel(token.encode(), write)
                     failure = channel.read(host_end, time.monotonic() + timeout)
                     if failure is None:
-                        host_end.sendall(b"\n")
+                        # The status is known: it does not matter any more if the guest has ended already.
+                        with contextlib.suppress(BrokenPipeError):
+                            host_end.sendall(b"\n")
                         wait(qemu, GRACE)
                     elif failure == Channel.CLOSED:
                         failure += qemu_complaint(qemu, folder)
@@ -102,8 +107,8 @@ class Guest:
         """Boots, and connects this terminal to a shell in the guest. Gives a Result, with status 0 once it was left."""
         columns, rows = shutil.get_terminal_size()
         settings = {"lab_mode": "shell", "lab_rows": str(rows), "lab_columns": str(columns)}
-        self.environment.setdefault("TERM", os.environ.get("TERM", "linux"))
-        with self._files([os.environ.get("SHELL", "/bin/sh"), "-i"], settings) as folder:
+        terminal = os.environ.get("TERM", "linux")
+        with self._files([os.environ.get("SHELL", "/bin/sh"), "-i"], settings, TERM=terminal) as folder:
             qemu = self._start(folder, ["-chardev", "stdio,id=terminal,signal=off", "-serial", "chardev:terminal"])
             with ended_at_last(qemu):
                 qemu.wait()
@@ -113,7 +118,7 @@ class Guest:
             return Result(None, "the guest failed" + qemu_complaint(qemu, folder), log)
 
     @contextlib.contextmanager
-    def _files(self, command, settings):
+    def _files(self, command, settings, **variables):
         """A folder of this run's own, with the files that QEMU reads."""
         settings = dict(settings)
         settings["lab_devices"] = " ".join(address for address, _ in DEVICES.values())
@@ -121,16 +126,12 @@ class Guest:
         assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
         with tempfile.TemporaryDirectory(prefix="swift-vfio-lab-") as name:
             folder = Path(name)
-            archive = initramfs.build(self.kernel.modules, assignments, self._script(command))
+            script = guest_script(command, {**guest_environment(self.kernel.name), **variables})
+            archive = initramfs.build(self.kernel.modules, assignments, script)
             (folder / "initramfs").write_bytes(archive)
             with open(folder / "nvme.img", "wb") as disk:
                 disk.truncate(DISK_SIZE)
             yield folder
-
-    def _script(self, command):
-        """The shell script that the guest runs in the host's file system."""
-        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.environment.items())
-        return f"{exports}cd {shlex.quote(os.getcwd())} || exit 126\nexec {shlex.join(command)}\n"
 
     def _start(self, folder, channel, **options):
         # setpriv: should the lab be killed, QEMU must not stay behind.
@@ -142,7 +143,7 @@ class Guest:
             "-cpu", "max", "-smp", "2", "-m", "4G",
             "-device", "intel-iommu,intremap=on,caching-mode=on",
             "-kernel", str(self.kernel.image), "-initrd", str(folder / "initramfs"),
-            "-append", "console=ttyS0 loglevel=5 printk.devkmsg=on intel_iommu=on panic=-1",
+            "-append", KERNEL_PARAMETERS,
             "-serial", f"file:{folder}/kernel.log",
             "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
             "-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot,addr=1e.0",
@@ -224,6 +225,12 @@ def guest_environment(kernel_name):
     environment["SWIFT_VFIO_LAB"] = kernel_name
     environment["SWIFT_VFIO_LAB_DEVICES"] = ",".join(f"{name}={address}" for name, (address, _) in DEVICES.items())
     return environment
+
+
+def guest_script(command, environment):
+    """The shell script that the guest runs in the host's file system."""
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    return f"{exports}cd {shlex.quote(os.getcwd())} || exit 126\nexec {shlex.join(command)}\n"
 
 
 def visible_paths(command):

@@ -5,6 +5,7 @@ import fcntl
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,15 +60,18 @@ def run(command, *, log=None, **options):
             result = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, **options)
         printed = log.read_text(errors="replace")
     if result.returncode != 0:
-        tail = "\n".join("    " + line for line in printed.splitlines()[-40:])
-        raise LabError(f"`{shlex.join(words)}` failed with status {result.returncode}:\n{tail}")
+        place = f" (all of its output is in {log})" if log else ""
+        tail = "\n".join("    " + line for line in printed.splitlines()[-30:])
+        raise LabError(f"`{shlex.join(words)}` failed with status {result.returncode}{place}:\n{tail}")
     return result.stdout
 
 
-def require_architecture():
-    """The kernels are amd64 and the guest runs the host's own programs, so the host must be amd64 too."""
+def require_platform():
+    """The kernels are Debian's for amd64, and the guest runs the host's own programs, so the host must be amd64 too."""
     if platform.machine() != "x86_64":
         raise LabError(f"the lab's kernels and devices are x86_64, this machine is {platform.machine()}")
+    if not shutil.which("dpkg-query"):
+        raise LabError("the lab takes QEMU and kernels from Debian packages, and this machine has no dpkg")
 
 
 def missing_packages(packages):

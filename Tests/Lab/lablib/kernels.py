@@ -7,7 +7,6 @@ so that a change here makes a new folder and older checkouts keep theirs.
 
 import hashlib
 import shutil
-import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,8 @@ from pathlib import Path
 from . import kernelbuild
 from .apt import PrivateApt
 from .errors import LabError
-from .host import (LAB_FOLDER, PACKAGES_TO_BUILD, PACKAGES_TO_RUN, exclusive, note, require_architecture,
-                   require_packages, run)
+from .host import (LAB_FOLDER, PACKAGES_TO_BUILD, PACKAGES_TO_RUN, exclusive, missing_packages, note,
+                   require_packages, require_platform, run)
 
 # What a guest needs of a distribution's kernel. Those that a kernel has built in, or does not need, cost nothing.
 DISTRIBUTION_MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "vfio_iommu_type1", "vfio_pci")
@@ -154,17 +153,19 @@ def cached(kernel, cache):
     return newest and CachedKernel(kernel.name, newest)
 
 
-def require_cached(name, cache):
-    """The kernel called `name`, or an error that says how to get it."""
+def require_ready(name, cache):
+    """The kernel called `name`, or an error that says how to get ready to boot it."""
     found = cached(KERNELS[name], cache)
-    if found is None:
-        raise LabError(f"the kernel {name} is not set up; run: Tests/Lab/lab setup --kernel {name}")
+    missing = missing_packages(PACKAGES_TO_RUN)
+    if found is None or missing:
+        what = f"the packages {', '.join(missing)} are missing" if missing else f"the kernel {name} is not set up"
+        raise LabError(f"{what}; run: Tests/Lab/lab setup --kernel {name}")
     return found
 
 
 def set_up(kernel, cache, refresh=False):
     """Brings `kernel` into the cache unless it is there. With `refresh`, a newer version of the archive is fetched."""
-    require_architecture()
+    require_platform()
     found = cached(kernel, cache)
     require_packages(PACKAGES_TO_RUN if found and not refresh else kernel.packages)
     if found and not refresh:
@@ -177,19 +178,23 @@ def set_up(kernel, cache, refresh=False):
         apt.update()
         place = cache / "kernels" / kernel.name / f"{apt.newest(kernel.metapackage)['Version']}_{recipe_hash(kernel)}"
         if not place.exists():
-            _make(kernel, apt, cache / "work", place)
+            _make(kernel, apt, cache / "work" / kernel.name, place)
         return CachedKernel(kernel.name, place)
 
 
-def _make(kernel, apt, work_folder, place):
-    """Makes the kernel's folder aside and moves it into its place whole."""
-    work_folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{kernel.name}-", dir=work_folder) as work:
-        folder = Path(work) / "kernel"
-        (folder / "modules").mkdir(parents=True)
-        kernel.prepare(apt, Path(work), folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        folder.rename(place)
+def _make(kernel, apt, work, place):
+    """Makes the kernel's folder aside and moves it into its place whole.
+
+    The caller holds the kernel's lock, so what is in `work` was left by a set-up that failed or was killed.
+    """
+    if work.exists():
+        shutil.rmtree(work)
+    folder = work / "kernel"
+    (folder / "modules").mkdir(parents=True)
+    kernel.prepare(apt, work, folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(place)
+    shutil.rmtree(work)
 
 
 def recipe_hash(kernel):

@@ -44,7 +44,7 @@ class TestRun:
             self.verdict = "no test ran"
         else:
             self.passed = True
-            self.verdict = f"{self.ran} tests passed, {len(self.skipped)} skipped"
+            self.verdict = f"{self.ran} {'test' if self.ran == 1 else 'tests'} passed, {len(self.skipped)} skipped"
 
     def skipped_by_reason(self):
         reasons = {}

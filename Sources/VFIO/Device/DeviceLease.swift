@@ -1,0 +1,30 @@
+/// Keeps a device open for something that was made from it.
+struct DeviceLease: ~Copyable, Sendable {
+    /// What holds the device, for the error of whoever closes it meanwhile.
+    enum Holder: Hashable, Sendable, CustomStringConvertible {
+        case mapping(RegionIndex)
+        case vector(UInt32, InterruptIndex)
+        case interrupts(InterruptIndex)
+        case config
+
+        var description: String {
+            switch self {
+            case .mapping(let region): "a mapping of \(region)"
+            case .vector(let vector, let index): "vector \(vector) of \(index)"
+            case .interrupts(let index): "\(index)"
+            case .config: "the config space"
+            }
+        }
+    }
+
+    let core: DeviceCore
+    private let holder: Holder
+
+    init(_ core: DeviceCore, for holder: Holder) {
+        self.core = core
+        self.holder = holder
+        core.beginLease(holder)
+    }
+
+    deinit { core.endLease(holder) }
+}

@@ -1,0 +1,141 @@
+import VFIO
+
+/// The story of a revocable dma-buf, told by two devices.
+struct Demo {
+    let kernel: any Kernel
+    let exporter: PCIAddress
+    let importer: PCIAddress
+    let faults: any FaultSource
+
+    private static let windowSize: UInt64 = 64 << 10
+    private static let lineWidth = 100
+    private static let greeting = "hello from the other device"
+
+    func run() throws {
+        say("Open. Both devices go into one IO address space: what they see of memory is what we map there.")
+        let space = try AddressSpace(.iommufd, kernel: kernel)
+        let exporter = try Device(at: exporter, in: space)
+        let importer = try Device(at: importer, in: space)
+        try exporter.config.updateCommand { $0.insert(.memoryDecode) }
+        try importer.config.updateCommand { $0.formUnion([.memoryDecode, .busMaster]) }
+        let edu = try EduEngine(importer)
+        let result = try space.allocate(byteCount: 4096)
+
+        guard try exporter.supports(.dmaBuf) else {
+            throw VFIOError(
+                .unsupported, "export a dma-buf", "\(exporter.address)",
+                hint: "dma-buf export needs Linux 6.19 and CONFIG_VFIO_PCI_DMABUF")
+        }
+        let bar = try largestMemoryBAR(of: exporter)
+        let size = min(bar.byteCount, Self.windowSize)
+        say("Export. \(size >> 10) KiB of \(bar.index) of \(exporter.address) become a dma-buf: a file descriptor that",
+            "stands for the memory of a device, and that can be given to others.")
+        let window = try exporter.exportDMABuf(of: bar.index, 0..<size)
+        try window.setName("vfioctl demo")
+
+        let peer = try space.map(window)
+        say("Map. The IOMMU shows that memory to \(importer.address) at IOVA \(peer.iova). The mapping is \(peer.state).")
+
+        say("Write. The CPU puts a greeting into the BAR of \(exporter.address).")
+        let memory = try exporter.map(bar.index, 0..<size)
+        memory.copy(Array(Self.greeting.utf8).span)
+
+        let first = try read(peer.iova, by: edu, importer, into: result)
+        say("Move. \(importer.address) read the BAR by DMA, device to device, and found: \"\(first)\"")
+        try require(first == Self.greeting, "the bytes that were read are not those that were written")
+
+        try revoke(exporter)
+        say("See. The kernel has revoked the memory: the mapping is \(peer.state), the dma-buf itself is \(window.state).")
+        try require(peer.state == .revoked, "the library did not notice the revocation")
+
+        faults.mark()
+        let second = try read(peer.iova, by: edu, importer, into: result)
+        say("Try. The same DMA again finds \(second.isEmpty ? "nothing, only zeros" : "\"\(second)\"").",
+            faults.describe(of: importer.address))
+        try require(second != Self.greeting, "a revoked mapping still showed the exporter's memory")
+
+        try peer.restore()
+        memory.copy(Array(Self.greeting.utf8).span)
+        let third = try read(peer.iova, by: edu, importer, into: result)
+        say("Restore. Unmapped, and mapped again at the same place; the mapping is \(peer.state), and \(importer.address)",
+            "reads \"\(third)\"")
+        try require(third == Self.greeting, "the restored mapping does not show the exporter's memory")
+
+        try memory.close()
+        try exporter.close()
+        say("Close. With its device closed the dma-buf is \(window.state), for good. No importer can be left with a stale",
+            "pointer into the device: that is what the old way, a BAR in a type1 container, cannot promise.")
+        try require(peer.state == .dead, "the library did not notice that the exporter was closed")
+        try peer.close()
+        try window.close()
+        try result.close()
+        try importer.close()
+        print("\nDone: all of it happened as told.")
+    }
+
+    // MARK: Steps
+
+    /// Takes the memory away: by a reset where the device has one, else by switching its memory decode off and on.
+    private func revoke(_ exporter: borrowing Device) throws(VFIOError) {
+        if exporter.info.canReset {
+            say("Reset. \(exporter.address) is reset while its memory is mapped for the other device.")
+            try exporter.reset()
+        } else {
+            say("Switch off. \(exporter.address) cannot be reset, so its memory decode goes off, and on again, while its",
+                "memory is mapped for the other device.")
+            try exporter.config.updateCommand { $0.remove(.memoryDecode) }
+            try exporter.config.updateCommand { $0.insert(.memoryDecode) }
+        }
+    }
+
+    /// Has edu fetch a text by DMA, and bring it where the CPU can look at it.
+    private func read(
+        _ iova: IOVA, by edu: EduEngine, _ device: borrowing Device, into buffer: borrowing DMABuffer
+    ) throws -> String {
+        let count = Self.greeting.utf8.count
+        try edu.fetch(from: iova, count: count, on: device)
+        try edu.store(to: buffer.iova, count: count, on: device)
+        let bytes = buffer.bytes(count: count)
+        return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+
+    private func largestMemoryBAR(of device: borrowing Device) throws(VFIOError) -> RegionInfo {
+        var largest: RegionInfo?
+        for number in 0...5 {
+            guard let index = RegionIndex.bar(number) else { continue }
+            let region = try device.region(index)
+            if region.isMappable, region.byteCount >= UInt64(kernel.pageSize), region.byteCount > largest?.byteCount ?? 0 {
+                largest = region
+            }
+        }
+        guard let largest else {
+            throw VFIOError(
+                .notFound, "export a dma-buf", "\(device.address)", hint: "it has no memory BAR of a page or more")
+        }
+        return largest
+    }
+
+    // MARK: Telling
+
+    /// Prints a paragraph, wrapped at a width that fits most terminals.
+    private func say(_ sentences: String...) {
+        var line = "•"
+        for word in sentences.joined(separator: " ").split(separator: " ") {
+            if line.count + 1 + word.count > Self.lineWidth {
+                print(line)
+                line = " "
+            }
+            line += " " + word
+        }
+        print(line)
+    }
+
+    private func require(_ condition: Bool, _ complaint: String) throws {
+        guard condition else { throw DemoFailure(description: complaint) }
+    }
+}
+
+/// The demo did not go as told.
+struct DemoFailure: Error, CustomStringConvertible {
+    let description: String
+}

@@ -1,0 +1,47 @@
+import ArgumentParser
+import VFIO
+import VFIOMock
+
+/// `vfioctl demo`.
+struct DemoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo",
+        abstract: "Move bytes from one device to another through a revocable dma-buf.",
+        discussion: """
+            Exports a BAR of one device as a dma-buf, maps it for another, moves bytes between the two, takes the memory \
+            away by a reset, shows that the kernel has revoked it, restores it and moves bytes again.
+
+            Without options all of it happens on a mock kernel, in memory. With --from and --to it is done by real \
+            devices, which have to be bound to vfio-pci: any with a memory BAR for --from, and QEMU's edu for --to, since \
+            the demo has to make that one do DMA. A real kernel has to be Linux 6.19 or newer, with iommufd.
+            """
+    )
+
+    @Option(help: ArgumentHelp("The device whose BAR is exported.", valueName: "bdf"), transform: PCIAddress.parse)
+    var from: PCIAddress?
+
+    @Option(help: ArgumentHelp("The edu device that reads it by DMA.", valueName: "bdf"), transform: PCIAddress.parse)
+    var to: PCIAddress?
+
+    func validate() throws {
+        guard (from == nil) == (to == nil) else {
+            throw ValidationError("--from and --to go together: both for real devices, neither for the mock kernel")
+        }
+        if let from, from == to { throw ValidationError("--from and --to have to be two devices") }
+    }
+
+    func run() throws {
+        if let from, let to {
+            print("swift-vfio demo, on the kernel of this machine, with the devices \(from) and \(to)\n")
+            try Demo(kernel: HostKernel(), exporter: from, importer: to, faults: KernelLog()).run()
+        } else {
+            let (exporter, importer): (PCIAddress, PCIAddress) = ("0000:00:04.0", "0000:00:02.0")
+            let machine = MockMachine()
+            machine.plug(EduModel(), at: importer)
+            machine.plug(NVMeMemoryModel(), at: exporter)
+            print("swift-vfio demo, on a mock kernel: nothing of this machine is touched (--from and --to for real devices)\n")
+            try Demo(kernel: machine.kernel, exporter: exporter, importer: importer, faults: MockFaults(machine)).run()
+        }
+    }
+}
+

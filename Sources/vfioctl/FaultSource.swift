@@ -1,0 +1,68 @@
+import Glibc
+import SystemPackage
+import VFIO
+import VFIOMock
+
+/// Where the demo learns of IOMMU faults.
+protocol FaultSource {
+    /// Forgets what has been until now.
+    func mark()
+    /// A sentence on the faults of a device since the mark.
+    func describe(of device: PCIAddress) -> String
+}
+
+/// The faults that the mock kernel has recorded.
+final class MockFaults: FaultSource {
+    private let machine: MockMachine
+    private var known = 0
+
+    init(_ machine: MockMachine) { self.machine = machine }
+
+    func mark() { known = machine.faults.count }
+
+    func describe(of device: PCIAddress) -> String {
+        guard let fault = machine.faults.dropFirst(known).first else { return "The mock IOMMU has recorded no fault." }
+        return "The mock IOMMU has recorded its fault: \(fault)"
+    }
+}
+
+/// The IOMMU faults in the kernel's log (`/dev/kmsg`), for those who may read it.
+final class KernelLog: FaultSource {
+    private let log: FileDescriptor?
+
+    init() {
+        log = try? FileDescriptor.open(FilePath("/dev/kmsg"), .readOnly, options: [.nonBlocking, .closeOnExec])
+    }
+
+    deinit { try? log?.close() }
+
+    func mark() { _ = lines() }
+
+    func describe(of device: PCIAddress) -> String {
+        guard log != nil else { return "The IOMMU's fault is in the kernel log, which this user may not read." }
+        // 6.1 leaves the domain out of the address.
+        let names = [device.description, String(device.description.dropFirst(5))]
+        for _ in 0..<20 {
+            let fault = lines().last { line in
+                line.contains("fault addr") && names.contains { line.contains("[\($0)]") }
+            }
+            if let fault { return "The kernel's log has the IOMMU fault: \(fault)" }
+            usleep(50_000)
+        }
+        return "No fault of an Intel IOMMU appeared in the kernel's log; other IOMMUs word it differently."
+    }
+
+    /// The messages since the last call. Each read of the log gives one record: a prefix, a semicolon, the message.
+    private func lines() -> [String] {
+        guard let log else { return [] }
+        var lines: [String] = []
+        var record = [UInt8](repeating: 0, count: 8192)
+        while let count = try? unsafe record.withUnsafeMutableBytes({ try unsafe log.read(into: $0) }), count > 0 {
+            let text = String(decoding: record[..<count], as: UTF8.self)
+            if let message = text.split(separator: ";", maxSplits: 1).last?.split(separator: "\n").first {
+                lines.append(String(message))
+            }
+        }
+        return lines
+    }
+}

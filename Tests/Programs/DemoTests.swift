@@ -1,0 +1,42 @@
+import Testing
+
+@Suite struct DemoTests {
+    private let vfioctl = Program(name: "vfioctl")
+
+    @Test func tellsTheWholeStoryOnTheMock() throws {
+        let result = try vfioctl.run("demo")
+        #expect(result.status == 0)
+        #expect(result.errors == "")
+        for sentence in [
+            "on a mock kernel: nothing of this machine is touched",
+            "64 KiB of BAR 2 of 0000:00:04.0 become a dma-buf",
+            "0000:00:02.0 read the BAR by DMA, device to device, and found: \"hello from the other device\"",
+            "The kernel has revoked the memory: the mapping is revoked, the dma-buf itself is live.",
+            "The same DMA again finds nothing, only zeros. The mock IOMMU has recorded its fault: read(iova: 0x2000, "
+                + "by: 0000:00:02.0)",
+            "the mapping is live, and 0000:00:02.0 reads \"hello from the other device\"",
+            "With its device closed the dma-buf is dead, for good.",
+            "Done: all of it happened as told.",
+        ] {
+            #expect(result.words.contains(sentence))
+        }
+    }
+
+    @Test func wantsBothDevicesOrNone() throws {
+        let result = try vfioctl.run("demo", "--from", "0000:00:04.0")
+        #expect(result.status == 64)
+        #expect(result.errors.contains("--from and --to go together: both for real devices, neither for the mock kernel"))
+    }
+
+    @Test func wantsTwoDifferentDevices() throws {
+        let result = try vfioctl.run("demo", "--from", "0000:00:04.0", "--to", "00:04.0")
+        #expect(result.status == 64)
+        #expect(result.errors.contains("--from and --to have to be two devices"))
+    }
+
+    @Test func saysWhatAnAddressLooksLike() throws {
+        let result = try vfioctl.run("demo", "--from", "four", "--to", "0000:00:02.0")
+        #expect(result.status == 64)
+        #expect(result.errors.contains("'four' is no PCI address; one looks like 0000:00:04.0"))
+    }
+}

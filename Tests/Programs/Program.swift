@@ -1,0 +1,36 @@
+import Foundation
+
+/// A program of this package, as it was built beside the tests.
+struct Program {
+    let name: String
+
+    struct Result {
+        let status: Int32
+        let output: String
+        let errors: String
+        /// The output without the places where it happened to be wrapped.
+        var words: String { output.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+    }
+
+    func run(_ arguments: String...) throws -> Result {
+        let process = Process()
+        process.executableURL = Self.folder.appendingPathComponent(name)
+        process.arguments = arguments
+        let (output, errors) = (Pipe(), Pipe())
+        process.standardOutput = output
+        process.standardError = errors
+        try process.run()
+        // These programs print less than a pipe holds, so one can be read after the other.
+        let text = output.fileHandleForReading.readDataToEndOfFile()
+        let complaint = errors.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return Result(
+            status: process.terminationStatus, output: String(decoding: text, as: UTF8.self),
+            errors: String(decoding: complaint, as: UTF8.self))
+    }
+
+    /// The build folder, which the test bundle lies in.
+    private static var folder: URL {
+        URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+    }
+}

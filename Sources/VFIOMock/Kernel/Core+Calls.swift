@@ -56,8 +56,3 @@ extension Core {
         }
     }
 }
-
-extension Errno {
-    /// `EINVAL` of a link that is none, and the like, have names; `ESPIPE` is this.
-    static var illegalSeek: Errno { Errno(rawValue: 29) }
-}

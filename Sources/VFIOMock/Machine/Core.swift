@@ -38,6 +38,9 @@ final class Core {
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }
 
+    /// Whether it is 6.1 whose details count.
+    var isOld: Bool { release.generation == .linux6_1 }
+
     // MARK: Devices
 
     func functions(inGroup number: Int) -> [PCIFunction] {

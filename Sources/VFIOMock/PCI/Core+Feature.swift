@@ -46,7 +46,7 @@ extension Core {
         case CVFIO_DEVICE_FEATURE_DMA_BUF where release.hasDMABuf:
             let size = MemoryLayout<cvfio_device_feature_dma_buf>.size
             if try isAsked(canGet: true, byteCount: size) { return try export(function, argument, at: header) }
-        case CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 where release.knowsPrecopyInfo2:
+        case CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 where !isOld:
             // The kernel knows it for devices that can migrate, and checks that they can do PRE_COPY before all else.
             throw .invalidArgument
         default: throw .inappropriateIOCTLForDevice

@@ -89,22 +89,31 @@ extension Contract {
             }
         }
 
-        @Test("a mapping for one direction faults in the other", arguments: Scenario.all)
-        func directions(_ scenario: Scenario) throws {
+        @Test("a device can read what is mapped for reading, and not write it", arguments: Scenario.all)
+        func readOnly(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in
                 let landing = try space.allocate(byteCount: 4096)
-                let readable = try space.allocate(byteCount: 4096, access: .read)
-                readable.fill([1, 2, 3, 4])
-                try bench.expectFault(.write, at: readable.iova, by: bench.edu) { try edu.store(4, to: readable.iova) }
-                let found = try edu.bytes(4, at: readable.iova, by: landing)
+                let buffer = try space.allocate(byteCount: 4096, access: .read)
+                // Filled once it is mapped: the device has to see the page that the CPU writes.
+                buffer.fill([1, 2, 3, 4])
+                try bench.expectFault(.write, at: buffer.iova, by: bench.edu) { try edu.store(4, to: buffer.iova) }
+                let found = try edu.bytes(4, at: buffer.iova, by: landing)
                 #expect(found == [1, 2, 3, 4])
-                let writable = try space.allocate(byteCount: 4096, access: .write)
-                try bench.expectFault(.read, at: writable.iova, by: bench.edu) { try edu.load(4, from: writable.iova) }
-                try edu.write([5, 6, 7, 8], at: writable.iova, by: landing)
-                let written = writable.bytes(count: 4)
+                try buffer.close()
+                try landing.close()
+            }
+        }
+
+        @Test("a device can write what is mapped for writing, and not read it", arguments: Scenario.all)
+        func writeOnly(_ scenario: Scenario) throws {
+            try withSpace(scenario) { bench, space, edu in
+                let landing = try space.allocate(byteCount: 4096)
+                let buffer = try space.allocate(byteCount: 4096, access: .write)
+                try bench.expectFault(.read, at: buffer.iova, by: bench.edu) { try edu.load(4, from: buffer.iova) }
+                try edu.write([5, 6, 7, 8], at: buffer.iova, by: landing)
+                let written = buffer.bytes(count: 4)
                 #expect(written == [5, 6, 7, 8])
-                try writable.close()
-                try readable.close()
+                try buffer.close()
                 try landing.close()
             }
         }

@@ -72,13 +72,10 @@ extension Contract {
             }
         }
 
-        /// Orders enough to have each thing end before and after each other one, in every place.
+        /// Orders enough to have each thing end first, last, and before each other one.
         private static var rotations: [[String]] {
             let names = Belongings.names
-            return names.indices.flatMap { index in
-                let turned = Array(names[index...] + names[..<index])
-                return [turned, turned.reversed()]
-            }
+            return names.indices.map { index in Array(names[index...] + names[..<index]) }
         }
 
         @Test("everything is closed in every order that matters", arguments: Scenario.all)
@@ -104,7 +101,7 @@ extension Contract {
 
         @Test("everything just ends, in every order that matters", arguments: Scenario.all)
         func drop(_ scenario: Scenario) throws {
-            for order in Self.rotations {
+            for order in Self.rotations.map({ Array($0.reversed()) }) {
                 try scenario.run { bench in
                     let belongings = try Belongings(bench)
                     for name in order { belongings.drop(name) }
@@ -114,12 +111,13 @@ extension Contract {
 
         @Test("what depends on the device ends in each of its orders", arguments: Scenario.all)
         func permutations(_ scenario: Scenario) throws {
-            for order in Self.orders(["device", "region", "interrupt", "peer"]) {
+            for order in Self.orders(["device", "region", "interrupt"]) {
                 try scenario.run { bench in
                     let belongings = try Belongings(bench)
-                    belongings.drop("window")
+                    // The mappings first, since they keep the group of a type1 container open.
+                    for name in ["buffer", "peer"] { belongings.drop(name) }
                     for name in order { belongings.drop(name) }
-                    // All that held the device is gone, so it is free again, and the buffer is still there.
+                    // All that held the device is gone, so it is free again; the dma-buf, which is left, does not hold it.
                     let second = try Device(at: bench.nvme, in: bench.makeSpace())
                     try second.close()
                 }

@@ -12,13 +12,14 @@ extension Contract {
                 let space = try bench.makeSpace()
                 let device = try Device(at: bench.memory, in: space)
                 let bar = try device.map(.bar2, 0..<65536)
-                expectRefusal(.peerMemory) { _ = try space.map(bar.unsafeBytes) }
-                let page = UnsafeMutableRawBufferPointer(rebasing: bar.unsafeBytes[4096..<8192])
+                let memory = UnsafeMutableRawBufferPointer(start: bar.unsafeBaseAddress, count: bar.byteCount)
+                expectRefusal(.peerMemory) { _ = try space.map(memory) }
+                let page = UnsafeMutableRawBufferPointer(rebasing: memory[4096..<8192])
                 expectRefusal(.peerMemory) { _ = try space.map(page, access: .read) }
                 // In another address space too, and behind the mapping that withRegisters keeps.
                 let other = try bench.makeSpace()
                 let edu = try Device(at: bench.edu, in: other)
-                expectRefusal(.peerMemory) { _ = try other.map(bar.unsafeBytes) }
+                expectRefusal(.peerMemory) { _ = try other.map(memory) }
                 try edu.close()
                 try bar.close()
                 try device.close()

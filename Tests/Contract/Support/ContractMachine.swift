@@ -39,17 +39,23 @@ struct Offer: Sendable {
     let hasDMABuf: Bool
     /// Vectors of MSI-X can be added one by one (Linux 6.5).
     let hasDynamicMSIX: Bool
+    /// A range that wraps is EOVERFLOW to type1, and not EINVAL.
+    let reportsOverflow: Bool
     /// The error interrupt is there for devices of conventional PCI too.
     let hasErrorInterrupt: Bool
 
     static let iommufd = Offer(
-        name: "iommufd", hasIOMMUFD: true, hasDMABuf: true, hasDynamicMSIX: true, hasErrorInterrupt: true)
+        name: "iommufd", hasIOMMUFD: true, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
+        hasErrorInterrupt: true)
     static let stock = Offer(
-        name: "stock", hasIOMMUFD: false, hasDMABuf: true, hasDynamicMSIX: true, hasErrorInterrupt: true)
+        name: "stock", hasIOMMUFD: false, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
+        hasErrorInterrupt: true)
     static let linux6_12 = Offer(
-        name: "6.12", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: true, hasErrorInterrupt: false)
+        name: "6.12", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: true, reportsOverflow: false,
+        hasErrorInterrupt: false)
     static let linux6_1 = Offer(
-        name: "6.1", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: false, hasErrorInterrupt: false)
+        name: "6.1", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: false, reportsOverflow: false,
+        hasErrorInterrupt: false)
 
     static let all = [iommufd, stock, linux6_12, linux6_1]
 }

@@ -55,3 +55,13 @@ struct ExportRequest {
     var size: UInt32?
     var operation = CVFIO_DEVICE_FEATURE_GET
 }
+
+extension Kernel {
+    /// A request whose argument is a C string.
+    func control(_ descriptor: FileDescriptor, _ request: UInt, text: String) throws(Errno) -> Int {
+        let bytes = Array(text.utf8) + [0]
+        let buffer = RequestBuffer(byteCount: bytes.count)
+        for (offset, byte) in bytes.enumerated() { buffer.store(byte, at: offset) }
+        return try control(descriptor, request, with: buffer)
+    }
+}

@@ -1,18 +1,9 @@
 import VFIO
 
-// The views of what is `~Copyable` hold on to it until the end of the scope, so that it could not be closed in there. A
-// call of a method ends with the call.
+// Short names for what tests do on every other line.
 
-extension DMABuffer {
-    func bytes(at offset: Int = 0, count: Int) -> [UInt8] { memory.bytes(at: offset, count: count) }
-
-    func fill(_ bytes: [UInt8], at offset: Int = 0) { memory.copy(bytes.span.bytes, to: offset) }
-}
-
-extension MappedRegion {
-    func bytes(at offset: Int = 0, count: Int) -> [UInt8] { memory.bytes(at: offset, count: count) }
-
-    func fill(_ bytes: [UInt8], at offset: Int = 0) { memory.copy(bytes.span.bytes, to: offset) }
+extension VolatileMemory where Self: ~Copyable {
+    func fill(_ bytes: [UInt8], at offset: Int = 0) { copy(bytes.span, to: offset) }
 }
 
 extension Device {

@@ -104,12 +104,18 @@ extension Contract {
             }
         }
 
-        @Test("a device can write what is mapped for writing, and not read it", arguments: Scenario.all)
+        @Test("a device can write what is mapped for writing, and on newer kernels not read it", arguments: Scenario.all)
         func writeOnly(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in
                 let landing = try space.allocate(byteCount: 4096)
                 let buffer = try space.allocate(byteCount: 4096, access: .write)
-                try bench.expectFault(.read, at: buffer.iova, by: bench.edu) { try edu.load(4, from: buffer.iova) }
+                if bench.offer.refusesReadsOfWriteOnly {
+                    try bench.expectFault(.read, at: buffer.iova, by: bench.edu) { try edu.load(4, from: buffer.iova) }
+                } else {
+                    buffer.fill([4, 3, 2, 1])
+                    let found = try edu.bytes(4, at: buffer.iova, by: landing)
+                    #expect(found == [4, 3, 2, 1])
+                }
                 try edu.write([5, 6, 7, 8], at: buffer.iova, by: landing)
                 let written = buffer.bytes(count: 4)
                 #expect(written == [5, 6, 7, 8])

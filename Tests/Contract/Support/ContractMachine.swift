@@ -41,21 +41,23 @@ struct Offer: Sendable {
     let hasDynamicMSIX: Bool
     /// A range that wraps is EOVERFLOW to type1, and not EINVAL.
     let reportsOverflow: Bool
+    /// A device cannot read what is mapped for writing only: so with the page tables of newer kernels for Intel's IOMMU.
+    let refusesReadsOfWriteOnly: Bool
     /// The error interrupt is there for devices of conventional PCI too.
     let hasErrorInterrupt: Bool
 
     static let iommufd = Offer(
         name: "iommufd", hasIOMMUFD: true, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        hasErrorInterrupt: true)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true)
     static let stock = Offer(
         name: "stock", hasIOMMUFD: false, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        hasErrorInterrupt: true)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true)
     static let linux6_12 = Offer(
         name: "6.12", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: true, reportsOverflow: false,
-        hasErrorInterrupt: false)
+        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false)
     static let linux6_1 = Offer(
         name: "6.1", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: false, reportsOverflow: false,
-        hasErrorInterrupt: false)
+        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false)
 
     static let all = [iommufd, stock, linux6_12, linux6_1]
 }

@@ -58,7 +58,11 @@ let package = Package(
             path: "Examples/ExportBAR",
             swiftSettings: swiftSettings
         ),
-        .testTarget(name: "VFIOTests", dependencies: ["VFIO", "VFIOMock"], swiftSettings: testSettings),
+        .testTarget(
+            name: "VFIOTests",
+            dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: testSettings
+        ),
         .testTarget(name: "VFIOMockTests", dependencies: ["VFIO", "VFIOMock", "CVFIO"], swiftSettings: testSettings),
         .testTarget(
             name: "ContractTests",

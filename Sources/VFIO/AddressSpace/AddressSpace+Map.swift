@@ -37,6 +37,11 @@ extension AddressSpace {
                 hint: pages == .standard
                     ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages")
         }
+        // Before Linux 6.2 a page that was never written is pinned for reading as the shared page of zeros, and the CPU's
+        // first write would go to another one, which no device sees. So each page is made the process's own first.
+        for offset in stride(from: 0, to: length, by: pageSize) {
+            unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+        }
         do throws(VFIOError) {
             let iova = try unsafe mapMemory(
                 UnsafeRawBufferPointer(memory), access: access, placement: placement, alignment: UInt64(pageSize),
@@ -52,6 +57,9 @@ extension AddressSpace {
     ///
     /// The devices reach the memory for as long as the mapping lives. The pages stay with it even if the caller unmaps
     /// them meanwhile: then the devices and the process no longer see the same memory. That is why this is unsafe.
+    ///
+    /// Before Linux 6.2 the same happens to private memory that was never written, if it is mapped for reading only: write
+    /// to each page first.
     ///
     /// - Parameters:
     ///   - memory: Page-aligned on both sides, and ordinary memory: a BAR's is refused.
@@ -128,13 +136,15 @@ extension AddressSpace {
         }
     }
 
-    /// Reserves room, lets `body` ask the kernel, and turns a refusal into an error that says why.
+    /// Reserves room, lets `body` ask the kernel, and turns a refusal into an error that says why: the caller's word for
+    /// it where it has one.
     func place(
         byteCount: UInt64,
         access: DMAAccess,
         placement: IOVAPlacement,
         alignment: UInt64,
         operation: String,
+        refusal: (Errno) -> VFIOError? = { _ in nil },
         _ body: (IOVA) throws(Errno) -> Void
     ) throws(VFIOError) -> IOVA {
         guard !access.isEmpty, access.isSubset(of: .readWrite) else {
@@ -147,13 +157,13 @@ extension AddressSpace {
             try body(reservation.iova)
         } catch {
             cancel(reservation)
-            throw refusal(error, byteCount: byteCount, at: reservation.iova, operation: operation)
+            throw refusal(error) ?? describe(error, byteCount: byteCount, at: reservation.iova, operation: operation)
         }
         confirm(reservation, byteCount: byteCount)
         return reservation.iova
     }
 
-    func refusal(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {
+    private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {
         let last = IOVA(iova.rawValue + (byteCount - 1))
         let subject = "IOVA \(iova)...\(last)"
         let request = "\(operation) (\(backend.mapRequest))"

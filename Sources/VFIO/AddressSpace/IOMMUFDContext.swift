@@ -162,7 +162,9 @@ final class IOMMUFDContext: IOMMUBackend {
                 }
                 ranges.append(range.start...range.last)
             }
-            return IOVALayout(ranges: ranges, alignment: max(request.out_iova_alignment, 1))
+            return try IOVALayout(
+                ranges: ranges, alignment: request.out_iova_alignment, operation: operation,
+                subject: "the IO address space")
         }
         throw VFIOError(
             .unexpectedAnswer, operation, "the IO address space", hint: "the number of ranges grew with each call")

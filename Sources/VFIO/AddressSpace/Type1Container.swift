@@ -244,7 +244,8 @@ final class Type1Container: IOMMUBackend {
         }
         let pageSizes = info.flags & CVFIO_IOMMU_INFO_PGSIZES != 0 ? info.iova_pgsizes : UInt64(kernel.pageSize)
         let smallest = pageSizes & (~pageSizes &+ 1)
-        return IOVALayout(ranges: ranges, alignment: max(smallest, 1))
+        return try IOVALayout(
+            ranges: ranges, alignment: smallest, operation: operation, subject: "the type1 container")
     }
 
     private static func ranges(in answer: borrowing RequestBuffer, at offset: Int) throws(VFIOError) -> [ClosedRange<UInt64>] {
@@ -288,7 +289,8 @@ final class Type1Container: IOMMUBackend {
         request.size = byteCount
         try state.withLock { (state) throws(Errno) in
             _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &request)
-            state.mappingCount -= 1
+            // Nothing there to unmap is an answer of size 0, and no error.
+            if request.size > 0 { state.mappingCount -= 1 }
             // Only a group that closes late can fail here, and it has nothing to say about this mapping.
             try? prune(&state)
         }

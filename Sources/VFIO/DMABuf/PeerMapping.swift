@@ -83,6 +83,7 @@ public struct PeerMapping: ~Copyable, Sendable {
                 try space.backend.map(dmaBuf: file.descriptor, byteCount: byteCount, at: iova.rawValue, access: access)
             } catch {
                 throw DMABufRefusal.map(error, operation: operation, subject: subject, revocation: revocation)
+                    ?? VFIOError(.kernel, "\(operation) (IOMMU_IOAS_MAP_FILE)", subject, errno: error)
             }
             record = .mapped(epoch: current?.epoch ?? 0)
         }

@@ -23,8 +23,13 @@ extension DeviceCore {
                     let old = (0..<allocated).map { state.interrupts[index, $0] }
                     let grown = old + [FileDescriptor?](repeating: nil, count: Int(vector - allocated)) + [event]
                     try disableAll(index)
-                    state.interrupts.allocated[index] = 0
-                    try setEvents(index, start: 0, grown)
+                    do throws(Errno) {
+                        try setEvents(index, start: 0, grown)
+                    } catch {
+                        // Those that were on are to be on again.
+                        try setEvents(index, start: 0, old)
+                        throw error
+                    }
                 } else {
                     try setEvents(index, start: vector, [event])
                 }

@@ -8,10 +8,10 @@ final class InterruptLine: Sendable {
     let isAutomasked: Bool
     /// The eventfd that counts the interrupts. Open for as long as this object lives.
     let event: FileDescriptor
-    private let lease: DeviceLease
+    let core: DeviceCore
+    /// Holds the device open until the vector is off.
+    private let lease: Mutex<DeviceLease?>
     private let isEnabled = Mutex(true)
-
-    var core: DeviceCore { lease.core }
 
     init(
         _ index: InterruptIndex, vector: UInt32, isFixedSize: Bool, isAutomasked: Bool, lease: consuming DeviceLease,
@@ -30,7 +30,8 @@ final class InterruptLine: Sendable {
         self.vector = vector
         self.isAutomasked = isAutomasked
         self.event = owned.release()
-        self.lease = lease
+        self.core = core
+        self.lease = Mutex(lease)
     }
 
     deinit {
@@ -48,17 +49,27 @@ final class InterruptLine: Sendable {
             return isEnabled
         }
         guard wasEnabled else { return }
-        // Raised by hand: the event stays readable, so each of the waiters sees it and finds that all is over.
-        var one: UInt64 = 1
+        // The device is not needed any more, whoever still holds this object.
+        defer { lease.withLock { $0 = nil } }
+        do throws(VFIOError) {
+            try core.disable(index, vector: vector)
+        } catch {
+            try? raise()
+            throw error
+        }
+        try raise()
+    }
+
+    /// Raises the event by hand, for those who wait for a vector that is over: it stays readable, so each of them sees it.
+    func raise() throws(VFIOError) {
+        let one: UInt64 = 1
         do throws(Errno) {
-            _ = try unsafe withUnsafeBytes(of: &one) { (bytes) throws(Errno) -> Int in
+            _ = try unsafe withUnsafeBytes(of: one) { (bytes) throws(Errno) -> Int in
                 try unsafe core.kernel.write(event, from: bytes)
             }
         } catch {
-            try core.disable(index, vector: vector)
             throw failure("wake those who wait for the event", error)
         }
-        try core.disable(index, vector: vector)
     }
 
     /// How many interrupts have come since the last call; `nil` when none has.

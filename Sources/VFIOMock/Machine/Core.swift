@@ -35,6 +35,13 @@ final class Core {
     }
 
     deinit {
+        // A test may leave files open. Their objects refer to one another, and would stay for ever.
+        for function in functions.values {
+            function.exports = []
+            function.space = nil
+            function.boundDevice = nil
+        }
+        for group in groups.values { group.file = nil }
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }
 

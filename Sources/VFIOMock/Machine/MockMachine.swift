@@ -71,7 +71,11 @@ public final class MockMachine: Sendable {
             guard var model = function.model as? Model else {
                 preconditionFailure("the device at \(address) is no \(Model.self)")
             }
-            defer { function.model = model }
+            function.isBusy = true
+            defer {
+                function.model = model
+                function.isBusy = false
+            }
             return try body(&model, MockBus(core: core, function: function))
         }
     }

@@ -1,4 +1,5 @@
 internal import CVFIO
+internal import Glibc
 import SystemPackage
 import VFIO
 
@@ -106,9 +107,10 @@ extension Core {
             if wraps || wrapsToo { throw .overflow }
             if end > start + function.barSize(bar) { throw .invalidArgument }
         }
-        // O_ACCMODE and O_CLOEXEC, as dma_buf_fd and anon_inode_getfile take them.
         let buffer = DMABuf(function, ranges, isRevoked: !function.config.isMemoryEnabled)
         let (_, descriptor) = try makeFile(.dmaBuf(buffer), byteCount: total)
+        // The access mode means nothing here, as it does to Linux: there is neither a read nor a write nor an mmap.
+        if request.open_flags & UInt32(O_CLOEXEC) == 0 { _ = fcntl(descriptor.rawValue, F_SETFD, 0) }
         function.exports.append(buffer)
         return Int(descriptor.rawValue)
     }

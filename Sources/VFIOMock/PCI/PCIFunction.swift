@@ -11,7 +11,7 @@ final class PCIFunction {
     let memory: [Int: MemoryObject]
     var model: any MockDevice
     /// A call of the model is under way; another device's DMA into its registers cannot be answered then.
-    private var isBusy = false
+    var isBusy = false
     private var isINTxAsserted = false
 
     // The hardware, and vfio-pci's view of it.

@@ -96,7 +96,9 @@ extension Contract {
             }
         }
 
-        @Test("of two refusals, the number of ranges comes first, then the region, then the ranges", arguments: Scenario.all)
+        @Test(
+            "of two refusals, the number of ranges comes first, then the region, then the ranges",
+            arguments: Scenario.all)
         func order(_ scenario: Scenario) throws {
             try scenario.runWithDMABuf { bench in
                 let device = try Device(at: bench.memory, in: bench.makeSpace())

@@ -255,7 +255,8 @@ extension Contract {
                 }
                 try vector.close()
                 #expect(try await waiter.value)
-                // The device ends by itself: what is left of the sequence still holds it.
+                // Although what is left of the sequence is still here.
+                try edu.close()
             }
         }
 
@@ -290,7 +291,8 @@ extension Contract {
                 try vector.trigger()
                 #expect(try vector.poll() == 1)
                 try vector.close()
-                // The device ends by itself: what is left of the sequence still holds it.
+                // Although what is left of the sequence is still here.
+                try device.close()
             }
         }
 

@@ -97,7 +97,9 @@ extension Contract {
                 expectErrno(.inappropriateIOCTLForDevice, "two actions") { try set(none | trigger | mask, 1) }
                 expectErrno(.invalidArgument, "unknown index") { try set(none | trigger, 5) }
                 expectErrno(.invalidArgument, "beyond the last vector") { try set(none | trigger, 1, start: 1) }
-                expectErrno(.invalidArgument, "a vector of MSI-X, of which there is none") { try set(none | trigger, 2) }
+                expectErrno(.invalidArgument, "a vector of MSI-X, of which there is none") {
+                    try set(none | trigger, 2)
+                }
                 expectErrno(.invalidArgument, "a trigger while MSI is off") { try set(none | trigger, 1) }
                 expectErrno(.inappropriateIOCTLForDevice, "masking MSI") { try set(none | mask, 1) }
                 expectErrno(.invalidArgument, "MSI off, which is off") { try set(none | trigger, 1, count: 0) }
@@ -141,13 +143,21 @@ extension Contract {
                 expectErrno(.invalidArgument, "length 0") { try container.map(address, 0, at: 0x1000) }
                 expectErrno(.invalidArgument, "length off the page") { try container.map(address, 100, at: 0x1000) }
                 expectErrno(.invalidArgument, "IOVA off the page") { try container.map(address, 4096, at: 0x1100) }
-                expectErrno(.invalidArgument, "memory off the page") { try container.map(address + 8, 4096, at: 0x1000) }
+                expectErrno(.invalidArgument, "memory off the page") {
+                    try container.map(address + 8, 4096, at: 0x1000)
+                }
                 expectErrno(.invalidArgument, "no access") { try container.map(address, 4096, at: 0x1000, flags: 0) }
-                expectErrno(.invalidArgument, "unknown flag") { try container.map(address, 4096, at: 0x1000, flags: 0x83) }
+                expectErrno(.invalidArgument, "unknown flag") {
+                    try container.map(address, 4096, at: 0x1000, flags: 0x83)
+                }
                 expectErrno(.invalidArgument, "too short") { try container.map(address, 4096, at: 0x1000, size: 16) }
                 expectErrno(wrap, "overflow") { try container.map(address, 8192, at: ~0xfff) }
-                expectErrno(.invalidArgument, "the interrupt messages") { try container.map(address, 4096, at: 0xfee0_0000) }
-                expectErrno(.invalidArgument, "beyond the address width") { try container.map(address, 4096, at: 1 << 62) }
+                expectErrno(.invalidArgument, "the interrupt messages") {
+                    try container.map(address, 4096, at: 0xfee0_0000)
+                }
+                expectErrno(.invalidArgument, "beyond the address width") {
+                    try container.map(address, 4096, at: 1 << 62)
+                }
                 expectErrno(.badAddress, "no memory there") { try container.map(0x1000, 4096, at: 0x1000) }
 
                 #expect(try container.map(address, 8192, at: 0x10_0000) == 0)
@@ -267,12 +277,16 @@ extension Contract {
                 let file = window.descriptor
                 expectErrno(.invalidArgument, "length 0") { try iommufd.mapFile(file, 0, at: 0x10_0000) }
                 expectErrno(.invalidArgument, "longer than it is") { try iommufd.mapFile(file, 20480, at: 0x10_0000) }
-                expectErrno(.invalidArgument, "past its end") { try iommufd.mapFile(file, 8192, at: 0x10_0000, start: 12288) }
+                expectErrno(.invalidArgument, "past its end") {
+                    try iommufd.mapFile(file, 8192, at: 0x10_0000, start: 12288)
+                }
                 expectErrno(.overflow, "overflow") { try iommufd.mapFile(file, 8192, at: 0x10_0000, start: ~0xfff) }
                 expectErrno(.badFileDescriptor, "no file") {
                     try iommufd.mapFile(FileDescriptor(rawValue: -1), 4096, at: 0x10_0000)
                 }
-                expectErrno(.notSupported, "two ranges") { try iommufd.mapFile(several.descriptor, 8192, at: 0x10_0000) }
+                expectErrno(.notSupported, "two ranges") {
+                    try iommufd.mapFile(several.descriptor, 8192, at: 0x10_0000)
+                }
                 // A part of it, and all of it.
                 #expect(try iommufd.mapFile(file, 4096, at: 0x10_0000, start: 8192) == 0)
                 #expect(try iommufd.mapFile(file, 16384, at: 0x20_0000) == 0)
@@ -280,7 +294,9 @@ extension Contract {
                 expectErrno(.noSuchFileOrDirectory, "half of it") { Int(try iommufd.unmap(0x20_0000, 8192)) }
 
                 try device!.setMemoryDecode(false)
-                expectErrno(.operationNotSupportedByDevice, "revoked") { try iommufd.mapFile(file, 4096, at: 0x30_0000) }
+                expectErrno(.operationNotSupportedByDevice, "revoked") {
+                    try iommufd.mapFile(file, 4096, at: 0x30_0000)
+                }
                 // Of what is wrong with it, the revocation is seen first.
                 expectErrno(.operationNotSupportedByDevice, "revoked, of two ranges") {
                     try iommufd.mapFile(several.descriptor, 8192, at: 0x30_0000)

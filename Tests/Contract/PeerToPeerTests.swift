@@ -8,14 +8,15 @@ extension Contract {
     @Suite struct PeerToPeerTests {
         /// Opens the edu device and an exporter, and lets the test work with both.
         static func withPeers(
-            _ scenario: Scenario, exporter: (Bench) -> PCIAddress,
+            _ scenario: Scenario, exporter: KeyPath<Bench, PCIAddress>,
             sourceLocation: SourceLocation = #_sourceLocation,
-            _ body: (borrowing Bench, AddressSpace, borrowing EduDriver, borrowing Device, borrowing DMABuffer) throws -> Void
+            _ body: (borrowing Bench, AddressSpace, borrowing EduDriver, borrowing Device, borrowing DMABuffer) throws
+                -> Void
         ) throws {
             try scenario.runWithImport(sourceLocation: sourceLocation) { bench in
                 let space = try bench.makeSpace()
                 let edu = try EduDriver(at: bench.edu, in: space)
-                let device = try Device(at: exporter(copy bench), in: space)
+                let device = try Device(at: bench[keyPath: exporter], in: space)
                 let landing = try space.allocate(byteCount: 4096)
                 try body(bench, space, edu, device, landing)
                 try landing.close()
@@ -27,7 +28,8 @@ extension Contract {
         @Test("a device reads and writes the memory of another", arguments: Scenario.all)
         func bothWays(_ scenario: Scenario) throws {
             for exporter in [\Bench.memory, \Bench.nvme] {
-                try Self.withPeers(scenario, exporter: { $0[keyPath: exporter] }) { bench, space, edu, device, landing in
+                try Self.withPeers(scenario, exporter: exporter) {
+                    bench, space, edu, device, landing in
                     let window = try device.exportDMABuf(of: .bar2, 65536..<131072)
                     let peer = try space.map(window)
                     #expect(peer.state == .live)
@@ -90,7 +92,8 @@ extension Contract {
             }
         }
 
-        @Test("one dma-buf has as many mappings as are wanted, and they outlive its descriptor", arguments: Scenario.all)
+        @Test(
+            "one dma-buf has as many mappings as are wanted, and they outlive its descriptor", arguments: Scenario.all)
         func twice(_ scenario: Scenario) throws {
             try Self.withPeers(scenario, exporter: \.memory) { bench, space, edu, device, landing in
                 let window = try device.exportDMABuf(of: .bar2, 0..<4096)

@@ -98,7 +98,8 @@ extension Contract {
                     try bytes.withUnsafeBytes { try kernel.write(descriptor, at: region.offset, from: $0) }
                 }
                 try device.setMemoryDecode(true)
-                #expect(try bytes.withUnsafeMutableBytes { try kernel.read(descriptor, at: region.offset, into: $0) } == 4)
+                #expect(
+                    try bytes.withUnsafeMutableBytes { try kernel.read(descriptor, at: region.offset, into: $0) } == 4)
                 try device.close()
             }
         }

@@ -26,7 +26,9 @@ extension Contract {
             ]
         }
 
-        @Test("a mapping faults after it was revoked, and is good again once restored", arguments: Scenario.all, Cause.all)
+        @Test(
+            "a mapping faults after it was revoked, and is good again once restored", arguments: Scenario.all, Cause.all
+        )
         func revokeAndRestore(_ scenario: Scenario, _ cause: Cause) throws {
             try PeerToPeerTests.withPeers(scenario, exporter: \.nvme) { bench, space, edu, device, landing in
                 let window = try device.exportDMABuf(of: .bar2, 0..<8192)
@@ -93,7 +95,9 @@ extension Contract {
             }
         }
 
-        @Test("the same dma-buf can be mapped, cannot, and can again, as memory decode goes off and on", arguments: Scenario.all)
+        @Test(
+            "the same dma-buf can be mapped, cannot, and can again, as memory decode goes off and on",
+            arguments: Scenario.all)
         func sameDescriptor(_ scenario: Scenario) throws {
             try PeerToPeerTests.withPeers(scenario, exporter: \.memory) { bench, space, edu, device, landing in
                 let window = try device.exportDMABuf(of: .bar2, 0..<4096)
@@ -194,7 +198,9 @@ extension Contract {
             }
         }
 
-        @Test("reset works where there is one, and leaves memory decode on [vfio_pci_device_test.reset]", arguments: Scenario.all)
+        @Test(
+            "reset works where there is one, and leaves memory decode on [vfio_pci_device_test.reset]",
+            arguments: Scenario.all)
         func reset(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let device = try Device(at: bench.nvme, in: bench.makeSpace())

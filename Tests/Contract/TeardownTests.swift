@@ -90,7 +90,8 @@ extension Contract {
                             #expect(error?.code == .inUse)
                             #expect(
                                 error?.hint
-                                    == "still alive: \(leases.joined(separator: ", ")); the device closes with the last of them")
+                                    == "still alive: \(leases.joined(separator: ", ")); the device closes with the last of them"
+                            )
                         } else {
                             #expect(throws: Never.self, "\(name) in \(order)") { try belongings.close(name) }
                         }

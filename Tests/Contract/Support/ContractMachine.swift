@@ -52,12 +52,12 @@ struct Offer: Sendable {
     static let stock = Offer(
         name: "stock", hasIOMMUFD: false, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
         refusesReadsOfWriteOnly: true, hasErrorInterrupt: true)
-    static let linux6_12 = Offer(
+    static let release612 = Offer(
         name: "6.12", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: true, reportsOverflow: false,
         refusesReadsOfWriteOnly: false, hasErrorInterrupt: false)
-    static let linux6_1 = Offer(
+    static let release61 = Offer(
         name: "6.1", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: false, reportsOverflow: false,
         refusesReadsOfWriteOnly: false, hasErrorInterrupt: false)
 
-    static let all = [iommufd, stock, linux6_12, linux6_1]
+    static let all = [iommufd, stock, release612, release61]
 }

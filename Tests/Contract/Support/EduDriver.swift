@@ -46,7 +46,9 @@ struct EduDriver: ~Copyable {
 
     consuming func close() throws { try device.close() }
 
-    func identification() throws -> UInt32 { try device.withRegisters(.bar0) { $0.read32(at: Register.identification) } }
+    func identification() throws -> UInt32 {
+        try device.withRegisters(.bar0) { $0.read32(at: Register.identification) }
+    }
 
     /// What the device makes of a number: its complement.
     func liveness(_ value: UInt32) throws -> UInt32 {

@@ -25,7 +25,8 @@ enum ProcessView {
     private static func mappings() -> [String] {
         let text = String(decoding: (try? HostKernel().readFile("/proc/self/maps")) ?? [], as: UTF8.self)
         return text.split(separator: "\n").compactMap { line in
-            line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true).dropFirst(5).first.map(String.init)
+            line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true).dropFirst(5).first.map(
+                String.init)
         }.filter(isOurs)
     }
 

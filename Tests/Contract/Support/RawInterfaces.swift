@@ -12,7 +12,8 @@ struct Memory: ~Copyable {
         self.kernel = kernel
         let count = pageCount * 4096
         bytes = UnsafeMutableRawBufferPointer(
-            start: try kernel.map(MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: nil))), count: count)
+            start: try kernel.map(MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: nil))),
+            count: count)
     }
 
     var address: UInt64 { UInt64(UInt(bitPattern: bytes.baseAddress)) }

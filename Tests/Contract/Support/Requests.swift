@@ -1,6 +1,7 @@
 import CVFIO
 import Glibc
 import SystemPackage
+
 @testable import VFIO
 
 // Requests as the kernel sees them, for what the library refuses to ask.

@@ -38,15 +38,18 @@ extension AddressSpace {
                     ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages"
             )
         }
-        // Before Linux 6.2 a page that was never written is pinned for reading as the shared page of zeros, and the CPU's
-        // first write would go to another one, which no device sees. So each page is made the process's own first.
-        for offset in stride(from: 0, to: length, by: pageSize) {
-            unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
-        }
         do throws(VFIOError) {
             let iova = try unsafe mapMemory(
                 UnsafeRawBufferPointer(memory), access: access, placement: placement, alignment: UInt64(pageSize),
-                operation: operation)
+                operation: operation
+            ) {
+                // Before Linux 6.2 a page that was never written is pinned for reading as the shared page of zeros, and
+                // the CPU's first write would go to another one, which no device sees. So each page is made the
+                // process's own first.
+                for offset in stride(from: 0, to: length, by: pageSize) {
+                    unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+                }
+            }
             return unsafe DMABuffer(space: self, memory: memory, iova: iova)
         } catch {
             try? unsafe kernel.unmap(memory)
@@ -122,7 +125,8 @@ extension AddressSpace {
         access: DMAAccess,
         placement: IOVAPlacement,
         alignment: UInt64 = 1,
-        operation: String
+        operation: String,
+        preparing prepare: () -> Void = {}
     ) throws(VFIOError) -> IOVA {
         let pageSize = knownAlignment
         guard memory.count > 0 else {
@@ -139,6 +143,7 @@ extension AddressSpace {
             byteCount: UInt64(memory.count), access: access, placement: placement, alignment: alignment,
             operation: operation
         ) { (iova) throws(Errno) in
+            prepare()
             try unsafe backend.map(memory, at: iova.rawValue, access: access)
         }
     }

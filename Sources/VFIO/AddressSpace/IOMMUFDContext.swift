@@ -118,8 +118,8 @@ final class IOMMUFDContext: IOMMUBackend {
                     hint: "another program, or another address space of this one, uses the device or its group")
             case .invalidArgument:
                 throw VFIOError(
-                    .kernel, operation, "\(address)", errno: error,
-                    hint: "the device may be bound already or be open through its group, or its IOMMU is not coherent")
+                    .busy, operation, "\(address)", errno: error,
+                    hint: "the device is open already, here or in another program (or its IOMMU is not cache-coherent)")
             default:
                 throw VFIOError(.kernel, operation, "\(address)", errno: error)
             }

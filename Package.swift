@@ -58,12 +58,17 @@ let package = Package(
             path: "Examples/ExportBAR",
             swiftSettings: swiftSettings
         ),
-        .testTarget(name: "VFIOTests", dependencies: ["VFIO", "VFIOMock"], swiftSettings: testSettings),
+        .testTarget(
+            name: "VFIOTests",
+            dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: testSettings
+        ),
         .testTarget(name: "VFIOMockTests", dependencies: ["VFIO", "VFIOMock", "CVFIO"], swiftSettings: testSettings),
         .testTarget(
             name: "ContractTests",
             dependencies: ["VFIO", "VFIOMock", "CVFIO"],
             path: "Tests/Contract",
+            exclude: ["README.md"],
             swiftSettings: testSettings
         ),
         // Depends on the programs that it runs, so that they are built with it.

@@ -58,10 +58,6 @@ int cvfio_sys_mmap(void *address, size_t length, int protection, int flags, int 
 
 int cvfio_sys_munmap(void *address, size_t length) { return (int)checked(munmap(address, length)); }
 
-int cvfio_sys_madvise(void *address, size_t length, int advice) {
-  return (int)checked(madvise(address, length, advice));
-}
-
 int cvfio_sys_eventfd(void) { return (int)checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 int cvfio_sys_poll_readable(int fd, int timeout) {
@@ -105,18 +101,18 @@ int cvfio_sys_receive_descriptor(int socket) {
   if (received < 0)
     return (int)received;
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-      header->cmsg_len == CMSG_LEN(sizeof(int))) {
-    int fd;
-    memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    // More descriptors than there was room for: the kernel has closed the others, and this one is not what was agreed.
-    if (message.msg_flags & MSG_CTRUNC) {
+  if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+    return received == 0 ? -ECONNRESET : -ENOMSG;
+  // Alignment leaves room for a second descriptor, and the kernel has opened whatever there was room for. A peer that
+  // sends another number than one has not kept to what was agreed, and must not leave descriptors behind.
+  size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+  int fd = -1;
+  for (size_t index = 0; index < count; index++) {
+    memcpy(&fd, CMSG_DATA(header) + index * sizeof fd, sizeof fd);
+    if (count != 1 || (message.msg_flags & MSG_CTRUNC))
       close(fd);
-      return -ENOMSG;
-    }
-    return fd;
   }
-  return received == 0 ? -ECONNRESET : -ENOMSG;
+  return count == 1 && !(message.msg_flags & MSG_CTRUNC) ? fd : -ENOMSG;
 }
 
 int64_t cvfio_sys_readlink(const char *path, char *buffer, size_t count) {

@@ -7,12 +7,10 @@ import VFIOMock
 /// The few calls that the tests need of a driver, straight to the seam.
 struct Driver {
     let kernel: any Kernel
-    let machine: MockMachine
 
-    init(_ machine: MockMachine) {
-        self.machine = machine
-        kernel = machine.kernel
-    }
+    init(_ kernel: any Kernel) { self.kernel = kernel }
+
+    init(_ machine: MockMachine) { self.init(machine.kernel) }
 
     @discardableResult
     func control<Structure>(
@@ -74,7 +72,9 @@ struct Driver {
 
     // MARK: Mapping
 
-    func map(_ container: FileDescriptor, _ memory: UnsafeMutableRawPointer, _ count: Int, at iova: UInt64) throws(Errno) {
+    func map(_ container: FileDescriptor, _ memory: UnsafeMutableRawPointer, _ count: Int, at iova: UInt64)
+        throws(Errno)
+    {
         var map = cvfio_iommu_type1_dma_map()
         map.argsz = UInt32(MemoryLayout.size(ofValue: map))
         map.flags = CVFIO_DMA_MAP_FLAG_READ | CVFIO_DMA_MAP_FLAG_WRITE
@@ -126,7 +126,8 @@ struct Driver {
 
     func allocate(_ count: Int) throws(Errno) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(
-            start: try kernel.map(MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: nil))), count: count)
+            start: try kernel.map(MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: nil))),
+            count: count)
     }
 
     func mapBAR(_ device: FileDescriptor, _ bar: UInt64, _ count: Int) throws(Errno) -> UnsafeMutableRawBufferPointer {
@@ -151,7 +152,9 @@ struct Driver {
 
     // MARK: Registers
 
-    func read<Value: FixedWidthInteger>(_ device: FileDescriptor, _ region: UInt64, _ offset: UInt64) throws(Errno) -> Value {
+    func read<Value: FixedWidthInteger>(_ device: FileDescriptor, _ region: UInt64, _ offset: UInt64) throws(Errno)
+        -> Value
+    {
         var value: Value = 0
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Value.bitWidth / 8, alignment: 8)
         defer { buffer.deallocate() }
@@ -161,7 +164,9 @@ struct Driver {
         return value
     }
 
-    func write(_ device: FileDescriptor, _ region: UInt64, _ offset: UInt64, _ value: some FixedWidthInteger) throws(Errno) {
+    func write(_ device: FileDescriptor, _ region: UInt64, _ offset: UInt64, _ value: some FixedWidthInteger)
+        throws(Errno)
+    {
         let bytes = withUnsafeBytes(of: value) { Array($0) }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 8)
         defer { buffer.deallocate() }
@@ -172,7 +177,9 @@ struct Driver {
     func setCommand(_ device: FileDescriptor, _ value: UInt16) throws(Errno) { try write(device, 7, 4, value) }
 
     /// A transfer of edu's between its buffer and an IOVA.
-    func transfer(_ device: FileDescriptor, iova: UInt64, _ count: UInt64, toMemory: Bool, interrupt: Bool = false) throws(Errno) {
+    func transfer(_ device: FileDescriptor, iova: UInt64, _ count: UInt64, toMemory: Bool, interrupt: Bool = false)
+        throws(Errno)
+    {
         try write(device, 0, 0x80, toMemory ? 0x40000 : iova)
         try write(device, 0, 0x88, toMemory ? iova : 0x40000)
         try write(device, 0, 0x90, count)

@@ -34,9 +34,10 @@ struct PathTests {
         #expect(machine.faults.isEmpty)
         try driver.transfer(device, iova: 0x20_0010, 4, toMemory: false)
         #expect(machine.faults == [.read(iova: 0x20_0000, by: "0000:00:02.0")])
-        #expect(machine.mappings == [
-            .init(iova: 0x10_0000, byteCount: 8192, isReadable: true, isWritable: true, target: .memory)
-        ])
+        #expect(
+            machine.mappings == [
+                .init(iova: 0x10_0000, byteCount: 8192, isReadable: true, isWritable: true, target: .memory)
+            ])
         try driver.close(device, group, container, event)
         try driver.kernel.unmap(memory)
         #expect(machine.openFiles.isEmpty)

@@ -43,8 +43,30 @@ protocol IOMMUBackend: AnyObject, Sendable {
 
 /// What the IOMMU can translate.
 struct IOVALayout {
-    var ranges: [ClosedRange<UInt64>]
-    var alignment: UInt64
+    /// Sorted and disjoint.
+    let ranges: [ClosedRange<UInt64>]
+    /// A power of two.
+    let alignment: UInt64
+
+    /// Checks what the kernel has answered, since the allocator counts on it.
+    init(
+        ranges: [ClosedRange<UInt64>], alignment: UInt64, operation: String, subject: String
+    ) throws(VFIOError) {
+        for (one, next) in zip(ranges, ranges.dropFirst()) {
+            guard one.upperBound < next.lowerBound else {
+                throw VFIOError(
+                    .unexpectedAnswer, operation, subject,
+                    hint: "the ranges \(IOVA(one.lowerBound))...\(IOVA(one.upperBound)) and "
+                        + "\(IOVA(next.lowerBound))...\(IOVA(next.upperBound)) are out of order")
+            }
+        }
+        guard alignment.nonzeroBitCount == 1 else {
+            throw VFIOError(
+                .unexpectedAnswer, operation, subject, hint: "the alignment \(alignment) is no power of two")
+        }
+        self.ranges = ranges
+        self.alignment = alignment
+    }
 }
 
 /// An open device as a backend hands it out.
@@ -69,4 +91,5 @@ struct OpenedDevice: ~Copyable, Sendable {
 /// A device's share in its open group.
 struct GroupMembership: Sendable {
     let group: Int
+    let device: PCIAddress
 }

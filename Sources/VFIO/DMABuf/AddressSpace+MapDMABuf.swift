@@ -9,8 +9,8 @@ extension AddressSpace {
     ///   - access: What the devices may do.
     ///   - placement: Where the devices see the memory.
     /// - Throws: `.unsupported` with type1, which cannot import a dma-buf, and for one of several ranges;
-    ///   `.memoryDecodeOff`, `.revoked` and `.dead` when the exporter does not answer; `.alreadyMapped`, `.outOfRange`,
-    ///   `.misaligned`.
+    ///   `.memoryDecodeOff`, `.revoked` and `.dead` when the exporter does not answer; `.invalidArgument` for more access
+    ///   than it was exported with; `.alreadyMapped`, `.outOfRange`, `.misaligned`.
     public func map(
         _ dmaBuf: borrowing DMABuf,
         access: DMAAccess = .readWrite,
@@ -28,6 +28,14 @@ extension AddressSpace {
                 .unsupported, operation, subject,
                 hint: "an iommufd imports a dma-buf of one range, and this one has \(count); export them one by one")
         }
+        guard dmaBuf.byteCount > 0 else {
+            throw VFIOError(.invalidArgument, operation, subject, hint: "it has no bytes")
+        }
+        // The kernel would not object: it does not look at how the dma-buf was opened.
+        if let exported = dmaBuf.access, !access.isSubset(of: exported) {
+            throw VFIOError(
+                .invalidArgument, operation, subject, hint: "it was exported for \(exported), not for \(access)")
+        }
         // Taken before the kernel maps: a revocation in between then counts, rather than being missed.
         let revocation = dmaBuf.revocation
         let current = revocation?.current
@@ -35,20 +43,14 @@ extension AddressSpace {
         if current?.isMemoryOn == false { throw DMABufRefusal.memoryDecodeOff(operation, subject) }
         let file = OwnedDescriptor(try dmaBuf.duplicateDescriptor(), of: kernel)
         let byteCount = dmaBuf.byteCount
-        let reservation = try reserve(placement, byteCount: byteCount, alignment: 1, operation: operation)
-        do throws(Errno) {
-            try backend.map(
-                dmaBuf: file.descriptor, byteCount: byteCount, at: reservation.iova.rawValue, access: access)
-        } catch {
-            cancel(reservation)
-            if error == .fileExists || error == .addressInUse {
-                throw refusal(error, byteCount: byteCount, at: reservation.iova, operation: operation)
-            }
-            throw DMABufRefusal.map(error, operation: operation, subject: subject, revocation: revocation)
-        }
-        confirm(reservation, byteCount: byteCount)
+        let iova = try place(
+            byteCount: byteCount, access: access, placement: placement, alignment: 1, operation: operation,
+            refusal: { DMABufRefusal.map($0, operation: operation, subject: subject, revocation: revocation) },
+            request: { (iova) throws(Errno) in
+                try backend.map(dmaBuf: file.descriptor, byteCount: byteCount, at: iova.rawValue, access: access)
+            })
         return PeerMapping(
-            space: self, iova: reservation.iova, byteCount: byteCount, access: access, subject: subject,
+            space: self, iova: iova, byteCount: byteCount, access: access, subject: subject,
             epoch: current?.epoch ?? 0, revocation: revocation, file: file)
     }
 }

@@ -15,6 +15,8 @@ public struct DMABuf: ~Copyable, Sendable {
     public let byteCount: UInt64
     /// What was exported, for errors.
     let subject: String
+    /// What it was exported for; `nil` for a dma-buf that came from elsewhere.
+    let access: DMAAccess?
     /// How many ranges it is made of; `nil` for a dma-buf that came from elsewhere.
     let rangeCount: Int?
     /// The exporter's; `nil` for a dma-buf that came from elsewhere.
@@ -32,12 +34,13 @@ public struct DMABuf: ~Copyable, Sendable {
     ///   - kernel: Who answers the system calls.
     public init(adopting descriptor: FileDescriptor, kernel: any Kernel = HostKernel()) throws(VFIOError) {
         try self.init(
-            OwnedDescriptor(descriptor, of: kernel), subject: "a dma-buf from elsewhere", rangeCount: nil,
-            revocation: nil)
+            OwnedDescriptor(descriptor, of: kernel), subject: "a dma-buf from elsewhere", access: nil,
+            rangeCount: nil, revocation: nil)
     }
 
     init(
-        _ file: consuming OwnedDescriptor, subject: String, rangeCount: Int?, revocation: RevocationTracker?
+        _ file: consuming OwnedDescriptor, subject: String, access: DMAAccess?, rangeCount: Int?,
+        revocation: RevocationTracker?
     ) throws(VFIOError) {
         kernel = file.kernel
         do throws(Errno) {
@@ -46,6 +49,7 @@ public struct DMABuf: ~Copyable, Sendable {
             throw VFIOError(.kernel, "ask for the size of the dma-buf (lseek)", subject, errno: error)
         }
         self.subject = subject
+        self.access = access
         self.rangeCount = rangeCount
         self.revocation = revocation
         self.file = file

@@ -12,10 +12,10 @@ enum DMABufRefusal {
             hint: "switch memory decode of the exporting device on, and the device into D0, first")
     }
 
-    /// The kernel's refusal to map, in the light of what is known of the exporter.
+    /// The kernel's refusal to map, in the light of what is known of the exporter; `nil` when it is not about the dma-buf.
     static func map(
         _ errno: Errno, operation: String, subject: String, revocation: RevocationTracker?
-    ) -> VFIOError {
+    ) -> VFIOError? {
         let request = "\(operation) (IOMMU_IOAS_MAP_FILE)"
         switch errno {
         case .operationNotSupportedByDevice:
@@ -33,7 +33,7 @@ enum DMABufRefusal {
             return VFIOError(
                 .unsupported, request, subject, errno: errno, hint: "mapping a dma-buf needs Linux 6.19")
         default:
-            return VFIOError(.kernel, request, subject, errno: errno)
+            return nil
         }
     }
 }

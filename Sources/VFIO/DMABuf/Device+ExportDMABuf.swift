@@ -8,7 +8,8 @@ extension Device {
     /// - Parameters:
     ///   - index: A memory BAR of a page or more.
     ///   - range: In bytes from the start of the BAR, page-aligned on both sides.
-    ///   - access: What importers may do.
+    ///   - access: What ``AddressSpace/map(_:access:placement:)-(DMABuf,_,_)`` of this process may ask for. Other importers
+    ///     are not held back by the kernel: it does not look at how a dma-buf was opened.
     /// - Throws: `.unsupported` when the kernel or the driver lacks the feature, `.notFound` without such a BAR,
     ///   `.outOfRange`, `.misaligned`, `.invalidArgument` for an empty range.
     public func exportDMABuf(
@@ -35,8 +36,8 @@ extension Device {
             throw refusal(error, operation: operation, subject: subject)
         }
         return try DMABuf(
-            OwnedDescriptor(descriptor, of: core.kernel), subject: subject, rangeCount: ranges.count,
-            revocation: core.revocation)
+            OwnedDescriptor(descriptor, of: core.kernel), subject: subject, access: access,
+            rangeCount: ranges.count, revocation: core.revocation)
     }
 
     private func check(

@@ -70,12 +70,12 @@ public struct PeerMapping: ~Copyable, Sendable {
     ///   tried again.
     public func restore() throws(VFIOError) {
         let operation = "restore a mapping of a dma-buf"
-        if revocation != nil, state == .live { return }
-        let current = revocation?.current
-        if current?.isClosed == true { throw DMABufRefusal.dead(operation, subject) }
-        if current?.isMemoryOn == false { throw DMABufRefusal.memoryDecodeOff(operation, subject) }
         try record.withLock { (record) throws(VFIOError) in
-            if case .mapped = record {
+            let current = revocation?.current
+            if current?.isClosed == true { throw DMABufRefusal.dead(operation, subject) }
+            if current?.isMemoryOn == false { throw DMABufRefusal.memoryDecodeOff(operation, subject) }
+            if case .mapped(let epoch) = record {
+                if epoch == current?.epoch { return }
                 try space.unmapKeepingAddresses(iova, byteCount: byteCount, operation: operation)
                 record = .unmapped
             }
@@ -83,6 +83,7 @@ public struct PeerMapping: ~Copyable, Sendable {
                 try space.backend.map(dmaBuf: file.descriptor, byteCount: byteCount, at: iova.rawValue, access: access)
             } catch {
                 throw DMABufRefusal.map(error, operation: operation, subject: subject, revocation: revocation)
+                    ?? VFIOError(.kernel, "\(operation) (IOMMU_IOAS_MAP_FILE)", subject, errno: error)
             }
             record = .mapped(epoch: current?.epoch ?? 0)
         }

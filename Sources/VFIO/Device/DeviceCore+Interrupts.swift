@@ -23,11 +23,19 @@ extension DeviceCore {
                     let old = (0..<allocated).map { state.interrupts[index, $0] }
                     let grown = old + [FileDescriptor?](repeating: nil, count: Int(vector - allocated)) + [event]
                     try disableAll(index)
-                    state.interrupts.allocated[index] = 0
-                    try setEvents(index, start: 0, grown)
+                    do throws(Errno) {
+                        try setEvents(index, start: 0, grown)
+                    } catch {
+                        // Those that were on are to be on again.
+                        try setEvents(index, start: 0, old)
+                        throw error
+                    }
                 } else {
                     try setEvents(index, start: vector, [event])
                 }
+            } catch .noSpace {
+                throw VFIOError(
+                    .limit, operation, subject, errno: .noSpace, hint: "the host has fewer vectors left for the device")
             } catch {
                 throw VFIOError(.kernel, operation, subject, errno: error)
             }
@@ -103,6 +111,7 @@ extension DeviceCore {
         for (position, descriptor) in tail.enumerated() {
             buffer.store(descriptor, at: headerSize + position * MemoryLayout<Int32>.size)
         }
-        _ = try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: buffer)
+        // Where there are fewer vectors than asked for, the answer is their number, and none is on.
+        guard try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: buffer) == 0 else { throw .noSpace }
     }
 }

@@ -34,6 +34,13 @@ public struct RegionInfo: Sendable, Hashable {
     /// Reads the kernel's answer.
     init(_ answer: borrowing RequestBuffer, index: RegionIndex, subject: String) throws(VFIOError) {
         let header = answer.header(cvfio_region_info.self)
+        // File offsets are signed, so no region ends above; what is checked here need not be at each access.
+        let (end, overflow) = header.offset.addingReportingOverflow(header.size)
+        guard !overflow, end <= UInt64(Int64.max) else {
+            throw VFIOError(
+                .unexpectedAnswer, "read what the region is", subject,
+                hint: "\(header.size) bytes at offset \(header.offset) leave the device's file")
+        }
         var areas: [Range<UInt64>]?
         var isMSIXTableMappable = false
         var type: TypeID?

@@ -20,19 +20,17 @@ enum CapabilityChain {
     ) throws(VFIOError) {
         let operation = "read the capability chain"
         var offset = Int(start)
-        // Capabilities do not overlap, so a chain that goes on longer than the buffer has room for is a circle.
-        var remaining = buffer.byteCount / MemoryLayout<cvfio_info_cap_header>.size
         while offset != 0 {
             guard offset >= headerSize, let header = buffer.load(cvfio_info_cap_header.self, at: offset) else {
                 throw VFIOError(
                     .unexpectedAnswer, operation, subject,
                     hint: "a capability at offset \(offset) is outside of the \(buffer.byteCount) bytes of the answer")
             }
-            guard remaining > 0 else {
+            try visit(header.id, offset)
+            // The kernel adds each capability behind the last, so a pointer back can only close a circle.
+            guard header.next == 0 || Int(header.next) > offset else {
                 throw VFIOError(.unexpectedAnswer, operation, subject, hint: "the chain goes in a circle")
             }
-            remaining -= 1
-            try visit(header.id, offset)
             offset = Int(header.next)
         }
     }

@@ -30,6 +30,13 @@ extension Errno {
         case .connectionReset: "ECONNRESET"
         case .noMessage: "ENOMSG"
         case .timedOut: "ETIMEDOUT"
+        case .interrupted: "EINTR"
+        case .notDirectory: "ENOTDIR"
+        case .isDirectory: "EISDIR"
+        case .brokenPipe: "EPIPE"
+        case .illegalSeek: "ESPIPE"
+        case .notSocket: "ENOTSOCK"
+        case .messageTooLong: "EMSGSIZE"
         default: "errno \(rawValue)"
         }
     }

@@ -17,8 +17,8 @@
 /// ```
 /// The mock owns its copy of a model, and makes one call at a time into the whole machine, so a model needs no lock.
 /// Within a call a model may do DMA and raise interrupts through the bus as it likes; it must not make calls of the
-/// `Kernel` or of ``MockMachine``, which would wait for the call to end. A device that acts on its own time, from a thread
-/// or a test, does so in ``MockMachine/withDevice(_:at:_:)``.
+/// `Kernel` or of ``MockMachine``, which would wait for the call to end. A device that acts on its own time, from a
+/// thread or a test, does so in ``MockMachine/withDevice(_:at:_:)``.
 public protocol MockDevice: Sendable {
     /// What the device is. Asked once, when it is plugged in.
     var pci: MockPCIFunction { get }
@@ -29,6 +29,7 @@ public protocol MockDevice: Sendable {
     ///   - bar: The number of the BAR.
     ///   - offset: In bytes from its start.
     ///   - width: 1, 2, 4 or 8 bytes; the offset is a multiple of it.
+    ///   - bus: The way to the rest of the machine, for the time of the call.
     mutating func read(bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) -> UInt64
 
     /// A store to a BAR of the kind `registers`. For the parameters see `read`.

@@ -20,8 +20,9 @@ public struct NVMeMemoryModel: MockDevice {
     public mutating func reset(bus: borrowing MockBus) { setRegisters(bus) }
 
     private func setRegisters(_ bus: borrowing MockBus) {
-        // CAP: 2048 entries a queue, contiguous queues, 7.5 s timeout, NVM command set, pages of 4 to 64 KiB.
-        let capabilities: UInt64 = 0x0040_0020_0f01_07ff
+        // CAP, as QEMU has it: 2048 entries a queue, contiguous queues, 7.5 s timeout, pages of 4 to 64 KiB, a
+        // controller memory buffer.
+        let capabilities: UInt64 = 0x0240_1820_0f01_07ff
         // VS: 1.4.0.
         let version: UInt32 = 0x0001_0400
         bus.writeMemory(bar: 0, at: 0, [UInt8](repeating: 0, count: 64))

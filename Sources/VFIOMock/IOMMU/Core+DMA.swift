@@ -103,7 +103,9 @@ extension Core {
         var result: [(Int, Int)] = []
         var position = 0
         while position < byteCount {
-            let width = [8, 4, 2, 1].first { byteCount - position >= $0 && (offset + UInt64(position)) % UInt64($0) == 0 }!
+            let width = [8, 4, 2, 1].first {
+                byteCount - position >= $0 && (offset + UInt64(position)) % UInt64($0) == 0
+            }!
             result.append((position, width))
             position += width
         }

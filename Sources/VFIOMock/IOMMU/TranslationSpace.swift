@@ -1,20 +1,10 @@
 /// A page table of the IOMMU: what a device's addresses lead to.
 protocol TranslationSpace: AnyObject {
-    /// The mapping that holds an address, `nil` where a DMA faults. It says as well how far the mapping goes from there.
+    /// The mapping that holds an address, `nil` where a DMA faults. It says as well how far the mapping goes from
+    /// there.
     func translate(_ iova: UInt64) -> Translation?
     /// All mappings in order.
     var mappings: [MockMapping] { get }
     /// Bytes of memory that are pinned.
     var pinnedByteCount: UInt64 { get }
-}
-
-/// Where an address leads, and how far in the same direction.
-struct Translation {
-    let isReadable: Bool
-    let isWritable: Bool
-    let backing: PinnedMemory.Backing
-    /// Bytes from the start of the backing.
-    let offset: UInt64
-    /// Bytes from there to the end of the backing.
-    let byteCount: UInt64
 }

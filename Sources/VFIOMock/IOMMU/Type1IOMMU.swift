@@ -96,7 +96,9 @@ final class Type1IOMMU: TranslationSpace {
     // MARK: Translation
 
     func translate(_ iova: UInt64) -> Translation? {
-        guard let area = list.area(at: iova), let segment = area.pinned.segment(at: iova - area.iova) else { return nil }
+        guard let area = list.area(at: iova), let segment = area.pinned.segment(at: iova - area.iova) else {
+            return nil
+        }
         let offset = iova - area.iova - segment.offset
         return Translation(
             isReadable: area.isReadable, isWritable: area.isWritable, backing: segment.backing, offset: offset,

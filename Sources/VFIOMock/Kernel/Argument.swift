@@ -20,12 +20,15 @@ import SystemPackage
     }
 
     /// The first bytes as a structure. The rest of the structure keeps its value.
-    func load<Structure>(_ structure: Structure, _ byteCount: Int? = nil, at offset: Int = 0) throws(Errno) -> Structure {
+    func load<Structure>(_ structure: Structure, _ byteCount: Int? = nil, at offset: Int = 0) throws(Errno) -> Structure
+    {
         guard let buffer = unsafe buffer else { throw .badAddress }
         var structure = structure
         unsafe withUnsafeMutableBytes(of: &structure) { target in
             let count = min(byteCount ?? target.count, target.count, max(0, buffer.count - offset))
-            if count > 0 { unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[offset..<offset + count])) }
+            if count > 0 {
+                unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[offset..<offset + count]))
+            }
         }
         return structure
     }
@@ -58,12 +61,14 @@ import SystemPackage
     func text(limit: Int) throws(Errno) -> String {
         guard let buffer = unsafe buffer else { throw .badAddress }
         let bytes = unsafe buffer.prefix(limit)
-        guard let end = unsafe bytes.firstIndex(of: 0) else { throw unsafe bytes.count < limit ? .badAddress : .invalidArgument }
+        guard let end = unsafe bytes.firstIndex(of: 0) else {
+            throw unsafe bytes.count < limit ? .badAddress : .invalidArgument
+        }
         return unsafe String(decoding: bytes[..<end], as: UTF8.self)
     }
 
-    /// A structure of iommufd, whose first field is its size: `EINVAL` for one that is too short, `E2BIG` when bytes that
-    /// the kernel does not know are not zero.
+    /// A structure of iommufd, whose first field is its size: `EINVAL` for one that is too short, `E2BIG` when bytes
+    /// that the kernel does not know are not zero.
     func loadSized<Structure>(_ structure: Structure, minimum: Int) throws(Errno) -> Structure {
         let size = Int(try load(UInt32(0)))
         if size < minimum { throw .invalidArgument }

@@ -4,17 +4,21 @@ internal import CVFIO
 struct CapabilityChain {
     private(set) var bytes: [UInt8] = []
     private var lastHeader: Int?
+    /// What each capability begins on a multiple of, in bytes.
+    private let alignment: Int
+
+    init(alignment: Int = 8) { self.alignment = alignment }
 
     var isEmpty: Bool { bytes.isEmpty }
 
-    /// Appends a capability. Each begins on a multiple of 8 bytes.
+    /// Appends a capability.
     mutating func append(id: UInt16, version: UInt16 = 1, body: [UInt8]) {
         if let lastHeader { Self.store(&bytes, UInt32(bytes.count), at: lastHeader + 4) }
         lastHeader = bytes.count
         Self.store(&bytes, UInt32(id) | UInt32(version) << 16, at: bytes.count)
         Self.store(&bytes, UInt32(0), at: bytes.count)
         bytes += body
-        while bytes.count % 8 != 0 { bytes.append(0) }
+        while bytes.count % alignment != 0 { bytes.append(0) }
     }
 
     /// The chain as it stands at an offset: the links count from the start of the structure.

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import CVFIOMock
 import SystemPackage
 import VFIO
 
@@ -38,8 +38,9 @@ extension Core {
     }
 
     private func snapshot(_ bytes: [UInt8]) throws(Errno) -> FileDescriptor {
-        let (file, descriptor) = try makeFile(.container(Container()))
-        files[file.inode] = nil
+        let number = unsafe "vfio-mock-attribute".withCString { unsafe cmock_memory_file($0, 0) }
+        guard number >= 0 else { throw Errno(rawValue: -number) }
+        let descriptor = FileDescriptor(rawValue: number)
         _ = try unsafe bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) in
             try unsafe host.write(descriptor, at: 0, from: buffer)
         }
@@ -55,9 +56,4 @@ extension Core {
         case .dmaBuf(let buffer): try dmaBufControl(buffer, request, argument)
         }
     }
-}
-
-extension Errno {
-    /// `EINVAL` of a link that is none, and the like, have names; `ESPIPE` is this.
-    static var illegalSeek: Errno { Errno(rawValue: 29) }
 }

@@ -71,7 +71,9 @@ extension Core {
         let file = self.file(descriptor)
         if file == nil { _ = try checkDescriptor(descriptor) }
         if group.container != nil { throw .invalidArgument }
-        guard case .container(let container)? = file?.object else { throw .badDescriptorState }
+        guard case .container(let container)? = file?.object else {
+            throw isOld ? .invalidArgument : .badDescriptorState
+        }
         if isClaimedByHost(group.number) || group.owner != nil { throw .notPermitted }
         group.container = container
         container.groups.append(group)
@@ -95,8 +97,9 @@ extension Core {
         case CVFIO_SET_IOMMU:
             if container.groups.isEmpty || container.iommu != nil { throw .invalidArgument }
             let type = argument.value
-            guard type == CVFIO_TYPE1_IOMMU || type == CVFIO_TYPE1v2_IOMMU else { throw .operationNotSupportedByDevice }
-            let iommu = Type1IOMMU(isVersion2: type == CVFIO_TYPE1v2_IOMMU, iommu: self.iommu)
+            let types = [CVFIO_TYPE1_IOMMU, CVFIO_TYPE1v2_IOMMU, CVFIO_TYPE1_NESTING_IOMMU]
+            guard types.contains(type), hasExtension(type, nil) else { throw .operationNotSupportedByDevice }
+            let iommu = Type1IOMMU(isVersion2: type != CVFIO_TYPE1_IOMMU, iommu: self.iommu)
             container.iommu = iommu
             for group in container.groups {
                 for function in functions(inGroup: group.number) { function.space = iommu }
@@ -111,14 +114,10 @@ extension Core {
     private func hasExtension(_ number: UInt, _ iommu: Type1IOMMU?) -> Bool {
         switch number {
         case CVFIO_TYPE1_IOMMU, CVFIO_TYPE1v2_IOMMU, CVFIO_UNMAP_ALL: true
+        case CVFIO_TYPE1_NESTING_IOMMU: isOld
         case CVFIO_UPDATE_VADDR: iommu != nil
-        case CVFIO_DMA_CC_IOMMU: iommu != nil
+        // CVFIO_DMA_CC_IOMMU among them: the IOMMU cannot enforce what a device asks not to snoop.
         default: false
         }
     }
-}
-
-extension Errno {
-    /// `EBADFD`, which swift-system has no name for.
-    static var badDescriptorState: Errno { Errno(rawValue: 77) }
 }

@@ -211,15 +211,9 @@ extension Core {
         if command.__reserved != 0 { throw .notSupported }
         if command.data_type == CIOMMU_HWPT_DATA_NONE && command.data_len != 0 { throw .invalidArgument }
         guard case .device? = iommufd.objects[command.dev_id] else { throw .noSuchFileOrDirectory }
-        guard let parent = iommufd.objects[command.pt_id] else { throw .noSuchFileOrDirectory }
-        guard case .ioas(let ioas) = parent else { throw .invalidArgument }
+        guard case .ioas(let ioas)? = iommufd.objects[command.pt_id] else { throw .invalidArgument }
         if command.flags != 0 || command.data_type != CIOMMU_HWPT_DATA_NONE { throw .notSupported }
         command.out_hwpt_id = try iommufd.makeTable(ioas, isAutomatic: false, self).id
         try argument.storeSized(command)
     }
-}
-
-extension Errno {
-    /// `EMSGSIZE`.
-    static var messageTooLong: Errno { Errno(rawValue: 90) }
 }

@@ -20,7 +20,7 @@ extension Core {
         let room = Int(info.argsz)
         info.flags = CVFIO_IOMMU_INFO_PGSIZES | CVFIO_IOMMU_INFO_CAPS
         info.iova_pgsizes = self.iommu.pageSizes
-        var chain = CapabilityChain()
+        var chain = CapabilityChain(alignment: isOld ? 1 : 8)
         let largestBitmap = UInt64(Int32.max) / 8 + 1
         chain.append(
             id: CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION,
@@ -49,7 +49,7 @@ extension Core {
         if map.size == 0 { throw .invalidArgument }
         let (last, wraps) = map.iova.addingReportingOverflow(map.size - 1)
         if wraps || map.vaddr.addingReportingOverflow(map.size - 1).overflow {
-            throw release.reportsOverflow ? .overflow : .invalidArgument
+            throw isOld ? .invalidArgument : .overflow
         }
         let isReadable = map.flags & CVFIO_DMA_MAP_FLAG_READ != 0
         let isWritable = map.flags & CVFIO_DMA_MAP_FLAG_WRITE != 0
@@ -71,7 +71,8 @@ extension Core {
         try checkLockLimit(adding: pinned.accountedByteCount)
         iommu.map(
             .init(
-                iova: map.iova, byteCount: map.size, isReadable: isReadable, isWritable: isWritable, pinned: pinned))
+                iova: map.iova, byteCount: map.size, isReadable: isReadable || isOld, isWritable: isWritable,
+                pinned: pinned))
     }
 
     private func type1Unmap(_ iommu: Type1IOMMU, _ argument: Argument) throws(Errno) {
@@ -98,7 +99,7 @@ extension Core {
         } else {
             if unmap.size == 0 || unmap.size & mask != 0 { throw .invalidArgument }
             let sum = unmap.iova.addingReportingOverflow(unmap.size - 1)
-            if sum.overflow { throw release.reportsOverflow ? .overflow : .invalidArgument }
+            if sum.overflow { throw isOld ? .invalidArgument : .overflow }
             last = sum.partialValue
         }
         if wantsBitmap {
@@ -140,13 +141,15 @@ extension Core {
             iommu.isTrackingDirtyPages = false
             return
         }
-        if unsafe Int(request.argsz) - size < MemoryLayout<cvfio_iommu_type1_dirty_bitmap_get>.size { throw .invalidArgument }
+        if unsafe Int(request.argsz) - size < MemoryLayout<cvfio_iommu_type1_dirty_bitmap_get>.size {
+            throw .invalidArgument
+        }
         let range = unsafe try argument.load(cvfio_iommu_type1_dirty_bitmap_get(), at: size)
         let iova = unsafe range.iova
         let count = unsafe range.size
         if count == 0 { throw .invalidArgument }
         let (last, wraps) = iova.addingReportingOverflow(count - 1)
-        if wraps { throw release.reportsOverflow ? .overflow : .invalidArgument }
+        if wraps { throw isOld ? .invalidArgument : .overflow }
         try unsafe checkBitmap(range.bitmap, count)
         guard unsafe range.bitmap.pgsize == self.iommu.granule, (iova | count) & (self.iommu.granule - 1) == 0,
             iommu.isTrackingDirtyPages, !iommu.splits(iova, last)

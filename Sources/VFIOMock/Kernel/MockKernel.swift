@@ -96,7 +96,7 @@ public struct MockKernel: Kernel {
             guard let file = core.file(descriptor) else {
                 return try unsafe core.host.read(descriptor, at: offset, into: buffer)
             }
-            guard case .device(let device) = file.object else { throw .invalidArgument }
+            let device = try file.seekableDevice()
             return try unsafe core.access(device, offset, buffer, isWrite: false)
         }
     }
@@ -108,7 +108,7 @@ public struct MockKernel: Kernel {
             guard let file = core.file(descriptor) else {
                 return try unsafe core.host.write(descriptor, at: offset, from: buffer)
             }
-            guard case .device(let device) = file.object else { throw .invalidArgument }
+            let device = try file.seekableDevice()
             return try unsafe core.access(
                 device, offset, UnsafeMutableRawBufferPointer(mutating: buffer), isWrite: true)
         }

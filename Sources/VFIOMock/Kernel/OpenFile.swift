@@ -1,3 +1,5 @@
+import SystemPackage
+
 /// An open file of the mock: what `struct file` is to Linux.
 ///
 /// Its descriptors are those of an empty file in memory, and the inode tells which open file a descriptor belongs to,
@@ -27,43 +29,14 @@ final class OpenFile {
         self.object = object
     }
 
-    var isInUse: Bool { !descriptors.isEmpty || inFlight > 0 || holds > 0 }
-}
-
-/// An open `/dev/vfio/vfio`.
-final class Container {
-    var groups: [VFIOGroup] = []
-    /// Set by `VFIO_SET_IOMMU`, until the last group leaves.
-    var iommu: Type1IOMMU?
-}
-
-/// An IOMMU group with a device that is bound to vfio-pci.
-final class VFIOGroup {
-    let number: Int
-    /// The open file: there is at most one.
-    var file: OpenFile?
-    var container: Container?
-    /// Open devices.
-    var deviceCount = 0
-    /// Devices that are bound to an iommufd by their own nodes.
-    var nodeCount = 0
-    /// The iommufd that owns the group's DMA, if one does.
-    var owner: IOMMUFD?
-
-    init(_ number: Int) { self.number = number }
-}
-
-/// An open device.
-final class DeviceFile {
-    let function: PCIFunction
-    /// The group that it was opened through, whose file it keeps open; `nil` for one opened by its own node.
-    let group: VFIOGroup?
-    /// The iommufd that it was bound to.
-    var iommufd: OpenFile?
-    var isGranted = false
-
-    init(_ function: PCIFunction, group: VFIOGroup?) {
-        self.function = function
-        self.group = group
+    /// The device, for `pread` and `pwrite`. A dma-buf has no offsets; other files have nothing to read.
+    func seekableDevice() throws(Errno) -> DeviceFile {
+        switch object {
+        case .device(let device): return device
+        case .dmaBuf: throw .illegalSeek
+        default: throw .invalidArgument
+        }
     }
+
+    var isInUse: Bool { !descriptors.isEmpty || inFlight > 0 || holds > 0 }
 }

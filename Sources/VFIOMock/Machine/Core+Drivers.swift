@@ -34,7 +34,9 @@ extension Core {
     /// Whether a driver would take a device.
     func matches(_ driver: String, _ function: PCIFunction) -> Bool {
         if let wanted = function.driverOverride { return wanted == driver }
-        if driver == "vfio-pci" { return vfioIDs.contains(UInt32(function.pci.vendor) << 16 | UInt32(function.pci.device)) }
+        if driver == "vfio-pci" {
+            return vfioIDs.contains(UInt32(function.pci.vendor) << 16 | UInt32(function.pci.device))
+        }
         return function.nativeDriver == driver
     }
 
@@ -42,7 +44,8 @@ extension Core {
     ///
     /// - Throws: `EBUSY` for the kernel's own driver while a process holds the group.
     func probe(_ function: PCIFunction, _ driver: String) throws(Errno) {
-        if driver != "vfio-pci", let group = groups[function.groupNumber], group.container != nil || group.owner != nil {
+        if driver != "vfio-pci", let group = groups[function.groupNumber], group.container != nil || group.owner != nil
+        {
             throw .resourceBusy
         }
         setDriver(function, driver)

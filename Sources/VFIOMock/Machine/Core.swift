@@ -35,8 +35,18 @@ final class Core {
     }
 
     deinit {
+        // A test may leave files open. Their objects refer to one another, and would stay for ever.
+        for function in functions.values {
+            function.exports = []
+            function.space = nil
+            function.boundDevice = nil
+        }
+        for group in groups.values { group.file = nil }
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }
+
+    /// Whether it is 6.1 whose details count.
+    var isOld: Bool { release.generation == .linux6_1 }
 
     // MARK: Devices
 

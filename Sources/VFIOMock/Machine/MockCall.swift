@@ -35,15 +35,3 @@ public enum MockCall: String, Sendable, Hashable, CaseIterable {
     /// `memoryLockLimit()`
     case getrlimit
 }
-
-/// A call that was made, as ``MockMachine/calls`` keeps it.
-public struct MockCallRecord: Sendable, Hashable {
-    public let call: MockCall
-    /// The request number of an `ioctl`.
-    public let request: UInt?
-
-    public init(_ call: MockCall, request: UInt? = nil) {
-        self.call = call
-        self.request = request
-    }
-}

@@ -44,8 +44,8 @@ public final class MockMachine: Sendable {
     ///
     /// - Parameters:
     ///   - device: What the device does.
-    ///   - address: Its slot, which has to be free. On bus 0 it sits on the root complex; devices that share another bus
-    ///     are reset together by a hot reset.
+    ///   - address: Its slot, which has to be free. On bus 0 it sits on the root complex; devices that share another
+    ///     bus are reset together by a hot reset.
     ///   - group: The number of its IOMMU group; without one it gets a group of its own.
     ///   - driver: The driver that is bound to it, `nil` for none. With any other than `vfio-pci`, `pci-stub` and
     ///     `pcieport` the group is not viable, as the kernel says.
@@ -55,8 +55,8 @@ public final class MockMachine: Sendable {
         locked { core in core.plug(device, at: address, group: group, driver: driver) }
     }
 
-    /// Reaches into a device from outside, as a button on its front would: to look at it, to change it, to let it do DMA
-    /// or raise an interrupt.
+    /// Reaches into a device from outside, as a button on its front would: to look at it, to change it, to let it do
+    /// DMA or raise an interrupt.
     ///
     /// ```swift
     /// machine.withDevice(EduModel.self, at: "0000:00:02.0") { edu, bus in bus.raiseMSI() }
@@ -71,7 +71,11 @@ public final class MockMachine: Sendable {
             guard var model = function.model as? Model else {
                 preconditionFailure("the device at \(address) is no \(Model.self)")
             }
-            defer { function.model = model }
+            function.isBusy = true
+            defer {
+                function.model = model
+                function.isBusy = false
+            }
             return try body(&model, MockBus(core: core, function: function))
         }
     }
@@ -144,38 +148,5 @@ public final class MockMachine: Sendable {
     public var memoryLockLimit: UInt64? {
         get { locked { $0.lockLimit } }
         set { locked { $0.lockLimit = newValue } }
-    }
-}
-
-/// An open file, as ``MockMachine/openFiles`` shows it.
-public struct MockOpenFile: Sendable, Hashable {
-    /// What is open.
-    public enum Kind: Sendable, Hashable {
-        /// `/dev/vfio/vfio`
-        case container
-        /// `/dev/vfio/NUMBER`
-        case group(Int)
-        /// A device, by its group or by its own node.
-        case device(PCIAddress)
-        /// `/dev/iommu`
-        case iommufd
-        /// An exported dma-buf, with its name.
-        case dmaBuf(name: String)
-    }
-
-    public let kind: Kind
-    /// How many descriptors there are for it.
-    public let descriptorCount: Int
-
-    init(_ file: OpenFile) {
-        kind =
-            switch file.object {
-            case .container: .container
-            case .group(let group): .group(group.number)
-            case .device(let device): .device(device.function.address)
-            case .iommufd: .iommufd
-            case .dmaBuf(let buffer): .dmaBuf(name: buffer.name)
-            }
-        descriptorCount = file.descriptors.count
     }
 }

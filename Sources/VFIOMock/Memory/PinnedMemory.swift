@@ -41,7 +41,11 @@ struct PinnedMemory {
         var high = segments.count
         while low < high {
             let middle = (low + high) / 2
-            if segments[middle].offset + segments[middle].byteCount <= offset { low = middle + 1 } else { high = middle }
+            if segments[middle].offset + segments[middle].byteCount <= offset {
+                low = middle + 1
+            } else {
+                high = middle
+            }
         }
         return low < segments.count && segments[low].offset <= offset ? segments[low] : nil
     }

@@ -33,7 +33,10 @@ enum ProcessMemory {
         guard let base = buffer.baseAddress else { return }
         let count = unsafe cmock_read_own_memory(base, address, buffer.count)
         let done = max(0, Int(count))
-        if done < buffer.count { unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...]).initializeMemory(as: UInt8.self, repeating: 0) }
+        if done < buffer.count {
+            unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...]).initializeMemory(
+                as: UInt8.self, repeating: 0)
+        }
     }
 
     /// Copies to an address; what is not mapped any more swallows its bytes.

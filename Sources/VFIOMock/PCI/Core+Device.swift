@@ -12,8 +12,9 @@ extension Core {
             throw .operationNotSupportedByDevice
         }
         let rest = name.dropFirst(function.address.description.count)
-        // What follows the name after a space are options, and no device here takes any.
-        if !rest.isEmpty { throw rest.first == " " ? .invalidArgument : .operationNotSupportedByDevice }
+        if let next = rest.first, next != " " { throw .operationNotSupportedByDevice }
+        // What follows the name after spaces are options, and no device here takes any.
+        if rest.contains(where: { $0 != " " }) { throw .invalidArgument }
         guard let container = group.container, container.iommu != nil, let groupFile = group.file else {
             throw .invalidArgument
         }
@@ -73,8 +74,10 @@ extension Core {
     }
 
     func functionsOnBus(of function: PCIFunction) -> [PCIFunction] {
-        functions.values.filter { $0.address.domain == function.address.domain && $0.address.bus == function.address.bus }
-            .sorted { $0.address < $1.address }
+        functions.values.filter {
+            $0.address.domain == function.address.domain && $0.address.bus == function.address.bus
+        }
+        .sorted { $0.address < $1.address }
     }
 
     // MARK: Requests
@@ -132,7 +135,10 @@ extension Core {
         groups[function.groupNumber] = group
         if group.file != nil { throw .resourceBusy }
         if device.isGranted { throw .invalidArgument }
-        if bind.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 { throw .invalidArgument }
+        if bind.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 {
+            // Tokens are for virtual functions, and there are none.
+            throw try argument.load(cvfio_device_bind_iommufd()).token_uuid_ptr == 0 ? .badAddress : .invalidArgument
+        }
         let descriptor = FileDescriptor(rawValue: bind.iommufd)
         let file = self.file(descriptor)
         if file == nil { try checkDescriptor(descriptor) }
@@ -160,9 +166,8 @@ extension Core {
         var attach = try argument.load(cvfio_device_attach_iommufd_pt(), 12)
         if attach.argsz < 12 || attach.flags & ~CVFIO_DEVICE_ATTACH_PASID != 0 { throw .invalidArgument }
         if attach.flags & CVFIO_DEVICE_ATTACH_PASID != 0 {
-            if attach.argsz < 16 { throw .invalidArgument }
             // The IOMMU has no PASIDs.
-            throw .notSupported
+            throw .invalidArgument
         }
         guard let bound = function.boundDevice else { throw .invalidArgument }
         attach.pt_id = try iommufd.attach(bound, to: attach.pt_id, self)
@@ -183,7 +188,7 @@ extension Core {
         let size = MemoryLayout<cvfio_region_info>.size
         var info = try argument.load(cvfio_region_info())
         if Int(info.argsz) < size { throw .invalidArgument }
-        info.cap_offset = 0
+        // Without capabilities cap_offset stays what it was.
         info.flags = 0
         info.size = 0
         var chain = CapabilityChain()
@@ -211,6 +216,7 @@ extension Core {
             info.flags |= CVFIO_REGION_INFO_FLAG_CAPS
             if Int(info.argsz) < size + chain.bytes.count {
                 info.argsz = UInt32(size + chain.bytes.count)
+                info.cap_offset = 0
             } else {
                 try argument.store(bytes: chain.placed(at: size), at: size)
                 info.cap_offset = UInt32(size)

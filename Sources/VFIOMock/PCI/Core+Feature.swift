@@ -1,4 +1,5 @@
 internal import CVFIO
+internal import Glibc
 import SystemPackage
 import VFIO
 
@@ -46,7 +47,7 @@ extension Core {
         case CVFIO_DEVICE_FEATURE_DMA_BUF where release.hasDMABuf:
             let size = MemoryLayout<cvfio_device_feature_dma_buf>.size
             if try isAsked(canGet: true, byteCount: size) { return try export(function, argument, at: header) }
-        case CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 where release.knowsPrecopyInfo2:
+        case CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 where !isOld:
             // The kernel knows it for devices that can migrate, and checks that they can do PRE_COPY before all else.
             throw .invalidArgument
         default: throw .inappropriateIOCTLForDevice
@@ -106,9 +107,10 @@ extension Core {
             if wraps || wrapsToo { throw .overflow }
             if end > start + function.barSize(bar) { throw .invalidArgument }
         }
-        // O_ACCMODE and O_CLOEXEC, as dma_buf_fd and anon_inode_getfile take them.
         let buffer = DMABuf(function, ranges, isRevoked: !function.config.isMemoryEnabled)
         let (_, descriptor) = try makeFile(.dmaBuf(buffer), byteCount: total)
+        // The access mode means nothing here, as it does to Linux: there is neither a read nor a write nor an mmap.
+        if request.open_flags & UInt32(O_CLOEXEC) == 0 { _ = fcntl(descriptor.rawValue, F_SETFD, 0) }
         function.exports.append(buffer)
         return Int(descriptor.rawValue)
     }

@@ -15,7 +15,7 @@ extension Core {
     }
 
     private func hasErrorInterrupt(_ function: PCIFunction) -> Bool {
-        function.pci.isExpress || release.hasErrorInterruptForConventionalPCI
+        function.pci.isExpress || !isOld
     }
 
     func interruptInfo(_ function: PCIFunction, _ argument: Argument) throws(Errno) {
@@ -28,7 +28,7 @@ extension Core {
         info.count = UInt32(interruptCount(function, info.index))
         if info.index == CVFIO_PCI_INTX_IRQ_INDEX {
             info.flags |= CVFIO_IRQ_INFO_MASKABLE | CVFIO_IRQ_INFO_AUTOMASKED
-        } else if info.index != CVFIO_PCI_MSIX_IRQ_INDEX || function.pci.msix == nil || !release.hasDynamicMSIX {
+        } else if info.index != CVFIO_PCI_MSIX_IRQ_INDEX || function.pci.msix == nil || isOld {
             info.flags |= CVFIO_IRQ_INFO_NORESIZE
         }
         try argument.store(info)

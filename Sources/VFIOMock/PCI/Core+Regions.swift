@@ -35,6 +35,7 @@ extension Core {
         if let msix = function.pci.msix, msix.bar == bar {
             hidden = msix.tableOffset..<msix.tableOffset + msix.vectors * 16
         }
+        let widths = isOld ? [4, 2, 1] : [8, 4, 2, 1]
         var done = 0
         while done < count {
             let offset = Int(position) + done
@@ -50,13 +51,15 @@ extension Core {
             }
             guard function.config.isMemoryEnabled else { throw .ioError }
             let room = offset < hidden.lowerBound ? min(count - done, hidden.lowerBound - offset) : count - done
-            let width = [8, 4, 2, 1].first { room >= $0 && offset % $0 == 0 }!
+            let width = widths.first { room >= $0 && offset % $0 == 0 }!
             if isWrite {
                 let value = (0..<width).reduce(UInt64(0)) { unsafe $0 | UInt64(buffer[done + $1]) << UInt64($1 * 8) }
                 function.store(self, bar: bar, offset: UInt64(offset), width: width, value)
             } else {
                 let value = function.load(self, bar: bar, offset: UInt64(offset), width: width)
-                for byte in 0..<width { unsafe buffer[done + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8)) }
+                for byte in 0..<width {
+                    unsafe buffer[done + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8))
+                }
             }
             done += width
         }
@@ -80,7 +83,9 @@ extension Core {
                 writeConfig(function, offset, count, value)
             } else {
                 let value = function.config.read(offset, count)
-                for byte in 0..<count { unsafe buffer[done + byte] = UInt8(truncatingIfNeeded: value >> UInt32(byte * 8)) }
+                for byte in 0..<count {
+                    unsafe buffer[done + byte] = UInt8(truncatingIfNeeded: value >> UInt32(byte * 8))
+                }
             }
             done += count
         }
@@ -205,8 +210,10 @@ extension Core {
         let size = MemoryLayout<cvfio_pci_hot_reset>.size
         let request = try argument.load(cvfio_pci_hot_reset())
         if Int(request.argsz) < size || request.flags != 0 { throw .invalidArgument }
-        if (request.count != 0) == function.isOpenByNode { throw .invalidArgument }
+        // 6.1 knows no device nodes, and looks at the count only later.
+        if !isOld && (request.count != 0) == function.isOpenByNode { throw .invalidArgument }
         if function.isOnRootBus { throw .operationNotSupportedByDevice }
+        if request.count == 0 && !function.isOpenByNode { throw .invalidArgument }
         let affected = functionsOnBus(of: function)
         if Int(request.count) > affected.count { throw .invalidArgument }
         var given: Set<Int> = []

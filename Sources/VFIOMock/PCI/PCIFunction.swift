@@ -11,7 +11,7 @@ final class PCIFunction {
     let memory: [Int: MemoryObject]
     var model: any MockDevice
     /// A call of the model is under way; another device's DMA into its registers cannot be answered then.
-    private var isBusy = false
+    var isBusy = false
     private var isINTxAsserted = false
 
     // The hardware, and vfio-pci's view of it.
@@ -188,13 +188,4 @@ final class PCIFunction {
     func moveExports(revoked: Bool) {
         for export in exports { export.move(revoked: revoked) }
     }
-}
-
-/// An eventfd that the kernel turns into a register write (`VFIO_DEVICE_IOEVENTFD`).
-struct EventWrite {
-    let bar: Int
-    let offset: UInt64
-    let width: Int
-    let value: UInt64
-    let event: EventDescriptor
 }

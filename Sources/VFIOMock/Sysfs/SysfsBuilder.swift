@@ -14,7 +14,8 @@ struct SysfsBuilder {
     func build() {
         tree.addAttribute("/proc/sys/kernel/osrelease", core.release.name)
         for folder in [
-            "/sys/bus/pci/devices", "/sys/bus/pci/drivers/vfio-pci", "/sys/kernel/iommu_groups", "/sys/class/iommu/dmar0",
+            "/sys/bus/pci/devices", "/sys/bus/pci/drivers/vfio-pci", "/sys/kernel/iommu_groups",
+            "/sys/class/iommu/dmar0",
             "/sys/class/vfio-dev", "/dev/vfio",
         ] { tree.addFolder(folder) }
         tree.addAttribute("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "\(core.iommu.mappingLimit)")

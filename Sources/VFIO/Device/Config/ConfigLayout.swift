@@ -33,23 +33,24 @@ struct ConfigLayout: Sendable {
         var pointer = UInt64(try read8(Self.capabilityPointer)) & ~3
         for _ in 0..<48 where pointer >= 0x40 && pointer + 2 <= Self.endOfCapabilities {
             switch try read8(pointer) {
-            case CapabilityID.powerManagement: powerControl = pointer + 4
-            case CapabilityID.express: expressControl = pointer + 8
-            case CapabilityID.advancedFeatures: advancedControl = pointer + 4
+            case CapabilityID.powerManagement: powerControl = Self.register(pointer + 4)
+            case CapabilityID.express: expressControl = Self.register(pointer + 8)
+            case CapabilityID.advancedFeatures: advancedControl = Self.register(pointer + 4)
             default: break
             }
             pointer = UInt64(try read8(pointer + 1)) & ~3
         }
     }
 
+    /// A register of a capability, unless it would lie behind the end of the list's space.
+    private static func register(_ offset: UInt64) -> UInt64? { offset + 2 <= endOfCapabilities ? offset : nil }
+
     /// Whether a write of these bytes at this offset makes the kernel revoke.
-    func revokes(_ bytes: [UInt8], at offset: UInt64, memoryIsOn: Bool) -> Bool {
+    func revokes(_ bytes: [UInt8], at offset: UInt64) -> Bool {
         func byte(_ position: UInt64) -> UInt8? {
             position >= offset && position - offset < UInt64(bytes.count) ? bytes[Int(position - offset)] : nil
         }
-        if memoryIsOn, let command = byte(Self.command), UInt16(command) & PCICommand.memoryDecode.rawValue == 0 {
-            return true
-        }
+        if let command = byte(Self.command), UInt16(command) & PCICommand.memoryDecode.rawValue == 0 { return true }
         if let powerControl, let low = byte(powerControl), UInt16(low) & Self.powerStateMask == Self.d3hot {
             return true
         }

@@ -1,7 +1,7 @@
 /// Reads registers of a config space: the device's, or a copy of one in a test.
 ///
 /// What walks and decodes a config space asks for no more than this, so it can be tried on any bytes.
-protocol ConfigRegisters: ~Copyable {
+protocol ConfigRegisters {
     /// The size in bytes.
     func byteCount() throws(VFIOError) -> UInt64
     func read8(at offset: UInt64) throws(VFIOError) -> UInt8
@@ -9,7 +9,7 @@ protocol ConfigRegisters: ~Copyable {
     func read32(at offset: UInt64) throws(VFIOError) -> UInt32
 }
 
-extension ConfigRegisters where Self: ~Copyable {
+extension ConfigRegisters {
     /// Walks the capability list.
     ///
     /// The list is the device's, and may be broken: the walk ends at a pointer that leads into the header or past the end,

@@ -1,6 +1,3 @@
-internal import Synchronization
-internal import SystemPackage
-
 /// The configuration space of a device, as vfio-pci shows it: some registers are virtual, and writes to some are held
 /// back.
 ///
@@ -8,7 +5,7 @@ internal import SystemPackage
 /// state of its dma-bufs and their mappings stays true.
 ///
 /// It keeps the device open for as long as it lives.
-public struct ConfigSpace: ~Copyable, Sendable, ConfigRegisters {
+public struct ConfigSpace: Sendable, ConfigRegisters {
     private let lease: DeviceLease
     private var core: DeviceCore { lease.core }
 
@@ -28,9 +25,13 @@ public struct ConfigSpace: ~Copyable, Sendable, ConfigRegisters {
     /// Writes one byte.
     public func write8(_ value: UInt8, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
     /// Writes 16 bits, at a multiple of 2.
-    public func write16(_ value: UInt16, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
+    public func write16(_ value: UInt16, at offset: UInt64) throws(VFIOError) {
+        try core.writeConfig(value, at: offset)
+    }
     /// Writes 32 bits, at a multiple of 4.
-    public func write32(_ value: UInt32, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
+    public func write32(_ value: UInt32, at offset: UInt64) throws(VFIOError) {
+        try core.writeConfig(value, at: offset)
+    }
 
     /// The command register.
     public func command() throws(VFIOError) -> PCICommand {
@@ -41,66 +42,15 @@ public struct ConfigSpace: ~Copyable, Sendable, ConfigRegisters {
     ///
     /// Memory decode off revokes the device's dma-bufs; on again, they can be mapped again.
     public func updateCommand(_ change: (inout PCICommand) -> Void) throws(VFIOError) {
-        var command = try command()
-        change(&command)
-        try write16(command.rawValue, at: ConfigLayout.command)
+        try core.updateConfig(at: ConfigLayout.command) { (value: inout UInt16) in
+            var command = PCICommand(rawValue: value)
+            change(&command)
+            value = command.rawValue
+        }
     }
 }
 
 extension Device {
     /// The configuration space.
     public var config: ConfigSpace { ConfigSpace(core) }
-}
-
-extension DeviceCore {
-    func readConfig<Value: FixedWidthInteger & BitwiseCopyable>(at offset: UInt64) throws(VFIOError) -> Value {
-        try checkAlignment(offset, MemoryLayout<Value>.size, "read")
-        let region = try region(.config)
-        var value: Value = 0
-        try unsafe withUnsafeMutableBytes(of: &value) { (bytes) throws(VFIOError) in
-            try unsafe read(region, at: offset, into: bytes)
-        }
-        return Value(littleEndian: value)
-    }
-
-    func writeConfig<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at offset: UInt64) throws(VFIOError) {
-        try checkAlignment(offset, MemoryLayout<Value>.size, "write")
-        let region = try region(.config)
-        var value = value.littleEndian
-        let layout = try configLayout()
-        let bytes = unsafe withUnsafeBytes(of: &value) { unsafe [UInt8]($0) }
-        if layout.revokes(bytes, at: offset, memoryIsOn: revocation.current.isMemoryOn) { revocation.revoke() }
-        try unsafe withUnsafeBytes(of: &value) { (bytes) throws(VFIOError) in
-            try unsafe write(region, at: offset, from: bytes)
-        }
-        if layout.concernsMemory(bytes.count, at: offset) { try refreshMemoryState() }
-    }
-
-    /// Asks the device whether its memory answers, after something that may have changed it.
-    func refreshMemoryState() throws(VFIOError) {
-        let command: UInt16 = try readConfig(at: ConfigLayout.command)
-        var isOn = PCICommand(rawValue: command).contains(.memoryDecode)
-        if let powerControl = try configLayout().powerControl {
-            let power: UInt16 = try readConfig(at: powerControl)
-            if power & ConfigLayout.powerStateMask == ConfigLayout.d3hot { isOn = false }
-        }
-        revocation.setMemory(on: isOn)
-    }
-
-    private func configLayout() throws(VFIOError) -> ConfigLayout {
-        if let known = state.withLock({ $0.configLayout }) { return known }
-        let layout = try ConfigLayout(
-            read8: { (offset) throws(VFIOError) in try readConfig(at: offset) },
-            read16: { (offset) throws(VFIOError) in try readConfig(at: offset) })
-        state.withLock { $0.configLayout = layout }
-        return layout
-    }
-
-    private func checkAlignment(_ offset: UInt64, _ width: Int, _ verb: String) throws(VFIOError) {
-        guard offset.isAligned(to: UInt64(width)) else {
-            throw VFIOError(
-                .misaligned, "\(verb) \(width) bytes at \(offset.hexadecimal)", "config space of \(address)",
-                hint: "the offset has to be a multiple of \(width)")
-        }
-    }
 }

@@ -21,7 +21,7 @@ public struct PCIAccessControl: Sendable, Hashable {
     /// What is switched on.
     public let enabled: Services
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         supported = Services(rawValue: try config.read16(at: offset + 4))
         enabled = Services(rawValue: try config.read16(at: offset + 6))
     }

@@ -7,7 +7,7 @@ public struct PCIAddressTranslation: Sendable, Hashable {
     /// The smallest translation unit, in bytes.
     public let translationUnit: UInt64
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let capabilities = try config.read16(at: offset + 4)
         let control = try config.read16(at: offset + 6)
         let depth = Int(capabilities & 0x1F)

@@ -18,7 +18,7 @@ public struct PCIExpress: Sendable, Hashable {
     /// The lanes in use; 0 without a link.
     public let linkWidth: Int
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let capabilities = try config.read16(at: offset + 2)
         let device = try config.read32(at: offset + 4)
         let control = try config.read16(at: offset + 8)

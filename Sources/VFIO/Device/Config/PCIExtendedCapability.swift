@@ -17,11 +17,11 @@ public struct PCIExtendedCapability: Sendable, Hashable {
         /// A vendor's own; see ``PCIExtendedVendorCapability``.
         public static let vendorSpecific = ID(rawValue: 0x000B)
         public static let accessControlServices = ID(rawValue: 0x000D)
-        public static let alternativeRoutingID = ID(rawValue: 0x000E)
+        public static let alternativeRouting = ID(rawValue: 0x000E)
         public static let addressTranslationServices = ID(rawValue: 0x000F)
         public static let singleRootIOVirtualization = ID(rawValue: 0x0010)
         public static let resizableBAR = ID(rawValue: 0x0015)
         public static let pageRequestInterface = ID(rawValue: 0x0013)
-        public static let processAddressSpaceID = ID(rawValue: 0x001B)
+        public static let processAddressSpaces = ID(rawValue: 0x001B)
     }
 }

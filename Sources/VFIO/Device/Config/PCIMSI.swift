@@ -11,7 +11,7 @@ public struct PCIMSI: Sendable, Hashable {
     /// Whether single vectors can be masked.
     public let hasMask: Bool
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let control = try config.read16(at: offset + 2)
         isEnabled = control & 1 != 0
         vectorCount = 1 << Int(control >> 1 & 0x7)

@@ -27,7 +27,7 @@ public struct PCIMSIX: Sendable, Hashable {
     /// The part of its BAR that the table takes, in bytes: 16 for each vector.
     public var tableRange: Range<UInt64> { table.offset..<(table.offset + UInt64(vectorCount) * 16) }
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let control = try config.read16(at: offset + 2)
         isEnabled = control & 1 << 15 != 0
         isMasked = control & 1 << 14 != 0

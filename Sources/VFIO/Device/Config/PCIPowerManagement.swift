@@ -11,7 +11,7 @@ public struct PCIPowerManagement: Sendable, Hashable {
     /// Whether the function keeps its registers when it goes from D3hot to D0.
     public let keepsStateInD3hot: Bool
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let capabilities = try config.read16(at: offset + 2)
         let control = try config.read16(at: offset + 4)
         version = UInt8(capabilities & 0x7)

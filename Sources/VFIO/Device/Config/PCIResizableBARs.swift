@@ -12,7 +12,7 @@ public struct PCIResizableBARs: Sendable, Hashable {
 
     public let entries: [Entry]
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         var entries: [Entry] = []
         // The first control register says how many there are; six BARs can be no more than six entries.
         let count = min(Int(try config.read32(at: offset + 8) >> 5 & 0x7), 6)

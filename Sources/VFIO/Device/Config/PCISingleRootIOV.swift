@@ -13,7 +13,7 @@ public struct PCISingleRootIOV: Sendable, Hashable {
     /// The device number of the virtual functions, which read as 0xffff themselves.
     public let virtualDeviceID: UInt16
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         isEnabled = try config.read16(at: offset + 0x08) & 1 != 0
         totalVirtualFunctions = Int(try config.read16(at: offset + 0x0E))
         virtualFunctions = Int(try config.read16(at: offset + 0x10))

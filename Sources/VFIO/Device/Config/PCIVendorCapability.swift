@@ -3,7 +3,7 @@ public struct PCIVendorCapability: Sendable, Hashable {
     /// All of its bytes, its id and its pointer included.
     public let bytes: [UInt8]
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let length = UInt64(try config.read8(at: offset + 2))
         // The length is the device's word, and the list ends with the first 256 bytes.
         let end = min(offset + length, 0x100)
@@ -26,7 +26,7 @@ public struct PCIExtendedVendorCapability: Sendable, Hashable {
     /// Its length in bytes, both headers included.
     public let byteCount: Int
 
-    init(_ config: borrowing some ConfigRegisters & ~Copyable, at offset: UInt64) throws(VFIOError) {
+    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let header = try config.read32(at: offset + 4)
         id = UInt16(truncatingIfNeeded: header)
         revision = UInt8(header >> 16 & 0xF)

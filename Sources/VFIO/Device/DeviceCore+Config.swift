@@ -1,0 +1,77 @@
+internal import Synchronization
+
+extension DeviceCore {
+    func readConfig<Value: FixedWidthInteger & BitwiseCopyable>(at offset: UInt64) throws(VFIOError) -> Value {
+        try checkAlignment(offset, MemoryLayout<Value>.size, "read")
+        let region = try region(.config)
+        var value: Value = 0
+        try unsafe withUnsafeMutableBytes(of: &value) { (bytes) throws(VFIOError) in
+            try unsafe read(region, at: offset, into: bytes)
+        }
+        return Value(littleEndian: value)
+    }
+
+    func writeConfig<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at offset: UInt64) throws(VFIOError) {
+        try configTurn.withLock { (_) throws(VFIOError) in try store(value, at: offset) }
+    }
+
+    /// Changes a register without another thread's write in between.
+    func updateConfig<Value: FixedWidthInteger & BitwiseCopyable>(
+        at offset: UInt64, _ change: (inout Value) -> Void
+    ) throws(VFIOError) {
+        try configTurn.withLock { (_) throws(VFIOError) in
+            var value: Value = try readConfig(at: offset)
+            change(&value)
+            try store(value, at: offset)
+        }
+    }
+
+    private func store<Value: FixedWidthInteger & BitwiseCopyable>(
+        _ value: Value, at offset: UInt64
+    ) throws(VFIOError) {
+        try checkAlignment(offset, MemoryLayout<Value>.size, "write")
+        let region = try region(.config)
+        let layout = try configLayout()
+        let value = value.littleEndian
+        let bytes = unsafe withUnsafeBytes(of: value) { unsafe [UInt8]($0) }
+        let write = { () throws(VFIOError) in
+            try unsafe withUnsafeBytes(of: value) { (bytes) throws(VFIOError) in
+                try unsafe self.write(region, at: offset, from: bytes)
+            }
+        }
+        if layout.revokes(bytes, at: offset) {
+            try revocation.revoking(write)
+        } else {
+            try write()
+        }
+        if layout.concernsMemory(bytes.count, at: offset) { try refreshMemoryState() }
+    }
+
+    /// Asks the device whether its memory answers, after something that may have changed it.
+    func refreshMemoryState() throws(VFIOError) {
+        let command: UInt16 = try readConfig(at: ConfigLayout.command)
+        var isOn = PCICommand(rawValue: command).contains(.memoryDecode)
+        if let powerControl = try configLayout().powerControl {
+            let power: UInt16 = try readConfig(at: powerControl)
+            if power & ConfigLayout.powerStateMask == ConfigLayout.d3hot { isOn = false }
+        }
+        revocation.setMemory(on: isOn)
+    }
+
+    private func configLayout() throws(VFIOError) -> ConfigLayout {
+        if let known = state.withLock({ $0.configLayout }) { return known }
+        let layout = try ConfigLayout(
+            read8: { (offset) throws(VFIOError) in try readConfig(at: offset) },
+            read16: { (offset) throws(VFIOError) in try readConfig(at: offset) })
+        state.withLock { $0.configLayout = layout }
+        return layout
+    }
+
+    private func checkAlignment(_ offset: UInt64, _ width: Int, _ verb: String) throws(VFIOError) {
+        guard offset.isAligned(to: UInt64(width)) else {
+            throw VFIOError(
+                .misaligned, "\(verb) \(width) bytes at \(offset.hexadecimal)", "config space of \(address)",
+                hint: "the offset has to be a multiple of \(width)")
+        }
+    }
+}

@@ -1,0 +1,14 @@
+/// A hardware page table made from an address space.
+final class IOMMUFDTable {
+    let id: UInt32
+    let ioas: IOAS
+    /// The kernel made it for a device that was attached to the address space, and ends it with the last such device.
+    let isAutomatic: Bool
+    var deviceCount = 0
+
+    init(id: UInt32, ioas: IOAS, isAutomatic: Bool) {
+        self.id = id
+        self.ioas = ioas
+        self.isAutomatic = isAutomatic
+    }
+}

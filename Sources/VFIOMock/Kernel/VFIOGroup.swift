@@ -1,0 +1,15 @@
+/// An IOMMU group with a device that is bound to vfio-pci.
+final class VFIOGroup {
+    let number: Int
+    /// The open file: there is at most one.
+    var file: OpenFile?
+    var container: Container?
+    /// Open devices.
+    var deviceCount = 0
+    /// Devices that are bound to an iommufd by their own nodes.
+    var nodeCount = 0
+    /// The iommufd that owns the group's DMA, if one does.
+    var owner: IOMMUFD?
+
+    init(_ number: Int) { self.number = number }
+}

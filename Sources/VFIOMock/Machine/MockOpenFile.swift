@@ -1,0 +1,34 @@
+public import VFIO
+
+/// An open file, as ``MockMachine/openFiles`` shows it.
+public struct MockOpenFile: Sendable, Hashable {
+    /// What is open.
+    public enum Kind: Sendable, Hashable {
+        /// `/dev/vfio/vfio`
+        case container
+        /// `/dev/vfio/NUMBER`
+        case group(Int)
+        /// A device, by its group or by its own node.
+        case device(PCIAddress)
+        /// `/dev/iommu`
+        case iommufd
+        /// An exported dma-buf, with its name.
+        case dmaBuf(name: String)
+    }
+
+    public let kind: Kind
+    /// How many descriptors there are for it.
+    public let descriptorCount: Int
+
+    init(_ file: OpenFile) {
+        kind =
+            switch file.object {
+            case .container: .container
+            case .group(let group): .group(group.number)
+            case .device(let device): .device(device.function.address)
+            case .iommufd: .iommufd
+            case .dmaBuf(let buffer): .dmaBuf(name: buffer.name)
+            }
+        descriptorCount = file.descriptors.count
+    }
+}

@@ -1,0 +1,93 @@
+import Glibc
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+extension Contract {
+    /// A dma-buf that is handed to another process, by a Unix socket whose both ends are here.
+    @Suite struct HandOverTests {
+        private static func makeSockets() -> [FileDescriptor] {
+            var ends: [Int32] = [-1, -1]
+            precondition(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
+            return ends.map { FileDescriptor(rawValue: $0) }
+        }
+
+        @Test("a dma-buf goes over a socket, and works at the other end", arguments: Scenario.all)
+        func sendAndReceive(_ scenario: Scenario) throws {
+            try PeerToPeerTests.withPeers(scenario, exporter: \.nvme) { bench, space, edu, device, landing in
+                let ends = Self.makeSockets()
+                let window = try device.exportDMABuf(of: .bar2, 4096..<12288)
+                try window.send(over: ends[0])
+                try window.close()
+                let received = try DMABuf.receive(from: ends[1], kernel: bench.kernel)
+                #expect(received.byteCount == 8192)
+                #expect(received.isRevocationTracked == false)
+                let peer = try space.map(received)
+                try edu.write([1, 2, 3, 4], at: peer.iova, by: landing)
+                let bar = try device.map(.bar2)
+                let written = bar.bytes(at: 4096, count: 4)
+                #expect(written == [1, 2, 3, 4])
+                try bar.close()
+                try peer.close()
+                try received.close()
+                for end in ends { try end.close() }
+            }
+        }
+
+        @Test("the receiver hears of a revocation only from the kernel", arguments: Scenario.all)
+        func revoked(_ scenario: Scenario) throws {
+            try PeerToPeerTests.withPeers(scenario, exporter: \.nvme) { bench, space, edu, device, landing in
+                let ends = Self.makeSockets()
+                let window = try device.exportDMABuf(of: .bar2, 0..<4096)
+                try window.send(over: ends[0])
+                let received = try DMABuf.receive(from: ends[1], kernel: bench.kernel)
+                let peer = try space.map(received)
+                try device.reset()
+                #expect(received.state == .live)
+                #expect(peer.state == .live)
+                try bench.expectFault(.read, at: peer.iova, by: bench.edu) { try edu.load(4, from: peer.iova) }
+                try peer.restore()
+                try edu.write([4, 3, 2, 1], at: peer.iova, by: landing)
+                let found = try edu.bytes(4, at: peer.iova, by: landing)
+                #expect(found == [4, 3, 2, 1])
+                try peer.close()
+                try received.close()
+                try window.close()
+                for end in ends { try end.close() }
+            }
+        }
+
+        @Test("a message without a descriptor, and a closed socket, are said to be so", arguments: Scenario.all)
+        func refusals(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let ends = Self.makeSockets()
+                try ends[0].writeAll([1])
+                expectRefusal(.unexpectedAnswer, .noMessage) {
+                    _ = try DMABuf.receive(from: ends[1], kernel: bench.kernel)
+                }
+                try ends[0].close()
+                expectRefusal(.kernel, .connectionReset) {
+                    _ = try DMABuf.receive(from: ends[1], kernel: bench.kernel)
+                }
+                try ends[1].close()
+            }
+        }
+
+        @Test("a dma-buf that is in the mail is not lost with its sender's descriptor", arguments: Scenario.all)
+        func inFlight(_ scenario: Scenario) throws {
+            try scenario.runWithDMABuf { bench in
+                let ends = Self.makeSockets()
+                let device = try Device(at: bench.memory, in: bench.makeSpace())
+                let window = try device.exportDMABuf(of: .bar2, 0..<4096)
+                try window.send(over: ends[0])
+                try window.close()
+                try device.close()
+                let received = try DMABuf.receive(from: ends[1], kernel: bench.kernel)
+                #expect(received.byteCount == 4096)
+                try received.close()
+                for end in ends { try end.close() }
+            }
+        }
+    }
+}

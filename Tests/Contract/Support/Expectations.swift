@@ -1,0 +1,26 @@
+import Glibc
+import SystemPackage
+import Testing
+import VFIO
+
+/// Expects the library's refusal: its kind, and the kernel's errno, or `nil` when the kernel was not asked.
+func expectRefusal(
+    _ code: VFIOError.Code, _ errno: Errno? = nil, sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: () throws -> Void
+) {
+    let error = #expect(throws: VFIOError.self, sourceLocation: sourceLocation) { try body() }
+    guard let error else { return }
+    #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
+    #expect(error.errno == errno, "\(error)", sourceLocation: sourceLocation)
+}
+
+/// Expects the kernel's refusal.
+func expectErrno(
+    _ errno: Errno, _ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: () throws -> Int
+) {
+    #expect(throws: errno, comment, sourceLocation: sourceLocation) { try body() }
+}
+
+/// Lets a little time pass, between two looks at something that takes its time.
+func pause() { usleep(1000) }

@@ -1,0 +1,151 @@
+import CVFIO
+import Synchronization
+import SystemPackage
+import Testing
+import VFIO
+
+/// A kernel that hands each call on, and keeps book of descriptors and of memory: who opens has to close, once.
+final class Ledger: Kernel {
+    private let kernel: any Kernel
+    private let books = Mutex(Books())
+
+    private struct Books {
+        var descriptors: [Int32: String] = [:]
+        var memory: [UInt: Int] = [:]
+        var complaints: [String] = []
+    }
+
+    init(_ kernel: any Kernel) { self.kernel = kernel }
+
+    /// Everything that was opened is closed. What another thread is about to close gets a little time.
+    func expectBalance(_ sourceLocation: SourceLocation) {
+        _ = try? eventually { books.withLock { $0.descriptors.isEmpty && $0.memory.isEmpty } }
+        let end = books.withLock { $0 }
+        #expect(end.descriptors.isEmpty, "descriptors left open", sourceLocation: sourceLocation)
+        #expect(end.memory.isEmpty, "memory left mapped", sourceLocation: sourceLocation)
+        #expect(end.complaints.isEmpty, sourceLocation: sourceLocation)
+    }
+
+    /// What is open now.
+    var openDescriptors: [String] { books.withLock { $0.descriptors.values.sorted() } }
+
+    private func opened(_ descriptor: FileDescriptor, _ name: String) -> FileDescriptor {
+        books.withLock { $0.descriptors[descriptor.rawValue] = name }
+        return descriptor
+    }
+
+    // MARK: Descriptors
+
+    func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
+        opened(try kernel.open(path, mode), path.string)
+    }
+
+    func close(_ descriptor: FileDescriptor) throws(Errno) {
+        // Out of the books first: once it is closed, another thread may get the same number.
+        books.withLock { books in
+            if books.descriptors.removeValue(forKey: descriptor.rawValue) == nil {
+                books.complaints.append("\(descriptor) was closed, and was not open")
+            }
+        }
+        try kernel.close(descriptor)
+    }
+
+    func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor {
+        opened(try kernel.duplicate(descriptor), "a duplicate of \(descriptor.rawValue)")
+    }
+
+    func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 { try kernel.size(of: descriptor) }
+
+    func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+        try kernel.read(descriptor, into: buffer)
+    }
+
+    func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
+        try kernel.write(descriptor, from: buffer)
+    }
+
+    func read(
+        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try kernel.read(descriptor, at: offset, into: buffer)
+    }
+
+    func write(
+        _ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer
+    ) throws(Errno) -> Int {
+        try kernel.write(descriptor, at: offset, from: buffer)
+    }
+
+    // MARK: Requests
+
+    func control(
+        _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        let makesDescriptor =
+            switch request {
+            case CVFIO_GROUP_GET_DEVICE_FD: true
+            case CVFIO_DEVICE_FEATURE: Self.exports(argument.load(fromByteOffset: 4, as: UInt32.self))
+            default: false
+            }
+        let result = try kernel.control(descriptor, request, argument)
+        if makesDescriptor { _ = opened(FileDescriptor(rawValue: Int32(result)), "request \(request)") }
+        return result
+    }
+
+    private static func exports(_ flags: UInt32) -> Bool {
+        flags & CVFIO_DEVICE_FEATURE_MASK == CVFIO_DEVICE_FEATURE_DMA_BUF
+            && flags & (CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_PROBE) == CVFIO_DEVICE_FEATURE_GET
+    }
+
+    func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {
+        try kernel.control(descriptor, request, value: value)
+    }
+
+    // MARK: Memory
+
+    func map(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer {
+        let base = try kernel.map(request)
+        books.withLock { $0.memory[UInt(bitPattern: base)] = request.byteCount }
+        return base
+    }
+
+    func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) {
+        let base = UInt(bitPattern: memory.baseAddress)
+        books.withLock { books in
+            let known = books.memory.removeValue(forKey: base)
+            // A BAR smaller than a page is unmapped by its own length, which the kernel rounds up.
+            if known == nil || known! < memory.count || known! - memory.count >= kernel.pageSize {
+                books.complaints.append("\(memory.count) bytes were unmapped, and \(known ?? 0) were mapped there")
+            }
+        }
+        try kernel.unmap(memory)
+    }
+
+    var pageSize: Int { kernel.pageSize }
+
+    // MARK: Events, other processes, files
+
+    func makeEvent() throws(Errno) -> FileDescriptor { opened(try kernel.makeEvent(), "an event") }
+
+    func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
+        try kernel.waitUntilReadable(descriptor, timeout: timeout)
+    }
+
+    func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) {
+        try kernel.send(descriptor, over: socket)
+    }
+
+    func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor {
+        opened(try kernel.receiveDescriptor(from: socket), "received from \(socket.rawValue)")
+    }
+
+    func readLink(_ path: FilePath) throws(Errno) -> FilePath { try kernel.readLink(path) }
+
+    func readFile(_ path: FilePath) throws(Errno) -> [UInt8] { try kernel.readFile(path) }
+
+    func writeFile(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) { try kernel.writeFile(path, bytes) }
+
+    func names(in folder: FilePath) throws(Errno) -> [String] { try kernel.names(in: folder) }
+
+    func memoryLockLimit() throws(Errno) -> UInt64? { try kernel.memoryLockLimit() }
+}

@@ -1,0 +1,31 @@
+import VFIO
+import VFIOMock
+
+/// The mock, with models of the lab's devices in the lab's slots.
+final class MockedMachine: ContractMachine {
+    private let machine: MockMachine
+
+    /// The lab's kernels that the mock stands in for.
+    static let releases: [(name: String, release: MockRelease)] = [
+        ("iommufd", .iommufd), ("stock", .stock), ("6.1", .linux6_1),
+    ]
+
+    init(_ release: MockRelease) {
+        machine = MockMachine(release)
+        machine.plug(EduModel(dmaMask: .max), at: "0000:00:02.0")
+        machine.plug(SharedMemoryModel(byteCount: 16 << 20), at: "0000:00:03.0")
+        machine.plug(NVMeMemoryModel(memoryByteCount: 4 << 20), at: "0000:00:04.0")
+    }
+
+    var kernel: any Kernel { machine.kernel }
+
+    func faults() -> Set<Fault> {
+        Set(
+            machine.faults.map { fault in
+                switch fault {
+                case .read(let iova, let device): Fault(.read, at: iova, by: device)
+                case .write(let iova, let device): Fault(.write, at: iova, by: device)
+                }
+            })
+    }
+}

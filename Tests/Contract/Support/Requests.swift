@@ -1,0 +1,68 @@
+import CVFIO
+import Glibc
+import SystemPackage
+
+@testable import VFIO
+
+// Requests as the kernel sees them, for what the library refuses to ask.
+
+extension Kernel {
+    /// `VFIO_DEVICE_FEATURE` without data.
+    func feature(_ device: FileDescriptor, _ flags: UInt32, size: UInt32? = nil) throws(Errno) -> Int {
+        var request = cvfio_device_feature()
+        request.argsz = size ?? UInt32(MemoryLayout<cvfio_device_feature>.size)
+        request.flags = flags
+        return try control(device, CVFIO_DEVICE_FEATURE, with: &request)
+    }
+
+    /// `VFIO_DEVICE_FEATURE_DMA_BUF`, with anything in it.
+    func export(_ device: FileDescriptor, _ request: ExportRequest) throws(Errno) -> Int {
+        typealias Entry = cvfio_region_dma_range
+        let headerSize = MemoryLayout<cvfio_device_feature>.size + MemoryLayout<cvfio_device_feature_dma_buf>.size
+        let byteCount = headerSize + request.ranges.count * MemoryLayout<Entry>.size
+        let buffer = RequestBuffer(byteCount: byteCount)
+        var feature = cvfio_device_feature()
+        feature.argsz = request.size ?? UInt32(byteCount)
+        feature.flags = request.operation | CVFIO_DEVICE_FEATURE_DMA_BUF
+        buffer.store(feature, at: 0)
+        var export = cvfio_device_feature_dma_buf()
+        export.region_index = request.region
+        export.open_flags = UInt32(request.openFlags)
+        export.flags = request.flags
+        export.nr_ranges = request.rangeCount ?? UInt32(request.ranges.count)
+        buffer.store(export, at: MemoryLayout<cvfio_device_feature>.size)
+        for (index, range) in request.ranges.enumerated() {
+            var entry = Entry()
+            entry.offset = range.offset
+            entry.length = range.length
+            buffer.store(entry, at: headerSize + index * MemoryLayout<Entry>.size)
+        }
+        return try control(device, CVFIO_DEVICE_FEATURE, with: buffer)
+    }
+
+    /// A text file of the kernel's, such as `/proc/self/fdinfo/7`.
+    func text(of path: FilePath) throws(Errno) -> String { String(decoding: try readFile(path), as: UTF8.self) }
+}
+
+/// A request for a dma-buf, good unless something in it is changed.
+struct ExportRequest {
+    var region: UInt32 = 2
+    var ranges: [(offset: UInt64, length: UInt64)] = [(0, 4096)]
+    var openFlags = O_CLOEXEC | O_RDWR
+    var flags: UInt32 = 0
+    /// When it is not the number of ranges.
+    var rangeCount: UInt32?
+    /// When it is not the length of the request.
+    var size: UInt32?
+    var operation = CVFIO_DEVICE_FEATURE_GET
+}
+
+extension Kernel {
+    /// A request whose argument is a C string.
+    func control(_ descriptor: FileDescriptor, _ request: UInt, text: String) throws(Errno) -> Int {
+        let bytes = Array(text.utf8) + [0]
+        let buffer = RequestBuffer(byteCount: bytes.count)
+        for (offset, byte) in bytes.enumerated() { buffer.store(byte, at: offset) }
+        return try control(descriptor, request, with: buffer)
+    }
+}

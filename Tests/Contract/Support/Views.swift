@@ -1,0 +1,29 @@
+import VFIO
+
+// Short names for what tests do on every other line.
+
+extension VolatileMemory where Self: ~Copyable {
+    func fill(_ bytes: [UInt8], at offset: Int = 0) { copy(bytes.span, to: offset) }
+}
+
+extension Device {
+    func command() throws -> PCICommand { try config.command() }
+
+    func updateCommand(_ change: (inout PCICommand) -> Void) throws { try config.updateCommand(change) }
+
+    func setMemoryDecode(_ isOn: Bool) throws {
+        try config.updateCommand { command in
+            if isOn { command.insert(.memoryDecode) } else { command.remove(.memoryDecode) }
+        }
+    }
+
+    func enable(_ index: InterruptIndex, vector: Int = 0) throws -> InterruptVector {
+        try interrupts(index).enable(vector: vector)
+    }
+}
+
+extension Device {
+    func read<Value>(_ body: (borrowing ConfigSpace) throws -> Value) throws -> Value { try body(config) }
+
+    func write(_ body: (borrowing ConfigSpace) throws -> Void) throws { try body(config) }
+}

@@ -1,0 +1,109 @@
+import CVFIO
+import Glibc
+import SystemPackage
+import Testing
+import VFIO
+import VFIOMock
+
+@Suite("Descriptors")
+struct DescriptorTests {
+    private func sockets() -> (FileDescriptor, FileDescriptor) {
+        var pair: [Int32] = [0, 0]
+        #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &pair) == 0)
+        return (FileDescriptor(rawValue: pair[0]), FileDescriptor(rawValue: pair[1]))
+    }
+
+    @Test func aCopyIsTheSameFile() throws {
+        let machine = MockMachine()
+        let driver = Driver(machine)
+        let file = try driver.kernel.open("/dev/iommu", .readWrite)
+        let ioas = try driver.makeIOAS(file)
+        let copy = try driver.kernel.duplicate(file)
+        #expect(machine.descriptorCount == 2)
+        try driver.close(file)
+        #expect(machine.openFiles.map(\.kind) == [.iommufd])
+        let memory = try driver.allocate(4096)
+        try driver.map(copy, ioas, memory.baseAddress!, 4096, at: 0)
+        try driver.close(copy)
+        #expect(machine.openFiles.isEmpty)
+    }
+
+    @Test func aCopyMadeBehindTheSeamIsFound() throws {
+        let machine = MockMachine()
+        let driver = Driver(machine)
+        let file = try driver.kernel.open("/dev/iommu", .readWrite)
+        let copy = FileDescriptor(rawValue: dup(file.rawValue))
+        _ = try driver.makeIOAS(copy)
+        try driver.close(file)
+        #expect(machine.openFiles.count == 1)
+        try driver.close(copy)
+        #expect(machine.openFiles.isEmpty)
+    }
+
+    @Test func aDescriptorInFlightKeepsTheFileOpen() throws {
+        let machine = PathTests.makeMachine()
+        let driver = Driver(machine)
+        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+        let device = try driver.openNode(1, iommufd, ioas: try driver.makeIOAS(iommufd))
+        let buffer = try driver.export(device, bar: 2, [(0, 4096)])
+        let (here, there) = sockets()
+        try driver.kernel.send(buffer, over: here)
+        try driver.close(buffer)
+        #expect(machine.openFiles.contains { $0.kind == .dmaBuf(name: "") && $0.descriptorCount == 0 })
+        let received = try driver.kernel.receiveDescriptor(from: there)
+        #expect(try driver.kernel.size(of: received) == 4096)
+        try driver.close(received, here, there, device, iommufd)
+        #expect(machine.openFiles.isEmpty)
+    }
+
+    @Test func othersGoToTheSystem() throws {
+        let kernel = MockMachine().kernel
+        let event = try kernel.makeEvent()
+        var one: UInt64 = 1
+        #expect(try withUnsafeBytes(of: &one) { try kernel.write(event, from: $0) } == 8)
+        #expect(try kernel.waitUntilReadable(event, timeout: 0))
+        let file = try kernel.open("/proc/self/status", .readOnly)
+        #expect(throws: Errno.inappropriateIOCTLForDevice) {
+            try kernel.control(file, CVFIO_DEVICE_RESET, value: 0)
+        }
+        try kernel.close(file)
+        try kernel.close(event)
+    }
+
+    /// In a process of its own, since the tests beside this one open and close descriptors too.
+    @Test func nothingStaysOpenInTheProcess() async {
+        await #expect(processExitsWith: .success) {
+            func count() throws -> Int { try HostKernel().names(in: "/proc/self/fd").count }
+            // Whatever else the process opens lazily is open by now.
+            try FullUse.run(MockMachine())
+            let before = try count()
+            try FullUse.run(MockMachine())
+            try #require(try count() == before)
+        }
+    }
+}
+
+/// Something of everything, to the end.
+enum FullUse {
+    static func run(_ machine: MockMachine) throws {
+        machine.plug(EduModel(), at: "0000:00:02.0")
+        machine.plug(SharedMemoryModel(byteCount: 1 << 20), at: "0000:00:03.0")
+        let driver = Driver(machine)
+        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+        let ioas = try driver.makeIOAS(iommufd)
+        let edu = try driver.openNode(0, iommufd, ioas: ioas)
+        let peer = try driver.openNode(1, iommufd, ioas: ioas)
+        let buffer = try driver.export(peer, bar: 2, [(0, 4096)])
+        try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x1000)
+        let event = try driver.kernel.makeEvent()
+        try driver.enableMSI(edu, CVFIO_PCI_MSI_IRQ_INDEX, [event])
+        let window = try driver.mapBAR(peer, 2, 4096)
+        try driver.setCommand(peer, 0)
+        let memory = try driver.allocate(4096)
+        try driver.map(iommufd, ioas, memory.baseAddress!, 4096, at: 0x10000)
+        try driver.kernel.unmap(memory)
+        try driver.kernel.unmap(window)
+        try driver.close(event, buffer, peer, edu, iommufd)
+        #expect(machine.openFiles.isEmpty)
+    }
+}

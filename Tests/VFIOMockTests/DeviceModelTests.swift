@@ -1,0 +1,151 @@
+import CVFIO
+import SystemPackage
+import Testing
+import VFIO
+import VFIOMock
+
+@Suite("Device models")
+struct DeviceModelTests {
+    /// The example of the documentation.
+    struct Doorbell: MockDevice {
+        let pci = MockPCIFunction(vendor: 0x1234, device: 1, bars: [0: .registers(4096)], msiVectors: 1)
+        var rings: UInt64 = 0
+
+        mutating func read(bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) -> UInt64 { rings }
+
+        mutating func write(_ value: UInt64, bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) {
+            rings += 1
+            bus.raiseMSI()
+        }
+    }
+
+    @Test func aModelOfAFewLinesWorks() throws {
+        let machine = MockMachine(.stock)
+        machine.plug(Doorbell(), at: "0000:00:05.0")
+        let driver = Driver(machine)
+        let (container, group, device) = try driver.openLegacy("0000:00:05.0", group: 1)
+        let event = try driver.kernel.makeEvent()
+        try driver.enableMSI(device, CVFIO_PCI_MSI_IRQ_INDEX, [event])
+        try driver.write(device, 0, 0x10, UInt32(1))
+        #expect(try driver.read(device, 0, 0) as UInt8 == 1)
+        #expect(try driver.kernel.waitUntilReadable(event, timeout: 0))
+        #expect(machine.withDevice(Doorbell.self, at: "0000:00:05.0") { bell, _ in bell.rings } == 1)
+        try driver.close(event, device, group, container)
+    }
+
+    @Test func eduComputesAndInterruptsByPin() throws {
+        let driver = Driver(PathTests.makeMachine(.stock))
+        let (container, group, device) = try driver.openLegacy("0000:00:02.0", group: 1)
+        try driver.write(device, 0, 4, UInt32(0x0f0f_0f0f))
+        #expect(try driver.read(device, 0, 4) as UInt32 == 0xf0f0_f0f0)
+        let event = try driver.kernel.makeEvent()
+        try driver.enableMSI(device, CVFIO_PCI_INTX_IRQ_INDEX, [event])
+        try driver.write(device, 0, 0x20, UInt32(0x80))
+        try driver.write(device, 0, 8, UInt32(5))
+        #expect(try driver.read(device, 0, 8) as UInt32 == 120)
+        #expect(try driver.read(device, 0, 0x24) as UInt32 == 1)
+        let status: UInt16 = try driver.read(device, 7, 6)
+        #expect(status & 8 != 0)
+        var count: UInt64 = 0
+        #expect(try withUnsafeMutableBytes(of: &count) { try driver.kernel.read(event, into: $0) } == 8)
+        // Masked by itself: the level stays, and unmasking fires it again until it is acknowledged.
+        let unmask: [UInt8] = [20, 0, 0, 0, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+        _ = try driver.control(device, CVFIO_DEVICE_SET_IRQS, bytes: unmask)
+        #expect(try driver.kernel.waitUntilReadable(event, timeout: 0))
+        try driver.write(device, 0, 0x64, UInt32(1))
+        _ = try withUnsafeMutableBytes(of: &count) { try driver.kernel.read(event, into: $0) }
+        _ = try driver.control(device, CVFIO_DEVICE_SET_IRQS, bytes: unmask)
+        #expect(try !driver.kernel.waitUntilReadable(event, timeout: 0))
+        try driver.write(device, 0, 0x60, UInt32(4))
+        #expect(try driver.kernel.waitUntilReadable(event, timeout: 0))
+        try driver.close(event, device, group, container)
+    }
+
+    @Test func anEventUnmasksThePin() throws {
+        let driver = Driver(PathTests.makeMachine(.stock))
+        let (container, group, device) = try driver.openLegacy("0000:00:02.0", group: 1)
+        let event = try driver.kernel.makeEvent()
+        let unmask = try driver.kernel.makeEvent()
+        try driver.enableMSI(device, CVFIO_PCI_INTX_IRQ_INDEX, [event])
+        let words: [UInt32] = [24, 0x14, 0, 0, 1, UInt32(unmask.rawValue)]
+        _ = try driver.control(
+            device, CVFIO_DEVICE_SET_IRQS,
+            bytes: words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } })
+        for _ in 0..<3 {
+            try driver.write(device, 0, 0x60, UInt32(1))
+            var count: UInt64 = 0
+            #expect(try withUnsafeMutableBytes(of: &count) { try driver.kernel.read(event, into: $0) } == 8)
+            try driver.write(device, 0, 0x64, UInt32(1))
+            var one: UInt64 = 1
+            _ = try withUnsafeBytes(of: &one) { try driver.kernel.write(unmask, from: $0) }
+        }
+        try driver.close(event, unmask, device, group, container)
+    }
+
+    @Test func eduKeepsToItsMask() throws {
+        let machine = MockMachine(.stock)
+        machine.plug(EduModel(), at: "0000:00:02.0")
+        let driver = Driver(machine)
+        let (container, group, device) = try driver.openLegacy("0000:00:02.0", group: 1)
+        try driver.setCommand(device, 6)
+        try driver.transfer(device, iova: 0x7_1234_5000, 4, toMemory: true)
+        #expect(machine.faults == [.write(iova: 0x234_5000, by: "0000:00:02.0")])
+        machine.clearFaults()
+        try driver.setCommand(device, 2)
+        try driver.transfer(device, iova: 0x7_1234_5000, 4, toMemory: true)
+        #expect(machine.faults.isEmpty)
+        try driver.close(device, group, container)
+    }
+
+    @Test func aResetClearsTheController() throws {
+        let machine = PathTests.makeMachine(.stock)
+        let driver = Driver(machine)
+        let (container, group, device) = try driver.openLegacy("0000:00:04.0", group: 3)
+        #expect(try driver.read(device, 0, 8) as UInt32 == 0x10400)
+        try driver.write(device, 0, 0x14, UInt32(0x460001))
+        _ = try driver.kernel.control(device, CVFIO_DEVICE_RESET, value: 0)
+        #expect(try driver.read(device, 0, 0x14) as UInt32 == 0)
+        try driver.close(device, group, container)
+    }
+
+    /// A device may write another one's registers: peer to peer is not only for memory.
+    @Test func registersCanBeReachedByDMA() throws {
+        let machine = MockMachine()
+        machine.plug(EduModel(dmaMask: .max), at: "0000:00:02.0")
+        machine.plug(Doorbell(), at: "0000:00:05.0")
+        let driver = Driver(machine)
+        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+        let ioas = try driver.makeIOAS(iommufd)
+        let edu = try driver.openNode(0, iommufd, ioas: ioas)
+        let bell = try driver.openNode(1, iommufd, ioas: ioas)
+        try driver.setCommand(edu, 6)
+        let buffer = try driver.export(bell, bar: 0, [(0, 4096)])
+        try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x1000)
+        try driver.transfer(edu, iova: 0x1010, 4, toMemory: true)
+        #expect(machine.withDevice(Doorbell.self, at: "0000:00:05.0") { bell, _ in bell.rings } == 1)
+        try driver.close(buffer, bell, edu, iommufd)
+    }
+
+    @Test func devicesBehindAPortAreResetTogether() throws {
+        let machine = MockMachine(.stock)
+        machine.plug(SharedMemoryModel(), at: "0000:01:00.0", group: 5)
+        machine.plug(SharedMemoryModel(), at: "0000:01:00.1", group: 6)
+        let driver = Driver(machine)
+        let one = try driver.openLegacy("0000:01:00.0", group: 5)
+        let two = try driver.openLegacy("0000:01:00.1", group: 6)
+        var info = cvfio_pci_hot_reset_info(argsz: 12, flags: 0, count: 0)
+        #expect(throws: Errno.noSpace) {
+            try driver.control(one.device, CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &info)
+        }
+        #expect(info.count == 2)
+        func reset(_ groups: [FileDescriptor]) throws {
+            let words = [UInt32(12 + 4 * groups.count), 0, UInt32(groups.count)] + groups.map { UInt32($0.rawValue) }
+            _ = try driver.control(
+                one.device, CVFIO_DEVICE_PCI_HOT_RESET,
+                bytes: words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } })
+        }
+        #expect(throws: Errno.invalidArgument) { try reset([one.group]) }
+        try reset([one.group, two.group])
+        try driver.close(one.device, two.device, one.group, two.group, one.container, two.container)
+    }
+}

@@ -1,0 +1,115 @@
+import CVFIO
+import SystemPackage
+import Testing
+import VFIO
+import VFIOMock
+
+@Suite("Failures on demand")
+struct FailureTests {
+    @Test func theNextCallFailsAndOnlyIt() throws {
+        let machine = MockMachine()
+        machine.failNextCall(.open, with: .tooManyOpenFiles)
+        #expect(throws: Errno.tooManyOpenFiles) { try machine.kernel.open("/dev/iommu", .readWrite) }
+        try machine.kernel.close(try machine.kernel.open("/dev/iommu", .readWrite))
+        #expect(machine.openFiles.isEmpty)
+        #expect(machine.pendingFailureCount == 0)
+    }
+
+    @Test func someCallsMayPassBefore() throws {
+        let machine = MockMachine()
+        machine.failNextCall(.eventfd, with: .noMemory, skipping: 1, count: 2)
+        var results: [Bool] = []
+        for _ in 0..<4 {
+            if let event = try? machine.kernel.makeEvent() {
+                try machine.kernel.close(event)
+                results.append(true)
+            } else {
+                results.append(false)
+            }
+        }
+        #expect(results == [true, false, false, true])
+    }
+
+    @Test func anIoctlCanBeChosenByItsRequest() throws {
+        let machine = MockMachine()
+        let driver = Driver(machine)
+        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+        machine.failNextCall(.ioctl, with: .noMemory, request: CIOMMU_IOAS_MAP)
+        let ioas = try driver.makeIOAS(iommufd)
+        let memory = try driver.allocate(4096)
+        #expect(throws: Errno.noMemory) {
+            try driver.map(iommufd, ioas, memory.baseAddress!, 4096, at: 0x1000)
+        }
+        #expect(machine.mappings.isEmpty)
+        try driver.map(iommufd, ioas, memory.baseAddress!, 4096, at: 0x1000)
+        #expect(machine.mappings.count == 1)
+        try driver.close(iommufd)
+    }
+
+    @Test func aFailedCloseClosesAllTheSame() throws {
+        let machine = MockMachine()
+        let file = try machine.kernel.open("/dev/iommu", .readWrite)
+        machine.failNextCall(.close, with: .ioError)
+        #expect(throws: Errno.ioError) { try machine.kernel.close(file) }
+        #expect(machine.openFiles.isEmpty)
+        #expect(throws: Errno.badFileDescriptor) { try machine.kernel.close(file) }
+    }
+
+    /// Every call of the seam can be made to fail.
+    @Test(arguments: MockCall.allCases)
+    func everyCallCanFail(call: MockCall) throws {
+        let machine = MockMachine()
+        let kernel = machine.kernel
+        let event = try kernel.makeEvent()
+        machine.failNextCall(call, with: .permissionDenied)
+        #expect(throws: Errno.permissionDenied) {
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 8, alignment: 8)
+            defer { buffer.deallocate() }
+            switch call {
+            case .open: _ = try kernel.open("/dev/iommu", .readWrite)
+            case .close: try kernel.close(kernel.makeEvent())
+            case .dup: _ = try kernel.duplicate(event)
+            case .lseek: _ = try kernel.size(of: event)
+            case .read: _ = try kernel.read(event, into: buffer)
+            case .write: _ = try kernel.write(event, from: UnsafeRawBufferPointer(buffer))
+            case .pread: _ = try kernel.read(event, at: 0, into: buffer)
+            case .pwrite: _ = try kernel.write(event, at: 0, from: UnsafeRawBufferPointer(buffer))
+            case .ioctl: _ = try kernel.control(event, 0, value: 0)
+            case .mmap: _ = try kernel.map(MemoryMapRequest(byteCount: 4096, source: .anonymous(hugePageSize: nil)))
+            case .munmap: try kernel.unmap(buffer)
+            case .eventfd: _ = try kernel.makeEvent()
+            case .poll: _ = try kernel.waitUntilReadable(event, timeout: 0)
+            case .sendmsg: try kernel.send(event, over: event)
+            case .recvmsg: _ = try kernel.receiveDescriptor(from: event)
+            case .readlink: _ = try kernel.readLink("/sys/bus/pci/devices/0000:00:02.0")
+            case .readFile: _ = try kernel.readFile("/proc/sys/kernel/osrelease")
+            case .writeFile: try kernel.writeFile("/sys/bus/pci/drivers_probe", [])
+            case .readdir: _ = try kernel.names(in: "/sys")
+            case .getrlimit: _ = try kernel.memoryLockLimit()
+            }
+        }
+        try kernel.close(event)
+    }
+
+    @Test func callsAreRecordedOnRequest() throws {
+        let machine = MockMachine()
+        machine.recordsCalls = true
+        let driver = Driver(machine)
+        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+        _ = try driver.makeIOAS(iommufd)
+        try driver.close(iommufd)
+        #expect(machine.calls == [.init(.open), .init(.ioctl, request: CIOMMU_IOAS_ALLOC), .init(.close)])
+    }
+
+    @Test func lockedMemoryHasALimit() throws {
+        let machine = PathTests.makeMachine(.stock)
+        machine.memoryLockLimit = 8192
+        let driver = Driver(machine)
+        #expect(try driver.kernel.memoryLockLimit() == 8192)
+        let (container, group, device) = try driver.openLegacy("0000:00:02.0", group: 1)
+        let memory = try driver.allocate(16384)
+        try driver.map(container, memory.baseAddress!, 8192, at: 0)
+        #expect(throws: Errno.noMemory) { try driver.map(container, memory.baseAddress! + 8192, 4096, at: 0x10000) }
+        try driver.close(device, group, container)
+    }
+}

@@ -1,0 +1,98 @@
+import CVFIO
+import Testing
+
+@testable import VFIO
+
+@Suite struct CapabilityChainTests {
+    private static let headerSize = 16
+
+    /// Walks a chain whose capabilities are given by offset, and gives the ids that were visited.
+    private func walk(
+        byteCount: Int, from start: UInt32, _ capabilities: [(offset: Int, id: UInt16, next: UInt32)]
+    ) throws(VFIOError) -> [UInt16] {
+        let buffer = RequestBuffer(byteCount: byteCount)
+        for capability in capabilities {
+            buffer.store(
+                cvfio_info_cap_header(id: capability.id, version: 1, next: capability.next), at: capability.offset)
+        }
+        var ids: [UInt16] = []
+        try CapabilityChain.walk(buffer, from: start, headerSize: Self.headerSize, subject: "it") {
+            (id, offset) throws(VFIOError) in
+            #expect(capabilities.contains { $0.offset == offset && $0.id == id })
+            ids.append(id)
+        }
+        return ids
+    }
+
+    private func refusal(
+        byteCount: Int, from start: UInt32, _ capabilities: [(offset: Int, id: UInt16, next: UInt32)]
+    ) -> String? {
+        let error = #expect(throws: VFIOError.self) {
+            _ = try walk(byteCount: byteCount, from: start, capabilities)
+        }
+        #expect(error?.code == .unexpectedAnswer)
+        #expect(error?.errno == nil)
+        return error?.hint
+    }
+
+    @Test func anEmptyChainVisitsNothing() throws {
+        #expect(try walk(byteCount: 16, from: 0, []).isEmpty)
+        #expect(try walk(byteCount: 64, from: 0, [(16, 1, 0)]).isEmpty)
+    }
+
+    @Test func theOrderIsTheChains() throws {
+        #expect(try walk(byteCount: 64, from: 40, [(16, 1, 0), (24, 2, 16), (40, 3, 24)]) == [3, 2, 1])
+    }
+
+    @Test func theSmallestCapabilitiesFillTheAnswer() throws {
+        #expect(try walk(byteCount: 32, from: 16, [(16, 1, 24), (24, 2, 0)]) == [1, 2])
+        // A step needs no alignment, and the header ends with the answer.
+        #expect(try walk(byteCount: 27, from: 19, [(19, 9, 0)]) == [9])
+    }
+
+    @Test(arguments: [25, 31, 32, 1 << 20, UInt32.max, UInt32.max - 7] as [UInt32])
+    func aCapabilityPastTheEndIsAnError(_ offset: UInt32) {
+        #expect(
+            refusal(byteCount: 32, from: offset, [])
+                == "a capability at offset \(offset) is outside of the 32 bytes of the answer")
+        #expect(
+            refusal(byteCount: 32, from: 16, [(16, 1, offset)])
+                == "a capability at offset \(offset) is outside of the 32 bytes of the answer")
+    }
+
+    @Test(arguments: [1, 8, 15] as [UInt32])
+    func aCapabilityInTheHeaderIsAnError(_ offset: UInt32) {
+        #expect(
+            refusal(byteCount: 64, from: offset, [])
+                == "a capability at offset \(offset) is outside of the 64 bytes of the answer")
+        #expect(
+            refusal(byteCount: 64, from: 16, [(16, 1, offset)])
+                == "a capability at offset \(offset) is outside of the 64 bytes of the answer")
+    }
+
+    @Test func circlesAreErrors() {
+        #expect(refusal(byteCount: 64, from: 16, [(16, 1, 16)]) == "the chain goes in a circle")
+        #expect(refusal(byteCount: 64, from: 16, [(16, 1, 24), (24, 2, 16)]) == "the chain goes in a circle")
+        #expect(
+            refusal(byteCount: 64, from: 16, [(16, 1, 24), (24, 2, 32), (32, 3, 24)]) == "the chain goes in a circle")
+    }
+
+    @Test func anAnswerWithoutRoomForAHeaderIsAnError() {
+        #expect(refusal(byteCount: 17, from: 16, [])?.contains("outside of the 17 bytes") == true)
+    }
+
+    @Test func anErrorOfTheVisitorEndsTheWalk() {
+        let buffer = RequestBuffer(byteCount: 64)
+        buffer.store(cvfio_info_cap_header(id: 1, version: 1, next: 24), at: 16)
+        buffer.store(cvfio_info_cap_header(id: 2, version: 1, next: 0), at: 24)
+        var visits = 0
+        let error = #expect(throws: VFIOError.self) {
+            try CapabilityChain.walk(buffer, from: 16, headerSize: 16, subject: "it") { (_, _) throws(VFIOError) in
+                visits += 1
+                throw CapabilityChain.truncated("name", subject: "it")
+            }
+        }
+        #expect(visits == 1)
+        #expect(error?.description == "cannot read the capability chain for it: the capability \"name\" is cut short")
+    }
+}

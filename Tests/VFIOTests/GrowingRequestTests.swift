@@ -1,0 +1,91 @@
+import CVFIO
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+@Suite struct GrowingRequestTests {
+    private static let request = CVFIO_DEVICE_GET_REGION_INFO
+    private static let headerSize = MemoryLayout<cvfio_region_info>.size
+
+    /// The room that each call had.
+    private final class Rooms: Sendable {
+        private let rooms = Mutex<[Int]>([])
+        var all: [Int] { rooms.withLock { $0 } }
+        func append(_ room: Int) { rooms.withLock { $0.append(room) } }
+    }
+
+    private let rooms = Rooms()
+
+    /// Makes the request of a kernel that wants room as told, and gives the length of the answer.
+    private func perform(_ wanted: @escaping @Sendable (_ round: Int) -> Int) throws(VFIOError) -> Int {
+        let kernel = ScriptedKernel()
+        kernel.answer(Self.request) { [rooms] (bytes) throws(Errno) in
+            rooms.append(Int(bytes.load(as: UInt32.self)))
+            #expect(rooms.all.last == bytes.count)
+            #expect(bytes.load(fromByteOffset: 8, as: UInt32.self) == 3, "the request itself is the same each time")
+            #expect(bytes.dropFirst(12).allSatisfy { $0 == 0 }, "and so is its emptiness")
+            bytes.storeBytes(of: 0xffff_ffff, toByteOffset: 12, as: UInt32.self)
+            bytes.storeBytes(of: UInt32(wanted(rooms.all.count)), as: UInt32.self)
+            return 0
+        }
+        var header = cvfio_region_info()
+        header.index = 3
+        return try GrowingRequest.perform(
+            Self.request, header, on: kernel.makeDescriptor("device"), of: kernel, operation: "ask", subject: "it"
+        ).byteCount
+    }
+
+    @Test func anAnswerThatFitsTakesOneCall() throws {
+        #expect(try perform { _ in Self.headerSize } == Self.headerSize)
+        #expect(rooms.all == [Self.headerSize])
+    }
+
+    @Test(arguments: [0, 1, 20, 31]) func aSmallerArgszIsAnAnswer(_ argsz: Int) throws {
+        #expect(try perform { _ in argsz } == Self.headerSize)
+        #expect(rooms.all == [Self.headerSize])
+    }
+
+    @Test func aLongerAnswerTakesASecondCall() throws {
+        #expect(try perform { _ in 100 } == 100)
+        #expect(rooms.all == [Self.headerSize, 100])
+    }
+
+    @Test func anAnswerMayShrinkInBetween() throws {
+        #expect(try perform { $0 == 1 ? 100 : 40 } == 100)
+        #expect(rooms.all == [Self.headerSize, 100])
+    }
+
+    @Test func anAnswerMayGrowSomeMore() throws {
+        #expect(try perform { min($0 * 100, 300) } == 300)
+        #expect(rooms.all == [Self.headerSize, 100, 200, 300])
+    }
+
+    @Test func anAnswerThatGrowsForEverIsAnError() {
+        let error = #expect(throws: VFIOError.self) { try perform { $0 * 100 } }
+        #expect(error?.code == .unexpectedAnswer)
+        #expect(error?.hint == "the kernel asks for more room each time it is called")
+        #expect(rooms.all.count == 4)
+    }
+
+    @Test func theLargestAnswerIsBelieved() throws {
+        #expect(try perform { _ in GrowingRequest.largestAnswer } == 1 << 20)
+    }
+
+    @Test(arguments: [(1 << 20) + 1, 0xffff_ffff]) func aLargerOneIsNot(_ argsz: Int) {
+        let error = #expect(throws: VFIOError.self) { try perform { _ in argsz } }
+        #expect(error?.code == .unexpectedAnswer)
+        #expect(rooms.all == [Self.headerSize])
+    }
+
+    @Test func aRefusalCarriesItsErrno() {
+        let kernel = ScriptedKernel()
+        let error = #expect(throws: VFIOError.self) {
+            _ = try GrowingRequest.perform(
+                Self.request, cvfio_region_info(), on: kernel.makeDescriptor("device"), of: kernel, operation: "ask",
+                subject: "it")
+        }
+        #expect(error == VFIOError(.kernel, "ask", "it", errno: .inappropriateIOCTLForDevice))
+    }
+}

@@ -1,0 +1,184 @@
+import CVFIO
+import Synchronization
+import SystemPackage
+
+@testable import VFIO
+
+extension ScriptedKernel {
+    /// Where the device of ``machine()`` sits.
+    static let address: PCIAddress = "0000:00:01.0"
+
+    /// The file offset of a region of the device of ``machine()``.
+    static func offset(ofRegion index: UInt32) -> UInt64 { UInt64(index) << 40 }
+
+    /// A kernel that behaves: an iommufd, a type1 container, and one device with config space, a mappable BAR 0 and
+    /// interrupts. A test then overwrites the answers that it wants odd.
+    static func machine(config: ConfigBytes = ConfigBytes()) -> ScriptedKernel {
+        let kernel = ScriptedKernel()
+        kernel.addSysfs()
+        kernel.addIOMMUFD()
+        kernel.addType1()
+        kernel.addDevice()
+        kernel.onReadAt { (offset, bytes) throws(Errno) in
+            config.read(at: offset - Self.offset(ofRegion: CVFIO_PCI_CONFIG_REGION_INDEX), into: bytes)
+        }
+        kernel.onWriteAt { (offset, bytes) throws(Errno) in
+            config.write(at: offset - Self.offset(ofRegion: CVFIO_PCI_CONFIG_REGION_INDEX), from: bytes)
+        }
+        return kernel
+    }
+
+    private func addSysfs() {
+        let folder = "/sys/bus/pci/devices/\(Self.address)"
+        addFolder(folder, ["driver", "iommu_group", "vfio-dev"])
+        addFolder(folder + "/vfio-dev", ["vfio0"])
+        addLink(folder + "/iommu_group", to: "../../../kernel/iommu_groups/5")
+        addLink(folder + "/driver", to: "../../../bus/pci/drivers/vfio-pci")
+        addFolder("/sys/kernel/iommu_groups/5/devices", ["\(Self.address)"])
+        for node in ["/dev/iommu", "/dev/vfio/devices/vfio0", "/dev/vfio/vfio", "/dev/vfio/5"] { addNode(node) }
+    }
+
+    private func addIOMMUFD() {
+        answer(CIOMMU_IOAS_ALLOC, ciommu_ioas_alloc.self) { (request) throws(Errno) in
+            request.out_ioas_id = 3
+            return 0
+        }
+        answerRanges([0...0xffff_ffff])
+        answer(CVFIO_DEVICE_BIND_IOMMUFD, cvfio_device_bind_iommufd.self) { (_) throws(Errno) in 0 }
+        answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT, cvfio_device_attach_iommufd_pt.self) { (_) throws(Errno) in 0 }
+        answer(CIOMMU_IOAS_MAP, ciommu_ioas_map.self) { (_) throws(Errno) in 0 }
+        answer(CIOMMU_IOAS_MAP_FILE, ciommu_ioas_map_file.self) { (_) throws(Errno) in 0 }
+        answer(CIOMMU_IOAS_UNMAP, ciommu_ioas_unmap.self) { (_) throws(Errno) in 0 }
+    }
+
+    /// Answers `IOMMU_IOAS_IOVA_RANGES`, in its two steps.
+    func answerRanges(_ ranges: [ClosedRange<UInt64>], alignment: UInt64 = 4096) {
+        answer(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { (request) throws(Errno) in
+            let room = Int(request.num_iovas)
+            let target = UnsafeMutablePointer<ciommu_iova_range>(bitPattern: UInt(request.allowed_iovas))!
+            for (index, range) in ranges.prefix(room).enumerated() {
+                target[index].start = range.lowerBound
+                target[index].last = range.upperBound
+            }
+            request.num_iovas = UInt32(ranges.count)
+            request.out_iova_alignment = alignment
+            if ranges.count > room { throw .messageTooLong }
+            return 0
+        }
+    }
+
+    private func addType1() {
+        answerValue(CVFIO_GET_API_VERSION) { (_) throws(Errno) in 0 }
+        answerValue(CVFIO_CHECK_EXTENSION) { (_) throws(Errno) in 1 }
+        answerValue(CVFIO_SET_IOMMU) { (_) throws(Errno) in 0 }
+        answer(CVFIO_GROUP_GET_STATUS, cvfio_group_status.self) { (status) throws(Errno) in
+            status.flags = CVFIO_GROUP_FLAGS_VIABLE
+            return 0
+        }
+        answer(CVFIO_GROUP_SET_CONTAINER, Int32.self) { (_) throws(Errno) in 0 }
+        answer(CVFIO_GROUP_GET_DEVICE_FD) { [unowned self] (_) throws(Errno) in
+            Int(makeDescriptor("device").rawValue)
+        }
+        answerType1Info {
+            var bytes = Bytes(capability: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
+            bytes.append(UInt32(1), UInt32(0), UInt64(0x1000), UInt64(0xffff_ffff))
+            return bytes
+        }
+        answer(CVFIO_IOMMU_MAP_DMA, cvfio_iommu_type1_dma_map.self) { (_) throws(Errno) in 0 }
+        answer(CVFIO_IOMMU_UNMAP_DMA, cvfio_iommu_type1_dma_unmap.self) { (_) throws(Errno) in 0 }
+    }
+
+    /// Answers `VFIO_IOMMU_GET_INFO` with these bytes as capabilities, behind the structure.
+    func answerType1Info(_ capabilities: @escaping @Sendable () -> Bytes) {
+        let headerSize = MemoryLayout<cvfio_iommu_type1_info>.size
+        answer(CVFIO_IOMMU_GET_INFO) { (bytes) throws(Errno) in
+            let tail = capabilities().raw
+            var info = cvfio_iommu_type1_info()
+            info.argsz = UInt32(headerSize + tail.count)
+            info.flags = CVFIO_IOMMU_INFO_PGSIZES | CVFIO_IOMMU_INFO_CAPS
+            info.iova_pgsizes = 4096
+            info.cap_offset = bytes.count >= headerSize + tail.count ? UInt32(headerSize) : 0
+            bytes.storeBytes(of: info, as: cvfio_iommu_type1_info.self)
+            if info.cap_offset != 0 { bytes[headerSize..<(headerSize + tail.count)].copyBytes(from: tail) }
+            return 0
+        }
+    }
+
+    private func addDevice() {
+        answer(CVFIO_DEVICE_GET_INFO, cvfio_device_info.self) { (info) throws(Errno) in
+            info.flags = CVFIO_DEVICE_FLAGS_PCI | CVFIO_DEVICE_FLAGS_RESET
+            info.num_regions = CVFIO_PCI_NUM_REGIONS
+            info.num_irqs = CVFIO_PCI_NUM_IRQS
+            return 0
+        }
+        answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+            region.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
+            region.offset = Self.offset(ofRegion: region.index)
+            switch region.index {
+            case CVFIO_PCI_BAR0_REGION_INDEX:
+                region.size = 8192
+                region.flags |= CVFIO_REGION_INFO_FLAG_MMAP
+            case CVFIO_PCI_CONFIG_REGION_INDEX: region.size = 256
+            default: region.size = 0
+            }
+            return 0
+        }
+        answer(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { (info) throws(Errno) in
+            info.flags = CVFIO_IRQ_INFO_EVENTFD | (info.index == CVFIO_PCI_MSIX_IRQ_INDEX ? CVFIO_IRQ_INFO_NORESIZE : 0)
+            info.count = info.index == CVFIO_PCI_INTX_IRQ_INDEX ? 1 : 8
+            return 0
+        }
+        answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        answerValue(CVFIO_DEVICE_RESET) { (_) throws(Errno) in 0 }
+        answer(CVFIO_DEVICE_FEATURE) { [unowned self] (_) throws(Errno) in
+            Int(makeDescriptor("dma-buf", size: 4096).rawValue)
+        }
+    }
+}
+
+/// The config space of the scripted device: plain bytes, with memory decode on.
+final class ConfigBytes: Sendable {
+    private let bytes: Mutex<[UInt8]>
+
+    init(_ bytes: [UInt64: UInt8] = [:]) {
+        var all = [UInt8](repeating: 0, count: 256)
+        all[0x04] = 0x02
+        for (offset, byte) in bytes { all[Int(offset)] = byte }
+        self.bytes = Mutex(all)
+    }
+
+    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
+        bytes.withLock { bytes in
+            guard offset < 256 else { return 0 }
+            let count = min(buffer.count, 256 - Int(offset))
+            buffer.copyBytes(from: bytes[Int(offset)..<(Int(offset) + count)])
+            return count
+        }
+    }
+
+    func write(at offset: UInt64, from buffer: UnsafeMutableRawBufferPointer) -> Int {
+        bytes.withLock { bytes in
+            guard offset < 256 else { return 0 }
+            let count = min(buffer.count, 256 - Int(offset))
+            bytes.replaceSubrange(Int(offset)..<(Int(offset) + count), with: buffer.prefix(count))
+            return count
+        }
+    }
+}
+
+/// Bytes that a test puts together.
+struct Bytes: Sendable {
+    var raw: [UInt8] = []
+
+    init() {}
+    init<Value: BitwiseCopyable>(_ value: Value) { append(value) }
+
+    /// The header of a capability.
+    init(capability id: UInt16, next: UInt32 = 0) {
+        append(cvfio_info_cap_header(id: id, version: 1, next: next))
+    }
+
+    mutating func append<each Value: BitwiseCopyable>(_ value: repeat each Value) {
+        for value in repeat each value { withUnsafeBytes(of: value) { raw += $0 } }
+    }
+}

@@ -58,10 +58,6 @@ int cvfio_sys_mmap(void *address, size_t length, int protection, int flags, int 
 
 int cvfio_sys_munmap(void *address, size_t length) { return (int)checked(munmap(address, length)); }
 
-int cvfio_sys_madvise(void *address, size_t length, int advice) {
-  return (int)checked(madvise(address, length, advice));
-}
-
 int cvfio_sys_eventfd(void) { return (int)checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
 int cvfio_sys_poll_readable(int fd, int timeout) {

@@ -28,13 +28,16 @@ struct Demo {
         }
         let bar = try largestMemoryBAR(of: exporter)
         let size = min(bar.byteCount, Self.windowSize)
-        say("Export. \(size >> 10) KiB of \(bar.index) of \(exporter.address) become a dma-buf: a file descriptor that",
+        say(
+            "Export. \(size >> 10) KiB of \(bar.index) of \(exporter.address) become a dma-buf: a file descriptor that",
             "stands for the memory of a device, and that can be given to others.")
         let window = try exporter.exportDMABuf(of: bar.index, 0..<size)
         try window.setName("vfioctl demo")
 
         let peer = try space.map(window)
-        say("Map. The IOMMU shows that memory to \(importer.address) at IOVA \(peer.iova). The mapping is \(peer.state).")
+        say(
+            "Map. The IOMMU shows that memory to \(importer.address) at IOVA \(peer.iova). The mapping is \(peer.state)."
+        )
 
         say("Write. The CPU puts a greeting into the BAR of \(exporter.address).")
         let memory = try exporter.map(bar.index, 0..<size)
@@ -45,25 +48,30 @@ struct Demo {
         try require(first == Self.greeting, "the bytes that were read are not those that were written")
 
         try revoke(exporter)
-        say("See. The kernel has revoked the memory: the mapping is \(peer.state), the dma-buf itself is \(window.state).")
+        say(
+            "See. The kernel has revoked the memory: the mapping is \(peer.state), the dma-buf itself is \(window.state)."
+        )
         try require(peer.state == .revoked, "the library did not notice the revocation")
 
         faults.mark()
         let second = try read(peer.iova, by: edu, importer, into: result)
-        say("Try. The same DMA again finds \(second.isEmpty ? "nothing, only zeros" : "\"\(second)\"").",
+        say(
+            "Try. The same DMA again finds \(second.isEmpty ? "nothing, only zeros" : "\"\(second)\"").",
             faults.describe(of: importer.address))
         try require(second != Self.greeting, "a revoked mapping still showed the exporter's memory")
 
         try peer.restore()
         memory.copy(Array(Self.greeting.utf8).span)
         let third = try read(peer.iova, by: edu, importer, into: result)
-        say("Restore. Unmapped, and mapped again at the same place; the mapping is \(peer.state), and \(importer.address)",
+        say(
+            "Restore. Unmapped, and mapped again at the same place; the mapping is \(peer.state), and \(importer.address)",
             "reads \"\(third)\"")
         try require(third == Self.greeting, "the restored mapping does not show the exporter's memory")
 
         try memory.close()
         try exporter.close()
-        say("Close. With its device closed the dma-buf is \(window.state), for good. No importer can be left with a stale",
+        say(
+            "Close. With its device closed the dma-buf is \(window.state), for good. No importer can be left with a stale",
             "pointer into the device: that is what the old way, a BAR in a type1 container, cannot promise.")
         try require(peer.state == .dead, "the library did not notice that the exporter was closed")
         try peer.close()
@@ -81,7 +89,8 @@ struct Demo {
             say("Reset. \(exporter.address) is reset while its memory is mapped for the other device.")
             try exporter.reset()
         } else {
-            say("Switch off. \(exporter.address) cannot be reset, so its memory decode goes off, and on again, while its",
+            say(
+                "Switch off. \(exporter.address) cannot be reset, so its memory decode goes off, and on again, while its",
                 "memory is mapped for the other device.")
             try exporter.config.updateCommand { $0.remove(.memoryDecode) }
             try exporter.config.updateCommand { $0.insert(.memoryDecode) }
@@ -104,7 +113,9 @@ struct Demo {
         for number in 0...5 {
             guard let index = RegionIndex.bar(number) else { continue }
             let region = try device.region(index)
-            if region.isMappable, region.byteCount >= UInt64(kernel.pageSize), region.byteCount > largest?.byteCount ?? 0 {
+            if region.isMappable, region.byteCount >= UInt64(kernel.pageSize),
+                region.byteCount > largest?.byteCount ?? 0
+            {
                 largest = region
             }
         }

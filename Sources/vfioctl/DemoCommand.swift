@@ -39,9 +39,10 @@ struct DemoCommand: ParsableCommand {
             let machine = MockMachine()
             machine.plug(EduModel(), at: importer)
             machine.plug(NVMeMemoryModel(), at: exporter)
-            print("swift-vfio demo, on a mock kernel: nothing of this machine is touched (--from and --to for real devices)\n")
+            print(
+                "swift-vfio demo, on a mock kernel: nothing of this machine is touched (--from and --to for real devices)\n"
+            )
             try Demo(kernel: machine.kernel, exporter: exporter, importer: importer, faults: MockFaults(machine)).run()
         }
     }
 }
-

@@ -33,7 +33,8 @@ struct EduEngine {
 
     /// Reads from the bus into the device's buffer.
     func fetch(from iova: IOVA, count: Int, on device: borrowing Device) throws {
-        try run(source: iova.rawValue, destination: Self.bufferAddress, count: count, command: Command.start, on: device)
+        try run(
+            source: iova.rawValue, destination: Self.bufferAddress, count: count, command: Command.start, on: device)
     }
 
     /// Writes from the device's buffer to the bus.

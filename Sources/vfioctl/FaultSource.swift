@@ -32,6 +32,8 @@ final class KernelLog: FaultSource {
 
     init() {
         log = try? FileDescriptor.open(FilePath("/dev/kmsg"), .readOnly, options: [.nonBlocking, .closeOnExec])
+        // What was before is of no interest.
+        _ = try? log?.seek(offset: 0, from: .end)
     }
 
     deinit { try? log?.close() }
@@ -57,7 +59,16 @@ final class KernelLog: FaultSource {
         guard let log else { return [] }
         var lines: [String] = []
         var record = [UInt8](repeating: 0, count: 8192)
-        while let count = try? unsafe record.withUnsafeMutableBytes({ try unsafe log.read(into: $0) }), count > 0 {
+        while true {
+            let count: Int
+            do {
+                count = try unsafe record.withUnsafeMutableBytes { try unsafe log.read(into: $0) }
+            } catch Errno.brokenPipe {
+                // Records were overwritten before they were read; the next read goes on behind them.
+                continue
+            } catch {
+                return lines
+            }
             let text = String(decoding: record[..<count], as: UTF8.self)
             if let message = text.split(separator: ";", maxSplits: 1).last?.split(separator: "\n").first {
                 lines.append(String(message))

@@ -25,7 +25,8 @@ import Testing
     @Test func wantsBothDevicesOrNone() throws {
         let result = try vfioctl.run("demo", "--from", "0000:00:04.0")
         #expect(result.status == 64)
-        #expect(result.errors.contains("--from and --to go together: both for real devices, neither for the mock kernel"))
+        #expect(
+            result.errors.contains("--from and --to go together: both for real devices, neither for the mock kernel"))
     }
 
     @Test func wantsTwoDifferentDevices() throws {

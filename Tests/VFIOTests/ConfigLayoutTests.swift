@@ -155,10 +155,10 @@ import Testing
             var bytes = (0..<width).map { index in
                 Self.triggers.first { $0.position == offset + UInt64(index) }?.harmless ?? 0
             }
-            #expect(!Self.full.revokes(bytes, at: offset, memoryIsOn: true))
+            #expect(!Self.full.revokes(bytes, at: offset))
             #expect(Self.full.concernsMemory(width, at: offset))
             bytes[Int(distance)] = trigger.revoking
-            #expect(Self.full.revokes(bytes, at: offset, memoryIsOn: true), "at \(offset), \(width) bytes")
+            #expect(Self.full.revokes(bytes, at: offset), "at \(offset), \(width) bytes")
         }
     }
 
@@ -168,7 +168,7 @@ import Testing
             let bytes = [UInt8](repeating: trigger.revoking, count: width)
             let others = Self.triggers.contains { $0.position >= offset && $0.position < offset + UInt64(width) }
             guard !others else { continue }
-            #expect(!Self.full.revokes(bytes, at: offset, memoryIsOn: true))
+            #expect(!Self.full.revokes(bytes, at: offset))
             #expect(!Self.full.concernsMemory(width, at: offset))
         }
     }
@@ -176,14 +176,13 @@ import Testing
     @Test(arguments: 0...255 as ClosedRange<UInt8>)
     func eachValueOfEachByteIsJudgedByItsBits(_ value: UInt8) {
         let layout = Self.full
-        #expect(layout.revokes([value], at: 0x04, memoryIsOn: true) == (value & 0x02 == 0))
-        #expect(!layout.revokes([value], at: 0x04, memoryIsOn: false))
-        #expect(layout.revokes([value], at: 0x44, memoryIsOn: false) == (value & 0x03 == 0x03))
-        #expect(layout.revokes([value], at: 0x69, memoryIsOn: false) == (value & 0x80 != 0))
-        #expect(layout.revokes([value], at: 0xf4, memoryIsOn: false) == (value & 0x01 != 0))
+        #expect(layout.revokes([value], at: 0x04) == (value & 0x02 == 0))
+        #expect(layout.revokes([value], at: 0x44) == (value & 0x03 == 0x03))
+        #expect(layout.revokes([value], at: 0x69) == (value & 0x80 != 0))
+        #expect(layout.revokes([value], at: 0xf4) == (value & 0x01 != 0))
         // The other bytes of the same registers hold none of these bits.
         for offset in [0x05, 0x45, 0x68, 0xf5] as [UInt64] {
-            #expect(!layout.revokes([value], at: offset, memoryIsOn: true))
+            #expect(!layout.revokes([value], at: offset))
             #expect(!layout.concernsMemory(1, at: offset))
         }
     }
@@ -191,19 +190,19 @@ import Testing
     @Test func aDeviceWithoutTheCapabilitiesHasOnlyItsCommandRegister() throws {
         let (layout, _) = try layout(pointer: 0, status: 0, [])
         for offset in stride(from: UInt64(0x08), to: 0x100, by: 4) {
-            #expect(!layout.revokes([0xff, 0xff, 0xff, 0xff], at: offset, memoryIsOn: true))
+            #expect(!layout.revokes([0xff, 0xff, 0xff, 0xff], at: offset))
             #expect(!layout.concernsMemory(4, at: offset))
         }
-        #expect(layout.revokes([0, 0], at: 0x04, memoryIsOn: true))
+        #expect(layout.revokes([0, 0], at: 0x04))
     }
 
     @Test func noBytesRevokeNothing() {
-        #expect(!Self.full.revokes([], at: 0x04, memoryIsOn: true))
+        #expect(!Self.full.revokes([], at: 0x04))
         #expect(!Self.full.concernsMemory(0, at: 0x04))
     }
 
     @Test func offsetsAtTheEndOfTheSpaceRevokeNothing() {
-        #expect(!Self.full.revokes([0, 0, 0, 0], at: .max - 3, memoryIsOn: true))
+        #expect(!Self.full.revokes([0, 0, 0, 0], at: .max - 3))
         #expect(!Self.full.concernsMemory(3, at: .max - 3))
     }
 }

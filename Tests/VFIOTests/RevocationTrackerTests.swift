@@ -1,3 +1,4 @@
+import SystemPackage
 import Testing
 
 @testable import VFIO
@@ -10,12 +11,20 @@ import Testing
         #expect(!state.isClosed)
     }
 
-    @Test func eachRevocationIsAnEpoch() {
+    /// A mapping made before the call, or while it runs, is from another epoch than one made after it.
+    @Test func eachRevocationEndsAnEpochBeforeAndAfterTheCall() {
         let tracker = RevocationTracker()
-        tracker.revoke()
-        tracker.revoke()
+        var during: UInt64 = 0
+        tracker.revoking { during = tracker.current.epoch }
+        #expect(during == 1)
         #expect(tracker.current.epoch == 2)
         #expect(tracker.current.isMemoryOn)
+    }
+
+    @Test func aRevocationThatFailsCountsAllTheSame() {
+        let tracker = RevocationTracker()
+        #expect(throws: Errno.ioError) { try tracker.revoking { () throws(Errno) in throw .ioError } }
+        #expect(tracker.current.epoch == 2)
     }
 
     @Test func memoryGoesOffAndOnWithoutAnEpoch() {
@@ -40,9 +49,9 @@ import Testing
         let tracker = RevocationTracker()
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<8 {
-                group.addTask { for _ in 0..<1000 { tracker.revoke() } }
+                group.addTask { for _ in 0..<1000 { tracker.revoking {} } }
             }
         }
-        #expect(tracker.current.epoch == 8000)
+        #expect(tracker.current.epoch == 16000)
     }
 }

@@ -25,17 +25,6 @@ import Testing
                 == "cannot map for it: Cannot allocate memory (ENOMEM): RLIMIT_MEMLOCK is 64")
     }
 
-    @Test func hintsAreJoined() {
-        let error = VFIOError(.kernel, "do", "it", errno: .ioError)
-        #expect(error.adding(hint: nil) == error)
-        let once = error.adding(hint: "one")
-        #expect(once.hint == "one")
-        #expect(once.adding(hint: nil) == once)
-        let twice = once.adding(hint: "two")
-        #expect(twice.hint == "one; two")
-        #expect(twice.code == error.code && twice.operation == "do" && twice.subject == "it" && twice.errno == .ioError)
-    }
-
     @Test func errorsAreComparedByAllTheirParts() {
         let error = VFIOError(.kernel, "do", "it", errno: .ioError, hint: "one")
         #expect(error == VFIOError(.kernel, "do", "it", errno: .ioError, hint: "one"))
@@ -54,7 +43,7 @@ import Testing
             (.alreadyMapped, "alreadyMapped"), (.noSpace, "noSpace"), (.outOfRange, "outOfRange"),
             (.misaligned, "misaligned"), (.peerMemory, "peerMemory"), (.revoked, "revoked"),
             (.memoryDecodeOff, "memoryDecodeOff"), (.dead, "dead"), (.limit, "limit"),
-            (.unexpectedAnswer, "unexpectedAnswer"), (.inUse, "inUse"), (.cancelled, "cancelled"),
+            (.unexpectedAnswer, "unexpectedAnswer"), (.inUse, "inUse"),
         ]
         #expect(Set(codes.map(\.0)).count == codes.count)
         for (code, name) in codes { #expect(code.description == name) }

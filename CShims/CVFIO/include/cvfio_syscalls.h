@@ -39,7 +39,6 @@ int64_t cvfio_sys_seek(int fd, int64_t offset, int whence);
 int cvfio_sys_mmap(void *_Nullable address, size_t length, int protection, int flags, int fd, int64_t offset,
                    void *_Nullable *_Nonnull result);
 int cvfio_sys_munmap(void *address, size_t length);
-int cvfio_sys_madvise(void *address, size_t length, int advice);
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK, counting from 0.
 int cvfio_sys_eventfd(void);
 /// poll(2) for POLLIN on one descriptor. 1 when readable, 0 after `timeout` milliseconds (-1: no limit).

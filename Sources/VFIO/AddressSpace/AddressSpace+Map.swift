@@ -22,7 +22,7 @@ extension AddressSpace {
         guard byteCount > 0 else {
             throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "a buffer has at least one byte")
         }
-        let pageSize = pages.byteCount ?? kernel.pageSize
+        let pageSize = pages.byteCount ?? Int(knownAlignment)
         guard let rounded = UInt64(byteCount).roundedUp(to: UInt64(pageSize)), let length = Int(exactly: rounded) else {
             throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "the size is out of reach")
         }
@@ -35,17 +35,21 @@ extension AddressSpace {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, "\(length) bytes", errno: error,
                 hint: pages == .standard
-                    ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages")
-        }
-        // Before Linux 6.2 a page that was never written is pinned for reading as the shared page of zeros, and the CPU's
-        // first write would go to another one, which no device sees. So each page is made the process's own first.
-        for offset in stride(from: 0, to: length, by: pageSize) {
-            unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+                    ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages"
+            )
         }
         do throws(VFIOError) {
             let iova = try unsafe mapMemory(
                 UnsafeRawBufferPointer(memory), access: access, placement: placement, alignment: UInt64(pageSize),
-                operation: operation)
+                operation: operation
+            ) {
+                // Before Linux 6.2 a page that was never written is pinned for reading as the shared page of zeros, and
+                // the CPU's first write would go to another one, which no device sees. So each page is made the
+                // process's own first.
+                for offset in stride(from: 0, to: length, by: pageSize) {
+                    unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+                }
+            }
             return unsafe DMABuffer(space: self, memory: memory, iova: iova)
         } catch {
             try? unsafe kernel.unmap(memory)
@@ -102,9 +106,15 @@ extension AddressSpace {
         access: DMAAccess = .readWrite,
         placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {
+        let operation = "map a BAR without revocation"
+        guard interface == .type1 else {
+            throw VFIOError(
+                .unsupported, operation, "\(region.index)",
+                hint: "an iommufd maps a BAR through a dma-buf, and in no other way")
+        }
         let memory = unsafe UnsafeRawBufferPointer(start: region.unsafeBaseAddress, count: region.byteCount)
         let iova = try unsafe mapMemory(
-            memory, access: access, placement: placement, operation: "map a BAR without revocation")
+            memory, access: access, placement: placement, operation: operation)
         return DMAMapping(space: self, iova: iova, byteCount: UInt64(memory.count))
     }
 
@@ -115,9 +125,10 @@ extension AddressSpace {
         access: DMAAccess,
         placement: IOVAPlacement,
         alignment: UInt64 = 1,
-        operation: String
+        operation: String,
+        preparing prepare: () -> Void = {}
     ) throws(VFIOError) -> IOVA {
-        let pageSize = UInt64(kernel.pageSize)
+        let pageSize = knownAlignment
         guard memory.count > 0 else {
             throw VFIOError(.invalidArgument, operation, "0 bytes", hint: "a mapping has at least one page")
         }
@@ -132,11 +143,12 @@ extension AddressSpace {
             byteCount: UInt64(memory.count), access: access, placement: placement, alignment: alignment,
             operation: operation
         ) { (iova) throws(Errno) in
+            prepare()
             try unsafe backend.map(memory, at: iova.rawValue, access: access)
         }
     }
 
-    /// Reserves room, lets `body` ask the kernel, and turns a refusal into an error that says why: the caller's word for
+    /// Reserves room, lets `request` ask the kernel, and turns a refusal into an error that says why: the caller's word for
     /// it where it has one.
     func place(
         byteCount: UInt64,
@@ -145,7 +157,7 @@ extension AddressSpace {
         alignment: UInt64,
         operation: String,
         refusal: (Errno) -> VFIOError? = { _ in nil },
-        _ body: (IOVA) throws(Errno) -> Void
+        request: (IOVA) throws(Errno) -> Void
     ) throws(VFIOError) -> IOVA {
         guard !access.isEmpty, access.isSubset(of: .readWrite) else {
             throw VFIOError(
@@ -154,7 +166,7 @@ extension AddressSpace {
         let reservation = try reserve(
             placement, byteCount: byteCount, alignment: alignment, operation: operation)
         do throws(Errno) {
-            try body(reservation.iova)
+            try request(reservation.iova)
         } catch {
             cancel(reservation)
             throw refusal(error) ?? describe(error, byteCount: byteCount, at: reservation.iova, operation: operation)

@@ -28,6 +28,7 @@ public final class AddressSpace: Sendable {
     let kernel: any Kernel
     let backend: any IOMMUBackend
     private let state = Mutex(State())
+    private let refreshTurn = Mutex(())
 
     private struct State {
         var allocator: IOVAAllocator?
@@ -36,7 +37,8 @@ public final class AddressSpace: Sendable {
 
     /// Makes an address space of the given interface, or of the best that the kernel has.
     ///
-    /// Without a choice it is iommufd where `/dev/iommu` exists, else type1v2. type1 v1 is never used.
+    /// Without a choice it is iommufd where `/dev/iommu` exists and devices have nodes of their own, else type1v2. type1 v1
+    /// is never used.
     ///
     /// - Parameters:
     ///   - interface: The interface to use; `nil` lets the library choose.
@@ -52,15 +54,25 @@ public final class AddressSpace: Sendable {
             self.backend = try Type1Container(kernel: kernel)
             self.interface = .type1
         case nil:
-            do throws(VFIOError) {
-                self.backend = try IOMMUFDContext(kernel: kernel)
+            if let context = try Self.iommufdIfUsable(kernel) {
+                self.backend = context
                 self.interface = .iommufd
-            } catch {
-                // Only its absence speaks for the other one: a node without permission is for the user to mend.
-                guard error.code == .unsupported else { throw error }
+            } else {
                 self.backend = try Type1Container(kernel: kernel)
                 self.interface = .type1
             }
+        }
+    }
+
+    /// An iommufd, unless the kernel lacks it or has no device nodes to go with it.
+    private static func iommufdIfUsable(_ kernel: any Kernel) throws(VFIOError) -> IOMMUFDContext? {
+        guard !Sysfs(kernel: kernel).lacksCharacterDevices() else { return nil }
+        do throws(VFIOError) {
+            return try IOMMUFDContext(kernel: kernel)
+        } catch {
+            // Only its absence speaks for the other one: a node without permission is for the user to mend.
+            guard error.code == .unsupported else { throw error }
+            return nil
         }
     }
 
@@ -98,6 +110,11 @@ public final class AddressSpace: Sendable {
     }
 
     private func refresh() throws(VFIOError) {
+        // One at a time: an older answer must not come after a newer one.
+        try refreshTurn.withLock { (_) throws(VFIOError) in try refreshAlone() }
+    }
+
+    private func refreshAlone() throws(VFIOError) {
         let layout = try backend.layout()
         state.withLock { state in
             state.alignment = max(layout.alignment, UInt64(kernel.pageSize))
@@ -110,6 +127,9 @@ public final class AddressSpace: Sendable {
     }
 
     // MARK: Addresses
+
+    /// The alignment of mappings as far as it is known: before the first device, the CPU's pages.
+    var knownAlignment: UInt64 { state.withLock { max($0.alignment, UInt64(kernel.pageSize)) } }
 
     /// Finds room for a mapping and holds it, or checks the place that was asked for.
     func reserve(

@@ -15,6 +15,7 @@ public struct DMAAccess: OptionSet, Sendable, Hashable, CustomStringConvertible 
         case .read: "read"
         case .write: "write"
         case .readWrite: "readWrite"
+        case []: "[]"
         default: "DMAAccess(rawValue: \(rawValue))"
         }
     }

@@ -62,7 +62,8 @@ public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
         } catch {
             failure =
                 failure
-                ?? VFIOError(.kernel, "free a DMA buffer (munmap)", unsafe AddressSpace.describe(.init(bytes)), errno: error)
+                ?? VFIOError(
+                    .kernel, "free a DMA buffer (munmap)", unsafe AddressSpace.describe(.init(bytes)), errno: error)
         }
         if let failure { throw failure }
     }

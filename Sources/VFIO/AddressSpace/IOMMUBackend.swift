@@ -91,4 +91,5 @@ struct OpenedDevice: ~Copyable, Sendable {
 /// A device's share in its open group.
 struct GroupMembership: Sendable {
     let group: Int
+    let device: PCIAddress
 }

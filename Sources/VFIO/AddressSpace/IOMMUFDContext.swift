@@ -24,7 +24,9 @@ final class IOMMUFDContext: IOMMUBackend {
             case .noSuchFileOrDirectory, .operationNotSupportedByDevice:
                 VFIOError(
                     .unsupported, "open an iommufd", "\(Self.node)", errno: error,
-                    hint: "iommufd needs Linux 6.2 and CONFIG_IOMMUFD; type1 is the other way")
+                    hint:
+                        "iommufd needs Linux 6.6 with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV; AddressSpace(.type1) is "
+                        + "the other way")
             case .permissionDenied, .notPermitted:
                 VFIOError(
                     .permissionDenied, "open an iommufd", "\(Self.node)", errno: error,
@@ -60,7 +62,10 @@ final class IOMMUFDContext: IOMMUBackend {
         } catch {
             throw VFIOError(.kernel, "find the VFIO character device", "\(address)", errno: error)
         }
-        guard let name else { throw Diagnosis(kernel: kernel).missingNode(of: address) }
+        guard let name else {
+            throw Diagnosis(kernel: kernel).missingNode(
+                of: address, hint: "the kernel has no CONFIG_VFIO_DEVICE_CDEV; AddressSpace(.type1) needs none")
+        }
         let node = FilePath("/dev/vfio/devices/\(name)")
         let opened: FileDescriptor
         do throws(Errno) {
@@ -68,7 +73,7 @@ final class IOMMUFDContext: IOMMUBackend {
         } catch {
             throw switch error {
             case .noSuchFileOrDirectory:
-                Diagnosis(kernel: kernel).missingNode(of: address)
+                Diagnosis(kernel: kernel).missingNode(of: address, hint: "the node is missing; is devtmpfs mounted?")
             case .permissionDenied, .notPermitted:
                 VFIOError(
                     .permissionDenied, "open the device", "\(address) (\(node))", errno: error,
@@ -93,7 +98,17 @@ final class IOMMUFDContext: IOMMUBackend {
         } catch {
             let operation = "bind the device to the iommufd (VFIO_DEVICE_BIND_IOMMUFD)"
             switch error {
-            case .resourceBusy, .notPermitted:
+            case .notPermitted:
+                throw VFIOError(
+                    .kernel, operation, "\(address)", errno: error,
+                    hint:
+                        "the platform does not remap interrupts, so the device's MSIs are not kept apart; the parameter "
+                        + "allow_unsafe_interrupts of the module iommufd allows it all the same")
+            case .permissionDenied:
+                throw VFIOError(
+                    .permissionDenied, operation, "\(address)", errno: error,
+                    hint: "a virtual function needs the token of its physical function")
+            case .resourceBusy:
                 let group = (try? Sysfs(kernel: kernel).iommuGroup(of: address)) ?? nil
                 if let hint = group.flatMap({ Diagnosis(kernel: kernel).blockers(ofGroup: $0) }) {
                     throw VFIOError(.groupNotViable, operation, "\(address)", errno: error, hint: hint)
@@ -104,7 +119,7 @@ final class IOMMUFDContext: IOMMUBackend {
             case .invalidArgument:
                 throw VFIOError(
                     .busy, operation, "\(address)", errno: error,
-                    hint: "the device may be bound already, or opened through its group")
+                    hint: "the device is open already, here or in another program (or its IOMMU is not cache-coherent)")
             default:
                 throw VFIOError(.kernel, operation, "\(address)", errno: error)
             }

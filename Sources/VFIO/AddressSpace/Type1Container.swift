@@ -20,7 +20,7 @@ final class Type1Container: IOMMUBackend {
 
     private struct Group {
         let descriptor: FileDescriptor
-        var deviceCount = 0
+        var devices: Set<PCIAddress> = []
     }
 
     var name: String { "type1" }
@@ -29,6 +29,7 @@ final class Type1Container: IOMMUBackend {
     var unmapRequest: String { "VFIO_IOMMU_UNMAP_DMA" }
 
     static let node: FilePath = "/dev/vfio/vfio"
+    private static let noGroupNode = "the kernel makes no node for its group; AddressSpace(.iommufd) needs none"
 
     /// Opens a container, and makes sure that the kernel offers type1v2.
     ///
@@ -59,7 +60,8 @@ final class Type1Container: IOMMUBackend {
             version = try kernel.control(opened, CVFIO_GET_API_VERSION, value: 0)
             hasType1v2 = try kernel.control(opened, CVFIO_CHECK_EXTENSION, value: CVFIO_TYPE1v2_IOMMU) > 0
         } catch {
-            throw VFIOError(.kernel, "ask the container what it can (VFIO_CHECK_EXTENSION)", "\(Self.node)", errno: error)
+            throw VFIOError(
+                .kernel, "ask the container what it can (VFIO_CHECK_EXTENSION)", "\(Self.node)", errno: error)
         }
         guard version == Int(CVFIO_API_VERSION) else {
             throw VFIOError(
@@ -91,7 +93,7 @@ final class Type1Container: IOMMUBackend {
         } catch {
             throw VFIOError(.kernel, "find the IOMMU group", "\(address)", errno: error)
         }
-        guard let number else { throw Diagnosis(kernel: kernel).missingNode(of: address) }
+        guard let number else { throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode) }
         return try state.withLock { (state) throws(VFIOError) -> OpenedDevice in
             var group: Group
             if let known = state.groups[number] {
@@ -101,11 +103,17 @@ final class Type1Container: IOMMUBackend {
                 state.groups[number] = group
             }
             do throws(VFIOError) {
+                // The kernel would open it once more, as two handles that know nothing of each other's resets.
+                guard !group.devices.contains(address) else {
+                    throw VFIOError(
+                        .busy, "open the device", "\(address)", hint: "it is open in this address space already")
+                }
                 let device = try openDevice(address, in: group)
-                group.deviceCount += 1
+                group.devices.insert(address)
                 state.groups[number] = group
                 return OpenedDevice(
-                    descriptor: OwnedDescriptor(device, of: kernel), membership: GroupMembership(group: number))
+                    descriptor: OwnedDescriptor(device, of: kernel),
+                    membership: GroupMembership(group: number, device: address))
             } catch {
                 // The first failure is the one to hear of; a group without devices is of no use to anybody.
                 try? prune(&state)
@@ -115,15 +123,17 @@ final class Type1Container: IOMMUBackend {
     }
 
     func release(_ membership: GroupMembership?) throws(VFIOError) {
-        guard let number = membership?.group else { return }
+        guard let membership else { return }
         try state.withLock { (state) throws(VFIOError) in
-            state.groups[number]?.deviceCount -= 1
+            state.groups[membership.group]?.devices.remove(membership.device)
             try prune(&state)
         }
     }
 
     /// Opens a group, puts it into the container, and gives the container its IOMMU if it is the first.
-    private func attach(group number: Int, for address: PCIAddress, _ state: inout State) throws(VFIOError) -> FileDescriptor {
+    private func attach(group number: Int, for address: PCIAddress, _ state: inout State) throws(VFIOError)
+        -> FileDescriptor
+    {
         let node = FilePath("/dev/vfio/\(number)")
         let opened: FileDescriptor
         do throws(Errno) {
@@ -131,7 +141,7 @@ final class Type1Container: IOMMUBackend {
         } catch {
             throw switch error {
             case .noSuchFileOrDirectory:
-                Diagnosis(kernel: kernel).missingNode(of: address)
+                Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)
             case .resourceBusy:
                 VFIOError(
                     .busy, "open the IOMMU group", "\(node)", errno: error,
@@ -193,7 +203,9 @@ final class Type1Container: IOMMUBackend {
             let device = try kernel.control(group.descriptor, CVFIO_GROUP_GET_DEVICE_FD, with: buffer)
             return FileDescriptor(rawValue: Int32(device))
         } catch {
-            if error == .operationNotSupportedByDevice { throw Diagnosis(kernel: kernel).missingNode(of: address) }
+            if error == .operationNotSupportedByDevice {
+                throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)
+            }
             throw VFIOError(
                 .kernel, "open the device (VFIO_GROUP_GET_DEVICE_FD)", "\(address)", errno: error,
                 hint: error == .permissionDenied ? "a virtual function needs the token of its physical function" : nil)
@@ -203,7 +215,7 @@ final class Type1Container: IOMMUBackend {
     /// Closes the groups that nothing needs any more.
     private func prune(_ state: inout State) throws(VFIOError) {
         var failure: VFIOError?
-        for (number, group) in state.groups where group.deviceCount == 0 {
+        for (number, group) in state.groups where group.devices.isEmpty {
             if state.mappingCount > 0, state.groups.count == 1 { break }
             state.groups[number] = nil
             if state.groups.isEmpty { state.hasIOMMU = false }
@@ -248,7 +260,9 @@ final class Type1Container: IOMMUBackend {
             ranges: ranges, alignment: smallest, operation: operation, subject: "the type1 container")
     }
 
-    private static func ranges(in answer: borrowing RequestBuffer, at offset: Int) throws(VFIOError) -> [ClosedRange<UInt64>] {
+    private static func ranges(in answer: borrowing RequestBuffer, at offset: Int) throws(VFIOError) -> [ClosedRange<
+        UInt64
+    >] {
         typealias Header = cvfio_iommu_type1_info_cap_iova_range
         guard let header = answer.load(Header.self, at: offset) else {
             throw CapabilityChain.truncated("IOVA ranges", subject: "the type1 container")

@@ -45,10 +45,10 @@ extension AddressSpace {
         let byteCount = dmaBuf.byteCount
         let iova = try place(
             byteCount: byteCount, access: access, placement: placement, alignment: 1, operation: operation,
-            refusal: { DMABufRefusal.map($0, operation: operation, subject: subject, revocation: revocation) }
-        ) { (iova) throws(Errno) in
-            try backend.map(dmaBuf: file.descriptor, byteCount: byteCount, at: iova.rawValue, access: access)
-        }
+            refusal: { DMABufRefusal.map($0, operation: operation, subject: subject, revocation: revocation) },
+            request: { (iova) throws(Errno) in
+                try backend.map(dmaBuf: file.descriptor, byteCount: byteCount, at: iova.rawValue, access: access)
+            })
         return PeerMapping(
             space: self, iova: iova, byteCount: byteCount, access: access, subject: subject,
             epoch: current?.epoch ?? 0, revocation: revocation, file: file)

@@ -70,12 +70,12 @@ public struct PeerMapping: ~Copyable, Sendable {
     ///   tried again.
     public func restore() throws(VFIOError) {
         let operation = "restore a mapping of a dma-buf"
-        if revocation != nil, state == .live { return }
-        let current = revocation?.current
-        if current?.isClosed == true { throw DMABufRefusal.dead(operation, subject) }
-        if current?.isMemoryOn == false { throw DMABufRefusal.memoryDecodeOff(operation, subject) }
         try record.withLock { (record) throws(VFIOError) in
-            if case .mapped = record {
+            let current = revocation?.current
+            if current?.isClosed == true { throw DMABufRefusal.dead(operation, subject) }
+            if current?.isMemoryOn == false { throw DMABufRefusal.memoryDecodeOff(operation, subject) }
+            if case .mapped(let epoch) = record {
+                if epoch == current?.epoch { return }
                 try space.unmapKeepingAddresses(iova, byteCount: byteCount, operation: operation)
                 record = .unmapped
             }

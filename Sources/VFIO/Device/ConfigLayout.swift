@@ -46,13 +46,11 @@ struct ConfigLayout: Sendable {
     private static func register(_ offset: UInt64) -> UInt64? { offset + 2 <= endOfCapabilities ? offset : nil }
 
     /// Whether a write of these bytes at this offset makes the kernel revoke.
-    func revokes(_ bytes: [UInt8], at offset: UInt64, memoryIsOn: Bool) -> Bool {
+    func revokes(_ bytes: [UInt8], at offset: UInt64) -> Bool {
         func byte(_ position: UInt64) -> UInt8? {
             position >= offset && position - offset < UInt64(bytes.count) ? bytes[Int(position - offset)] : nil
         }
-        if memoryIsOn, let command = byte(Self.command), UInt16(command) & PCICommand.memoryDecode.rawValue == 0 {
-            return true
-        }
+        if let command = byte(Self.command), UInt16(command) & PCICommand.memoryDecode.rawValue == 0 { return true }
         if let powerControl, let low = byte(powerControl), UInt16(low) & Self.powerStateMask == Self.d3hot {
             return true
         }

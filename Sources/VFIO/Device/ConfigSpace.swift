@@ -8,7 +8,7 @@ internal import SystemPackage
 /// state of its dma-bufs and their mappings stays true.
 ///
 /// It keeps the device open for as long as it lives.
-public struct ConfigSpace: ~Copyable, Sendable {
+public struct ConfigSpace: Sendable {
     private let lease: DeviceLease
     private var core: DeviceCore { lease.core }
 
@@ -28,9 +28,13 @@ public struct ConfigSpace: ~Copyable, Sendable {
     /// Writes one byte.
     public func write8(_ value: UInt8, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
     /// Writes 16 bits, at a multiple of 2.
-    public func write16(_ value: UInt16, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
+    public func write16(_ value: UInt16, at offset: UInt64) throws(VFIOError) {
+        try core.writeConfig(value, at: offset)
+    }
     /// Writes 32 bits, at a multiple of 4.
-    public func write32(_ value: UInt32, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
+    public func write32(_ value: UInt32, at offset: UInt64) throws(VFIOError) {
+        try core.writeConfig(value, at: offset)
+    }
 
     /// The vendor of the device, as assigned by the PCI-SIG.
     public func vendorID() throws(VFIOError) -> UInt16 { try read16(at: 0x00) }
@@ -46,9 +50,11 @@ public struct ConfigSpace: ~Copyable, Sendable {
     ///
     /// Memory decode off revokes the device's dma-bufs; on again, they can be mapped again.
     public func updateCommand(_ change: (inout PCICommand) -> Void) throws(VFIOError) {
-        var command = try command()
-        change(&command)
-        try write16(command.rawValue, at: ConfigLayout.command)
+        try core.updateConfig(at: ConfigLayout.command) { (value: inout UInt16) in
+            var command = PCICommand(rawValue: value)
+            change(&command)
+            value = command.rawValue
+        }
     }
 }
 
@@ -69,14 +75,37 @@ extension DeviceCore {
     }
 
     func writeConfig<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at offset: UInt64) throws(VFIOError) {
+        try configTurn.withLock { (_) throws(VFIOError) in try store(value, at: offset) }
+    }
+
+    /// Changes a register without another thread's write in between.
+    func updateConfig<Value: FixedWidthInteger & BitwiseCopyable>(
+        at offset: UInt64, _ change: (inout Value) -> Void
+    ) throws(VFIOError) {
+        try configTurn.withLock { (_) throws(VFIOError) in
+            var value: Value = try readConfig(at: offset)
+            change(&value)
+            try store(value, at: offset)
+        }
+    }
+
+    private func store<Value: FixedWidthInteger & BitwiseCopyable>(
+        _ value: Value, at offset: UInt64
+    ) throws(VFIOError) {
         try checkAlignment(offset, MemoryLayout<Value>.size, "write")
         let region = try region(.config)
-        var value = value.littleEndian
         let layout = try configLayout()
-        let bytes = unsafe withUnsafeBytes(of: &value) { unsafe [UInt8]($0) }
-        if layout.revokes(bytes, at: offset, memoryIsOn: revocation.current.isMemoryOn) { revocation.revoke() }
-        try unsafe withUnsafeBytes(of: &value) { (bytes) throws(VFIOError) in
-            try unsafe write(region, at: offset, from: bytes)
+        let value = value.littleEndian
+        let bytes = unsafe withUnsafeBytes(of: value) { unsafe [UInt8]($0) }
+        let write = { () throws(VFIOError) in
+            try unsafe withUnsafeBytes(of: value) { (bytes) throws(VFIOError) in
+                try unsafe self.write(region, at: offset, from: bytes)
+            }
+        }
+        if layout.revokes(bytes, at: offset) {
+            try revocation.revoking(write)
+        } else {
+            try write()
         }
         if layout.concernsMemory(bytes.count, at: offset) { try refreshMemoryState() }
     }

@@ -50,10 +50,12 @@ extension DeviceCore {
                 hint: "use the device's config, which knows of the registers that revoke dma-bufs")
         }
         let region = try existingRegion(index, for: operation)
-        if index.isBAR { try requireMemory(for: operation) }
-        guard !region.mappableAreas.isEmpty else { return (region, nil) }
+        // What cannot be mapped may be IO ports, which do not depend on memory decode; there the kernel's answer counts.
+        guard region.isMappable else { return (region, nil) }
+        try requireMemory(for: operation)
         if let known = state.withLock({ $0.registerMappings[index] }) { return (region, known) }
-        let mapping = try RegisterMapping(region, of: self)
+        // Without a mapping it goes as well, if not as fast.
+        guard let mapping = RegisterMapping(region, of: self) else { return (region, nil) }
         return state.withLock { state in
             // Another thread may have been quicker; then this mapping ends here.
             if let known = state.registerMappings[index] { return (region, known) }

@@ -1,4 +1,5 @@
 internal import CVFIO
+internal import Synchronization
 internal import SystemPackage
 
 /// A PCI device that belongs to this program.
@@ -64,6 +65,13 @@ public struct Device: ~Copyable, Sendable {
         let operation = "map the region (mmap)"
         let subject = "\(index) of \(address)"
         let region = try core.existingRegion(index, for: operation)
+        guard region.isMappable else {
+            throw VFIOError(
+                .unsupported, operation, subject,
+                hint: index == .config
+                    ? "it is reached with the device's config"
+                    : "the driver does not let it be mapped; its registers are reached with withRegisters")
+        }
         try core.requireMemory(for: operation)
         let window = range ?? 0..<region.byteCount
         guard !window.isEmpty, window.upperBound <= region.byteCount else {
@@ -76,9 +84,7 @@ public struct Device: ~Copyable, Sendable {
         guard region.mappableAreas.contains(where: { $0.contains(window) }) else {
             throw VFIOError(
                 .unsupported, operation, subject,
-                hint: region.isMappable
-                    ? "only these parts of it can be mapped: \(region.mappableAreas)"
-                    : "the driver does not let it be mapped; its registers are reached with withRegisters")
+                hint: "only these parts of it can be mapped: \(region.mappableAreas)")
         }
         let lease = DeviceLease(core, for: .mapping(index))
         let mapping = try RegionMapping.map(region, window, of: core, lease: lease)
@@ -97,17 +103,20 @@ public struct Device: ~Copyable, Sendable {
             throw VFIOError(
                 .unsupported, operation, "\(address)", hint: "it has no FLR, and nothing else resets it alone")
         }
-        core.revocation.revoke()
-        do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_RESET, value: 0)
-        } catch {
-            // What the reset has left behind is to be known even when it failed.
-            try? core.refreshMemoryState()
-            throw VFIOError(
-                error == .resourceTemporarilyUnavailable ? .busy : .kernel, operation, "\(address)", errno: error,
-                hint: error == .resourceTemporarilyUnavailable ? "something else holds the device; try again" : nil)
+        try core.configTurn.withLock { (_) throws(VFIOError) in
+            do throws(Errno) {
+                try core.revocation.revoking { () throws(Errno) in
+                    _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_RESET, value: 0)
+                }
+            } catch {
+                // What the reset has left behind is to be known even when it failed.
+                try? core.refreshMemoryState()
+                throw VFIOError(
+                    error == .resourceTemporarilyUnavailable ? .busy : .kernel, operation, "\(address)", errno: error,
+                    hint: error == .resourceTemporarilyUnavailable ? "something else holds the device; try again" : nil)
+            }
+            try core.refreshMemoryState()
         }
-        try core.refreshMemoryState()
     }
 }
 

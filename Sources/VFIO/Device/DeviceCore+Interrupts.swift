@@ -33,6 +33,9 @@ extension DeviceCore {
                 } else {
                     try setEvents(index, start: vector, [event])
                 }
+            } catch .noSpace {
+                throw VFIOError(
+                    .limit, operation, subject, errno: .noSpace, hint: "the host has fewer vectors left for the device")
             } catch {
                 throw VFIOError(.kernel, operation, subject, errno: error)
             }
@@ -108,6 +111,7 @@ extension DeviceCore {
         for (position, descriptor) in tail.enumerated() {
             buffer.store(descriptor, at: headerSize + position * MemoryLayout<Int32>.size)
         }
-        _ = try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: buffer)
+        // Where there are fewer vectors than asked for, the answer is their number, and none is on.
+        guard try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: buffer) == 0 else { throw .noSpace }
     }
 }

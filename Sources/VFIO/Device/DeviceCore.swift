@@ -12,6 +12,8 @@ final class DeviceCore: Sendable {
     let kernel: any Kernel
     let info: DeviceInfo
     let revocation = RevocationTracker()
+    /// Held by whoever changes the config space or resets the device, so that what is known of its memory stays true.
+    let configTurn = Mutex(())
     /// Valid for as long as the owner or a lease lives.
     let descriptor: FileDescriptor
     let state: Mutex<State>
@@ -58,7 +60,9 @@ final class DeviceCore: Sendable {
         guard leases.isEmpty else {
             throw VFIOError(
                 .inUse, "close the device", "\(address)",
-                hint: "still alive: \(leases.map(\.description).joined(separator: ", ")); the device closes with the last of them")
+                hint:
+                    "still alive: \(leases.map(\.description).joined(separator: ", ")); the device closes with the last of them"
+            )
         }
         try closeDescriptor()
     }
@@ -137,7 +141,8 @@ final class DeviceCore: Sendable {
         do throws(Errno) {
             count = try unsafe kernel.read(descriptor, at: region.offset + offset, into: buffer)
         } catch {
-            throw VFIOError(.kernel, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)", errno: error)
+            throw VFIOError(
+                .kernel, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)", errno: error)
         }
         guard count == buffer.count else {
             throw VFIOError(
@@ -153,7 +158,8 @@ final class DeviceCore: Sendable {
         do throws(Errno) {
             count = try unsafe kernel.write(descriptor, at: region.offset + offset, from: buffer)
         } catch {
-            throw VFIOError(.kernel, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)", errno: error)
+            throw VFIOError(
+                .kernel, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)", errno: error)
         }
         guard count == buffer.count else {
             throw VFIOError(

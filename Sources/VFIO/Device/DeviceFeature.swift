@@ -3,20 +3,22 @@ internal import SystemPackage
 
 /// An optional feature of a device, by the number that VFIO gives it (`VFIO_DEVICE_FEATURE`).
 public struct DeviceFeature: RawRepresentable, Sendable, Hashable {
-    public let rawValue: UInt32
+    public let rawValue: UInt16
 
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    private init(_ number: UInt32) { self.init(rawValue: UInt16(number)) }
 
     /// The token that lets the virtual functions be opened, of a physical function with SR-IOV.
-    public static var vfToken: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_PCI_VF_TOKEN) }
+    public static var vfToken: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_PCI_VF_TOKEN) }
     /// Migration of the device's state.
-    public static var migration: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_MIGRATION) }
+    public static var migration: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_MIGRATION) }
     /// Low power states under user space's control.
-    public static var lowPower: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY) }
+    public static var lowPower: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY) }
     /// A log of the pages that the device writes.
-    public static var dmaLogging: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_DMA_LOGGING_START) }
+    public static var dmaLogging: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_START) }
     /// Export of BARs as dma-bufs: Linux 6.19 and newer, with `CONFIG_VFIO_PCI_DMABUF`.
-    public static var dmaBuf: DeviceFeature { DeviceFeature(rawValue: CVFIO_DEVICE_FEATURE_DMA_BUF) }
+    public static var dmaBuf: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_DMA_BUF) }
 }
 
 extension Device {
@@ -25,7 +27,7 @@ extension Device {
     public func supports(_ feature: DeviceFeature) throws(VFIOError) -> Bool {
         var request = cvfio_device_feature()
         request.argsz = UInt32(MemoryLayout<cvfio_device_feature>.size)
-        request.flags = CVFIO_DEVICE_FEATURE_PROBE | (feature.rawValue & CVFIO_DEVICE_FEATURE_MASK)
+        request.flags = CVFIO_DEVICE_FEATURE_PROBE | UInt32(feature.rawValue)
         do throws(Errno) {
             _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_FEATURE, with: &request)
             return true

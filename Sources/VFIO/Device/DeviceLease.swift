@@ -1,5 +1,5 @@
-/// Keeps a device open for something that was made from it.
-struct DeviceLease: ~Copyable, Sendable {
+/// Keeps a device open for something that was made from it, until the last reference to the lease is gone.
+final class DeviceLease: Sendable {
     /// What holds the device, for the error of whoever closes it meanwhile.
     enum Holder: Hashable, Sendable, CustomStringConvertible {
         case mapping(RegionIndex)

@@ -27,6 +27,7 @@ final class EventWait: Sendable {
     }
 
     private func begin(_ continuation: CheckedContinuation<Void, Never>) {
+        guard line.begin(self) else { return continuation.resume() }
         let isOver = state.withLock { state in
             // Cancelled before it began.
             if case .over = state { return true }
@@ -41,13 +42,15 @@ final class EventWait: Sendable {
         if isOver { continuation.resume() }
     }
 
-    private func end() {
+    /// Ends the wait, whatever it has waited for. Once is enough; more does no harm.
+    func end() {
         let old = state.withLock { state in
             defer { state = .over }
             return state
         }
         guard case .waiting(let continuation, let source) = old else { return }
         source.cancel()
+        line.forget(self)
         continuation.resume()
     }
 }

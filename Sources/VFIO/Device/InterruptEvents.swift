@@ -26,12 +26,7 @@ public struct InterruptEvents: AsyncSequence, Sendable {
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(VFIOError) -> UInt64? {
             while !Task.isCancelled, !line.isOver {
-                if let count = try line.take() {
-                    guard line.isOver else { return count }
-                    // Closed since the look above: this may be the wake-up, which the other waiters need too.
-                    try line.raise()
-                    return nil
-                }
+                if let count = try line.take() { return count }
                 await EventWait(line).untilReadableOrCancelled()
             }
             return nil

@@ -5,16 +5,21 @@ internal import SystemPackage
 final class InterruptLine: Sendable {
     let index: InterruptIndex
     let vector: UInt32
-    let isAutomasked: Bool
+    let isMaskable: Bool
     /// The eventfd that counts the interrupts. Open for as long as this object lives.
     let event: FileDescriptor
     let core: DeviceCore
-    /// Holds the device open until the vector is off.
-    private let lease: Mutex<DeviceLease?>
-    private let isEnabled = Mutex(true)
+    private let state: Mutex<State>
+
+    private struct State: Sendable {
+        var isOver = false
+        var waits: [EventWait] = []
+        /// Holds the device open until the vector is off.
+        var lease: DeviceLease?
+    }
 
     init(
-        _ index: InterruptIndex, vector: UInt32, isFixedSize: Bool, isAutomasked: Bool, lease: consuming DeviceLease,
+        _ index: InterruptIndex, vector: UInt32, isFixedSize: Bool, isMaskable: Bool, lease: DeviceLease,
         operation: String
     ) throws(VFIOError) {
         let core = lease.core
@@ -28,10 +33,10 @@ final class InterruptLine: Sendable {
         try core.enable(index, vector: vector, event: opened, isFixedSize: isFixedSize, operation: operation)
         self.index = index
         self.vector = vector
-        self.isAutomasked = isAutomasked
+        self.isMaskable = isMaskable
         self.event = owned.release()
         self.core = core
-        self.lease = Mutex(lease)
+        self.state = Mutex(State(lease: lease))
     }
 
     deinit {
@@ -39,37 +44,42 @@ final class InterruptLine: Sendable {
         try? core.kernel.close(event)
     }
 
+    // MARK: The end
+
     /// Whether the vector has been switched off, so that nothing will come any more.
-    var isOver: Bool { isEnabled.withLock { !$0 } }
+    var isOver: Bool { state.withLock { $0.isOver } }
 
     /// Switches the vector off, once, and wakes whoever waits for it.
     func disable() throws(VFIOError) {
-        let wasEnabled = isEnabled.withLock { isEnabled in
-            defer { isEnabled = false }
-            return isEnabled
+        let (wasOver, waits) = state.withLock { state in
+            defer {
+                state.isOver = true
+                state.waits = []
+            }
+            return (state.isOver, state.waits)
         }
-        guard wasEnabled else { return }
-        // The device is not needed any more, whoever still holds this object.
-        defer { lease.withLock { $0 = nil } }
-        do throws(VFIOError) {
-            try core.disable(index, vector: vector)
-        } catch {
-            try? raise()
-            throw error
+        guard !wasOver else { return }
+        defer {
+            for wait in waits { wait.end() }
+            // The device is not needed any more, whoever still holds this object.
+            state.withLock { $0.lease = nil }
         }
-        try raise()
+        try core.disable(index, vector: vector)
     }
 
-    /// Raises the event by hand, for those who wait for a vector that is over: it stays readable, so each of them sees it.
-    func raise() throws(VFIOError) {
-        let one: UInt64 = 1
-        do throws(Errno) {
-            _ = try unsafe withUnsafeBytes(of: one) { (bytes) throws(Errno) -> Int in
-                try unsafe core.kernel.write(event, from: bytes)
-            }
-        } catch {
-            throw failure("wake those who wait for the event", error)
+    // MARK: Waiting
+
+    /// Notes a wait, to be ended with the vector. `false` when the vector is over.
+    func begin(_ wait: EventWait) -> Bool {
+        state.withLock { state in
+            if !state.isOver { state.waits.append(wait) }
+            return !state.isOver
         }
+    }
+
+    /// Forgets a wait that has ended.
+    func forget(_ wait: EventWait) {
+        state.withLock { state in state.waits.removeAll { $0 === wait } }
     }
 
     /// How many interrupts have come since the last call; `nil` when none has.

@@ -17,9 +17,6 @@ struct InterruptTable: Sendable {
 
     func isOn(_ index: InterruptIndex) -> Bool { events[index] != nil }
 
-    /// The highest vector of a kind that is on.
-    func highest(_ index: InterruptIndex) -> UInt32? { events[index]?.keys.max() }
-
     /// Another kind that is on and excludes this one.
     func conflict(with index: InterruptIndex) -> InterruptIndex? {
         index.isExclusive ? events.keys.first { $0 != index && $0.isExclusive } : nil

@@ -39,7 +39,14 @@ public struct InterruptVector: ~Copyable, Sendable {
     public var events: InterruptEvents { InterruptEvents(line) }
 
     /// Lets the interrupt come again, after the kernel has masked it: needed after each INTx.
+    ///
+    /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
     public func unmask() throws(VFIOError) {
+        guard line.isMaskable else {
+            throw VFIOError(
+                .unsupported, "unmask vector \(vector)", "\(index) of \(line.core.address)",
+                hint: "interrupts of this kind are not masked")
+        }
         try line.core.unmask(line.index, vector: line.vector)
     }
 
@@ -63,6 +70,6 @@ public struct InterruptVector: ~Copyable, Sendable {
     private static func milliseconds(_ duration: Duration) -> Int32 {
         // Rounded up: a wait that is cut short would turn the rest of the time into a busy loop.
         let (seconds, attoseconds) = duration.components
-        return Int32(clamping: seconds.multipliedReportingOverflow(by: 1000).partialValue &+ attoseconds / 1_000_000_000_000_000 &+ 1)
+        return Int32(clamping: min(seconds, Int64(Int32.max) / 1000) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
     }
 }

@@ -9,8 +9,8 @@ internal import SystemPackage
 /// try done.wait()
 /// ```
 ///
-/// It keeps the device open for as long as it lives, which in a line such as this one is until the end of the line.
-public struct Interrupts: ~Copyable, Sendable {
+/// It keeps the device open for as long as it lives.
+public struct Interrupts: Sendable {
     private let lease: DeviceLease
     private var core: DeviceCore { lease.core }
     /// The kind.
@@ -65,7 +65,7 @@ public struct Interrupts: ~Copyable, Sendable {
         }
         return InterruptVector(
             try InterruptLine(
-                index, vector: UInt32(vector), isFixedSize: isFixedSize, isAutomasked: isAutomasked,
+                index, vector: UInt32(vector), isFixedSize: isFixedSize, isMaskable: isMaskable,
                 lease: DeviceLease(core, for: .vector(UInt32(vector), index)), operation: operation))
     }
 }

@@ -11,7 +11,7 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
     private var isMapped = true
 
     private init(
-        _ bytes: UnsafeMutableRawBufferPointer, owner: String, kernel: any Kernel, lease: consuming DeviceLease?
+        _ bytes: UnsafeMutableRawBufferPointer, owner: String, kernel: any Kernel, lease: DeviceLease?
     ) {
         unsafe self.bytes = unsafe bytes
         self.kernel = kernel
@@ -26,7 +26,7 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
     ///   - window: In bytes from the start of the region, page-aligned at its start.
     ///   - lease: Keeps the device open; `nil` when the device itself owns the mapping.
     static func map(
-        _ region: RegionInfo, _ window: Range<UInt64>, of core: DeviceCore, lease: consuming DeviceLease?
+        _ region: RegionInfo, _ window: Range<UInt64>, of core: DeviceCore, lease: DeviceLease?
     ) throws(VFIOError) -> RegionMapping {
         let operation = "map the region (mmap)"
         let owner = "\(region.index) of \(core.address)"

@@ -95,4 +95,33 @@ public struct Registers: ~Escapable {
         if let address = unsafe mapped(offset, width: 8) { return unsafe cmmio_store64(address, value) }
         unsafe fallback.write64(value, offset)
     }
+
+    // MARK: Doorbells
+
+    /// Writes 32 bits after everything that went before, such as a descriptor in a DMA buffer.
+    @inlinable @inline(__always)
+    public func writeReleasing32(_ value: UInt32, at offset: Int) {
+        cmmio_write_barrier()
+        write32(value, at: offset)
+    }
+    /// Writes 64 bits after everything that went before.
+    @inlinable @inline(__always)
+    public func writeReleasing64(_ value: UInt64, at offset: Int) {
+        cmmio_write_barrier()
+        write64(value, at: offset)
+    }
+    /// Reads 32 bits before anything that follows, such as what a device has written into a DMA buffer.
+    @inlinable @inline(__always)
+    public func readAcquiring32(at offset: Int) -> UInt32 {
+        let value = read32(at: offset)
+        cmmio_read_barrier()
+        return value
+    }
+    /// Reads 64 bits before anything that follows.
+    @inlinable @inline(__always)
+    public func readAcquiring64(at offset: Int) -> UInt64 {
+        let value = read64(at: offset)
+        cmmio_read_barrier()
+        return value
+    }
 }

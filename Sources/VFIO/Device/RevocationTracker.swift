@@ -19,9 +19,18 @@ final class RevocationTracker: Sendable {
 
     var current: State { state.withLock { $0 } }
 
-    /// Notes that the kernel revokes. Called *before* the call that makes it do so, since an importer may be hit before
-    /// that call returns; if the call fails, a mapping that is still good counts as revoked, which costs one `restore()`.
-    func revoke() {
+    /// Makes the call that makes the kernel revoke, and notes it.
+    ///
+    /// An epoch ends before the call, since an importer may be hit before it returns, and another one after it, for
+    /// mappings that were made meanwhile: whether the kernel revoked them too cannot be known. A mapping that is still
+    /// good and counts as revoked costs one `restore()`.
+    func revoking<Failure: Error>(_ body: () throws(Failure) -> Void) throws(Failure) {
+        endEpoch()
+        defer { endEpoch() }
+        try body()
+    }
+
+    private func endEpoch() {
         state.withLock { $0.epoch += 1 }
     }
 

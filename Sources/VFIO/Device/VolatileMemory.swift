@@ -78,24 +78,48 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
 
     // MARK: Many bytes
 
-    /// Copies bytes into the memory, in accesses of any width: for plain memory, not for registers.
+    /// Copies bytes into the memory, in aligned accesses of 1 and 8 bytes: for plain memory, not for registers.
     @inlinable
     public func copy(_ source: Span<UInt8>, to offset: Int = 0) {
-        guard !source.isEmpty else { return }
         checkRange(offset, source.count)
-        unsafe source.withUnsafeBufferPointer { bytes in
-            unsafe (unsafeBaseAddress + offset).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+        unsafe source.withUnsafeBytes { source in
+            var position = 0
+            while position < source.count {
+                if (offset + position) & 7 == 0, source.count - position >= 8 {
+                    let word = unsafe source.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+                    unsafe cmmio_store64(unsafeBaseAddress + offset + position, word)
+                    position += 8
+                } else {
+                    unsafe cmmio_store8(unsafeBaseAddress + offset + position, source[position])
+                    position += 1
+                }
+            }
         }
         // What follows, a doorbell perhaps, comes after the bytes.
         cmmio_write_barrier()
     }
 
-    /// Copies bytes out of the memory, in accesses of any width: for plain memory, not for registers.
+    /// Copies bytes out of the memory, in aligned accesses of 1 and 8 bytes: for plain memory, not for registers.
     @inlinable
     public func bytes(at offset: Int = 0, count: Int) -> [UInt8] {
         checkRange(offset, count)
+        // The bytes come after what went before, a flag that announced them perhaps.
         cmmio_read_barrier()
-        return unsafe [UInt8](UnsafeRawBufferPointer(start: unsafeBaseAddress + offset, count: count))
+        return unsafe [UInt8](unsafeUninitializedCapacity: count) { destination, initializedCount in
+            var position = 0
+            while position < count {
+                let address = unsafe unsafeBaseAddress + offset + position
+                if (offset + position) & 7 == 0, count - position >= 8 {
+                    unsafe UnsafeMutableRawPointer(destination.baseAddress! + position).storeBytes(
+                        of: cmmio_load64(address), as: UInt64.self)
+                    position += 8
+                } else {
+                    unsafe destination.initializeElement(at: position, to: cmmio_load8(address))
+                    position += 1
+                }
+            }
+            initializedCount = count
+        }
     }
 
     @usableFromInline

@@ -8,11 +8,13 @@ struct Diagnosis {
 
     private var sysfs: Sysfs { Sysfs(kernel: kernel) }
 
-    /// Drivers that leave a group viable: VFIO's own, and those that do no DMA on their own account.
-    private static let harmlessDrivers: Set<String> = ["vfio-pci", "pci-stub", "pcieport"]
+    /// Drivers that leave a group viable beside VFIO's own: they do no DMA on their own account.
+    private static let harmlessDrivers: Set<String> = ["pci-stub", "pcieport"]
 
     /// Why a device has no VFIO node.
-    func missingNode(of address: PCIAddress) -> VFIOError {
+    ///
+    /// - Parameter hint: What it is when the device itself gives no reason.
+    func missingNode(of address: PCIAddress, hint: String) -> VFIOError {
         let operation = "open the device"
         if case .some(false) = try? sysfs.exists(address) {
             return VFIOError(.notFound, operation, "\(address)", hint: "the machine has no device at this address")
@@ -34,22 +36,23 @@ struct Diagnosis {
                 .unsupported, operation, "\(address)",
                 hint: "the device is in no IOMMU group: the machine has no IOMMU, or the kernel runs without it")
         }
-        return VFIOError(
-            .unsupported, operation, "\(address)",
-            hint: "it is bound to \(driver), yet this kernel makes no node of the kind that was asked for")
+        return VFIOError(.unsupported, operation, "\(address)", hint: "it is bound to \(driver), but \(hint)")
     }
 
     /// Which devices keep a group from being viable, and the drivers that hold them.
     func blockers(ofGroup group: Int) -> String? {
         guard let devices = try? sysfs.devices(inGroup: group) else { return nil }
         let blockers = devices.compactMap { device -> String? in
-            guard let driver = (try? sysfs.driver(of: device)) ?? nil, !Self.harmlessDrivers.contains(driver) else {
+            guard let driver = (try? sysfs.driver(of: device)) ?? nil, !Self.isVFIO(driver),
+                !Self.harmlessDrivers.contains(driver)
+            else {
                 return nil
             }
             return "\(device) is held by \(driver)"
         }
         guard !blockers.isEmpty else { return nil }
-        return blockers.joined(separator: ", ") + "; every device of the group has to be bound to vfio-pci or to nothing"
+        return blockers.joined(separator: ", ")
+            + "; every device of the group has to be bound to vfio-pci or to nothing"
     }
 
     /// What the limit on locked memory has to do with a failed mapping.

@@ -41,6 +41,17 @@ struct Sysfs {
         }
     }
 
+    /// Whether the kernel has made VFIO devices without a character device for any of them, as it does when it is
+    /// configured without; not so when there is no VFIO device to tell by.
+    func lacksCharacterDevices() -> Bool {
+        let folder: FilePath = "/sys/class/vfio-dev"
+        guard let devices = try? kernel.names(in: folder), !devices.isEmpty else { return false }
+        return devices.allSatisfy { device in
+            let attributes = (try? kernel.names(in: folder.appending(device))) ?? []
+            return !attributes.contains("dev")
+        }
+    }
+
     private func linkName(_ path: FilePath) throws(Errno) -> String? {
         do throws(Errno) {
             return try kernel.readLink(path).lastComponent?.string

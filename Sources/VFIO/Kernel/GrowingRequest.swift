@@ -33,7 +33,10 @@ enum GrowingRequest {
             }
             let wanted = Int(buffer.header(UInt32.self))
             if wanted <= byteCount { return buffer }
-            guard wanted <= largestAnswer else { break }
+            guard wanted <= largestAnswer else {
+                throw VFIOError(
+                    .unexpectedAnswer, operation, subject, hint: "the kernel asks for room for \(wanted) bytes")
+            }
             byteCount = wanted
         }
         throw VFIOError(

@@ -153,9 +153,7 @@ public struct HostKernel: Kernel {
         } catch {
             failure = error
         }
-        try close(file)
-        if let failure { throw failure }
-        return bytes
+        return try closing(file, after: failure, with: bytes)
     }
 
     public func writeFile(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) {
@@ -170,8 +168,19 @@ public struct HostKernel: Kernel {
         } catch {
             failure = error
         }
+        try closing(file, after: failure, with: ())
+    }
+
+    /// Closes a file, and gives the result or the first failure.
+    private func closing<Result>(
+        _ file: FileDescriptor, after failure: Errno?, with result: Result
+    ) throws(Errno) -> Result {
+        if let failure {
+            try? close(file)
+            throw failure
+        }
         try close(file)
-        if let failure { throw failure }
+        return result
     }
 
     public func names(in folder: FilePath) throws(Errno) -> [String] {

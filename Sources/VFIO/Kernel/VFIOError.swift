@@ -32,7 +32,7 @@ public struct VFIOError: Error, Sendable, Hashable {
         private enum Kind: String, Sendable {
             case kernel, invalidArgument, notFound, permissionDenied, unsupported, driver, groupNotViable
             case noDevice, busy, alreadyMapped, noSpace, outOfRange, misaligned, peerMemory, revoked
-            case memoryDecodeOff, dead, limit, unexpectedAnswer, inUse, cancelled
+            case memoryDecodeOff, dead, limit, unexpectedAnswer, inUse
         }
         private let kind: Kind
 
@@ -80,8 +80,6 @@ public struct VFIOError: Error, Sendable, Hashable {
         public static var unexpectedAnswer: Code { .init(.unexpectedAnswer) }
         /// Something that was made from this is still alive; the kernel's object ends together with it.
         public static var inUse: Code { .init(.inUse) }
-        /// The task that waited was cancelled.
-        public static var cancelled: Code { .init(.cancelled) }
     }
 }
 
@@ -91,13 +89,5 @@ extension VFIOError: CustomStringConvertible {
         if let errno { text += ": \(errno) (\(errno.symbol))" }
         if let hint { text += ": \(hint)" }
         return text
-    }
-}
-
-extension VFIOError {
-    /// The same error with what is known of its cause.
-    func adding(hint: String?) -> VFIOError {
-        guard let hint else { return self }
-        return VFIOError(code, operation, subject, errno: errno, hint: self.hint.map { "\($0); \(hint)" } ?? hint)
     }
 }

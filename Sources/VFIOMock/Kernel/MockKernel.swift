@@ -188,6 +188,7 @@ public struct MockKernel: Kernel {
 
     public func readFile(_ path: FilePath) throws(Errno) -> [UInt8] {
         try call(.readFile) { (core) throws(Errno) in
+            if let information = core.descriptorInformation(path) { return information }
             guard Sysfs.covers(path) else { return try core.host.readFile(path) }
             return try Sysfs(core).contents(path)
         }

@@ -251,6 +251,8 @@ final class IOAS: TranslationSpace {
         }
     }
 
+    var pinnedSegments: [PinnedMemory.Segment] { list.areas.flatMap(\.source.pinned.segments) }
+
     var pinnedByteCount: UInt64 {
         guard tableCount > 0 else { return 0 }
         var sources: [ObjectIdentifier: UInt64] = [:]

@@ -19,6 +19,10 @@ final class Core {
     /// What the process has mapped, by address.
     var cpuMappings: [CPUMapping] = []
     var lockLimit: UInt64?
+    /// How much memory the machine has, in bytes.
+    var memoryByteCount = 4 << 30
+    /// How many huge pages were set aside, by their size in bytes.
+    var hugePages = [2 << 20: 16, 1 << 30: 0]
 
     var faults: [IOMMUFault] = []
     var plans: [FailurePlan] = []

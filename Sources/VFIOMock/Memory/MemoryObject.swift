@@ -8,6 +8,8 @@ import SystemPackage
 /// object, whatever the process unmaps: just as pages that are pinned, or that are a device's, outlive `munmap`.
 @safe final class MemoryObject {
     let byteCount: Int
+    /// The size of the huge pages that it stands for, in bytes; `nil` for ordinary ones.
+    let hugePageSize: Int?
     private let base: UnsafeMutableRawPointer
     /// The file, while it can still be mapped.
     private var file: Int32
@@ -15,10 +17,10 @@ import SystemPackage
     /// Zeroed memory, a multiple of the page size.
     ///
     /// - Parameter keepsFile: Whether the process may map the memory later on, which costs a descriptor.
-    convenience init(name: String, byteCount: Int, keepsFile: Bool) throws(Errno) {
+    convenience init(name: String, byteCount: Int, keepsFile: Bool, hugePageSize: Int? = nil) throws(Errno) {
         let file = unsafe name.withCString { unsafe cmock_memory_file($0, UInt64(byteCount)) }
         guard file >= 0 else { throw Errno(rawValue: -file) }
-        try self.init(file: file, at: 0, byteCount: byteCount, ownsFile: keepsFile)
+        try self.init(file: file, at: 0, byteCount: byteCount, ownsFile: keepsFile, hugePageSize: hugePageSize)
         if !keepsFile { _ = Glibc.close(file) }
     }
 
@@ -26,10 +28,12 @@ import SystemPackage
     ///
     /// - Parameter offset: A multiple of the page size.
     convenience init(file: Int32, at offset: UInt64, byteCount: Int) throws(Errno) {
-        try self.init(file: file, at: offset, byteCount: byteCount, ownsFile: false)
+        try self.init(file: file, at: offset, byteCount: byteCount, ownsFile: false, hugePageSize: nil)
     }
 
-    private init(file: Int32, at offset: UInt64, byteCount: Int, ownsFile: Bool) throws(Errno) {
+    private init(
+        file: Int32, at offset: UInt64, byteCount: Int, ownsFile: Bool, hugePageSize: Int?
+    ) throws(Errno) {
         let mapped = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, file, Int(offset))
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
             let error = Errno(rawValue: Glibc.errno)
@@ -38,6 +42,7 @@ import SystemPackage
         }
         unsafe base = unsafe mapped
         self.byteCount = byteCount
+        self.hugePageSize = hugePageSize
         self.file = ownsFile ? file : -1
     }
 

@@ -114,11 +114,11 @@ struct DescriptorTests {
     @Test func nothingStaysOpenInTheProcess() async {
         await #expect(processExitsWith: .success) {
             func count() throws -> Int { try HostKernel().names(in: "/proc/self/fd").count }
-            // Whatever else the process opens lazily is open by now.
             try FullUse.run(MockMachine())
             let before = try count()
-            try FullUse.run(MockMachine())
-            try #require(try count() == before)
+            // A leak grows with each run. What Dispatch and the test library open lazily meanwhile does not.
+            for _ in 0..<16 { try FullUse.run(MockMachine()) }
+            try #require(try count() < before + 16)
         }
     }
 }

@@ -41,11 +41,16 @@ final class Core {
     deinit {
         // A test may leave files open. Their objects refer to one another, and would stay for ever.
         for function in functions.values {
+            for export in function.exports { export.exporterClosed() }
             function.exports = []
             function.space = nil
             function.boundDevice = nil
         }
-        for group in groups.values { group.file = nil }
+        for group in groups.values {
+            group.file = nil
+            group.container?.groups = []
+            group.container = nil
+        }
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }
 

@@ -208,4 +208,24 @@ struct DeviceModelTests {
         #expect(try driver.read(device, 0, 0x80) as UInt64 == 0xbbbb_bbbb)
         try driver.close(device, group, container)
     }
+
+    @Test func aVectorThatFailsLeavesThoseAfterItOn() throws {
+        let machine = MockMachine(.stock)
+        machine.plug(Beeper(), at: "0000:00:05.0")
+        let driver = Driver(machine)
+        let (container, group, device) = try driver.openLegacy("0000:00:05.0", group: 1)
+        try driver.setCommand(device, 6)
+        let events = try (0..<3).map { _ in try driver.kernel.makeEvent() }
+        try driver.enableMSI(device, CVFIO_PCI_MSIX_IRQ_INDEX, events)
+        #expect(throws: Errno.badFileDescriptor) {
+            try driver.enableMSI(
+                device, CVFIO_PCI_MSIX_IRQ_INDEX, [events[0], FileDescriptor(rawValue: 9999), events[2]])
+        }
+        machine.withDevice(Beeper.self, at: "0000:00:05.0") { _, bus in
+            for vector in 0..<3 { bus.raiseMSIX(vector: vector) }
+        }
+        #expect(try events.map { try driver.kernel.waitUntilReadable($0, timeout: 0) } == [false, false, true])
+        for event in events { try driver.kernel.close(event) }
+        try driver.close(device, group, container)
+    }
 }

@@ -194,4 +194,51 @@ struct MemoryTests {
         let all = try kernel.map(Self.request(1 << 20, nil))
         try kernel.unmap(UnsafeMutableRawBufferPointer(start: all, count: 1 << 20))
     }
+
+    @Test func theLockLimitCountsAllThatAnAttachmentPins() throws {
+        let machine = PathTests.makeMachine(.iommufd)
+        let driver = Driver(machine)
+        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+        let ioas = try driver.makeIOAS(iommufd)
+        let memory = try driver.allocate(2 * 4096)
+        try driver.map(iommufd, ioas, memory.baseAddress!, 4096, at: 0x1000)
+        try driver.map(iommufd, ioas, memory.baseAddress! + 4096, 4096, at: 0x10000)
+        machine.memoryLockLimit = 8191
+        #expect(throws: Errno.noMemory) { try driver.openNode(0, iommufd, ioas: ioas) }
+        #expect(machine.pinnedByteCount == 0)
+        machine.memoryLockLimit = 8192
+        let device = try driver.openNode(1, iommufd, ioas: ioas)
+        #expect(machine.pinnedByteCount == 8192)
+        try driver.kernel.unmap(memory)
+        try driver.close(device, iommufd)
+    }
+
+    /// In a process of its own, since the tests beside this one have machines too.
+    @Test(arguments: [MockRelease.iommufd.name, MockRelease.stock.name])
+    func aMachineThatIsLeftInUseIsGone(_ name: String) async {
+        await #expect(processExitsWith: .success) { [name = name as String] in
+            func use() throws {
+                let machine = PathTests.makeMachine(name == MockRelease.stock.name ? .stock : .iommufd)
+                let driver = Driver(machine)
+                if name == MockRelease.stock.name {
+                    let (container, _, device) = try driver.openLegacy("0000:00:03.0", group: 2)
+                    try driver.setCommand(device, 6)
+                    try driver.map(container, try driver.mapBAR(device, 2, 4096).baseAddress!, 4096, at: 0x1000)
+                } else {
+                    let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+                    let ioas = try driver.makeIOAS(iommufd)
+                    let device = try driver.openNode(1, iommufd, ioas: ioas)
+                    let buffer = try driver.export(device, bar: 2, [(0, 4096)])
+                    try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x1000)
+                }
+            }
+            try use()
+            let kernel = HostKernel()
+            let links = try kernel.names(in: "/proc/self/fd").compactMap {
+                try? kernel.readLink(FilePath("/proc/self/fd/\($0)")).string
+            }
+            try #require(links.contains { $0.contains("vfio-mock") })
+            try #require(!links.contains { $0.contains("vfio-mock-bar") })
+        }
+    }
 }

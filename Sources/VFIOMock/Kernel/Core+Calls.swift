@@ -77,8 +77,13 @@ extension Core {
         let number = unsafe "vfio-mock-attribute".withCString { unsafe cmock_memory_file($0, 0) }
         guard number >= 0 else { throw Errno(rawValue: -number) }
         let descriptor = FileDescriptor(rawValue: number)
-        _ = try unsafe bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) in
-            try unsafe host.write(descriptor, at: 0, from: buffer)
+        do throws(Errno) {
+            _ = try unsafe bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) in
+                try unsafe host.write(descriptor, at: 0, from: buffer)
+            }
+        } catch {
+            try? host.close(descriptor)
+            throw error
         }
         return descriptor
     }

@@ -88,9 +88,15 @@ extension Core {
             throw .noMemory
         }
         let object = try MemoryObject(
-            name: "vfio-mock-memory", byteCount: byteCount, keepsFile: true, hugePageSize: hugePageSize)
+            name: "vfio-mock-memory", byteCount: byteCount, hugePageSize: hugePageSize)
         let target = unsafe hugePageSize == nil ? nil : try reserve(byteCount, alignment: pageSize)
-        let address = unsafe try object.map(at: target, offset: 0, byteCount: byteCount, protection: protection)
+        let address: UnsafeMutableRawPointer
+        do throws(Errno) {
+            unsafe address = try object.map(at: target, offset: 0, byteCount: byteCount, protection: protection)
+        } catch {
+            if let target = unsafe target { unsafe _ = munmap(target, byteCount) }
+            throw error
+        }
         object.closeFile()
         let start = UInt64(UInt(bitPattern: address))
         forget(start..<start + UInt64(byteCount))
@@ -146,7 +152,7 @@ extension Core {
         let start = Int(offset & (1 << 40 - 1))
         let page = host.pageSize
         guard index < Int(CVFIO_PCI_ROM_REGION_INDEX), let memory = function.memory[index], start % page == 0,
-            request.byteCount > 0
+            request.byteCount > 0, request.byteCount <= memory.byteCount
         else { throw .invalidArgument }
         let byteCount = (request.byteCount + page - 1) & ~(page - 1)
         guard start + byteCount <= memory.byteCount else { throw .invalidArgument }

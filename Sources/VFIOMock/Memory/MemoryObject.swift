@@ -16,12 +16,11 @@ import SystemPackage
 
     /// Zeroed memory, a multiple of the page size.
     ///
-    /// - Parameter keepsFile: Whether the process may map the memory later on, which costs a descriptor.
-    convenience init(name: String, byteCount: Int, keepsFile: Bool, hugePageSize: Int? = nil) throws(Errno) {
+    /// It costs a descriptor until `closeFile`.
+    convenience init(name: String, byteCount: Int, hugePageSize: Int? = nil) throws(Errno) {
         let file = unsafe name.withCString { unsafe cmock_memory_file($0, UInt64(byteCount)) }
         guard file >= 0 else { throw Errno(rawValue: -file) }
-        try self.init(file: file, at: 0, byteCount: byteCount, ownsFile: keepsFile, hugePageSize: hugePageSize)
-        if !keepsFile { _ = Glibc.close(file) }
+        try self.init(file: file, at: 0, byteCount: byteCount, ownsFile: true, hugePageSize: hugePageSize)
     }
 
     /// Part of somebody else's file in memory.
@@ -79,9 +78,5 @@ import SystemPackage
     func closeFile() {
         if file >= 0 { _ = Glibc.close(file) }
         file = -1
-    }
-
-    func fill(with byte: UInt8) {
-        unsafe memset(base, Int32(byte), byteCount)
     }
 }

@@ -35,7 +35,8 @@ extension AddressSpace {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, "\(length) bytes", errno: error,
                 hint: pages == .standard
-                    ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages"
+                    ? "the process has no room for as much memory"
+                    : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages"
             )
         }
         do throws(VFIOError) {

@@ -111,6 +111,7 @@ public final class MockMachine: Sendable {
     ///
     /// ```swift
     /// machine.failNextCall(.ioctl, with: .noMemory)               // the next ioctl, whatever it is
+    /// machine.failNextCall(.ioctl, with: .noMemory, request: .ioasMap)   // the next mapping
     /// machine.failNextCall(.mmap, with: .permissionDenied, skipping: 2)  // the third mmap from now
     /// ```
     /// The call has no effect, except `close`, which closes the descriptor all the same, as Linux does.
@@ -118,14 +119,15 @@ public final class MockMachine: Sendable {
     /// - Parameters:
     ///   - call: Which system call.
     ///   - errno: What it fails with.
-    ///   - request: Only an `ioctl` with this request number.
+    ///   - request: Only this `ioctl`.
     ///   - skipping: How many such calls pass first.
     ///   - count: How many fail then.
     public func failNextCall(
-        _ call: MockCall, with errno: Errno, request: UInt? = nil, skipping: Int = 0, count: Int = 1
+        _ call: MockCall, with errno: Errno, request: MockRequest? = nil, skipping: Int = 0, count: Int = 1
     ) {
         locked {
-            $0.plans.append(FailurePlan(call: call, errno: errno, request: request, skipping: skipping, count: count))
+            $0.plans.append(
+                FailurePlan(call: call, errno: errno, request: request?.rawValue, skipping: skipping, count: count))
         }
     }
 

@@ -61,3 +61,7 @@ public struct MockRelease: Sendable, Hashable {
     /// Debian's 6.1: containers, and nothing newer.
     public static let linux6_1 = MockRelease(name: "6.1.0-50-amd64", generation: .linux6_1)
 }
+
+extension MockRelease: CustomStringConvertible {
+    public var description: String { name }
+}

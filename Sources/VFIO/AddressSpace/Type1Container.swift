@@ -9,7 +9,7 @@ internal import SystemPackage
 /// mappings: they outlive the devices, as they do in an iommufd.
 final class Type1Container: IOMMUBackend {
     let kernel: any Kernel
-    private let descriptor: FileDescriptor
+    let descriptor: FileDescriptor
     private let state = Mutex(State())
 
     private struct State {
@@ -240,42 +240,28 @@ final class Type1Container: IOMMUBackend {
 
     func layout() throws(VFIOError) -> IOVALayout {
         let operation = "ask for the IOVA ranges (VFIO_IOMMU_GET_INFO)"
+        let info = try info(for: operation)
+        return try IOVALayout(
+            ranges: info.iovaRanges.map { $0.lowerBound.rawValue...$0.upperBound.rawValue },
+            alignment: info.pageSizes.first ?? 0, operation: operation, subject: Type1Info.subject)
+    }
+
+    func info(for operation: String) throws(VFIOError) -> Type1Info {
         try requireIOMMU(for: operation)
         let answer = try GrowingRequest.perform(
             CVFIO_IOMMU_GET_INFO, cvfio_iommu_type1_info(), on: descriptor, of: kernel, operation: operation,
-            subject: "the type1 container")
-        let info = answer.header(cvfio_iommu_type1_info.self)
-        var ranges: [ClosedRange<UInt64>] = []
-        if info.flags & CVFIO_IOMMU_INFO_CAPS != 0 {
-            try CapabilityChain.walk(
-                answer, from: info.cap_offset, headerSize: MemoryLayout<cvfio_iommu_type1_info>.size,
-                subject: "the type1 container"
-            ) { (id, offset) throws(VFIOError) in
-                if id == CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE { ranges = try Self.ranges(in: answer, at: offset) }
-            }
-        }
-        let pageSizes = info.flags & CVFIO_IOMMU_INFO_PGSIZES != 0 ? info.iova_pgsizes : UInt64(kernel.pageSize)
-        let smallest = pageSizes & (~pageSizes &+ 1)
-        return try IOVALayout(
-            ranges: ranges, alignment: smallest, operation: operation, subject: "the type1 container")
+            subject: Type1Info.subject)
+        return try Type1Info(answer, pageSize: kernel.pageSize)
     }
 
-    private static func ranges(in answer: borrowing RequestBuffer, at offset: Int) throws(VFIOError) -> [ClosedRange<
-        UInt64
-    >] {
-        typealias Header = cvfio_iommu_type1_info_cap_iova_range
-        guard let header = answer.load(Header.self, at: offset) else {
-            throw CapabilityChain.truncated("IOVA ranges", subject: "the type1 container")
+    func hasExtension(_ feature: Type1Extension) throws(VFIOError) -> Bool {
+        do throws(Errno) {
+            return try kernel.control(descriptor, CVFIO_CHECK_EXTENSION, value: UInt(feature.rawValue)) > 0
+        } catch {
+            throw VFIOError(
+                .kernel, "ask for extension \(feature.rawValue) (VFIO_CHECK_EXTENSION)", Type1Info.subject,
+                errno: error)
         }
-        var ranges: [ClosedRange<UInt64>] = []
-        for index in 0..<Int(header.nr_iovas) {
-            let position = offset + MemoryLayout<Header>.size + index * MemoryLayout<cvfio_iova_range>.size
-            guard let range = answer.load(cvfio_iova_range.self, at: position), range.start <= range.end else {
-                throw CapabilityChain.truncated("IOVA ranges", subject: "the type1 container")
-            }
-            ranges.append(range.start...range.end)
-        }
-        return ranges
     }
 
     func map(_ memory: UnsafeRawBufferPointer, at iova: UInt64, access: DMAAccess) throws(Errno) {

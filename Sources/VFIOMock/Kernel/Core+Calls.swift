@@ -54,6 +54,7 @@ extension Core {
         case .device(let device): try deviceControl(device, request, argument)
         case .iommufd(let iommufd): try iommufdControl(iommufd, request, argument)
         case .dmaBuf(let buffer): try dmaBufControl(buffer, request, argument)
+        case .faultQueue: throw .inappropriateIOCTLForDevice
         }
     }
 }

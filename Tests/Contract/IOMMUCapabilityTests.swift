@@ -104,6 +104,33 @@ extension Contract {
             }
         }
 
+        @Test("a device without virtual functions takes no token [vfio: VF token]", arguments: Scenario.all)
+        func token(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let space = try bench.makeSpace()
+                let token = try #require(VFToken("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3"))
+                for address in [bench.edu, bench.memory, bench.nvme] {
+                    expectRefusal(.invalidArgument, .invalidArgument) {
+                        _ = try Device(at: address, in: space, token: token)
+                    }
+                    let device = try Device(at: address, in: space)
+                    try device.close()
+                }
+                guard !scenario.usesIOMMUFD else { return }
+                let container = try RawContainer(bench.kernel, device: bench.edu)
+                for option in ["vf_token=bd8d9d2b", "vf_token=\(token) vf_token=\(token)", "nonsense"] {
+                    expectErrno(.invalidArgument, "\(option)") {
+                        try bench.kernel.control(
+                            container.group, CVFIO_GROUP_GET_DEVICE_FD, text: "\(bench.edu) \(option)")
+                    }
+                }
+                expectErrno(.operationNotSupportedByDevice, "another name") {
+                    try bench.kernel.control(container.group, CVFIO_GROUP_GET_DEVICE_FD, text: "\(bench.edu)x")
+                }
+                try container.close()
+            }
+        }
+
         @Test("everything is unmapped by one request", arguments: Scenario.all)
         func unmapAll(_ scenario: Scenario) throws {
             try scenario.run { bench in

@@ -50,7 +50,7 @@ extension AddressSpace {
                     unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
                 }
             }
-            return unsafe DMABuffer(space: self, memory: memory, iova: iova)
+            return unsafe DMABuffer(DMAAllocation(space: self, memory: memory, iova: iova))
         } catch {
             try? unsafe kernel.unmap(memory)
             throw error

@@ -104,8 +104,8 @@ public final class AddressSpace: Sendable {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
-        let opened = try backend.open(address)
+    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+        let opened = try backend.open(address, token: token)
         do throws(VFIOError) {
             // The new device may have narrowed what can be mapped.
             try refresh()

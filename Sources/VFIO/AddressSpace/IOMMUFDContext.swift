@@ -33,7 +33,7 @@ final class IOMMUFDContext: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
+    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
         let name: String?
         do throws(Errno) {
             name = try Sysfs(kernel: kernel).characterDevice(of: address)
@@ -61,16 +61,23 @@ final class IOMMUFDContext: IOMMUBackend {
             }
         }
         let device = OwnedDescriptor(opened, of: kernel)
-        try bind(opened, address)
+        try bind(opened, address, token)
         try attach(opened, address)
         return OpenedDevice(descriptor: device, membership: nil)
     }
 
-    private func bind(_ device: FileDescriptor, _ address: PCIAddress) throws(VFIOError) {
+    private func bind(_ device: FileDescriptor, _ address: PCIAddress, _ token: VFToken?) throws(VFIOError) {
         var request = cvfio_device_bind_iommufd()
         // Older kernels end the structure before the token, and refuse a longer one only when the rest is not zero.
         request.argsz = UInt32(MemoryLayout<cvfio_device_bind_iommufd>.offset(of: \.token_uuid_ptr)!)
         request.iommufd = descriptor.rawValue
+        let bytes = RequestBuffer(byteCount: 16)
+        if let token {
+            for (offset, byte) in token.bytes.enumerated() { bytes.store(byte, at: offset) }
+            request.argsz = UInt32(MemoryLayout<cvfio_device_bind_iommufd>.size)
+            request.flags = CVFIO_DEVICE_BIND_FLAG_TOKEN
+            request.token_uuid_ptr = unsafe UInt64(UInt(bitPattern: bytes.bytes.baseAddress))
+        }
         do throws(Errno) {
             _ = try kernel.control(device, CVFIO_DEVICE_BIND_IOMMUFD, with: &request)
         } catch {
@@ -85,7 +92,7 @@ final class IOMMUFDContext: IOMMUBackend {
             case .permissionDenied:
                 throw VFIOError(
                     .permissionDenied, operation, "\(address)", errno: error,
-                    hint: "a virtual function needs the token of its physical function")
+                    hint: VFToken.missingHint)
             case .resourceBusy:
                 let group = (try? Sysfs(kernel: kernel).iommuGroup(of: address)) ?? nil
                 if let hint = group.flatMap({ Diagnosis(kernel: kernel).blockers(ofGroup: $0) }) {
@@ -94,6 +101,12 @@ final class IOMMUFDContext: IOMMUBackend {
                 throw VFIOError(
                     .busy, operation, "\(address)", errno: error,
                     hint: "another program, or another address space of this one, uses the device or its group")
+            case .invalidArgument where token != nil:
+                throw VFIOError(.invalidArgument, operation, "\(address)", errno: error, hint: VFToken.uselessHint)
+            case .argListTooLong where token != nil:
+                throw VFIOError(
+                    .unsupported, operation, "\(address)", errno: error,
+                    hint: "this kernel takes tokens only by way of the group; see AddressSpace(.type1)")
             case .invalidArgument:
                 throw VFIOError(
                     .busy, operation, "\(address)", errno: error,

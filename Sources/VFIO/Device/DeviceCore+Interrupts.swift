@@ -26,8 +26,12 @@ extension DeviceCore {
                     do throws(Errno) {
                         try setEvents(index, start: 0, grown)
                     } catch {
-                        // Those that were on are to be on again.
-                        try setEvents(index, start: 0, old)
+                        // Those that were on are to be on again. If that fails too, none is on, and so it is noted.
+                        do throws(Errno) {
+                            try setEvents(index, start: 0, old)
+                        } catch {
+                            state.interrupts.removeAll(index)
+                        }
                         throw error
                     }
                 } else {

@@ -39,7 +39,10 @@ final class EventWait: Sendable {
             source.resume()
             return false
         }
-        if isOver { continuation.resume() }
+        if isOver {
+            line.forget(self)
+            continuation.resume()
+        }
     }
 
     /// Ends the wait, whatever it has waited for. Once is enough; more does no harm.

@@ -156,13 +156,16 @@ extension Core {
                 interrupts.kind = kind
                 function.config.setMSIXEnabled(kind == .msix)
             }
+            var next = start
             do throws(Errno) {
-                for (index, number) in numbers.enumerated() {
-                    interrupts.triggers[start + index] = nil
-                    if number >= 0 { interrupts.triggers[start + index] = try EventDescriptor(number) }
+                for number in numbers {
+                    interrupts.triggers[next] = nil
+                    if number >= 0 { interrupts.triggers[next] = try EventDescriptor(number) }
+                    next += 1
                 }
             } catch {
-                for index in 0..<count { interrupts.triggers[start + index] = nil }
+                // As in the kernel: those up to the one that failed are off, and those after it as they were.
+                for vector in start..<next { interrupts.triggers[vector] = nil }
                 if !wasOn { function.disableInterrupts() }
                 throw error
             }

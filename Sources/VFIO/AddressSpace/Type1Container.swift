@@ -162,10 +162,18 @@ final class Type1Container: IOMMUBackend {
             var container = descriptor.rawValue
             _ = try kernel.control(opened, CVFIO_GROUP_SET_CONTAINER, with: &container)
         } catch {
-            throw VFIOError(
-                .kernel, "put the group into the container (VFIO_GROUP_SET_CONTAINER)", "\(node)", errno: error,
-                hint: error == .invalidArgument
-                    ? "the IOMMU of the group cannot share an address space with that of the others" : nil)
+            let operation = "put the group into the container (VFIO_GROUP_SET_CONTAINER)"
+            throw switch error {
+            case .invalidArgument:
+                VFIOError(
+                    .kernel, operation, "\(node)", errno: error,
+                    hint: "the IOMMU of the group cannot share an address space with that of the others")
+            case .resourceBusy:
+                VFIOError(
+                    .busy, operation, "\(node)", errno: error,
+                    hint: "a mapping of the address space has given its address up, and none was set since")
+            default: VFIOError(.kernel, operation, "\(node)", errno: error)
+            }
         }
         if !state.hasIOMMU {
             do throws(Errno) {

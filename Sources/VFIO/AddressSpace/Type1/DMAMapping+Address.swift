@@ -7,7 +7,7 @@ extension DMAMapping {
     /// (`VFIO_DMA_UNMAP_FLAG_VADDR`).
     ///
     /// The memory may then be unmapped, and be mapped elsewhere or by another process. Until ``setAddress(_:)`` no device
-    /// can be opened into the address space.
+    /// of another group can be opened into the address space.
     ///
     /// - Throws: `.unsupported` without ``Type1Extension/updateAddresses``, and with iommufd; `.invalidArgument` when the
     ///   address is given up already.

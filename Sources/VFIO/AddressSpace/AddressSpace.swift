@@ -64,6 +64,13 @@ public final class AddressSpace: Sendable {
         }
     }
 
+    /// An address space over one of an open iommufd.
+    init(_ context: IOMMUFDContext) {
+        kernel = context.kernel
+        backend = context
+        interface = .iommufd
+    }
+
     /// An iommufd, unless the kernel lacks it or has no device nodes to go with it.
     private static func iommufdIfUsable(_ kernel: any Kernel) throws(VFIOError) -> IOMMUFDContext? {
         guard !Sysfs(kernel: kernel).lacksCharacterDevices() else { return nil }
@@ -97,8 +104,8 @@ public final class AddressSpace: Sendable {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
-        let opened = try backend.open(address)
+    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+        let opened = try backend.open(address, token: token)
         do throws(VFIOError) {
             // The new device may have narrowed what can be mapped.
             try refresh()
@@ -109,7 +116,7 @@ public final class AddressSpace: Sendable {
         return opened
     }
 
-    private func refresh() throws(VFIOError) {
+    func refresh() throws(VFIOError) {
         // One at a time: an older answer must not come after a newer one.
         try refreshTurn.withLock { (_) throws(VFIOError) in try refreshAlone() }
     }

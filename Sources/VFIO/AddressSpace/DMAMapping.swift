@@ -20,6 +20,15 @@ public struct DMAMapping: ~Copyable, Sendable {
         try space.unmap(iova, byteCount: byteCount, operation: "unmap memory")
     }
 
+    /// Unmaps the memory in another way.
+    ///
+    /// After an error the addresses stay taken, since a device may still reach them.
+    consuming func close(_ unmap: () throws(VFIOError) -> Void) throws(VFIOError) {
+        isMapped = false
+        try unmap()
+        space.releaseAddresses(at: iova)
+    }
+
     deinit {
         // Silent, as every deinit here; close() is for those who want to know.
         if isMapped { try? space.unmap(iova, byteCount: byteCount, operation: "unmap memory") }

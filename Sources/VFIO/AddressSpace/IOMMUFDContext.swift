@@ -4,58 +4,36 @@ internal import SystemPackage
 /// An IO address space (IOAS) of an iommufd, and the devices bound to it through their character devices (`/dev/iommu`,
 /// `/dev/vfio/devices/vfioN`).
 final class IOMMUFDContext: IOMMUBackend {
-    let kernel: any Kernel
-    private let descriptor: FileDescriptor
-    private let ioas: UInt32
+    let file: IOMMUFDFile
+    /// The number of the address space in the iommufd.
+    let ioas: UInt32
+
+    var kernel: any Kernel { file.kernel }
+    var descriptor: FileDescriptor { file.descriptor }
 
     var name: String { "iommufd" }
     var importsDMABufs: Bool { true }
     var mapRequest: String { "IOMMU_IOAS_MAP" }
     var unmapRequest: String { "IOMMU_IOAS_UNMAP" }
 
-    static let node: FilePath = "/dev/iommu"
+    static var node: FilePath { IOMMUFDFile.node }
 
-    init(kernel: any Kernel) throws(VFIOError) {
-        let opened: FileDescriptor
-        do throws(Errno) {
-            opened = try kernel.open(Self.node, .readWrite)
-        } catch {
-            throw switch error {
-            case .noSuchFileOrDirectory, .operationNotSupportedByDevice:
-                VFIOError(
-                    .unsupported, "open an iommufd", "\(Self.node)", errno: error,
-                    hint:
-                        "iommufd needs Linux 6.6 with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV; AddressSpace(.type1) is "
-                        + "the other way")
-            case .permissionDenied, .notPermitted:
-                VFIOError(
-                    .permissionDenied, "open an iommufd", "\(Self.node)", errno: error,
-                    hint: "the user needs read and write access to it")
-            default:
-                VFIOError(.kernel, "open an iommufd", "\(Self.node)", errno: error)
-            }
-        }
-        let owned = OwnedDescriptor(opened, of: kernel)
-        var request = ciommu_ioas_alloc()
-        request.size = UInt32(MemoryLayout<ciommu_ioas_alloc>.size)
-        do throws(Errno) {
-            _ = try kernel.control(opened, CIOMMU_IOAS_ALLOC, with: &request)
-        } catch {
-            throw VFIOError(.kernel, "make an IO address space (IOMMU_IOAS_ALLOC)", "\(Self.node)", errno: error)
-        }
-        self.kernel = kernel
-        self.ioas = request.out_ioas_id
-        self.descriptor = owned.release()
+    convenience init(kernel: any Kernel) throws(VFIOError) { try self.init(in: try IOMMUFDFile(kernel: kernel)) }
+
+    /// Makes one more address space in an open iommufd.
+    init(in file: IOMMUFDFile) throws(VFIOError) {
+        self.file = file
+        self.ioas = try file.makeIOAS()
     }
 
     deinit {
-        // Closing the iommufd destroys its objects, whether or not each of them was destroyed before.
-        try? kernel.close(descriptor)
+        // Nothing is mapped or attached any more. What the kernel keeps all the same ends with the iommufd.
+        try? file.destroy(ioas)
     }
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
+    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
         let name: String?
         do throws(Errno) {
             name = try Sysfs(kernel: kernel).characterDevice(of: address)
@@ -83,16 +61,23 @@ final class IOMMUFDContext: IOMMUBackend {
             }
         }
         let device = OwnedDescriptor(opened, of: kernel)
-        try bind(opened, address)
+        try bind(opened, address, token)
         try attach(opened, address)
         return OpenedDevice(descriptor: device, membership: nil)
     }
 
-    private func bind(_ device: FileDescriptor, _ address: PCIAddress) throws(VFIOError) {
+    private func bind(_ device: FileDescriptor, _ address: PCIAddress, _ token: VFToken?) throws(VFIOError) {
         var request = cvfio_device_bind_iommufd()
         // Older kernels end the structure before the token, and refuse a longer one only when the rest is not zero.
         request.argsz = UInt32(MemoryLayout<cvfio_device_bind_iommufd>.offset(of: \.token_uuid_ptr)!)
         request.iommufd = descriptor.rawValue
+        let bytes = RequestBuffer(byteCount: 16)
+        if let token {
+            for (offset, byte) in token.bytes.enumerated() { bytes.store(byte, at: offset) }
+            request.argsz = UInt32(MemoryLayout<cvfio_device_bind_iommufd>.size)
+            request.flags = CVFIO_DEVICE_BIND_FLAG_TOKEN
+            request.token_uuid_ptr = unsafe UInt64(UInt(bitPattern: bytes.bytes.baseAddress))
+        }
         do throws(Errno) {
             _ = try kernel.control(device, CVFIO_DEVICE_BIND_IOMMUFD, with: &request)
         } catch {
@@ -107,7 +92,7 @@ final class IOMMUFDContext: IOMMUBackend {
             case .permissionDenied:
                 throw VFIOError(
                     .permissionDenied, operation, "\(address)", errno: error,
-                    hint: "a virtual function needs the token of its physical function")
+                    hint: VFToken.missingHint)
             case .resourceBusy:
                 let group = (try? Sysfs(kernel: kernel).iommuGroup(of: address)) ?? nil
                 if let hint = group.flatMap({ Diagnosis(kernel: kernel).blockers(ofGroup: $0) }) {
@@ -116,6 +101,12 @@ final class IOMMUFDContext: IOMMUBackend {
                 throw VFIOError(
                     .busy, operation, "\(address)", errno: error,
                     hint: "another program, or another address space of this one, uses the device or its group")
+            case .invalidArgument where token != nil:
+                throw VFIOError(.invalidArgument, operation, "\(address)", errno: error, hint: VFToken.uselessHint)
+            case .argListTooLong where token != nil:
+                throw VFIOError(
+                    .unsupported, operation, "\(address)", errno: error,
+                    hint: "this kernel takes tokens only by way of the group; see AddressSpace(.type1)")
             case .invalidArgument:
                 throw VFIOError(
                     .busy, operation, "\(address)", errno: error,
@@ -185,6 +176,21 @@ final class IOMMUFDContext: IOMMUBackend {
             .unexpectedAnswer, operation, "the IO address space", hint: "the number of ranges grew with each call")
     }
 
+    /// Whether the kernel knows a request, which is asked with a structure that is too short for any.
+    func knows(_ feature: IOMMUFDFeature) throws(VFIOError) -> Bool {
+        var size = UInt32(MemoryLayout<UInt32>.size)
+        do throws(Errno) {
+            _ = try kernel.control(descriptor, feature.request, with: &size)
+            return true
+        } catch .inappropriateIOCTLForDevice {
+            return false
+        } catch .invalidArgument {
+            return true
+        } catch {
+            throw VFIOError(.kernel, "ask whether an iommufd can do \(feature)", "\(Self.node)", errno: error)
+        }
+    }
+
     func map(_ memory: UnsafeRawBufferPointer, at iova: UInt64, access: DMAAccess) throws(Errno) {
         var request = ciommu_ioas_map()
         request.size = UInt32(MemoryLayout<ciommu_ioas_map>.size)
@@ -197,15 +203,35 @@ final class IOMMUFDContext: IOMMUBackend {
     }
 
     func map(dmaBuf: FileDescriptor, byteCount: UInt64, at iova: UInt64, access: DMAAccess) throws(Errno) {
+        try map(file: dmaBuf, from: 0, byteCount: byteCount, at: iova, access: access)
+    }
+
+    func map(
+        file: FileDescriptor, from start: UInt64, byteCount: UInt64, at iova: UInt64, access: DMAAccess
+    ) throws(Errno) {
         var request = ciommu_ioas_map_file()
         request.size = UInt32(MemoryLayout<ciommu_ioas_map_file>.size)
         request.flags = Self.flags(access)
         request.ioas_id = ioas
-        request.fd = dmaBuf.rawValue
-        request.start = 0
+        request.fd = file.rawValue
+        request.start = start
         request.length = byteCount
         request.iova = iova
         _ = try kernel.control(descriptor, CIOMMU_IOAS_MAP_FILE, with: &request)
+    }
+
+    func copy(
+        from source: UInt32, _ origin: UInt64, byteCount: UInt64, at iova: UInt64, access: DMAAccess
+    ) throws(Errno) {
+        var request = ciommu_ioas_copy()
+        request.size = UInt32(MemoryLayout<ciommu_ioas_copy>.size)
+        request.flags = Self.flags(access)
+        request.dst_ioas_id = ioas
+        request.src_ioas_id = source
+        request.length = byteCount
+        request.dst_iova = iova
+        request.src_iova = origin
+        _ = try kernel.control(descriptor, CIOMMU_IOAS_COPY, with: &request)
     }
 
     func unmap(_ iova: UInt64, byteCount: UInt64) throws(Errno) -> UInt64 {

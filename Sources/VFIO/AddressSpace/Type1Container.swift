@@ -9,16 +9,18 @@ internal import SystemPackage
 /// mappings: they outlive the devices, as they do in an iommufd.
 final class Type1Container: IOMMUBackend {
     let kernel: any Kernel
-    private let descriptor: FileDescriptor
-    private let state = Mutex(State())
+    let descriptor: FileDescriptor
+    let state = Mutex(State())
 
-    private struct State {
+    struct State {
         var groups: [Int: Group] = [:]
         var hasIOMMU = false
         var mappingCount = 0
+        /// Dirty pages are tracked; the tracking ends with the IOMMU, as mappings do.
+        var isTracking = false
     }
 
-    private struct Group {
+    struct Group {
         let descriptor: FileDescriptor
         var devices: Set<PCIAddress> = []
     }
@@ -86,7 +88,7 @@ final class Type1Container: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
+    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
         let number: Int?
         do throws(Errno) {
             number = try Sysfs(kernel: kernel).iommuGroup(of: address)
@@ -108,7 +110,7 @@ final class Type1Container: IOMMUBackend {
                     throw VFIOError(
                         .busy, "open the device", "\(address)", hint: "it is open in this address space already")
                 }
-                let device = try openDevice(address, in: group)
+                let device = try openDevice(address, token: token, in: group)
                 group.devices.insert(address)
                 state.groups[number] = group
                 return OpenedDevice(
@@ -160,10 +162,18 @@ final class Type1Container: IOMMUBackend {
             var container = descriptor.rawValue
             _ = try kernel.control(opened, CVFIO_GROUP_SET_CONTAINER, with: &container)
         } catch {
-            throw VFIOError(
-                .kernel, "put the group into the container (VFIO_GROUP_SET_CONTAINER)", "\(node)", errno: error,
-                hint: error == .invalidArgument
-                    ? "the IOMMU of the group cannot share an address space with that of the others" : nil)
+            let operation = "put the group into the container (VFIO_GROUP_SET_CONTAINER)"
+            throw switch error {
+            case .invalidArgument:
+                VFIOError(
+                    .kernel, operation, "\(node)", errno: error,
+                    hint: "the IOMMU of the group cannot share an address space with that of the others")
+            case .resourceBusy:
+                VFIOError(
+                    .busy, operation, "\(node)", errno: error,
+                    hint: "a mapping of the address space has given its address up, and none was set since")
+            default: VFIOError(.kernel, operation, "\(node)", errno: error)
+            }
         }
         if !state.hasIOMMU {
             do throws(Errno) {
@@ -195,8 +205,10 @@ final class Type1Container: IOMMUBackend {
         }
     }
 
-    private func openDevice(_ address: PCIAddress, in group: Group) throws(VFIOError) -> FileDescriptor {
-        let name = Array(address.description.utf8)
+    private func openDevice(
+        _ address: PCIAddress, token: VFToken?, in group: Group
+    ) throws(VFIOError) -> FileDescriptor {
+        let name = Array((address.description + (token.map { " vf_token=\($0)" } ?? "")).utf8)
         let buffer = RequestBuffer(byteCount: name.count + 1)
         for (offset, character) in name.enumerated() { buffer.store(character, at: offset) }
         do throws(Errno) {
@@ -206,9 +218,14 @@ final class Type1Container: IOMMUBackend {
             if error == .operationNotSupportedByDevice {
                 throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)
             }
-            throw VFIOError(
-                .kernel, "open the device (VFIO_GROUP_GET_DEVICE_FD)", "\(address)", errno: error,
-                hint: error == .permissionDenied ? "a virtual function needs the token of its physical function" : nil)
+            let operation = "open the device (VFIO_GROUP_GET_DEVICE_FD)"
+            throw switch error {
+            case .permissionDenied:
+                VFIOError(.permissionDenied, operation, "\(address)", errno: error, hint: VFToken.missingHint)
+            case .invalidArgument where token != nil:
+                VFIOError(.invalidArgument, operation, "\(address)", errno: error, hint: VFToken.uselessHint)
+            default: VFIOError(.kernel, operation, "\(address)", errno: error)
+            }
         }
     }
 
@@ -216,7 +233,7 @@ final class Type1Container: IOMMUBackend {
     private func prune(_ state: inout State) throws(VFIOError) {
         var failure: VFIOError?
         for (number, group) in state.groups where group.devices.isEmpty {
-            if state.mappingCount > 0, state.groups.count == 1 { break }
+            if state.mappingCount > 0 || state.isTracking, state.groups.count == 1 { break }
             state.groups[number] = nil
             if state.groups.isEmpty { state.hasIOMMU = false }
             do throws(Errno) {
@@ -240,42 +257,28 @@ final class Type1Container: IOMMUBackend {
 
     func layout() throws(VFIOError) -> IOVALayout {
         let operation = "ask for the IOVA ranges (VFIO_IOMMU_GET_INFO)"
+        let info = try info(for: operation)
+        return try IOVALayout(
+            ranges: info.iovaRanges.map { $0.lowerBound.rawValue...$0.upperBound.rawValue },
+            alignment: info.pageSizes.first ?? 0, operation: operation, subject: Type1Info.subject)
+    }
+
+    func info(for operation: String) throws(VFIOError) -> Type1Info {
         try requireIOMMU(for: operation)
         let answer = try GrowingRequest.perform(
             CVFIO_IOMMU_GET_INFO, cvfio_iommu_type1_info(), on: descriptor, of: kernel, operation: operation,
-            subject: "the type1 container")
-        let info = answer.header(cvfio_iommu_type1_info.self)
-        var ranges: [ClosedRange<UInt64>] = []
-        if info.flags & CVFIO_IOMMU_INFO_CAPS != 0 {
-            try CapabilityChain.walk(
-                answer, from: info.cap_offset, headerSize: MemoryLayout<cvfio_iommu_type1_info>.size,
-                subject: "the type1 container"
-            ) { (id, offset) throws(VFIOError) in
-                if id == CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE { ranges = try Self.ranges(in: answer, at: offset) }
-            }
-        }
-        let pageSizes = info.flags & CVFIO_IOMMU_INFO_PGSIZES != 0 ? info.iova_pgsizes : UInt64(kernel.pageSize)
-        let smallest = pageSizes & (~pageSizes &+ 1)
-        return try IOVALayout(
-            ranges: ranges, alignment: smallest, operation: operation, subject: "the type1 container")
+            subject: Type1Info.subject)
+        return try Type1Info(answer, pageSize: kernel.pageSize)
     }
 
-    private static func ranges(in answer: borrowing RequestBuffer, at offset: Int) throws(VFIOError) -> [ClosedRange<
-        UInt64
-    >] {
-        typealias Header = cvfio_iommu_type1_info_cap_iova_range
-        guard let header = answer.load(Header.self, at: offset) else {
-            throw CapabilityChain.truncated("IOVA ranges", subject: "the type1 container")
+    func hasExtension(_ feature: Type1Extension) throws(VFIOError) -> Bool {
+        do throws(Errno) {
+            return try kernel.control(descriptor, CVFIO_CHECK_EXTENSION, value: UInt(feature.rawValue)) > 0
+        } catch {
+            throw VFIOError(
+                .kernel, "ask for extension \(feature.rawValue) (VFIO_CHECK_EXTENSION)", Type1Info.subject,
+                errno: error)
         }
-        var ranges: [ClosedRange<UInt64>] = []
-        for index in 0..<Int(header.nr_iovas) {
-            let position = offset + MemoryLayout<Header>.size + index * MemoryLayout<cvfio_iova_range>.size
-            guard let range = answer.load(cvfio_iova_range.self, at: position), range.start <= range.end else {
-                throw CapabilityChain.truncated("IOVA ranges", subject: "the type1 container")
-            }
-            ranges.append(range.start...range.end)
-        }
-        return ranges
     }
 
     func map(_ memory: UnsafeRawBufferPointer, at iova: UInt64, access: DMAAccess) throws(Errno) {
@@ -301,13 +304,48 @@ final class Type1Container: IOMMUBackend {
         request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
         request.iova = iova
         request.size = byteCount
+        return try unmap(RequestBuffer(request))
+    }
+
+    /// Unmaps one mapping, by a request that may be longer than usual.
+    func unmap(_ request: borrowing RequestBuffer) throws(Errno) -> UInt64 {
         try state.withLock { (state) throws(Errno) in
-            _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &request)
+            _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: request)
+            let unmapped = request.header(cvfio_iommu_type1_dma_unmap.self).size
             // Nothing there to unmap is an answer of size 0, and no error.
-            if request.size > 0 { state.mappingCount -= 1 }
+            if unmapped > 0 { state.mappingCount -= 1 }
             // Only a group that closes late can fail here, and it has nothing to say about this mapping.
             try? prune(&state)
+            return unmapped
         }
+    }
+
+    /// Notes that dirty pages are no longer tracked.
+    func endTracking() {
+        state.withLock { state in
+            state.isTracking = false
+            try? prune(&state)
+        }
+    }
+
+    /// Gives the process's addresses of a mapping up, and gives the number of bytes.
+    func giveUpAddress(_ iova: UInt64, byteCount: UInt64) throws(Errno) -> UInt64 {
+        var request = cvfio_iommu_type1_dma_unmap()
+        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
+        request.flags = CVFIO_DMA_UNMAP_FLAG_VADDR
+        request.iova = iova
+        request.size = byteCount
+        _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &request)
         return request.size
+    }
+
+    func setAddress(_ memory: UnsafeRawBufferPointer, at iova: UInt64) throws(Errno) {
+        var request = cvfio_iommu_type1_dma_map()
+        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_map>.size)
+        request.flags = CVFIO_DMA_MAP_FLAG_VADDR
+        request.vaddr = UInt64(UInt(bitPattern: memory.baseAddress))
+        request.iova = iova
+        request.size = UInt64(memory.count)
+        _ = try kernel.control(descriptor, CVFIO_IOMMU_MAP_DMA, with: &request)
     }
 }

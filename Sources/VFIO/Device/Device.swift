@@ -21,10 +21,12 @@ public struct Device: ~Copyable, Sendable {
     /// - Parameters:
     ///   - address: Where the device sits.
     ///   - space: The addresses that its DMA goes to.
+    ///   - token: Shared between the users of a physical function and of its virtual ones; any other device refuses one.
     /// - Throws: What keeps the device from being opened: `.notFound`, `.driver` (not bound to VFIO),
-    ///   `.groupNotViable` (names the devices in the way), `.busy`, `.permissionDenied`, `.unsupported`.
-    public init(at address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
-        core = try DeviceCore(address, in: space)
+    ///   `.groupNotViable` (names the devices in the way), `.busy`, `.permissionDenied` (a token that is missing or wrong among
+    ///   others), `.invalidArgument` (a token that the device has no use for), `.unsupported`.
+    public init(at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil) throws(VFIOError) {
+        core = try DeviceCore(address, in: space, token: token)
     }
 
     /// Where the device sits.

@@ -29,8 +29,8 @@ final class DeviceCore: Sendable {
         var configLayout: ConfigLayout?
     }
 
-    init(_ address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
-        let device = try space.open(address)
+    init(_ address: PCIAddress, in space: AddressSpace, token: VFToken?) throws(VFIOError) {
+        let device = try space.open(address, token: token)
         let descriptor = device.descriptor.descriptor
         do throws(VFIOError) {
             info = try DeviceInfo(of: descriptor, kernel: space.kernel, subject: "\(address)")

@@ -28,7 +28,7 @@ final class IOAS: TranslationSpace {
     /// The page tables made from it; while there is none, pages are not pinned and nothing is reserved.
     private(set) var tableCount = 0
     private(set) var deviceCount = 0
-    var combinesPages = true
+    private(set) var combinesPages = true
 
     init(id: UInt32, iommu: MockIOMMU) {
         self.id = id
@@ -61,6 +61,16 @@ final class IOAS: TranslationSpace {
     func setAllowed(_ ranges: [ClosedRange<UInt64>]) throws(Errno) {
         if ranges.contains(where: { range in reserved.contains { $0.overlaps(range) } }) { throw .addressInUse }
         allowed = ranges
+    }
+
+    func setCombinesPages(_ isOn: Bool) throws(Errno) {
+        if !isOn && combinesPages {
+            if tableCount > 0 && !list.areas.isEmpty { throw .invalidArgument }
+            if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & 0xfff != 0 }) {
+                throw .addressInUse
+            }
+        }
+        combinesPages = isOn
     }
 
     // MARK: Page tables and devices

@@ -7,7 +7,7 @@ extension IOMMUFD {
     func attach(_ device: IOMMUFDDevice, to id: UInt32, _ core: Core) throws(Errno) -> UInt32 {
         switch objects[id] {
         case nil: throw .noSuchFileOrDirectory
-        case .device: throw .invalidArgument
+        case .device, .faultQueue: throw .invalidArgument
         case .table(let table):
             try replace(device, table, core)
             return table.id

@@ -6,11 +6,14 @@ final class IOMMUFD {
         case ioas(IOAS)
         case table(IOMMUFDTable)
         case device(IOMMUFDDevice)
+        case faultQueue(FaultQueueFile)
     }
 
     private(set) var objects: [UInt32: Object] = [:]
     /// `IOMMU_OPTION_RLIMIT_MODE`: locked memory counts by process.
     var countsByProcess = false
+    /// The address space that a container's requests act on (`IOMMU_VFIO_IOAS`).
+    var containerSpace: UInt32?
 
     /// The number that the next object gets: the lowest that is free, from 1.
     var nextID: UInt32 {
@@ -26,6 +29,16 @@ final class IOMMUFD {
     func ioas(_ id: UInt32) throws(Errno) -> IOAS {
         guard case .ioas(let ioas)? = objects[id] else { throw .noSuchFileOrDirectory }
         return ioas
+    }
+
+    func table(_ id: UInt32) throws(Errno) -> IOMMUFDTable {
+        guard case .table(let table)? = objects[id] else { throw .noSuchFileOrDirectory }
+        return table
+    }
+
+    func device(_ id: UInt32) throws(Errno) -> IOMMUFDDevice {
+        guard case .device(let device)? = objects[id] else { throw .noSuchFileOrDirectory }
+        return device
     }
 
     var spaces: [IOAS] {
@@ -45,10 +58,13 @@ final class IOMMUFD {
         case .device: throw .resourceBusy
         case .ioas(let ioas):
             if !tables(of: ioas).isEmpty { throw .resourceBusy }
+            if containerSpace == id { containerSpace = nil }
             _ = try? ioas.unmap(0, .max, core)
         case .table(let table):
             if table.deviceCount > 0 { throw .resourceBusy }
             table.ioas.removeTable()
+        case .faultQueue(let queue):
+            if queue.isOpen { throw .resourceBusy }
         }
         remove(id)
     }

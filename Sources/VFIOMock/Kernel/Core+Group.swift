@@ -75,6 +75,7 @@ extension Core {
             throw isOld ? .invalidArgument : .badDescriptorState
         }
         if isClaimedByHost(group.number) || group.owner != nil { throw .notPermitted }
+        if container.iommu?.list.areas.contains(where: \.hasLostAddress) == true { throw .resourceBusy }
         group.container = container
         container.groups.append(group)
         if let iommu = container.iommu { for function in functions(inGroup: group.number) { function.space = iommu } }

@@ -23,7 +23,7 @@ extension Core {
         case CIOMMU_IOAS_UNMAP: try unmap(iommufd, argument)
         case CIOMMU_OPTION: try option(iommufd, argument)
         case CIOMMU_HWPT_ALLOC: try allocateTable(iommufd, argument)
-        default: throw .inappropriateIOCTLForDevice
+        default: try hardwareControl(iommufd, request, argument)
         }
         return 0
     }
@@ -197,22 +197,32 @@ extension Core {
                 command.val64 = ioas.combinesPages ? 1 : 0
             } else {
                 if command.val64 > 1 { throw .invalidArgument }
-                if command.val64 == 0 && ioas.combinesPages && !ioas.list.areas.isEmpty { throw .invalidArgument }
-                ioas.combinesPages = command.val64 == 1
+                try ioas.setCombinesPages(command.val64 == 1)
             }
         default: throw .notSupported
         }
         try argument.storeSized(command)
     }
 
-    /// Page tables that the kernel keeps. Nested ones, dirty tracking and fault queues are not offered.
+    /// Page tables that the kernel keeps. Nested ones and dirty tracking are not offered.
     private func allocateTable(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
         var command = try argument.loadSized(ciommu_hwpt_alloc(), minimum: 24)
         if command.__reserved != 0 { throw .notSupported }
-        if command.data_type == CIOMMU_HWPT_DATA_NONE && command.data_len != 0 { throw .invalidArgument }
-        guard case .device? = iommufd.objects[command.dev_id] else { throw .noSuchFileOrDirectory }
-        guard case .ioas(let ioas)? = iommufd.objects[command.pt_id] else { throw .invalidArgument }
-        if command.flags != 0 || command.data_type != CIOMMU_HWPT_DATA_NONE { throw .notSupported }
+        if (command.data_type == CIOMMU_HWPT_DATA_NONE) != (command.data_len == 0) { throw .invalidArgument }
+        _ = try iommufd.device(command.dev_id)
+        let ioas: IOAS
+        switch iommufd.objects[command.pt_id] {
+        case .ioas(let space)?: ioas = space
+        // A parent for nesting, which this IOMMU has none of.
+        case .table?:
+            throw command.flags & ~CIOMMU_HWPT_FAULT_ID_VALID != 0 || command.data_len == 0
+                ? .notSupported : .invalidArgument
+        default: throw .invalidArgument
+        }
+        if command.flags & ~CIOMMU_HWPT_FAULT_ID_VALID != 0 || command.data_len != 0 { throw .notSupported }
+        if command.flags & CIOMMU_HWPT_FAULT_ID_VALID != 0 {
+            guard case .faultQueue? = iommufd.objects[command.fault_id] else { throw .noSuchFileOrDirectory }
+        }
         command.out_hwpt_id = try iommufd.makeTable(ioas, isAutomatic: false, self).id
         try argument.storeSized(command)
     }

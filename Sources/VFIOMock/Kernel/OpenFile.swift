@@ -12,6 +12,7 @@ final class OpenFile {
         case device(DeviceFile)
         case iommufd(IOMMUFD)
         case dmaBuf(DMABuf)
+        case faultQueue(FaultQueueFile)
     }
 
     let inode: UInt64

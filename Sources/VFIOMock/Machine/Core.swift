@@ -156,6 +156,7 @@ final class Core {
         case .group(let group): closeGroup(group)
         case .device(let device): closeDevice(device)
         case .iommufd(let iommufd): iommufd.close(self)
+        case .faultQueue(let queue): closeFaultQueue(queue)
         case .dmaBuf(let buffer): buffer.exporter?.exports.removeAll { $0 === buffer }
         }
     }

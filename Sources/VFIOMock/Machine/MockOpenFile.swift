@@ -14,6 +14,8 @@ public struct MockOpenFile: Sendable, Hashable {
         case iommufd
         /// An exported dma-buf, with its name.
         case dmaBuf(name: String)
+        /// A queue of page faults of an iommufd.
+        case faultQueue
     }
 
     public let kind: Kind
@@ -28,6 +30,7 @@ public struct MockOpenFile: Sendable, Hashable {
             case .device(let device): .device(device.function.address)
             case .iommufd: .iommufd
             case .dmaBuf(let buffer): .dmaBuf(name: buffer.name ?? "")
+            case .faultQueue: .faultQueue
             }
         descriptorCount = file.descriptors.count
     }

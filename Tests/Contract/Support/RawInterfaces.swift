@@ -6,7 +6,7 @@ import SystemPackage
 /// Memory of the process, by its address.
 struct Memory: ~Copyable {
     private let kernel: any Kernel
-    private let bytes: UnsafeMutableRawBufferPointer
+    let bytes: UnsafeMutableRawBufferPointer
 
     init(_ kernel: any Kernel, pageCount: Int) throws {
         self.kernel = kernel

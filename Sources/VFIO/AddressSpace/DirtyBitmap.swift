@@ -1,0 +1,68 @@
+/// Which pages of a range devices may have written.
+public struct DirtyBitmap: Sendable, Hashable {
+    /// The first address of the range.
+    public let iova: IOVA
+    /// The size of a page in bytes.
+    public let pageSize: UInt64
+    /// How many pages the range has.
+    public let pageCount: Int
+    /// One bit a page, the first in the lowest bit of the first word.
+    public let words: [UInt64]
+
+    init(iova: IOVA, pageSize: UInt64, pageCount: Int, words: [UInt64]) {
+        self.iova = iova
+        self.pageSize = pageSize
+        self.pageCount = pageCount
+        self.words = words
+    }
+
+    /// Whether a page is dirty. Traps beyond the last page.
+    public func isDirty(page: Int) -> Bool {
+        precondition(page >= 0 && page < pageCount, "there are \(pageCount) pages")
+        return words[page / 64] >> UInt64(page % 64) & 1 == 1
+    }
+
+    /// How many pages are dirty.
+    public var dirtyPageCount: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
+
+    /// The dirty ranges, sorted and apart, last address included.
+    public var dirtyRanges: [ClosedRange<IOVA>] {
+        var ranges: [ClosedRange<IOVA>] = []
+        var start: Int?
+        for page in 0...pageCount {
+            let isDirty = page < pageCount && self.isDirty(page: page)
+            if isDirty {
+                start = start ?? page
+            } else if let first = start {
+                let last = iova.rawValue + (UInt64(page) * pageSize - 1)
+                ranges.append(IOVA(iova.rawValue + UInt64(first) * pageSize)...IOVA(last))
+                start = nil
+            }
+        }
+        return ranges
+    }
+}
+
+/// The memory that the kernel writes a bitmap to.
+struct DirtyBitmapRequest: ~Copyable {
+    let iova: UInt64
+    let byteCount: UInt64
+    let pageSize: UInt64
+    let room: RequestBuffer
+
+    /// - Parameter byteCount: A multiple of the page size, and not 0.
+    init(iova: UInt64, byteCount: UInt64, pageSize: UInt64) {
+        self.iova = iova
+        self.byteCount = byteCount
+        self.pageSize = pageSize
+        room = RequestBuffer(byteCount: Int((byteCount / pageSize + 63) / 64) * 8)
+    }
+
+    /// What the kernel has written. Bits beyond the last page are left out.
+    var bitmap: DirtyBitmap {
+        let pageCount = Int(byteCount / pageSize)
+        var words = (0..<room.byteCount / 8).map { room.load(UInt64.self, at: $0 * 8) ?? 0 }
+        if pageCount % 64 != 0 { words[words.count - 1] &= (1 << UInt64(pageCount % 64)) - 1 }
+        return DirtyBitmap(iova: IOVA(iova), pageSize: pageSize, pageCount: pageCount, words: words)
+    }
+}

@@ -156,13 +156,20 @@ extension Core {
                 interrupts.kind = kind
                 function.config.setMSIXEnabled(kind == .msix)
             }
+            if !wasOn { interrupts.allocatedCount = start + count }
+            let canGrow = kind == .msix && !isOld
+            var next = start
             do throws(Errno) {
-                for (index, number) in numbers.enumerated() {
-                    interrupts.triggers[start + index] = nil
-                    if number >= 0 { interrupts.triggers[start + index] = try EventDescriptor(number) }
+                for number in numbers {
+                    let vector = next
+                    next += 1
+                    interrupts.triggers[vector] = nil
+                    guard number >= 0 else { continue }
+                    if vector >= interrupts.allocatedCount && !canGrow { throw .invalidArgument }
+                    interrupts.triggers[vector] = try EventDescriptor(number)
                 }
             } catch {
-                for index in 0..<count { interrupts.triggers[start + index] = nil }
+                for vector in start..<next { interrupts.triggers[vector] = nil }
                 if !wasOn { function.disableInterrupts() }
                 throw error
             }

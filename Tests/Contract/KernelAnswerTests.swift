@@ -267,6 +267,34 @@ extension Contract {
             }
         }
 
+        @Test("the CPU's mapping of a BAR is EFAULT to an iommufd, and mapped by type1", arguments: Scenario.all)
+        func barMemory(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let device = try Device(at: bench.memory, in: bench.makeSpace())
+                let bar = try device.map(.bar2, 0..<4096)
+                let address = UInt64(UInt(bitPattern: bar.unsafeBaseAddress))
+                if scenario.usesIOMMUFD {
+                    let iommufd = try RawIOMMUFD(bench.kernel)
+                    // Pages are pinned for a device, so there has to be one.
+                    let name = try #require(
+                        try bench.kernel.names(in: FilePath("/sys/bus/pci/devices/\(bench.nvme)/vfio-dev")).first)
+                    let other = try bench.kernel.open(FilePath("/dev/vfio/devices/\(name)"), .readWrite)
+                    #expect(try iommufd.bind(other) == 0)
+                    #expect(try iommufd.attach(other) == 0)
+                    expectErrno(.badAddress) { try iommufd.map(address, 4096, at: 0x10_0000) }
+                    try bench.kernel.close(other)
+                    try iommufd.close()
+                } else {
+                    let container = try RawContainer(bench.kernel, device: bench.nvme)
+                    #expect(try container.map(address, 4096, at: 0x10_0000) == 0)
+                    #expect(try container.unmap(0x10_0000, 4096) == 4096)
+                    try container.close()
+                }
+                try bar.close()
+                try device.close()
+            }
+        }
+
         @Test("a dma-buf in an IOAS [iommufd_ioas.dmabuf_simple, dmabuf_revoke]", arguments: Scenario.all)
         func dmaBufInIOAS(_ scenario: Scenario) throws {
             try scenario.runWithImport { bench in

@@ -92,6 +92,19 @@ extension Contract {
             }
         }
 
+        @Test("what was exported for reading is not mapped for writing", arguments: Scenario.all)
+        func exportedForReading(_ scenario: Scenario) throws {
+            try Self.withPeers(scenario, exporter: \.memory) { bench, space, edu, device, landing in
+                let window = try device.exportDMABuf(of: .bar2, 0..<4096, access: .read)
+                expectRefusal(.invalidArgument) { _ = try space.map(window) }
+                expectRefusal(.invalidArgument) { _ = try space.map(window, access: .write) }
+                let peer = try space.map(window, access: .read)
+                try bench.expectFault(.write, at: peer.iova, by: bench.edu) { try edu.store(8, to: peer.iova) }
+                try peer.close()
+                try window.close()
+            }
+        }
+
         @Test(
             "one dma-buf has as many mappings as are wanted, and they outlive its descriptor", arguments: Scenario.all)
         func twice(_ scenario: Scenario) throws {

@@ -38,8 +38,8 @@ extension Contract {
                 let bar = try device.map(.bar2, 4096..<8192)
                 let whole = try device.map(.bar2)
                 if scenario.usesIOMMUFD {
-                    expectRefusal(.kernel, .badAddress) { _ = try space.unsafelyMapWithoutRevocation(bar) }
-                    expectRefusal(.kernel, .badAddress) { _ = try space.unsafelyMapWithoutRevocation(whole) }
+                    expectRefusal(.unsupported) { _ = try space.unsafelyMapWithoutRevocation(bar) }
+                    expectRefusal(.unsupported) { _ = try space.unsafelyMapWithoutRevocation(whole) }
                 } else {
                     bar.fill([1, 2, 3, 4])
                     let part = try space.unsafelyMapWithoutRevocation(bar)
@@ -70,7 +70,7 @@ extension Contract {
                 let bar = try owner.map(.bar2, 0..<4096)
                 bar.fill([0xde, 0xad, 0xbe, 0xef])
                 if scenario.usesIOMMUFD {
-                    expectRefusal(.kernel, .badAddress) { _ = try space.unsafelyMapWithoutRevocation(bar) }
+                    expectRefusal(.unsupported) { _ = try space.unsafelyMapWithoutRevocation(bar) }
                     try bar.close()
                     try owner.close()
                 } else {

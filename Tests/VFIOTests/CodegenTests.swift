@@ -151,6 +151,61 @@ struct CodegenTests {
         #expect(Self.calls(in: Self.block(with: "store volatile", of: body)).isEmpty, "\(body)")
     }
 
+    // MARK: Order
+
+    @Test(arguments: [32, 64]) func aDoorbellIsAFenceAndAStore(_ bits: Int) throws {
+        let body = try Self.compile(
+            "access", "public func access(_ registers: Registers) { registers.writeReleasing\(bits)(1, at: 16) }")
+        let fence = try #require(body.firstIndex { Self.isFence($0, "release") }, "\(body)")
+        let store = try #require(body.firstIndex { $0.contains("store volatile i\(bits) ") }, "\(body)")
+        #expect(fence < store, "\(body)")
+        #expect(Self.count("store volatile", in: body) == 1, "\(body)")
+    }
+
+    @Test(arguments: [32, 64]) func aFlagIsALoadAndAFence(_ bits: Int) throws {
+        let body = try Self.compile(
+            "access",
+            "public func access(_ registers: Registers) -> UInt\(bits) { registers.readAcquiring\(bits)(at: 16) }")
+        let load = try #require(body.firstIndex { $0.contains("load volatile i\(bits),") }, "\(body)")
+        #expect(body[load...].contains { Self.isFence($0, "acquire") }, "\(body)")
+    }
+
+    @Test(arguments: [("read", "acquire"), ("write", "release"), ("full", "seq_cst")])
+    func aBarrierIsOneFence(_ name: String, _ order: String) throws {
+        let body = try Self.compile(
+            "access",
+            """
+            public func access(_ one: DeviceMemory, _ other: DeviceMemory) {
+                one.write32(1, at: 0)
+                DeviceBarrier.\(name)()
+                other.write32(1, at: 0)
+            }
+            """)
+        let stores = body.indices.filter { body[$0].contains("store volatile i32") }
+        try #require(stores.count == 2, "\(body)")
+        #expect(body[stores[0]..<stores[1]].count { Self.isFence($0, order) } == 1, "\(body)")
+    }
+
+    private static func isFence(_ line: Substring, _ order: String) -> Bool {
+        line.contains("fence \(order)") || line.contains("dmb osh")
+    }
+
+    // MARK: Owners
+
+    @Test(arguments: ["MappedRegion", "DMABuffer"]) func anOwnersOwnAccessIsThatOfItsView(_ owner: String) throws {
+        let body = try Self.compile(
+            "access",
+            """
+            public func access(_ owner: borrowing \(owner)) -> UInt32 {
+                owner.write32(1, at: 8)
+                return owner.read32(at: 4)
+            }
+            """)
+        #expect(Self.count("store volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.count("load volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.calls(in: body).isEmpty, "\(body)")
+    }
+
     /// The basic block that holds an instruction.
     private static func block(with instruction: String, of body: [Substring]) -> [Substring] {
         guard let position = body.firstIndex(where: { $0.contains(instruction) }) else { return [] }

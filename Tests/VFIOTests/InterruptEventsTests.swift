@@ -153,21 +153,92 @@ struct InterruptEventsTests {
         // The vector is closed after the sequence has found it on, and before it reads the event.
         kernel.beforeNextRead { box.close() }
         let count = try await iterator.next()
-        withKnownIssue("the count that wakes those who wait is taken for an interrupt") {
-            #expect(count == nil)
-        }
+        #expect(count == nil)
         #expect(try await iterator.next() == nil)
     }
 
-    @Test func theEventStaysRaisedAfterTheEnd() async throws {
+    /// The end of a vector is no write to its event, which KVM or another process may be listening to.
+    @Test func closingLeavesTheEventAlone() throws {
         let box = Box(try vector())
+        box.close()
+        #expect(try kernel.waitUntilReadable(box.event, timeout: 0) == false)
+        var count: UInt64 = 0
+        #expect(Glibc.read(box.event.rawValue, &count, 8) == -1)
+        #expect(errno == EAGAIN)
+    }
+
+    /// One that has noticed the end by itself takes nothing away from those that wait.
+    @Test func theFirstToNoticeTheEndLeavesNobodyAsleep() async throws {
+        let box = Box(try vector())
+        let waiting = (0..<4).map { _ in
+            Task { [events = box.events] in
+                var iterator = events.makeAsyncIterator()
+                return try await iterator.next()
+            }
+        }
+        try await Task.sleep(for: .milliseconds(20))
         var iterator = box.events.makeAsyncIterator()
         kernel.beforeNextRead { box.close() }
-        _ = try await iterator.next()
-        // Who waits meanwhile is woken only by an event that is still raised.
-        let isRaised = try kernel.waitUntilReadable(box.event, timeout: 0)
-        withKnownIssue("the first sequence to notice the end takes the event that was to wake the others") {
-            #expect(isRaised)
+        #expect(try await iterator.next() == nil)
+        for task in waiting { #expect(try await task.value == nil) }
+    }
+
+    @Test func aClosedVectorDoesNotKeepTheDeviceOpen() async throws {
+        let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        let vector = try device.interrupts(.msi).enable()
+        let events = vector.events
+        let waiting = Task {
+            var iterator = events.makeAsyncIterator()
+            return try await iterator.next()
+        }
+        try await Task.sleep(for: .milliseconds(5))
+        try vector.close()
+        // While the sequence still lives, and Dispatch may not have let go of the event yet.
+        try device.close()
+        #expect(!kernel.openNames.contains { $0.hasPrefix("/dev/vfio/devices") })
+        #expect(try await waiting.value == nil)
+        var late = events.makeAsyncIterator()
+        #expect(try await late.next() == nil)
+    }
+
+    @Test func aVectorThatIsOnKeepsTheDeviceOpen() throws {
+        let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        let vector = try device.interrupts(.msi).enable()
+        let error = Self.failure(closing: device)
+        #expect(error?.code == .inUse)
+        #expect(error?.hint?.contains("vector 0 of MSI") == true)
+        #expect(kernel.openNames.contains("/dev/vfio/devices/vfio0"))
+        try vector.close()
+        #expect(!kernel.openNames.contains("/dev/vfio/devices/vfio0"))
+    }
+
+    /// A task that is cancelled after it has looked, and before it waits.
+    @Test func aWaitThatIsCancelledBeforeItBeginsKeepsNothing() async throws {
+        do {
+            let vector = try vector()
+            let events = vector.events
+            // Called within the task, between its look at the cancellation and its wait.
+            kernel.beforeNextRead { withUnsafeCurrentTask { $0?.cancel() } }
+            let cancelled = Task {
+                var iterator = events.makeAsyncIterator()
+                return try await iterator.next()
+            }
+            #expect(try await cancelled.value == nil)
+            _ = vector.index
+        }
+        // The task itself may end a moment later.
+        for _ in 0..<50 where !kernel.openNames.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        withKnownIssue("EventWait.begin enters the wait into the line, which is not told that it is over already") {
+            #expect(kernel.openNames.isEmpty, "the line and the wait hold each other, and the line the device")
+        }
+    }
+
+    private static func failure(closing device: consuming Device) -> VFIOError? {
+        do {
+            try device.close()
+            return nil
+        } catch {
+            return error
         }
     }
 

@@ -9,23 +9,39 @@ extension ScriptedKernel {
     static let address: PCIAddress = "0000:00:01.0"
 
     /// The file offset of a region of the device of ``machine()``.
-    static func offset(ofRegion index: UInt32) -> UInt64 { UInt64(index) << 40 }
+    static func offset(ofRegion index: UInt32) -> UInt64 { UInt64(index) * regionSpacing }
+
+    private static let regionSpacing: UInt64 = 1 << 40
 
     /// A kernel that behaves: an iommufd, a type1 container, and one device with config space, a mappable BAR 0 and
     /// interrupts. A test then overwrites the answers that it wants odd.
-    static func machine(config: ConfigBytes = ConfigBytes()) -> ScriptedKernel {
+    static func machine(config: RegionBytes = .config()) -> ScriptedKernel {
         let kernel = ScriptedKernel()
         kernel.addSysfs()
         kernel.addIOMMUFD()
         kernel.addType1()
         kernel.addDevice()
+        let memory = RegionBytes([UInt8](repeating: 0, count: 8192))
         kernel.onReadAt { (offset, bytes) throws(Errno) in
-            config.read(at: offset - Self.offset(ofRegion: CVFIO_PCI_CONFIG_REGION_INDEX), into: bytes)
+            let region = try Self.regions(at: offset, config: config, memory: memory)
+            return region.read(at: offset % Self.regionSpacing, into: bytes)
         }
         kernel.onWriteAt { (offset, bytes) throws(Errno) in
-            config.write(at: offset - Self.offset(ofRegion: CVFIO_PCI_CONFIG_REGION_INDEX), from: bytes)
+            let region = try Self.regions(at: offset, config: config, memory: memory)
+            return region.write(at: offset % Self.regionSpacing, from: bytes)
         }
         return kernel
+    }
+
+    /// What a file offset of the device leads to: its config space, or its BARs, which have all the same memory.
+    private static func regions(
+        at offset: UInt64, config: RegionBytes, memory: RegionBytes
+    ) throws(Errno) -> RegionBytes {
+        switch offset / regionSpacing {
+        case UInt64(CVFIO_PCI_CONFIG_REGION_INDEX): config
+        case UInt64(CVFIO_PCI_BAR0_REGION_INDEX)...UInt64(CVFIO_PCI_BAR5_REGION_INDEX): memory
+        default: throw .invalidArgument
+        }
     }
 
     private func addSysfs() {
@@ -136,31 +152,36 @@ extension ScriptedKernel {
     }
 }
 
-/// The config space of the scripted device: plain bytes, with memory decode on.
-final class ConfigBytes: Sendable {
+/// A region of the scripted device: plain bytes.
+final class RegionBytes: Sendable {
     private let bytes: Mutex<[UInt8]>
 
-    init(_ bytes: [UInt64: UInt8] = [:]) {
+    init(_ bytes: [UInt8]) { self.bytes = Mutex(bytes) }
+
+    /// A config space with memory decode on.
+    static func config(_ bytes: [UInt64: UInt8] = [:]) -> RegionBytes {
         var all = [UInt8](repeating: 0, count: 256)
         all[0x04] = 0x02
         for (offset, byte) in bytes { all[Int(offset)] = byte }
-        self.bytes = Mutex(all)
+        return RegionBytes(all)
     }
+
+    subscript(offset: Int) -> UInt8 { bytes.withLock { $0[offset] } }
 
     func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
         bytes.withLock { bytes in
-            guard offset < 256 else { return 0 }
-            let count = min(buffer.count, 256 - Int(offset))
-            buffer.copyBytes(from: bytes[Int(offset)..<(Int(offset) + count)])
+            guard let first = Int(exactly: offset), first < bytes.count else { return 0 }
+            let count = min(buffer.count, bytes.count - first)
+            buffer.copyBytes(from: bytes[first..<(first + count)])
             return count
         }
     }
 
     func write(at offset: UInt64, from buffer: UnsafeMutableRawBufferPointer) -> Int {
         bytes.withLock { bytes in
-            guard offset < 256 else { return 0 }
-            let count = min(buffer.count, 256 - Int(offset))
-            bytes.replaceSubrange(Int(offset)..<(Int(offset) + count), with: buffer.prefix(count))
+            guard let first = Int(exactly: offset), first < bytes.count else { return 0 }
+            let count = min(buffer.count, bytes.count - first)
+            bytes.replaceSubrange(first..<(first + count), with: buffer.prefix(count))
             return count
         }
     }

@@ -1,0 +1,95 @@
+import CVFIO
+import Glibc
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// Which interface an address space takes, what it opens, and what it maps.
+@Suite struct AddressSpaceTests {
+    private let kernel = ScriptedKernel.machine()
+    private static let classFolder = "/sys/class/vfio-dev"
+
+    // MARK: The choice
+
+    @Test func withoutAnyDeviceItIsAnIommufd() throws {
+        #expect(try AddressSpace(kernel: kernel).interface == .iommufd)
+        kernel.addFolder(Self.classFolder, [])
+        #expect(try AddressSpace(kernel: kernel).interface == .iommufd)
+    }
+
+    @Test func devicesWithNodesSpeakForAnIommufd() throws {
+        kernel.addFolder(Self.classFolder, ["vfio0", "vfio1"])
+        kernel.addFolder(Self.classFolder + "/vfio0", ["device", "power", "uevent"])
+        kernel.addFolder(Self.classFolder + "/vfio1", ["dev", "device", "power", "uevent"])
+        #expect(try AddressSpace(kernel: kernel).interface == .iommufd)
+    }
+
+    @Test func devicesWithoutNodesSpeakForType1() throws {
+        kernel.addFolder(Self.classFolder, ["vfio0", "vfio1"])
+        kernel.addFolder(Self.classFolder + "/vfio0", ["device", "power", "uevent"])
+        kernel.addFolder(Self.classFolder + "/vfio1", ["device"])
+        #expect(try AddressSpace(kernel: kernel).interface == .type1)
+        #expect(!kernel.calls.contains("open /dev/iommu"))
+        // Whoever asks for it gets it.
+        #expect(try AddressSpace(.iommufd, kernel: kernel).interface == .iommufd)
+    }
+
+    @Test func withoutAnIommufdItIsType1() throws {
+        kernel.removeNode("/dev/iommu")
+        #expect(try AddressSpace(kernel: kernel).interface == .type1)
+        let error = #expect(throws: VFIOError.self) { _ = try AddressSpace(.iommufd, kernel: kernel) }
+        #expect(error?.code == .unsupported)
+    }
+
+    @Test func anIommufdThatMayNotBeOpenedIsForTheUserToMend() {
+        // The first call looks at sysfs, the second opens the node.
+        kernel.failCall(2, with: .permissionDenied)
+        let error = #expect(throws: VFIOError.self) { _ = try AddressSpace(kernel: kernel) }
+        #expect(error?.code == .permissionDenied)
+        #expect(!kernel.calls.contains("open /dev/vfio/vfio"))
+    }
+
+    // MARK: Devices
+
+    @Test func aSecondOpenInAContainerIsRefused() throws {
+        let space = try AddressSpace(.type1, kernel: kernel)
+        let first = try Device(at: ScriptedKernel.address, in: space)
+        let open = kernel.openNames
+        let error = #expect(throws: VFIOError.self) { _ = try Device(at: ScriptedKernel.address, in: space) }
+        #expect(error?.code == .busy)
+        #expect(error?.errno == nil)
+        // The first one and its group are as before.
+        #expect(kernel.openNames == open)
+        #expect(try first.config.command().contains(.memoryDecode))
+        try first.close()
+        #expect(kernel.openNames == ["/dev/vfio/vfio"])
+        let second = try Device(at: ScriptedKernel.address, in: space)
+        try second.close()
+    }
+
+    // MARK: Memory
+
+    @Test(arguments: [AddressSpace.Interface.iommufd, .type1])
+    func everyPageIsTheProcesssOwnBeforeItIsMapped(_ interface: AddressSpace.Interface) throws {
+        let resident = Mutex<[Bool]>([])
+        @Sendable func look(_ address: UInt64, _ byteCount: UInt64) {
+            var pages = [UInt8](repeating: 0, count: Int(byteCount) / Int(getpagesize()))
+            let status = mincore(UnsafeMutableRawPointer(bitPattern: UInt(address)), Int(byteCount), &pages)
+            resident.withLock { $0 = status == 0 ? pages.map { $0 & 1 != 0 } : [] }
+        }
+        kernel.answer(CIOMMU_IOAS_MAP, ciommu_ioas_map.self) { (request) throws(Errno) in
+            look(request.user_va, request.length)
+            return 0
+        }
+        kernel.answer(CVFIO_IOMMU_MAP_DMA, cvfio_iommu_type1_dma_map.self) { (request) throws(Errno) in
+            look(request.vaddr, request.size)
+            return 0
+        }
+        let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(interface, kernel: kernel))
+        let buffer = try device.space.allocate(byteCount: 20 * 4096, access: .read)
+        #expect(resident.withLock { $0 } == [Bool](repeating: true, count: 20 * 4096 / Int(getpagesize())))
+        #expect(buffer.bytes(count: buffer.byteCount).allSatisfy { $0 == 0 })
+    }
+}

@@ -43,6 +43,7 @@ final class DeviceCore: Sendable {
         self.kernel = space.kernel
         self.descriptor = descriptor
         self.state = Mutex(State(device: device))
+        space.devices.insert(self)
     }
 
     deinit {
@@ -84,6 +85,7 @@ final class DeviceCore: Sendable {
         // First the CPU mappings, which hold the device's file open.
         state.withLock { $0.registerMappings.removeAll() }
         guard let device = state.withLock({ $0.device.take() }) else { return }
+        space.devices.remove(self)
         revocation.close()
         try device.close(backend: space.backend)
     }

@@ -129,10 +129,13 @@ final class DeviceCore: Sendable {
 
     /// Refuses what would touch a BAR that does not answer.
     func requireMemory(for operation: String) throws(VFIOError) {
-        guard revocation.current.isMemoryOn else {
+        let memory = revocation.current
+        guard memory.isMemoryOn else {
             throw VFIOError(
                 .memoryDecodeOff, operation, "\(address)",
-                hint: "switch memory decode on in the command register, and the device into D0, first")
+                hint: memory.isInLowPower
+                    ? "the device is in low power: leave that first"
+                    : "switch memory decode on in the command register, and the device into D0, first")
         }
     }
 

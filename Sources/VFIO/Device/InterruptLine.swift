@@ -150,16 +150,12 @@ final class InterruptLine: Sendable {
         let deadline = timeout.map { ContinuousClock.now + $0 }
         while true {
             if let count = try take() { return count }
-            let left = deadline.map { $0 - ContinuousClock.now }
-            if let left, left <= .zero { return nil }
-            _ = try waitUntilReadable(timeout: left.map(Self.milliseconds))
+            do throws(Errno) {
+                guard try core.kernel.waitUntilReadable(event, until: deadline) else { return nil }
+            } catch {
+                throw failure("wait for the event (poll)", error)
+            }
         }
-    }
-
-    private static func milliseconds(_ duration: Duration) -> Int32 {
-        // Rounded up: a wait that is cut short would turn the rest of the time into a busy loop.
-        let (seconds, attoseconds) = duration.components
-        return Int32(clamping: min(seconds, Int64(Int32.max) / 1000) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
     }
 
     /// How many interrupts have come since the last call; `nil` when none has.
@@ -175,15 +171,6 @@ final class InterruptLine: Sendable {
             return nil
         } catch {
             throw failure("read the event", error)
-        }
-    }
-
-    /// Whether the event is raised, after waiting for at most `timeout` milliseconds.
-    private func waitUntilReadable(timeout: Int32?) throws(VFIOError) -> Bool {
-        do throws(Errno) {
-            return try core.kernel.waitUntilReadable(event, timeout: timeout)
-        } catch {
-            throw failure("wait for the event (poll)", error)
         }
     }
 

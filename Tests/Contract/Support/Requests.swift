@@ -91,3 +91,16 @@ extension Kernel {
         _ = try withUnsafeBytes(of: &one) { (bytes) throws(Errno) in try write(event, from: bytes) }
     }
 }
+
+extension Kernel {
+    /// `VFIO_DEVICE_FEATURE` with words after the header.
+    func feature(_ device: FileDescriptor, _ flags: UInt32, words: [UInt32]) throws(Errno) -> Int {
+        var request = cvfio_device_feature()
+        let size = MemoryLayout<cvfio_device_feature>.size
+        request.argsz = UInt32(size + words.count * 4)
+        request.flags = flags
+        let buffer = RequestBuffer(request, tail: words.count * 4)
+        for (position, word) in words.enumerated() { buffer.store(word, at: size + position * 4) }
+        return try control(device, CVFIO_DEVICE_FEATURE, with: buffer)
+    }
+}

@@ -31,4 +31,29 @@ extension Device {
                 place: "only the CDX bus has it; on PCI it is the command register, PCICommand.busMaster")
         }
     }
+
+    /// The report of an error that s390 holds for a PCI function, which is taken by that
+    /// (`VFIO_DEVICE_FEATURE_ZPCI_ERROR`); `nil` when nothing is pending.
+    ///
+    /// - Throws: `.unsupported` on anything but s390, and from a kernel that does not say how long a report is.
+    public func takePendingZPCIError() throws(VFIOError) -> [UInt8]? {
+        let operation = "take the pending error (VFIO_DEVICE_FEATURE_ZPCI_ERROR)"
+        let place = "only s390 has it, from the kernel on that says how long a report is"
+        guard let byteCount = info.zpci?.base?.errorByteCount, (1...4096).contains(byteCount) else {
+            throw VFIOError(.unsupported, operation, "\(address)", hint: place)
+        }
+        // Longer than said, for a kernel that writes more than it says.
+        let report = RequestBuffer(byteCount: 4096)
+        let pointer = unsafe UInt64(UInt(bitPattern: report.bytes.baseAddress))
+        do throws(Errno) {
+            try core.feature(
+                CVFIO_DEVICE_FEATURE_ZPCI_ERROR, CVFIO_DEVICE_FEATURE_GET,
+                unsafe withUnsafeBytes(of: pointer) { unsafe [UInt8]($0) })
+        } catch .noMessage {
+            return nil
+        } catch {
+            throw core.featureRefusal(error, operation, place: place)
+        }
+        return (0..<byteCount).compactMap { report.load(UInt8.self, at: $0) }
+    }
 }

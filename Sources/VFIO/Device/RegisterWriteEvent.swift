@@ -62,8 +62,7 @@ extension Device {
     /// Lets an event write a value to a register each time it is signalled (`VFIO_DEVICE_IOEVENTFD`).
     ///
     /// - Parameters:
-    ///   - value: What is written, with the width of its type: 8, 16, 32, or 64 bits (since Linux 6.10, or so: before, the
-    ///     kernel refuses it on most machines).
+    ///   - value: What is written, with the width of its type: 8, 16, 32, or 64 bits (not on every machine).
     ///   - offset: In bytes from the start of the region, a multiple of the width.
     ///   - index: A BAR.
     /// - Throws: `.notFound` without such a BAR, `.outOfRange`, `.misaligned`; `.busy` when the same value goes to the same
@@ -136,7 +135,7 @@ extension DeviceCore {
         case .invalidArgument:
             VFIOError(
                 .kernel, operation, subject, errno: errno,
-                hint: "the MSI-X table cannot be written so, and older kernels write no 64 bits")
+                hint: "the MSI-X table cannot be written so, and not every machine writes 64 bits")
         default: VFIOError(.kernel, operation, subject, errno: errno)
         }
     }

@@ -209,8 +209,6 @@ extension Core {
             throw .invalidArgument
         }
         let width = Int(request.flags)
-        // There 64 bits are written only where the architecture has a macro for it, and x86 has none.
-        if isOld && width == 8 { throw .invalidArgument }
         let bar = Int(request.offset >> 40)
         let offset = request.offset & (1 << 40 - 1)
         if bar > Int(CVFIO_PCI_BAR5_REGION_INDEX) || offset + UInt64(width) > function.barSize(bar) {

@@ -27,6 +27,8 @@ public final class AddressSpace: Sendable {
 
     let kernel: any Kernel
     let backend: any IOMMUBackend
+    /// The devices that are open in this address space.
+    let devices = OpenDevices()
     private let state = Mutex(State())
     private let refreshTurn = Mutex(())
 

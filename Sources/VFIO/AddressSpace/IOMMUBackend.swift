@@ -14,6 +14,9 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// Gives back what `open` took beside the descriptor, which has been closed.
     func release(_ membership: GroupMembership?) throws(VFIOError)
 
+    /// The open descriptor of an IOMMU group, by its number; `nil` when no device of it is open here. An iommufd has none.
+    func groupDescriptor(_ number: Int) -> FileDescriptor?
+
     /// The ranges that can be mapped, sorted, and the alignment in bytes of a mapping's ends.
     func layout() throws(VFIOError) -> IOVALayout
 

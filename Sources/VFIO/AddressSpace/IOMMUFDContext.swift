@@ -133,6 +133,8 @@ final class IOMMUFDContext: IOMMUBackend {
     }
 
     /// Nothing is left to be given back: closing the descriptor detaches and unbinds.
+    func groupDescriptor(_ number: Int) -> FileDescriptor? { nil }
+
     func release(_ membership: GroupMembership?) {}
 
     // MARK: Mappings

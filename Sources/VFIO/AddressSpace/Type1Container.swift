@@ -124,6 +124,8 @@ final class Type1Container: IOMMUBackend {
         }
     }
 
+    func groupDescriptor(_ number: Int) -> FileDescriptor? { state.withLock { $0.groups[number]?.descriptor } }
+
     func release(_ membership: GroupMembership?) throws(VFIOError) {
         guard let membership else { return }
         try state.withLock { (state) throws(VFIOError) in

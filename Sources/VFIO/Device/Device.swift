@@ -56,6 +56,22 @@ public struct Device: ~Copyable, Sendable {
         try core.region(index)
     }
 
+    /// All regions that the device has, in the order of their indices; those beyond the fixed ones say in
+    /// ``RegionInfo/type`` what they hold.
+    public func regions() throws(VFIOError) -> [RegionInfo] {
+        var found: [RegionInfo] = []
+        // No device has so many; an odd answer is not to keep us for hours.
+        for number in 0..<min(info.regionCount, 4096) {
+            do throws(VFIOError) {
+                let region = try core.region(RegionIndex(rawValue: number))
+                if region.byteCount > 0 { found.append(region) }
+            } catch {
+                guard error.code == .notFound else { throw error }
+            }
+        }
+        return found
+    }
+
     /// Maps a region for the CPU, or a part of it.
     ///
     /// - Parameters:

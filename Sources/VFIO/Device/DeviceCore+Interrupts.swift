@@ -3,39 +3,40 @@ internal import Synchronization
 internal import SystemPackage
 
 extension DeviceCore {
-    /// Ties a vector to an event.
+    /// Ties vectors to events: all of them, or none.
     func enable(
-        _ index: InterruptIndex, vector: UInt32, event: FileDescriptor, isFixedSize: Bool, operation: String
+        _ index: InterruptIndex, _ events: [UInt32: FileDescriptor], isFixedSize: Bool, operation: String
     ) throws(VFIOError) {
         let subject = "\(index) of \(address)"
+        guard let end = events.keys.max().map({ $0 + 1 }) else { return }
         try state.withLock { (state) throws(VFIOError) in
-            guard state.interrupts[index, vector] == nil else {
-                throw VFIOError(.busy, operation, subject, hint: "the vector is on already")
+            if let taken = events.keys.sorted().first(where: { state.interrupts[index, $0] != nil }) {
+                throw VFIOError(.busy, operation, subject, hint: "vector \(taken) is on already")
             }
             if let other = state.interrupts.conflict(with: index) {
                 throw VFIOError(
                     .busy, operation, subject, hint: "\(other) is on, and a device uses one kind at a time")
             }
             let allocated = state.interrupts.allocated[index] ?? 0
+            let old = (0..<max(allocated, end)).map { state.interrupts[index, $0] }
             do throws(Errno) {
-                if isFixedSize, state.interrupts.isOn(index), vector >= allocated {
-                    // The kernel cannot add to what it has set up: all off, and on again with the new one among them.
-                    let old = (0..<allocated).map { state.interrupts[index, $0] }
-                    let grown = old + [FileDescriptor?](repeating: nil, count: Int(vector - allocated)) + [event]
+                if isFixedSize, state.interrupts.isOn(index), end > allocated {
+                    // The kernel cannot add to what it has set up: all off, and on again with the new ones among them.
+                    let grown = old.enumerated().map { $1 ?? events[UInt32($0)] }
                     try disableAll(index)
                     do throws(Errno) {
                         try setEvents(index, start: 0, grown)
                     } catch {
                         // Those that were on are to be on again. If that fails too, none is on, and so it is noted.
                         do throws(Errno) {
-                            try setEvents(index, start: 0, old)
+                            try setEvents(index, start: 0, Array(old[..<Int(allocated)]))
                         } catch {
                             state.interrupts.removeAll(index)
                         }
                         throw error
                     }
                 } else {
-                    try setEvents(index, start: vector, [event])
+                    try addEvents(index, events, beside: old)
                 }
             } catch .noSpace {
                 throw VFIOError(
@@ -43,50 +44,95 @@ extension DeviceCore {
             } catch {
                 throw VFIOError(.kernel, operation, subject, errno: error)
             }
-            state.interrupts[index, vector] = event
-            state.interrupts.allocated[index] = max(allocated, vector + 1)
+            for (vector, event) in events { state.interrupts[index, vector] = event }
+            state.interrupts.allocated[index] = max(allocated, end)
         }
     }
 
-    /// Unties a vector from its event, and switches the kind off with its last one.
-    func disable(_ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
+    /// Ties vectors to events without a touch of those that are on: one call for each stretch between those.
+    ///
+    /// - Parameter old: The events of the vectors that are on, by their numbers.
+    private func addEvents(
+        _ index: InterruptIndex, _ events: [UInt32: FileDescriptor], beside old: [FileDescriptor?]
+    ) throws(Errno) {
+        var stretches: [[UInt32]] = []
+        for vector in events.keys.sorted() {
+            if let last = stretches.last?.last, old[Int(last)..<Int(vector)].allSatisfy({ $0 == nil }) {
+                stretches[stretches.count - 1].append(vector)
+            } else {
+                stretches.append([vector])
+            }
+        }
+        for (done, stretch) in stretches.enumerated() {
+            do throws(Errno) {
+                try setEvents(index, start: stretch[0], (stretch[0]...stretch[stretch.count - 1]).map { events[$0] })
+            } catch {
+                // The kernel has taken back what it did in this call; the calls before are taken back here.
+                for vector in stretches[..<done].joined() { try? setEvents(index, start: vector, [nil]) }
+                throw error
+            }
+        }
+    }
+
+    /// Unties vectors from their events, and switches the kind off with its last one.
+    func disable(_ index: InterruptIndex, _ vectors: [UInt32]) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
-            guard state.interrupts[index, vector] != nil else { return }
-            state.interrupts[index, vector] = nil
+            let on = vectors.filter { state.interrupts[index, $0] != nil }
+            guard !on.isEmpty else { return }
+            for vector in on { state.interrupts[index, vector] = nil }
             do throws(Errno) {
                 if state.interrupts.isOn(index) {
-                    try setEvents(index, start: vector, [nil])
+                    for vector in on { try setEvents(index, start: vector, [nil]) }
                 } else {
                     state.interrupts.allocated[index] = nil
                     try disableAll(index)
                 }
             } catch {
                 throw VFIOError(
-                    .kernel, "disable vector \(vector) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
+                    .kernel, "disable \(Self.name(on)) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
             }
         }
     }
 
-    /// Unmasks a vector that the kernel has masked.
-    func unmask(_ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
+    /// Masks a vector, unmasks it, or raises its event as if the device had.
+    func act(_ action: InterruptAction, _ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
         do throws(Errno) {
-            try setInterrupts(
-                index, flags: CVFIO_IRQ_SET_DATA_NONE | CVFIO_IRQ_SET_ACTION_UNMASK, start: vector, count: 1)
+            try setInterrupts(index, flags: CVFIO_IRQ_SET_DATA_NONE | action.flag, start: vector, count: 1)
         } catch {
             throw VFIOError(
-                .kernel, "unmask vector \(vector) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
+                .kernel, "\(action) vector \(vector) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
         }
     }
 
-    /// Raises a vector's event as if the device had.
-    func trigger(_ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
+    /// Raises the events of some vectors as if the device had, in one call.
+    func trigger(_ index: InterruptIndex, _ vectors: [UInt32]) throws(VFIOError) {
+        guard let first = vectors.min(), let last = vectors.max() else { return }
+        let wanted = Set(vectors)
         do throws(Errno) {
             try setInterrupts(
-                index, flags: CVFIO_IRQ_SET_DATA_NONE | CVFIO_IRQ_SET_ACTION_TRIGGER, start: vector, count: 1)
+                index, flags: CVFIO_IRQ_SET_DATA_BOOL | CVFIO_IRQ_SET_ACTION_TRIGGER, start: first,
+                count: last - first + 1, tail: (first...last).map { wanted.contains($0) ? UInt8(1) : 0 })
         } catch {
             throw VFIOError(
-                .kernel, "trigger vector \(vector) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
+                .kernel, "trigger \(Self.name(vectors)) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
         }
+    }
+
+    /// Lets an event unmask a vector each time it is signalled; `nil` takes that back.
+    func setUnmaskEvent(_ index: InterruptIndex, vector: UInt32, _ event: FileDescriptor?) throws(VFIOError) {
+        do throws(Errno) {
+            try setInterrupts(
+                index, flags: CVFIO_IRQ_SET_DATA_EVENTFD | CVFIO_IRQ_SET_ACTION_UNMASK, start: vector, count: 1,
+                tail: [event?.rawValue ?? -1])
+        } catch {
+            throw VFIOError(
+                .kernel, "let an event unmask vector \(vector) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)",
+                errno: error)
+        }
+    }
+
+    private static func name(_ vectors: [UInt32]) -> String {
+        vectors.count == 1 ? "vector \(vectors[0])" : "\(vectors.count) vectors"
     }
 
     // MARK: Requests
@@ -101,19 +147,20 @@ extension DeviceCore {
             count: UInt32(events.count), tail: events.map { $0?.rawValue ?? -1 })
     }
 
-    private func setInterrupts(
-        _ index: InterruptIndex, flags: UInt32, start: UInt32, count: UInt32, tail: [Int32] = []
+    private func setInterrupts<Entry: BitwiseCopyable>(
+        _ index: InterruptIndex, flags: UInt32, start: UInt32, count: UInt32, tail: [Entry] = [UInt8]()
     ) throws(Errno) {
         let headerSize = MemoryLayout<cvfio_irq_set>.size
+        let tailSize = tail.count * MemoryLayout<Entry>.size
         var request = cvfio_irq_set()
-        request.argsz = UInt32(headerSize + tail.count * MemoryLayout<Int32>.size)
+        request.argsz = UInt32(headerSize + tailSize)
         request.flags = flags
         request.index = index.rawValue
         request.start = start
         request.count = count
-        let buffer = RequestBuffer(request, tail: tail.count * MemoryLayout<Int32>.size)
-        for (position, descriptor) in tail.enumerated() {
-            buffer.store(descriptor, at: headerSize + position * MemoryLayout<Int32>.size)
+        let buffer = RequestBuffer(request, tail: tailSize)
+        for (position, entry) in tail.enumerated() {
+            buffer.store(entry, at: headerSize + position * MemoryLayout<Entry>.size)
         }
         // Where there are fewer vectors than asked for, the answer is their number, and none is on.
         guard try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: buffer) == 0 else { throw .noSpace }

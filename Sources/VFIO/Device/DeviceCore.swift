@@ -43,6 +43,7 @@ final class DeviceCore: Sendable {
         self.kernel = space.kernel
         self.descriptor = descriptor
         self.state = Mutex(State(device: device))
+        space.devices.insert(self)
     }
 
     deinit {
@@ -84,6 +85,7 @@ final class DeviceCore: Sendable {
         // First the CPU mappings, which hold the device's file open.
         state.withLock { $0.registerMappings.removeAll() }
         guard let device = state.withLock({ $0.device.take() }) else { return }
+        space.devices.remove(self)
         revocation.close()
         try device.close(backend: space.backend)
     }
@@ -127,10 +129,13 @@ final class DeviceCore: Sendable {
 
     /// Refuses what would touch a BAR that does not answer.
     func requireMemory(for operation: String) throws(VFIOError) {
-        guard revocation.current.isMemoryOn else {
+        let memory = revocation.current
+        guard memory.isMemoryOn else {
             throw VFIOError(
                 .memoryDecodeOff, operation, "\(address)",
-                hint: "switch memory decode on in the command register, and the device into D0, first")
+                hint: memory.isInLowPower
+                    ? "the device is in low power: leave that first"
+                    : "switch memory decode on in the command register, and the device into D0, first")
         }
     }
 

@@ -5,6 +5,7 @@ final class DeviceLease: Sendable {
         case mapping(RegionIndex)
         case vector(UInt32, InterruptIndex)
         case interrupts(InterruptIndex)
+        case registerWrite(RegionIndex)
         case config
 
         var description: String {
@@ -12,6 +13,7 @@ final class DeviceLease: Sendable {
             case .mapping(let region): "a mapping of \(region)"
             case .vector(let vector, let index): "vector \(vector) of \(index)"
             case .interrupts(let index): "\(index)"
+            case .registerWrite(let region): "an event that writes to \(region)"
             case .config: "the config space"
             }
         }

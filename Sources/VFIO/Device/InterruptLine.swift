@@ -14,34 +14,62 @@ final class InterruptLine: Sendable {
     private struct State: Sendable {
         var isOver = false
         var waits: [EventWait] = []
+        /// Unmasks the vector when it is signalled. Open for as long as the line lives, since KVM may hold on to it.
+        var unmaskEvent: FileDescriptor?
         /// Holds the device open until the vector is off.
         var lease: DeviceLease?
     }
 
-    init(
-        _ index: InterruptIndex, vector: UInt32, isFixedSize: Bool, isMaskable: Bool, lease: DeviceLease,
-        operation: String
-    ) throws(VFIOError) {
-        let core = lease.core
-        let opened: FileDescriptor
-        do throws(Errno) {
-            opened = try core.kernel.makeEvent()
-        } catch {
-            throw VFIOError(.kernel, "make an event (eventfd)", "\(index) of \(core.address)", errno: error)
-        }
-        let owned = OwnedDescriptor(opened, of: core.kernel)
-        try core.enable(index, vector: vector, event: opened, isFixedSize: isFixedSize, operation: operation)
+    /// A vector that has been switched on with this event, which now belongs to the line.
+    private init(
+        _ index: InterruptIndex, vector: UInt32, isMaskable: Bool, event: consuming OwnedDescriptor, lease: DeviceLease
+    ) {
         self.index = index
         self.vector = vector
         self.isMaskable = isMaskable
-        self.event = owned.release()
-        self.core = core
+        self.event = event.release()
+        self.core = lease.core
         self.state = Mutex(State(lease: lease))
+    }
+
+    /// Switches vectors on, all of them or none.
+    static func enable(
+        _ index: InterruptIndex, _ vectors: [UInt32], isFixedSize: Bool, isMaskable: Bool, of core: DeviceCore,
+        operation: String
+    ) throws(VFIOError) -> [InterruptLine] {
+        // An event belongs to its line from the start, while nothing is on yet.
+        var lines: [InterruptLine] = []
+        do throws(VFIOError) {
+            for vector in vectors {
+                let event = try makeEvent(of: core, subject: "\(index) of \(core.address)")
+                lines.append(
+                    InterruptLine(
+                        index, vector: vector, isMaskable: isMaskable, event: event,
+                        lease: DeviceLease(core, for: .vector(vector, index))))
+            }
+            try core.enable(
+                index, Dictionary(uniqueKeysWithValues: lines.map { ($0.vector, $0.event) }), isFixedSize: isFixedSize,
+                operation: operation)
+        } catch {
+            // Not to be switched off: a vector of this number may be on for somebody else.
+            for line in lines { line.end() }
+            throw error
+        }
+        return lines
+    }
+
+    private static func makeEvent(of core: DeviceCore, subject: String) throws(VFIOError) -> OwnedDescriptor {
+        do throws(Errno) {
+            return OwnedDescriptor(try core.kernel.makeEvent(), of: core.kernel)
+        } catch {
+            throw VFIOError(.kernel, "make an event (eventfd)", subject, errno: error)
+        }
     }
 
     deinit {
         try? disable()
         try? core.kernel.close(event)
+        if let unmaskEvent = state.withLock({ $0.unmaskEvent }) { try? core.kernel.close(unmaskEvent) }
     }
 
     // MARK: The end
@@ -51,20 +79,55 @@ final class InterruptLine: Sendable {
 
     /// Switches the vector off, once, and wakes whoever waits for it.
     func disable() throws(VFIOError) {
-        let (wasOver, waits) = state.withLock { state in
+        try Self.disable([self])
+    }
+
+    /// Switches vectors of one kind off together.
+    static func disable(_ lines: [InterruptLine]) throws(VFIOError) {
+        let ended = lines.filter { $0.markOver() }
+        guard let first = ended.first else { return }
+        defer { for line in ended { line.letGo() } }
+        try first.core.disable(first.index, ended.map(\.vector))
+    }
+
+    /// Ends the line without a word to the kernel.
+    private func end() {
+        if markOver() { letGo() }
+    }
+
+    /// - Returns: Whether it was not over before.
+    private func markOver() -> Bool {
+        state.withLock { state in
+            defer { state.isOver = true }
+            return !state.isOver
+        }
+    }
+
+    /// Wakes whoever waits, and gives the device free: whoever still holds this object does not need it any more.
+    private func letGo() {
+        let (waits, lease) = state.withLock { state in
             defer {
-                state.isOver = true
                 state.waits = []
+                state.lease = nil
             }
-            return (state.isOver, state.waits)
+            return (state.waits, state.lease)
         }
-        guard !wasOver else { return }
-        defer {
-            for wait in waits { wait.end() }
-            // The device is not needed any more, whoever still holds this object.
-            state.withLock { $0.lease = nil }
+        for wait in waits { wait.end() }
+        withExtendedLifetime(lease) {}
+    }
+
+    // MARK: Masking
+
+    /// The eventfd that unmasks the vector, made and tied to it at the first call.
+    func unmaskEvent() throws(VFIOError) -> FileDescriptor {
+        try state.withLock { (state) throws(VFIOError) in
+            if let known = state.unmaskEvent { return known }
+            let made = try Self.makeEvent(of: core, subject: "vector \(vector) of \(index) of \(core.address)")
+            try core.setUnmaskEvent(index, vector: vector, made.descriptor)
+            let event = made.release()
+            state.unmaskEvent = event
+            return event
         }
-        try core.disable(index, vector: vector)
     }
 
     // MARK: Waiting
@@ -82,6 +145,19 @@ final class InterruptLine: Sendable {
         state.withLock { state in state.waits.removeAll { $0 === wait } }
     }
 
+    /// Waits for an interrupt and blocks the thread meanwhile.
+    func wait(timeout: Duration?) throws(VFIOError) -> UInt64? {
+        let deadline = timeout.map { ContinuousClock.now + $0 }
+        while true {
+            if let count = try take() { return count }
+            do throws(Errno) {
+                guard try core.kernel.waitUntilReadable(event, until: deadline) else { return nil }
+            } catch {
+                throw failure("wait for the event (poll)", error)
+            }
+        }
+    }
+
     /// How many interrupts have come since the last call; `nil` when none has.
     func take() throws(VFIOError) -> UInt64? {
         var count: UInt64 = 0
@@ -95,15 +171,6 @@ final class InterruptLine: Sendable {
             return nil
         } catch {
             throw failure("read the event", error)
-        }
-    }
-
-    /// Whether the event is raised, after waiting for at most `timeout` milliseconds.
-    func wait(timeout: Int32?) throws(VFIOError) -> Bool {
-        do throws(Errno) {
-            return try core.kernel.waitUntilReadable(event, timeout: timeout)
-        } catch {
-            throw failure("wait for the event (poll)", error)
         }
     }
 

@@ -24,13 +24,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// - Returns: How many interrupts have come since the last look; `nil` when none came in time.
     @discardableResult
     public func wait(timeout: Duration? = nil) throws(VFIOError) -> UInt64? {
-        let deadline = timeout.map { ContinuousClock.now + $0 }
-        while true {
-            if let count = try line.take() { return count }
-            let left = deadline.map { $0 - ContinuousClock.now }
-            if let left, left <= .zero { return nil }
-            _ = try line.wait(timeout: left.map(Self.milliseconds))
-        }
+        try line.wait(timeout: timeout)
     }
 
     /// The interrupts as a sequence of counts.
@@ -38,21 +32,47 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// The sequence keeps the interrupt on for as long as it lives, and ends when the vector is closed.
     public var events: InterruptEvents { InterruptEvents(line) }
 
+    /// Holds the interrupt back, until ``unmask()``. One that is raised meanwhile comes then, if its level is still up.
+    ///
+    /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
+    public func mask() throws(VFIOError) {
+        try requireMasking("mask vector \(vector)")
+        try line.core.act(.mask, line.index, vector: line.vector)
+    }
+
     /// Lets the interrupt come again, after the kernel has masked it: needed after each INTx.
+    ///
+    /// Unmasked while its level is up, it comes at once: have the device lower it first.
     ///
     /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
     public func unmask() throws(VFIOError) {
+        try requireMasking("unmask vector \(vector)")
+        try line.core.act(.unmask, line.index, vector: line.vector)
+    }
+
+    /// An eventfd that unmasks the interrupt each time it is signalled, such as KVM's `resamplefd` of an irqfd.
+    ///
+    /// It is made and tied to the interrupt at the first call. It stays the library's, and is closed with the interrupt.
+    ///
+    /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
+    public func withUnmaskEvent<Result: ~Copyable>(
+        _ body: (FileDescriptor) throws(VFIOError) -> Result
+    ) throws(VFIOError) -> Result {
+        try requireMasking("let an event unmask vector \(vector)")
+        return try body(try line.unmaskEvent())
+    }
+
+    private func requireMasking(_ operation: String) throws(VFIOError) {
         guard line.isMaskable else {
             throw VFIOError(
-                .unsupported, "unmask vector \(vector)", "\(index) of \(line.core.address)",
+                .unsupported, operation, "\(index) of \(line.core.address)",
                 hint: "interrupts of this kind are not masked")
         }
-        try line.core.unmask(line.index, vector: line.vector)
     }
 
     /// Raises the interrupt as if the device had: for tests of what handles it.
     public func trigger() throws(VFIOError) {
-        try line.core.trigger(line.index, vector: line.vector)
+        try line.core.act(.trigger, line.index, vector: line.vector)
     }
 
     /// The eventfd behind the interrupt, for `epoll` or for KVM's irqfd. It stays the library's, and is closed with it.
@@ -65,11 +85,5 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// Switches the interrupt off and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
         try line.disable()
-    }
-
-    private static func milliseconds(_ duration: Duration) -> Int32 {
-        // Rounded up: a wait that is cut short would turn the rest of the time into a busy loop.
-        let (seconds, attoseconds) = duration.components
-        return Int32(clamping: min(seconds, Int64(Int32.max) / 1000) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
     }
 }

@@ -10,6 +10,9 @@ internal import SystemPackage
 /// ```
 ///
 /// It keeps the device open for as long as it lives.
+///
+/// Interrupts stay on through a reset of the device (``Device/reset()``, FLR, hot reset): the kernel saves and restores
+/// what the device needs for them, and they keep their events.
 public struct Interrupts: Sendable {
     private let lease: DeviceLease
     private var core: DeviceCore { lease.core }
@@ -58,15 +61,41 @@ public struct Interrupts: Sendable {
     ///   another kind are.
     public func enable(vector: Int = 0) throws(VFIOError) -> InterruptVector {
         let operation = "enable vector \(vector) (VFIO_DEVICE_SET_IRQS)"
-        guard vector >= 0, vector < count else {
+        return InterruptVector(try enable([vector], operation)[0])
+    }
+
+    /// Switches several vectors on, in one call where the kernel can (`VFIO_DEVICE_SET_IRQS` with an eventfd for each).
+    ///
+    /// ```swift
+    /// let queues = try device.interrupts(.msix).enable(vectors: 1...8)
+    /// try queues.wait(3)
+    /// ```
+    /// All of them are on then, or none. Those in between that are not asked for stay as they are.
+    ///
+    /// - Parameter vectors: Which ones, in any order, each below ``count``.
+    /// - Throws: `.notFound` for a vector that the device lacks, `.invalidArgument` for one that is named twice and for none
+    ///   at all, `.busy` when one is on already or interrupts of another kind are, `.limit` when the host has fewer left.
+    public func enable(vectors: some Sequence<Int>) throws(VFIOError) -> InterruptVectors {
+        let vectors = Array(vectors)
+        let operation = "enable \(vectors.count) vectors (VFIO_DEVICE_SET_IRQS)"
+        guard !vectors.isEmpty, Set(vectors).count == vectors.count else {
+            throw VFIOError(
+                .invalidArgument, operation, "\(index) of \(core.address)",
+                hint: vectors.isEmpty ? "at least one vector has to be given" : "a vector is named twice")
+        }
+        return InterruptVectors(index, try enable(vectors, operation))
+    }
+
+    private func enable(_ vectors: [Int], _ operation: String) throws(VFIOError) -> [InterruptLine] {
+        for vector in vectors where vector < 0 || vector >= count {
             throw VFIOError(
                 .notFound, operation, "\(index) of \(core.address)",
-                hint: count == 0 ? "the device has no interrupts of this kind" : "it has \(count) vectors")
+                hint: count == 0
+                    ? "the device has no interrupts of this kind" : "it has \(count) vectors, and none \(vector)")
         }
-        return InterruptVector(
-            try InterruptLine(
-                index, vector: UInt32(vector), isFixedSize: isFixedSize, isMaskable: isMaskable,
-                lease: DeviceLease(core, for: .vector(UInt32(vector), index)), operation: operation))
+        return try InterruptLine.enable(
+            index, vectors.map(UInt32.init), isFixedSize: isFixedSize, isMaskable: isMaskable, of: core,
+            operation: operation)
     }
 }
 

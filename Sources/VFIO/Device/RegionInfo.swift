@@ -29,6 +29,38 @@ public struct RegionInfo: Sendable, Hashable {
         public let type: UInt32
         /// The kind within the type.
         public let subtype: UInt32
+
+        public init(type: UInt32, subtype: UInt32) {
+            self.type = type
+            self.subtype = subtype
+        }
+
+        private init(vendor: UInt16, _ subtype: UInt32) {
+            self.init(type: CVFIO_REGION_TYPE_PCI_VENDOR_TYPE | UInt32(vendor), subtype: subtype)
+        }
+
+        /// The PCI vendor whose own kind of region it is; `nil` for the kinds of a class.
+        public var vendor: UInt16? {
+            guard type & CVFIO_REGION_TYPE_PCI_VENDOR_TYPE != 0 else { return nil }
+            return UInt16(truncatingIfNeeded: type & CVFIO_REGION_TYPE_PCI_VENDOR_MASK)
+        }
+
+        /// The OpRegion of Intel's integrated graphics: a table of the firmware's.
+        public static var intelGraphicsOpRegion: TypeID {
+            TypeID(vendor: 0x8086, CVFIO_REGION_SUBTYPE_INTEL_IGD_OPREGION)
+        }
+        /// Config space of the host bridge, for Intel's integrated graphics.
+        public static var intelGraphicsHostBridge: TypeID {
+            TypeID(vendor: 0x8086, CVFIO_REGION_SUBTYPE_INTEL_IGD_HOST_CFG)
+        }
+        /// Config space of the LPC bridge, for Intel's integrated graphics.
+        public static var intelGraphicsLPCBridge: TypeID {
+            TypeID(vendor: 0x8086, CVFIO_REGION_SUBTYPE_INTEL_IGD_LPC_CFG)
+        }
+        /// The monitor that a virtual GPU sees, as EDID.
+        public static var graphicsEDID: TypeID {
+            TypeID(type: CVFIO_REGION_TYPE_GFX, subtype: CVFIO_REGION_SUBTYPE_GFX_EDID)
+        }
     }
 
     /// Reads the kernel's answer.

@@ -9,10 +9,15 @@ final class RevocationTracker: Sendable {
     struct State: Sendable {
         /// Grows by one with each revocation.
         var epoch: UInt64 = 0
-        /// Whether the device answers at its BARs, so that the kernel lets a dma-buf be mapped.
-        var isMemoryOn = true
+        /// Whether memory decode is on and the device in a power state in which it answers, by its registers.
+        var isDecoding = true
+        /// Whether the device was put into low power, from which an access may have brought it back meanwhile.
+        var isInLowPower = false
         /// Whether the device's descriptor has been closed, after which nothing brings its dma-bufs back.
         var isClosed = false
+
+        /// Whether the device answers at its BARs, so that the kernel lets a dma-buf be mapped.
+        var isMemoryOn: Bool { isDecoding && !isInLowPower }
     }
 
     private let state = Mutex(State())
@@ -36,7 +41,12 @@ final class RevocationTracker: Sendable {
 
     /// Notes whether the device's memory answers, after something that may have changed it.
     func setMemory(on isOn: Bool) {
-        state.withLock { $0.isMemoryOn = isOn }
+        state.withLock { $0.isDecoding = isOn }
+    }
+
+    /// Notes that the device was put into low power, or taken out of it.
+    func setLowPower(_ isLow: Bool) {
+        state.withLock { $0.isInLowPower = isLow }
     }
 
     /// Notes that the device's descriptor is being closed.

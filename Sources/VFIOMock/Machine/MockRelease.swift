@@ -32,6 +32,8 @@ public struct MockRelease: Sendable, Hashable {
     public var hasMapFile: Bool
     /// BARs can be exported as dma-bufs (CONFIG_VFIO_PCI_DMABUF, since 6.19).
     public var hasDMABuf: Bool
+    /// Devices in low power are suspended when they are idle, and woken by an access (CONFIG_PM).
+    public var hasRuntimePowerManagement: Bool
 
     public init(
         name: String,
@@ -40,7 +42,8 @@ public struct MockRelease: Sendable, Hashable {
         hasIOMMUFD: Bool = false,
         hasDeviceNodes: Bool = false,
         hasMapFile: Bool = false,
-        hasDMABuf: Bool = false
+        hasDMABuf: Bool = false,
+        hasRuntimePowerManagement: Bool = true
     ) {
         self.name = name
         self.generation = generation
@@ -49,11 +52,13 @@ public struct MockRelease: Sendable, Hashable {
         self.hasDeviceNodes = hasDeviceNodes
         self.hasMapFile = hasMapFile
         self.hasDMABuf = hasDMABuf
+        self.hasRuntimePowerManagement = hasRuntimePowerManagement
     }
 
-    /// Linux 7.3 with everything: containers, iommufd, device nodes, dma-bufs.
+    /// Linux 7.3 with containers, iommufd, device nodes and dma-bufs; without power management.
     public static let iommufd = MockRelease(
-        name: "7.3.0", generation: .linux7_3, hasIOMMUFD: true, hasDeviceNodes: true, hasMapFile: true, hasDMABuf: true)
+        name: "7.3.0", generation: .linux7_3, hasIOMMUFD: true, hasDeviceNodes: true, hasMapFile: true, hasDMABuf: true,
+        hasRuntimePowerManagement: false)
 
     /// Debian's 7.3.4: containers and dma-bufs, but neither iommufd nor device nodes.
     public static let stock = MockRelease(name: "7.3.4+deb13-amd64", generation: .linux7_3, hasDMABuf: true)

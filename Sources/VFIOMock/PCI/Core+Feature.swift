@@ -68,7 +68,7 @@ extension Core {
     /// An access brings the device out of low power. Whoever asked to be told of it has to leave low power for good by
     /// that; otherwise the device goes back by itself.
     func wake(_ function: PCIFunction) {
-        guard let wake = function.lowPowerWake else { return }
+        guard release.hasRuntimePowerManagement, let wake = function.lowPowerWake else { return }
         wake.signal()
         function.lowPowerWake = nil
         function.isInLowPower = false

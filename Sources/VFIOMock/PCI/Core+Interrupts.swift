@@ -156,12 +156,17 @@ extension Core {
                 interrupts.kind = kind
                 function.config.setMSIXEnabled(kind == .msix)
             }
+            if !wasOn { interrupts.allocatedCount = start + count }
+            let canGrow = kind == .msix && !isOld
             var next = start
             do throws(Errno) {
                 for number in numbers {
-                    interrupts.triggers[next] = nil
-                    if number >= 0 { interrupts.triggers[next] = try EventDescriptor(number) }
+                    let vector = next
                     next += 1
+                    interrupts.triggers[vector] = nil
+                    guard number >= 0 else { continue }
+                    if vector >= interrupts.allocatedCount && !canGrow { throw .invalidArgument }
+                    interrupts.triggers[vector] = try EventDescriptor(number)
                 }
             } catch {
                 // As in the kernel: those up to the one that failed are off, and those after it as they were.

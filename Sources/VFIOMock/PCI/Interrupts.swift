@@ -7,6 +7,8 @@ final class Interrupts {
     var kind = Kind.none
     /// The eventfds by vector; INTx is vector 0.
     var triggers: [Int: EventDescriptor] = [:]
+    /// How many vectors were set up when the kind was turned on. Only MSI-X can have more later.
+    var allocatedCount = 0
     /// INTx is masked, by the kernel when it fired or by the process.
     var isMasked = false
     /// INTx is masked by the command register.
@@ -21,6 +23,7 @@ final class Interrupts {
     func reset() {
         kind = .none
         triggers = [:]
+        allocatedCount = 0
         isMasked = false
         unmask = nil
     }

@@ -24,6 +24,11 @@ struct Bench: Sendable {
     /// A device with 4 MiB of memory in BAR 2 and an FLR.
     let nvme: PCIAddress = "0000:00:04.0"
 
+    /// A device with 16 MiB of memory in BAR 2, behind a port, as the first function of a slot.
+    let busMemory: PCIAddress = "0000:01:00.0"
+    /// A device that does DMA on command, the second function of that slot, and of the same group.
+    let busEdu: PCIAddress = "0000:01:00.1"
+
     func makeSpace() throws -> AddressSpace { try AddressSpace(scenario.interface, kernel: kernel) }
 
     // MARK: Faults

@@ -45,19 +45,21 @@ struct Offer: Sendable {
     let refusesReadsOfWriteOnly: Bool
     /// The error interrupt is there for devices of conventional PCI too.
     let hasErrorInterrupt: Bool
+    /// An idle device is suspended, and an access wakes it (CONFIG_PM).
+    let suspendsIdleDevices: Bool
 
     static let iommufd = Offer(
         name: "iommufd", hasIOMMUFD: true, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: false)
     static let stock = Offer(
         name: "stock", hasIOMMUFD: false, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: true)
     static let release612 = Offer(
         name: "6.12", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: true, reportsOverflow: false,
-        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false)
+        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true)
     static let release61 = Offer(
         name: "6.1", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: false, reportsOverflow: false,
-        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false)
+        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true)
 
     static let all = [iommufd, stock, release612, release61]
 }

@@ -15,6 +15,8 @@ final class MockedMachine: ContractMachine {
         machine.plug(EduModel(dmaMask: .max), at: "0000:00:02.0")
         machine.plug(SharedMemoryModel(byteCount: 16 << 20), at: "0000:00:03.0")
         machine.plug(NVMeMemoryModel(memoryByteCount: 4 << 20), at: "0000:00:04.0")
+        machine.plug(SharedMemoryModel(byteCount: 16 << 20), at: "0000:01:00.0", group: 8)
+        machine.plug(EduModel(dmaMask: .max), at: "0000:01:00.1", group: 8)
     }
 
     var kernel: any Kernel { machine.kernel }

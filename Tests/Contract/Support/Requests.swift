@@ -66,3 +66,41 @@ extension Kernel {
         return try control(descriptor, request, with: buffer)
     }
 }
+
+extension Kernel {
+    /// `VFIO_DEVICE_SET_IRQS`, with events or without data.
+    func setInterrupts(
+        _ device: FileDescriptor, _ index: InterruptIndex, _ action: UInt32, _ start: UInt32, _ count: UInt32,
+        events: [Int32] = []
+    ) throws(Errno) -> Int {
+        var request = cvfio_irq_set()
+        let size = MemoryLayout<cvfio_irq_set>.size
+        request.argsz = UInt32(size + events.count * 4)
+        request.flags = action | (events.isEmpty ? CVFIO_IRQ_SET_DATA_NONE : CVFIO_IRQ_SET_DATA_EVENTFD)
+        request.index = index.rawValue
+        request.start = start
+        request.count = count
+        let buffer = RequestBuffer(request, tail: events.count * 4)
+        for (position, event) in events.enumerated() { buffer.store(event, at: size + position * 4) }
+        return try control(device, CVFIO_DEVICE_SET_IRQS, with: buffer)
+    }
+
+    /// Adds one to an eventfd's count.
+    func signal(_ event: FileDescriptor) throws(Errno) {
+        var one: UInt64 = 1
+        _ = try withUnsafeBytes(of: &one) { (bytes) throws(Errno) in try write(event, from: bytes) }
+    }
+}
+
+extension Kernel {
+    /// `VFIO_DEVICE_FEATURE` with words after the header.
+    func feature(_ device: FileDescriptor, _ flags: UInt32, words: [UInt32]) throws(Errno) -> Int {
+        var request = cvfio_device_feature()
+        let size = MemoryLayout<cvfio_device_feature>.size
+        request.argsz = UInt32(size + words.count * 4)
+        request.flags = flags
+        let buffer = RequestBuffer(request, tail: words.count * 4)
+        for (position, word) in words.enumerated() { buffer.store(word, at: size + position * 4) }
+        return try control(device, CVFIO_DEVICE_FEATURE, with: buffer)
+    }
+}

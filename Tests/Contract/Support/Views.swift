@@ -20,6 +20,10 @@ extension Device {
     func enable(_ index: InterruptIndex, vector: Int = 0) throws -> InterruptVector {
         try interrupts(index).enable(vector: vector)
     }
+
+    func enable(_ index: InterruptIndex, vectors: some Sequence<Int>) throws -> InterruptVectors {
+        try interrupts(index).enable(vectors: vectors)
+    }
 }
 
 extension Device {

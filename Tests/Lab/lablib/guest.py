@@ -27,6 +27,12 @@ DEVICES = {
     "nvme": ("0000:00:04.0", ["-drive", "file={folder}/nvme.img,format=raw,if=none,id=disk",
                               "-device", "nvme,serial=lab,drive=disk,cmb_size_mb=4,legacy-cmb=on,addr=04.0"]),
 }
+# Behind a port of their own, two functions of one slot and one group: for what resets a whole bus.
+DEVICES["bus-memory"] = ("0000:01:00.0", [
+    "-device", "pcie-root-port,id=rootport,chassis=1,slot=1,addr=05.0",
+    "-object", "memory-backend-ram,id=shared2,size=16M,share=on",
+    "-device", "ivshmem-plain,memdev=shared2,bus=rootport,multifunction=on,addr=00.0"])
+DEVICES["bus-edu"] = ("0000:01:00.1", ["-device", "edu,dma_mask=0xffffffffffffffff,bus=rootport,addr=00.1"])
 DISK_SIZE = 64 << 20
 
 # One host thread for all emulated processors: with a thread for each (QEMU's default), a guest kernel that patches its

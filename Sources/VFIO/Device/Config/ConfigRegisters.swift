@@ -51,4 +51,19 @@ extension ConfigRegisters {
         }
         return found
     }
+
+    /// Where the first capability of a kind begins. One that is cut short by the end of the list's space is none.
+    ///
+    /// - Parameter byteCount: How much of it is going to be read.
+    func position(of id: PCICapability.ID, byteCount: UInt64) throws(VFIOError) -> UInt64? {
+        try walkCapabilities().first { $0.id == id && $0.offset + byteCount <= 0x100 }?.offset
+    }
+
+    /// Where the first extended capability of a kind begins. One that is cut short by the end of config space is none.
+    ///
+    /// - Parameter byteCount: How much of it is going to be read.
+    func position(of id: PCIExtendedCapability.ID, byteCount: UInt64) throws(VFIOError) -> UInt64? {
+        let end = try self.byteCount()
+        return try walkExtendedCapabilities().first { $0.id == id && $0.offset + byteCount <= end }?.offset
+    }
 }

@@ -1,6 +1,7 @@
 /// The MSI capability (PCI Local Bus Specification 3.0, 6.8.1), as vfio-pci shows it.
 public struct PCIMSI: Sendable, Hashable {
-    /// Whether the function raises MSIs.
+    /// Whether the function raises MSIs, in its owner's view: vfio-pci keeps a copy of this bit for a guest, and a vector
+    /// that is switched on by ``Interrupts/enable(vector:)`` does not show here.
     public let isEnabled: Bool
     /// How many vectors the function can use: a power of two up to 32.
     public let vectorCount: Int
@@ -14,9 +15,12 @@ public struct PCIMSI: Sendable, Hashable {
     init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let control = try config.read16(at: offset + 2)
         isEnabled = control & 1 != 0
-        vectorCount = 1 << Int(control >> 1 & 0x7)
-        enabledVectorCount = 1 << Int(control >> 4 & 0x7)
+        vectorCount = 1 << min(Int(control >> 1 & 0x7), Self.largestCode)
+        enabledVectorCount = 1 << min(Int(control >> 4 & 0x7), Self.largestCode)
         is64Bit = control & 1 << 7 != 0
         hasMask = control & 1 << 8 != 0
     }
+
+    /// The number of vectors is coded as a power of two; 6 and 7 are reserved.
+    private static let largestCode = 5
 }

@@ -16,7 +16,8 @@ public struct PCIResizableBARs: Sendable, Hashable {
         var entries: [Entry] = []
         // The first control register says how many there are; six BARs can be no more than six entries.
         let count = min(Int(try config.read32(at: offset + 8) >> 5 & 0x7), 6)
-        for index in 0..<UInt64(count) {
+        let end = try config.byteCount()
+        for index in 0..<UInt64(count) where offset + 12 + index * 8 <= end {
             let capability = try config.read32(at: offset + 4 + index * 8)
             let control = try config.read32(at: offset + 8 + index * 8)
             let sizes = (4..<32).filter { capability >> UInt32($0) & 1 != 0 }.map { UInt64(1 << 20) << UInt64($0 - 4) }

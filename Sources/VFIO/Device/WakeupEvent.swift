@@ -1,0 +1,61 @@
+public import SystemPackage
+
+/// The event that tells that a device has left low power: see ``Device/enterLowPowerUntilWakeup()``.
+public struct WakeupEvent: ~Copyable, Sendable {
+    private let event: OwnedDescriptor
+    private let subject: String
+
+    init(_ event: consuming OwnedDescriptor, subject: String) {
+        self.event = event
+        self.subject = subject
+    }
+
+    /// Waits for the wakeup and blocks the thread meanwhile; nothing is sent to the device.
+    ///
+    /// - Parameter timeout: How long to wait; zero for no more than a look, `nil` for ever.
+    /// - Returns: Whether the device has woken up.
+    public func wait(timeout: Duration? = nil) throws(VFIOError) -> Bool {
+        do throws(Errno) {
+            return try event.kernel.waitUntilReadable(event.descriptor, until: timeout.map { ContinuousClock.now + $0 })
+        } catch {
+            throw VFIOError(.kernel, "wait for the wakeup (poll)", subject, errno: error)
+        }
+    }
+
+    /// The eventfd, for `epoll`. It stays the library's, and is closed with this value.
+    public func withEvent<Result: ~Copyable, Failure: Error>(
+        _ body: (FileDescriptor) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(event.descriptor)
+    }
+
+    /// Closes the event and reports what the kernel said. The device stays as it is.
+    public consuming func close() throws(VFIOError) {
+        let subject = subject
+        do throws(Errno) {
+            try event.close()
+        } catch {
+            throw VFIOError(.kernel, "close the wakeup event", subject, errno: error)
+        }
+    }
+}
+
+extension Kernel {
+    /// Whether the descriptor is readable, after waiting until a moment; `nil` for ever. Signals do not end it early.
+    func waitUntilReadable(
+        _ descriptor: FileDescriptor, until deadline: ContinuousClock.Instant?
+    ) throws(Errno) -> Bool {
+        while true {
+            let left = deadline.map { $0 - ContinuousClock.now }
+            if try waitUntilReadable(descriptor, timeout: left.map(Self.milliseconds)) { return true }
+            if let left, left <= .zero { return false }
+        }
+    }
+
+    private static func milliseconds(_ duration: Duration) -> Int32 {
+        guard duration > .zero else { return 0 }
+        // Rounded up: a wait that is cut short would turn the rest of the time into a busy loop.
+        let (seconds, attoseconds) = duration.components
+        return Int32(clamping: min(seconds, Int64(Int32.max) / 1000) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
+    }
+}

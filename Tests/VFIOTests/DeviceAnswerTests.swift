@@ -1,0 +1,195 @@
+import CVFIO
+import Glibc
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// What the library makes of a kernel's answers about a device: sound ones that no machine here gives, and odd ones.
+@Suite struct DeviceAnswerTests {
+    private let kernel = ScriptedKernel.machine()
+
+    private func device(_ interface: AddressSpace.Interface = .iommufd) throws -> Device {
+        try Device(at: ScriptedKernel.address, in: try AddressSpace(interface, kernel: kernel))
+    }
+
+    private func code(_ body: () throws -> Void) -> VFIOError.Code? {
+        do {
+            try body()
+            return nil
+        } catch {
+            return (error as? VFIOError)?.code
+        }
+    }
+
+    // MARK: Capabilities of the device
+
+    /// Answers `VFIO_DEVICE_GET_INFO` with capabilities, behind the structure or (before 6.6) behind a shorter one.
+    private func answerInfo(at offset: Int = 24, _ capabilities: Bytes) {
+        kernel.answer(CVFIO_DEVICE_GET_INFO) { (bytes) throws(Errno) in
+            var info = cvfio_device_info()
+            info.argsz = UInt32(offset + capabilities.raw.count)
+            info.flags = CVFIO_DEVICE_FLAGS_PCI | CVFIO_DEVICE_FLAGS_CAPS
+            info.num_regions = CVFIO_PCI_NUM_REGIONS
+            info.num_irqs = CVFIO_PCI_NUM_IRQS
+            let fits = bytes.count >= offset + capabilities.raw.count
+            info.cap_offset = fits ? UInt32(offset) : 0
+            withUnsafeBytes(of: info) { source in
+                bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[..<min(source.count, offset)]))
+            }
+            if fits { bytes[offset..<offset + capabilities.raw.count].copyBytes(from: capabilities.raw) }
+            return 0
+        }
+    }
+
+    @Test func atomicCompletionsAreRead() throws {
+        var bytes = Bytes(capability: CVFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP)
+        bytes.append(UInt32(3), UInt32(0))
+        answerInfo(bytes)
+        let device = try device()
+        #expect(device.info.atomicCompletions == [.bits32, .bits64])
+        #expect(device.info.zpci == nil)
+    }
+
+    @Test(arguments: [20, 24]) func s390IsRead(_ offset: Int) throws {
+        let header = 8
+        var bytes = Bytes(cvfio_info_cap_header(id: CVFIO_DEVICE_INFO_CAP_ZPCI_BASE, version: 3, next: UInt32(offset + 40)))
+        bytes.append(UInt64(0x1000), UInt64(0xffff), UInt16(1), UInt16(2), UInt16(3), UInt8(4), UInt8(5))
+        bytes.append(UInt32(6), UInt32(32))
+        #expect(bytes.raw.count == header + 32)
+        bytes.append(cvfio_info_cap_header(id: CVFIO_DEVICE_INFO_CAP_ZPCI_UTIL, version: 1, next: 0))
+        bytes.append(UInt32(3), UInt8(0xc1), UInt8(0xc2), UInt8(0xc3))
+        answerInfo(at: offset, bytes)
+        let device = try device()
+        let zpci = try #require(device.info.zpci)
+        let base = try #require(zpci.base)
+        #expect(base.dmaRange == 0x1000...0xffff)
+        #expect(base.channel == 1 && base.virtualFunction == 2 && base.group == 5)
+        #expect(base.handle == 6 && base.errorByteCount == 32)
+        #expect(zpci.group == nil)
+        #expect(zpci.utilityString == [0xc1, 0xc2, 0xc3])
+    }
+
+    @Test func capabilitiesThatAreCutShortAreErrors() throws {
+        for id in 1...5 as ClosedRange<UInt16> {
+            answerInfo(Bytes(capability: id))
+            #expect(code { _ = try device() } == .unexpectedAnswer)
+        }
+        var text = Bytes(capability: CVFIO_DEVICE_INFO_CAP_ZPCI_PFIP)
+        text.append(UInt32.max)
+        answerInfo(text)
+        #expect(code { _ = try device() } == .unexpectedAnswer)
+        var backwards = Bytes(capability: CVFIO_DEVICE_INFO_CAP_ZPCI_BASE)
+        backwards.append(UInt64(2), UInt64(1), UInt64(0))
+        answerInfo(backwards)
+        #expect(code { _ = try device() } == .unexpectedAnswer)
+        // What nobody knows of is passed over.
+        answerInfo(Bytes(capability: 99))
+        #expect(code { _ = try device() } == nil)
+    }
+
+    @Test func aPendingErrorIsTakenByItsLength() throws {
+        var bytes = Bytes(cvfio_info_cap_header(id: CVFIO_DEVICE_INFO_CAP_ZPCI_BASE, version: 3, next: 0))
+        bytes.append(UInt64(0), UInt64(1), UInt64(0), UInt32(0), UInt32(4))
+        answerInfo(bytes)
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (bytes) throws(Errno) in
+            let address = bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+            UnsafeMutablePointer<UInt32>(bitPattern: UInt(address))!.pointee = 0x0403_0201
+            return 0
+        }
+        let device = try device()
+        #expect(try device.takePendingZPCIError() == [1, 2, 3, 4])
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .noMessage }
+        #expect(try device.takePendingZPCIError() == nil)
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
+        #expect(code { _ = try device.takePendingZPCIError() } == .unsupported)
+    }
+
+    // MARK: Region types
+
+    @Test func regionTypesHaveNames() {
+        typealias TypeID = RegionInfo.TypeID
+        #expect(TypeID(type: 0x8000_8086, subtype: 1) == .intelGraphicsOpRegion)
+        #expect(TypeID.intelGraphicsLPCBridge.vendor == 0x8086)
+        #expect(TypeID(type: 1, subtype: 1) == .graphicsEDID)
+        #expect(TypeID.graphicsEDID.vendor == nil)
+    }
+
+    // MARK: Hot reset
+
+    @Test(arguments: [UInt32(0), 1 << 16 + 1, .max]) func aNumberOfFunctionsThatCannotBeIsAnError(_ count: UInt32) throws {
+        kernel.answer(CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO, cvfio_pci_hot_reset_info.self) { (info) throws(Errno) in
+            info.count = count
+            throw .noSpace
+        }
+        let device = try device()
+        #expect(code { _ = try device.hotResetInfo() } == .unexpectedAnswer)
+    }
+
+    @Test func moreFunctionsThanThereWasRoomForAreAnError() throws {
+        kernel.answer(CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO, cvfio_pci_hot_reset_info.self) { (info) throws(Errno) in
+            info.count = 7
+            return 0
+        }
+        let device = try device()
+        #expect(code { _ = try device.hotResetInfo() } == .unexpectedAnswer)
+        #expect(code { try device.hotReset() } == .unexpectedAnswer)
+    }
+
+    @Test func functionsThatBecomeMoreEachTimeAreAnError() throws {
+        kernel.answer(CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO, cvfio_pci_hot_reset_info.self) { (info) throws(Errno) in
+            info.count = (info.argsz - 12) / 8 + 1
+            throw .noSpace
+        }
+        let device = try device()
+        #expect(code { _ = try device.hotResetInfo() } == .unexpectedAnswer)
+    }
+
+    @Test func ownersAreRead() throws {
+        kernel.answer(CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO) { (bytes) throws(Errno) in
+            var info = bytes.loadUnaligned(as: cvfio_pci_hot_reset_info.self)
+            info.count = 3
+            info.flags = CVFIO_PCI_HOT_RESET_FLAG_DEV_ID
+            bytes.storeBytes(of: info, as: cvfio_pci_hot_reset_info.self)
+            guard bytes.count >= 36 else { throw .noSpace }
+            for (index, id) in [CVFIO_PCI_DEVID_OWNED, CVFIO_PCI_DEVID_NOT_OWNED, 9].enumerated() {
+                bytes.storeBytes(of: id, toByteOffset: 12 + index * 8, as: UInt32.self)
+                bytes[12 + index * 8 + 7] = UInt8(index)
+            }
+            return 0
+        }
+        let device = try device()
+        let info = try device.hotResetInfo()
+        #expect(info.isOwned == false)
+        #expect(info.functions.map(\.owner) == [.ownGroup, .other, .device(id: 9)])
+        #expect(info.functions.map(\.address) == ["0000:00:00.0", "0000:00:00.1", "0000:00:00.2"])
+        let error = #expect(throws: VFIOError.self) { try device.hotReset() }
+        #expect(error?.code == .busy)
+        #expect(error?.hint?.contains("0000:00:00.1 too") == true)
+    }
+
+    // MARK: Interrupts
+
+    @Test func fewerVectorsThanAskedForAreALimit() throws {
+        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 2 }
+        let device = try device()
+        let error = #expect(throws: VFIOError.self) { _ = try device.interrupts(.msi).enable(vectors: 0..<8) }
+        #expect(error?.code == .limit)
+        #expect(error?.errno == .noSpace)
+        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        let vectors = try device.interrupts(.msi).enable(vectors: 0..<8)
+        try vectors.close()
+    }
+
+    // MARK: Tokens
+
+    @Test func tokensAreUUIDs() {
+        let text = "2ab74924-c335-45f4-9b16-8569e5b08258"
+        #expect(VFToken(text)?.description == text)
+        #expect(VFToken(text)?.bytes.prefix(4) == [0x2a, 0xb7, 0x49, 0x24])
+        for bad in ["", "2ab74924c33545f49b168569e5b08258", text + "0", "gab74924-c335-45f4-9b16-8569e5b08258"] {
+            #expect(VFToken(bad) == nil)
+        }
+        #expect(VFToken(bytes: [1]) == nil)
+    }
+}

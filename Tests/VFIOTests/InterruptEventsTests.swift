@@ -228,9 +228,7 @@ struct InterruptEventsTests {
         }
         // The task itself may end a moment later.
         for _ in 0..<50 where !kernel.openNames.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
-        withKnownIssue("EventWait.begin enters the wait into the line, which is not told that it is over already") {
-            #expect(kernel.openNames.isEmpty, "the line and the wait hold each other, and the line the device")
-        }
+        #expect(kernel.openNames.isEmpty, "the line and the wait hold each other, and the line the device")
     }
 
     private static func failure(closing device: consuming Device) -> VFIOError? {

@@ -39,7 +39,11 @@ final class EventWait: Sendable {
             source.resume()
             return false
         }
-        if isOver { continuation.resume() }
+        if isOver {
+            // end() came before the line knew of this wait, so it did not take it out.
+            line.forget(self)
+            continuation.resume()
+        }
     }
 
     /// Ends the wait, whatever it has waited for. Once is enough; more does no harm.

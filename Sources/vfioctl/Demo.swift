@@ -41,7 +41,7 @@ struct Demo {
 
         say("Write. The CPU puts a greeting into the BAR of \(exporter.address).")
         let memory = try exporter.map(bar.index, 0..<size)
-        memory.copy(Array(Self.greeting.utf8).span)
+        memory.copy(Array(Self.greeting.utf8))
 
         let first = try read(peer.iova, by: edu, importer, into: result)
         say("Move. \(importer.address) read the BAR by DMA, device to device, and found: \"\(first)\"")
@@ -61,7 +61,7 @@ struct Demo {
         try require(second != Self.greeting, "a revoked mapping still showed the exporter's memory")
 
         try peer.restore()
-        memory.copy(Array(Self.greeting.utf8).span)
+        memory.copy(Array(Self.greeting.utf8))
         let third = try read(peer.iova, by: edu, importer, into: result)
         say(
             "Restore. Unmapped, and mapped again at the same place; the mapping is \(peer.state), and \(importer.address)",

@@ -34,7 +34,7 @@ struct FailureTests {
         let machine = MockMachine()
         let driver = Driver(machine)
         let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
-        machine.failNextCall(.ioctl, with: .noMemory, request: CIOMMU_IOAS_MAP)
+        machine.failNextCall(.ioctl, with: .noMemory, request: .ioasMap)
         let ioas = try driver.makeIOAS(iommufd)
         let memory = try driver.allocate(4096)
         #expect(throws: Errno.noMemory) {

@@ -61,7 +61,9 @@ struct MemoryTests {
 
     @Test(arguments: [2 << 20, 1 << 30])
     func hugePagesAreAligned(size: Int) throws {
-        let kernel = MockMachine().kernel
+        let machine = MockMachine()
+        machine.hugePages[1 << 30] = 1
+        let kernel = machine.kernel
         let memory = try kernel.map(MemoryMapRequest(byteCount: 4096, source: .anonymous(hugePageSize: size)))
         #expect(UInt(bitPattern: memory) % UInt(size) == 0)
         memory.storeBytes(of: 1, toByteOffset: size - 1, as: UInt8.self)
@@ -103,5 +105,140 @@ struct MemoryTests {
         #expect(machine.descriptorCount == 0)
         try driver.kernel.unmap(window)
         #expect(machine.openFiles.isEmpty)
+    }
+
+    // MARK: Huge pages, and too much memory
+
+    private static func request(_ count: Int, _ size: Int?) -> MemoryMapRequest {
+        MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: size))
+    }
+
+    @Test func hugePagesComeToAnEnd() throws {
+        let machine = MockMachine()
+        let kernel = machine.kernel
+        #expect(machine.hugePages == [2 << 20: 16, 1 << 30: 0])
+        #expect(throws: Errno.noMemory) { try kernel.map(Self.request(17 * 2 << 20, 2 << 20)) }
+        #expect(throws: Errno.noMemory) { try kernel.map(Self.request(1, 1 << 30)) }
+        #expect(throws: Errno.invalidArgument) { try kernel.map(Self.request(1, 32 << 20)) }
+        let most = UnsafeMutableRawBufferPointer(
+            start: try kernel.map(Self.request(16 * 2 << 20, 2 << 20)), count: 16 * 2 << 20)
+        #expect(throws: Errno.noMemory) { try kernel.map(Self.request(1, 2 << 20)) }
+        // Half of a page cannot be given back, and what cannot be is still there.
+        let half = 1 << 20
+        #expect(throws: Errno.invalidArgument) {
+            try kernel.unmap(UnsafeMutableRawBufferPointer(rebasing: most[..<half]))
+        }
+        #expect(throws: Errno.invalidArgument) {
+            try kernel.unmap(UnsafeMutableRawBufferPointer(rebasing: most[half...]))
+        }
+        most[half] = 1
+        try kernel.unmap(UnsafeMutableRawBufferPointer(rebasing: most[(2 << 20)...]))
+        let rest = try kernel.map(Self.request(15 * 2 << 20, 2 << 20))
+        #expect(throws: Errno.noMemory) { try kernel.map(Self.request(1, 2 << 20)) }
+        try kernel.unmap(UnsafeMutableRawBufferPointer(start: rest, count: 15 * 2 << 20))
+        try kernel.unmap(UnsafeMutableRawBufferPointer(rebasing: most[..<(2 << 20)]))
+        machine.hugePages[2 << 20] = 0
+        #expect(throws: Errno.noMemory) { try kernel.map(Self.request(1, 2 << 20)) }
+    }
+
+    @Test(arguments: [MockRelease.iommufd, .stock])
+    func aPinnedHugePageIsGivenBackWithItsMapping(_ release: MockRelease) throws {
+        let machine = PathTests.makeMachine(release)
+        machine.hugePages[2 << 20] = 2
+        let driver = Driver(machine)
+        let kernel = driver.kernel
+        func pages(_ count: Int) throws -> UnsafeMutableRawBufferPointer {
+            UnsafeMutableRawBufferPointer(
+                start: try kernel.map(Self.request(count << 21, 2 << 20)), count: count << 21)
+        }
+        var files: [FileDescriptor]
+        let unmap: () throws -> Void
+        let memory = try pages(2)
+        if release.hasIOMMUFD {
+            let iommufd = try kernel.open("/dev/iommu", .readWrite)
+            let ioas = try driver.makeIOAS(iommufd)
+            files = [try driver.openNode(0, iommufd, ioas: ioas), iommufd]
+            try driver.map(iommufd, ioas, memory.baseAddress! + (2 << 20), 4096, at: 0x20_0000)
+            unmap = { _ = try driver.unmap(iommufd, ioas, 4096, at: 0x20_0000) }
+        } else {
+            let (container, group, device) = try driver.openLegacy(Self.edu, group: 1)
+            files = [device, group, container]
+            try driver.map(container, memory.baseAddress! + (2 << 20), 4096, at: 0x20_0000)
+            unmap = {
+                var unmap = cvfio_iommu_type1_dma_unmap()
+                unmap.argsz = UInt32(MemoryLayout.size(ofValue: unmap))
+                unmap.iova = 0x20_0000
+                unmap.size = 4096
+                try driver.control(container, CVFIO_IOMMU_UNMAP_DMA, &unmap)
+            }
+        }
+        try kernel.unmap(memory)
+        #expect(throws: Errno.noMemory) { try pages(2) }
+        try kernel.unmap(try pages(1))
+        try unmap()
+        try kernel.unmap(try pages(2))
+        for file in files { try kernel.close(file) }
+    }
+
+    @Test(arguments: [2 << 20, nil] as [Int?])
+    func memoryIsNotEndless(_ size: Int?) throws {
+        let machine = MockMachine()
+        let kernel = machine.kernel
+        for count in [1 << 40, 1 << 62, Int.max] {
+            #expect(throws: Errno.noMemory) { try kernel.map(Self.request(count, size)) }
+        }
+        #expect(throws: Errno.invalidArgument) { try kernel.map(Self.request(0, size)) }
+        #expect(throws: size == nil ? Errno.noMemory : .invalidArgument) { try kernel.map(Self.request(-1, size)) }
+        machine.memoryByteCount = 1 << 20
+        #expect(throws: Errno.noMemory) { try kernel.map(Self.request(1 << 20 + 1, nil)) }
+        let all = try kernel.map(Self.request(1 << 20, nil))
+        try kernel.unmap(UnsafeMutableRawBufferPointer(start: all, count: 1 << 20))
+    }
+
+    @Test func theLockLimitCountsAllThatAnAttachmentPins() throws {
+        let machine = PathTests.makeMachine(.iommufd)
+        let driver = Driver(machine)
+        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+        let ioas = try driver.makeIOAS(iommufd)
+        let memory = try driver.allocate(2 * 4096)
+        try driver.map(iommufd, ioas, memory.baseAddress!, 4096, at: 0x1000)
+        try driver.map(iommufd, ioas, memory.baseAddress! + 4096, 4096, at: 0x10000)
+        machine.memoryLockLimit = 8191
+        #expect(throws: Errno.noMemory) { try driver.openNode(0, iommufd, ioas: ioas) }
+        #expect(machine.pinnedByteCount == 0)
+        machine.memoryLockLimit = 8192
+        let device = try driver.openNode(1, iommufd, ioas: ioas)
+        #expect(machine.pinnedByteCount == 8192)
+        try driver.kernel.unmap(memory)
+        try driver.close(device, iommufd)
+    }
+
+    /// In a process of its own, since the tests beside this one have machines too.
+    @Test(arguments: [MockRelease.iommufd.name, MockRelease.stock.name])
+    func aMachineThatIsLeftInUseIsGone(_ name: String) async {
+        await #expect(processExitsWith: .success) { [name = name as String] in
+            func use() throws {
+                let machine = PathTests.makeMachine(name == MockRelease.stock.name ? .stock : .iommufd)
+                let driver = Driver(machine)
+                if name == MockRelease.stock.name {
+                    let (container, _, device) = try driver.openLegacy("0000:00:03.0", group: 2)
+                    try driver.setCommand(device, 6)
+                    try driver.map(container, try driver.mapBAR(device, 2, 4096).baseAddress!, 4096, at: 0x1000)
+                } else {
+                    let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
+                    let ioas = try driver.makeIOAS(iommufd)
+                    let device = try driver.openNode(1, iommufd, ioas: ioas)
+                    let buffer = try driver.export(device, bar: 2, [(0, 4096)])
+                    try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x1000)
+                }
+            }
+            try use()
+            let kernel = HostKernel()
+            let links = try kernel.names(in: "/proc/self/fd").compactMap {
+                try? kernel.readLink(FilePath("/proc/self/fd/\($0)")).string
+            }
+            try #require(links.contains { $0.contains("vfio-mock") })
+            try #require(!links.contains { $0.contains("vfio-mock-bar") })
+        }
     }
 }

@@ -50,8 +50,12 @@ import Testing
         #expect(refusal(byteCount: 64, from: 40, [(16, 1, 0), (40, 3, 16)]) == "the chain goes in a circle")
         #expect(
             refusal(byteCount: 64, from: 16, [(16, 1, 40), (24, 2, 0), (40, 3, 24)]) == "the chain goes in a circle")
-        // Also into the header, where no capability is.
-        #expect(refusal(byteCount: 64, from: 16, [(16, 1, 8)]) == "the chain goes in a circle")
+    }
+
+    @Test func aPointerIntoTheHeaderLeadsNowhere() {
+        #expect(
+            refusal(byteCount: 64, from: 16, [(16, 1, 8)])
+                == "a capability at offset 8 is outside of the 64 bytes of the answer")
     }
 
     @Test func theSmallestCapabilitiesFillTheAnswer() throws {

@@ -35,7 +35,8 @@ extension AddressSpace {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, "\(length) bytes", errno: error,
                 hint: pages == .standard
-                    ? nil : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages"
+                    ? "the process has no room for as much memory"
+                    : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages"
             )
         }
         do throws(VFIOError) {
@@ -50,7 +51,7 @@ extension AddressSpace {
                     unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
                 }
             }
-            return unsafe DMABuffer(space: self, memory: memory, iova: iova)
+            return unsafe DMABuffer(DMAAllocation(space: self, memory: memory, iova: iova))
         } catch {
             try? unsafe kernel.unmap(memory)
             throw error

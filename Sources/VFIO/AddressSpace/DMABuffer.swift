@@ -1,5 +1,3 @@
-internal import SystemPackage
-
 /// Memory that the CPU and devices share: owned, mapped, and gone from both at the end of this value's life.
 ///
 /// ```swift
@@ -9,8 +7,6 @@ internal import SystemPackage
 /// ```
 @safe
 public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
-    /// The address space that the memory is mapped into.
-    public let space: AddressSpace
     /// Where the devices see the memory.
     public let iova: IOVA
     /// The first byte, for interfaces that want a pointer. Not valid beyond the buffer's life, and not protected against a
@@ -18,14 +14,17 @@ public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
     @unsafe public let unsafeBaseAddress: UnsafeMutableRawPointer
     /// The length in bytes: what was asked for, rounded up to whole pages.
     public let byteCount: Int
-    private var isMapped = true
+    private let allocation: DMAAllocation
 
-    init(space: AddressSpace, memory: UnsafeMutableRawBufferPointer, iova: IOVA) {
-        self.space = space
-        self.iova = iova
-        unsafe self.unsafeBaseAddress = memory.baseAddress!
-        self.byteCount = memory.count
+    init(_ allocation: consuming DMAAllocation) {
+        iova = allocation.iova
+        unsafe unsafeBaseAddress = allocation.bytes.baseAddress!
+        byteCount = unsafe allocation.bytes.count
+        self.allocation = allocation
     }
+
+    /// The address space that the memory is mapped into.
+    public var space: AddressSpace { allocation.space }
 
     /// A view of the memory.
     public var memory: DeviceMemory {
@@ -38,33 +37,6 @@ public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
 
     /// Unmaps and frees the memory, and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
-        isMapped = false
-        try unmapAndFree()
-    }
-
-    deinit {
-        // Silent, as every deinit here; close() is for those who want to know.
-        if isMapped { try? unmapAndFree() }
-    }
-
-    private borrowing func unmapAndFree() throws(VFIOError) {
-        // The memory is freed even when the unmapping fails: the kernel has pinned the pages that a device can reach,
-        // and their addresses in the address space stay taken.
-        let bytes = unsafe UnsafeMutableRawBufferPointer(start: unsafeBaseAddress, count: byteCount)
-        var failure: VFIOError?
-        do throws(VFIOError) {
-            try space.unmap(iova, byteCount: UInt64(byteCount), operation: "unmap a DMA buffer")
-        } catch {
-            failure = error
-        }
-        do throws(Errno) {
-            try unsafe space.kernel.unmap(bytes)
-        } catch {
-            failure =
-                failure
-                ?? VFIOError(
-                    .kernel, "free a DMA buffer (munmap)", unsafe AddressSpace.describe(.init(bytes)), errno: error)
-        }
-        if let failure { throw failure }
+        try allocation.close()
     }
 }

@@ -39,10 +39,16 @@ extension DeviceCore {
                 try unsafe self.write(region, at: offset, from: bytes)
             }
         }
-        if layout.revokes(bytes, at: offset) {
-            try revocation.revoking(write)
-        } else {
-            try write()
+        do throws(VFIOError) {
+            if layout.revokes(bytes, at: offset) {
+                try revocation.revoking(write)
+            } else {
+                try write()
+            }
+        } catch {
+            // What the write has left behind is to be known even when it failed.
+            if layout.concernsMemory(bytes.count, at: offset) { try? refreshMemoryState() }
+            throw error
         }
         if layout.concernsMemory(bytes.count, at: offset) { try refreshMemoryState() }
     }

@@ -27,8 +27,12 @@ extension DeviceCore {
                     do throws(Errno) {
                         try setEvents(index, start: 0, grown)
                     } catch {
-                        // Those that were on are to be on again.
-                        try setEvents(index, start: 0, Array(old[..<Int(allocated)]))
+                        // Those that were on are to be on again. If that fails too, none is on, and so it is noted.
+                        do throws(Errno) {
+                            try setEvents(index, start: 0, Array(old[..<Int(allocated)]))
+                        } catch {
+                            state.interrupts.removeAll(index)
+                        }
                         throw error
                     }
                 } else {

@@ -15,6 +15,12 @@ struct InterruptTable: Sendable {
         }
     }
 
+    /// Notes that no vector of a kind is on any more.
+    mutating func removeAll(_ index: InterruptIndex) {
+        events[index] = nil
+        allocated[index] = nil
+    }
+
     func isOn(_ index: InterruptIndex) -> Bool { events[index] != nil }
 
     /// Another kind that is on and excludes this one.

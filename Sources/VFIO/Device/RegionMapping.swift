@@ -4,18 +4,22 @@ internal import SystemPackage
 @safe
 struct RegionMapping: ~Copyable, @unchecked Sendable {
     let bytes: UnsafeMutableRawBufferPointer
-    private let kernel: any Kernel
-    private let owner: String
+    private let space: AddressSpace
+    // Kept apart rather than as a text: with a String inside, Swift 6.3 does not see that a view of a local `let` is used
+    // after its owner was closed (LifetimeTests.aViewOfALocalCannotBeUsedAfterTheEnd).
+    private let region: RegionIndex
+    private let device: PCIAddress
     // Let go of after the deinit has unmapped, so that the device is not closed before.
     private let lease: DeviceLease?
     private var isMapped = true
 
     private init(
-        _ bytes: UnsafeMutableRawBufferPointer, owner: String, kernel: any Kernel, lease: DeviceLease?
+        _ bytes: UnsafeMutableRawBufferPointer, region: RegionIndex, of core: DeviceCore, lease: DeviceLease?
     ) {
         unsafe self.bytes = unsafe bytes
-        self.kernel = kernel
-        self.owner = owner
+        self.space = core.space
+        self.region = region
+        self.device = core.address
         self.lease = lease
         unsafe BARAddresses.insert(bytes, owner: owner)
     }
@@ -42,11 +46,14 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
                     byteCount: length, source: .file(core.descriptor, offset: region.offset + window.lowerBound),
                     isReadable: region.isReadable, isWritable: region.isWritable))
             let bytes = unsafe UnsafeMutableRawBufferPointer(start: base, count: window.count)
-            return unsafe RegionMapping(bytes, owner: owner, kernel: core.kernel, lease: lease)
+            return unsafe RegionMapping(bytes, region: region.index, of: core, lease: lease)
         } catch {
             throw VFIOError(.kernel, operation, owner, errno: error)
         }
     }
+
+    /// What is mapped, in words.
+    private var owner: String { "\(region) of \(device)" }
 
     /// Unmaps the region and reports what the kernel said.
     consuming func close() throws(VFIOError) {
@@ -65,6 +72,6 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
     private borrowing func unmap() throws(Errno) {
         unsafe BARAddresses.remove(bytes)
         // munmap(2) takes whole pages, also of a BAR that is smaller.
-        try unsafe kernel.unmap(bytes)
+        try unsafe space.kernel.unmap(bytes)
     }
 }

@@ -99,6 +99,10 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
         cmmio_write_barrier()
     }
 
+    /// Copies bytes into the memory, in aligned accesses of 1 and 8 bytes: for plain memory, not for registers.
+    @inlinable
+    public func copy(_ source: [UInt8], to offset: Int = 0) { copy(source.span, to: offset) }
+
     /// Copies bytes out of the memory, in aligned accesses of 1 and 8 bytes: for plain memory, not for registers.
     @inlinable
     public func bytes(at offset: Int = 0, count: Int) -> [UInt8] {

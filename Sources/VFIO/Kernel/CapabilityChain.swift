@@ -28,7 +28,7 @@ enum CapabilityChain {
             }
             try visit(header.id, offset)
             // The kernel adds each capability behind the last, so a pointer back can only close a circle.
-            guard header.next == 0 || Int(header.next) > offset else {
+            guard header.next == 0 || Int(header.next) < headerSize || Int(header.next) > offset else {
                 throw VFIOError(.unexpectedAnswer, operation, subject, hint: "the chain goes in a circle")
             }
             offset = Int(header.next)

@@ -3,8 +3,12 @@ public import SystemPackage
 /// What went wrong, with what, and what to do about it.
 ///
 /// ```swift
-/// do { try Device(at: "0000:00:04.0", in: space) }
-/// catch where error.code == .groupNotViable { print(error.hint ?? "") }
+/// do {
+///     let device = try Device(at: "0000:00:04.0", in: space)
+///     …
+/// } catch where error.code == .groupNotViable {
+///     print(error.hint ?? "")
+/// }
 /// ```
 public struct VFIOError: Error, Sendable, Hashable {
     /// The kind of failure, for programs to branch on.

@@ -11,7 +11,8 @@ final class DMABuf {
     let ranges: [Range]
     let byteCount: UInt64
     private(set) var isRevoked: Bool
-    var name = ""
+    /// `nil` until it was given one, which may be empty.
+    var name: String?
     /// What iommufds made of it.
     private var importers: [PageSource] = []
 

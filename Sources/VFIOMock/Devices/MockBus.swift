@@ -16,7 +16,7 @@ public import VFIO
     public var address: PCIAddress { function.address }
 
     /// Whether the driver lets the device do DMA (bit 2 of the command register). While it does not, reads give zeros,
-    /// writes vanish, and no fault is recorded.
+    /// writes vanish, no message signalled interrupt arrives, and no fault is recorded.
     public var isMaster: Bool { function.config.isBusMaster }
 
     /// Whether the kernel has turned MSI on. A device with MSI on does not use its pin.
@@ -58,17 +58,18 @@ public import VFIO
         return unsafe bytes.withUnsafeBytes { unsafe core.dmaWrite(function, iova.rawValue, from: $0) }
     }
 
-    /// Sends a message signalled interrupt; nothing while MSI is off.
+    /// Sends a message signalled interrupt; nothing while MSI is off, or while the device may not do DMA: the message is
+    /// a write to memory, and is not made up for later.
     public func raiseMSI(vector: Int = 0) {
-        if isMSIEnabled { function.interrupts.signal(vector) }
+        if isMSIEnabled && isMaster { function.interrupts.signal(vector) }
     }
 
-    /// Sends an MSI-X interrupt; nothing while MSI-X is off.
+    /// Sends an MSI-X interrupt; nothing while MSI-X is off, or while the device may not do DMA.
     public func raiseMSIX(vector: Int) {
-        if isMSIXEnabled { function.interrupts.signal(vector) }
+        if isMSIXEnabled && isMaster { function.interrupts.signal(vector) }
     }
 
-    /// Sets the level of the interrupt pin.
+    /// Sets the level of the interrupt pin, which no bit of the command register but its own holds back.
     public func setINTx(_ isAsserted: Bool) { function.setINTx(isAsserted) }
 
     /// Reads the device's own memory behind a BAR of the kind `memory`.

@@ -251,8 +251,10 @@ final class IOAS: TranslationSpace {
         }
     }
 
+    var pinnedSegments: [PinnedMemory.Segment] { list.areas.flatMap(\.source.pinned.segments) }
+
     var pinnedByteCount: UInt64 {
-        guard tableCount > 0 else { return 0 }
+        // Nothing is pinned without a page table; while the first one is made, what is pinned up to then counts.
         var sources: [ObjectIdentifier: UInt64] = [:]
         for area in list.areas { sources[ObjectIdentifier(area.source)] = area.source.pinned.accountedByteCount }
         return sources.values.reduce(0, +)

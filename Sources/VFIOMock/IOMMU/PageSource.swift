@@ -42,13 +42,10 @@ final class PageSource {
         if pinCount == 0 {
             switch kind {
             case .process(let address):
-                pinned = try core.pin(address, byteCount, writable: isWritable, allowsBARs: false)
-                do throws(Errno) {
-                    try core.checkLockLimit(adding: byteCount)
-                } catch {
-                    pinned = PinnedMemory()
-                    throw error
-                }
+                let pages = try core.pin(address, byteCount, writable: isWritable, allowsBARs: false)
+                // Before they are pinned, or a mapping that is in the list already would count twice.
+                try core.checkLockLimit(adding: byteCount)
+                pinned = pages
             case .file(let object, let offset):
                 guard let object else { throw .invalidArgument }
                 try core.checkLockLimit(adding: byteCount)

@@ -5,6 +5,8 @@ protocol TranslationSpace: AnyObject {
     func translate(_ iova: UInt64) -> Translation?
     /// All mappings in order.
     var mappings: [MockMapping] { get }
+    /// What is pinned, in no order; a page may be in it more than once.
+    var pinnedSegments: [PinnedMemory.Segment] { get }
     /// Bytes of memory that are pinned.
     var pinnedByteCount: UInt64 { get }
 }

@@ -105,6 +105,8 @@ final class Type1IOMMU: TranslationSpace {
             byteCount: segment.byteCount - offset)
     }
 
+    var pinnedSegments: [PinnedMemory.Segment] { list.areas.flatMap(\.pinned.segments) }
+
     var mappings: [MockMapping] {
         list.areas.map {
             var target = MockMapping.Target.memory

@@ -1,4 +1,5 @@
 internal import CVFIOMock
+internal import Glibc
 import SystemPackage
 import VFIO
 
@@ -18,18 +19,11 @@ extension Core {
 
     func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
         let text = path.string
-        if text == "/dev/iommu" {
-            guard release.hasIOMMUFD else { throw .noSuchFileOrDirectory }
-            return try makeFile(.iommufd(IOMMUFD())).1
+        if let descriptor = try openNode(at: text) {
+            file(descriptor)?.statusFlags = mode.rawValue | Self.largeFile
+            return descriptor
         }
-        if text == "/dev/vfio/vfio" {
-            guard release.hasContainer else { throw .noSuchFileOrDirectory }
-            return try openContainer()
-        }
-        if text.hasPrefix("/dev/vfio/devices/vfio"), let number = Int(text.dropFirst(22)) {
-            return try openNode(number)
-        }
-        if text.hasPrefix("/dev/vfio/"), let number = Int(text.dropFirst(10)) { return try openGroup(number) }
+        if mode == .readOnly, let information = descriptorInformation(path) { return try snapshot(information) }
         guard Sysfs.covers(path) else { return try host.open(path, mode) }
         // An attribute: a copy of it, which is all that reading needs. Writing goes by `writeFile`.
         let sysfs = Sysfs(self)
@@ -37,12 +31,59 @@ extension Core {
         return try snapshot(try sysfs.contents(path))
     }
 
+    /// Opens a device node of VFIO; `nil` for other paths.
+    private func openNode(at path: String) throws(Errno) -> FileDescriptor? {
+        if path == "/dev/iommu" {
+            guard release.hasIOMMUFD else { throw .noSuchFileOrDirectory }
+            return try makeFile(.iommufd(IOMMUFD())).1
+        }
+        if path == "/dev/vfio/vfio" {
+            guard release.hasContainer else { throw .noSuchFileOrDirectory }
+            return try openContainer()
+        }
+        if path.hasPrefix("/dev/vfio/devices/vfio"), let number = Int(path.dropFirst(22)) {
+            return try openNode(number)
+        }
+        if path.hasPrefix("/dev/vfio/"), let number = Int(path.dropFirst(10)) { return try openGroup(number) }
+        return nil
+    }
+
+    /// `O_LARGEFILE`, which Linux adds by itself to what is opened by a path; to a program on 64 bits the constant is 0.
+    private static let largeFile: Int32 = 0o100000
+
+    /// What `/proc/self/fdinfo/N` says of a file of the mock; `nil` for other paths, and for files of the host.
+    func descriptorInformation(_ path: FilePath) -> [UInt8]? {
+        let folder = "/proc/self/fdinfo/"
+        let name = path.string.dropFirst(folder.count)
+        // The kernel takes no other spelling of the number.
+        guard path.string.hasPrefix(folder), let number = Int32(name), name == String(number),
+            let file = file(FileDescriptor(rawValue: number))
+        else { return nil }
+        let closesOnExec = fcntl(number, F_GETFD) & FD_CLOEXEC != 0
+        let flags = file.statusFlags | (closesOnExec ? O_CLOEXEC : 0)
+        var text = "pos:\t\(file.position)\nflags:\t0\(String(flags, radix: 8))\nmnt_id:\t14\nino:\t\(file.inode)\n"
+        switch file.object {
+        case .dmaBuf(let buffer):
+            text += "size:\t\(buffer.byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\tvfio_pci_core\n"
+            if let name = buffer.name { text += "name:\t\(name)\n" }
+        case .device(let device) where !isOld:
+            text += "vfio-device-syspath: \(SysfsBuilder.path(of: device.function))\n"
+        case .device, .container, .group, .iommufd: break
+        }
+        return Array(text.utf8)
+    }
+
     private func snapshot(_ bytes: [UInt8]) throws(Errno) -> FileDescriptor {
         let number = unsafe "vfio-mock-attribute".withCString { unsafe cmock_memory_file($0, 0) }
         guard number >= 0 else { throw Errno(rawValue: -number) }
         let descriptor = FileDescriptor(rawValue: number)
-        _ = try unsafe bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) in
-            try unsafe host.write(descriptor, at: 0, from: buffer)
+        do throws(Errno) {
+            _ = try unsafe bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) in
+                try unsafe host.write(descriptor, at: 0, from: buffer)
+            }
+        } catch {
+            try? host.close(descriptor)
+            throw error
         }
         return descriptor
     }

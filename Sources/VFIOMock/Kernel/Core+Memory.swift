@@ -59,7 +59,7 @@ extension Core {
         if request.isWritable { protection |= PROT_WRITE }
         switch request.source {
         case .anonymous(let hugePageSize):
-            return unsafe try mapMemory(request.byteCount, protection, pageSize: hugePageSize ?? host.pageSize)
+            return unsafe try mapMemory(request.byteCount, protection, hugePageSize)
         case .file(let descriptor, let offset):
             guard let file = file(descriptor) else { return unsafe try host.map(request) }
             switch file.object {
@@ -74,15 +74,29 @@ extension Core {
 
     /// Huge pages are ordinary ones here, aligned as huge ones are.
     private func mapMemory(
-        _ byteCount: Int, _ protection: Int32, pageSize: Int
+        _ wanted: Int, _ protection: Int32, _ hugePageSize: Int?
     ) throws(Errno) -> UnsafeMutableRawPointer {
-        guard byteCount > 0, pageSize == host.pageSize || pageSize == 2 << 20 || pageSize == 1 << 30 else {
-            throw .invalidArgument
+        // To Linux a negative size is a large one.
+        if wanted == 0 { throw .invalidArgument }
+        let pageSize = hugePageSize ?? host.pageSize
+        let (padded, isTooLarge) = wanted.addingReportingOverflow(pageSize - 1)
+        let byteCount = padded & ~(pageSize - 1)
+        if let hugePageSize {
+            guard let count = hugePages[hugePageSize], wanted > 0 else { throw .invalidArgument }
+            if isTooLarge || byteCount / hugePageSize > count - usedHugePages(hugePageSize) { throw .noMemory }
+        } else if isTooLarge || wanted < 0 || byteCount > memoryByteCount {
+            throw .noMemory
         }
-        let byteCount = (byteCount + pageSize - 1) & ~(pageSize - 1)
-        let object = try MemoryObject(name: "vfio-mock-memory", byteCount: byteCount, keepsFile: true)
-        let target = unsafe pageSize > host.pageSize ? try reserve(byteCount, alignment: pageSize) : nil
-        let address = unsafe try object.map(at: target, offset: 0, byteCount: byteCount, protection: protection)
+        let object = try MemoryObject(
+            name: "vfio-mock-memory", byteCount: byteCount, hugePageSize: hugePageSize)
+        let target = unsafe hugePageSize == nil ? nil : try reserve(byteCount, alignment: pageSize)
+        let address: UnsafeMutableRawPointer
+        do throws(Errno) {
+            unsafe address = try object.map(at: target, offset: 0, byteCount: byteCount, protection: protection)
+        } catch {
+            if let target = unsafe target { unsafe _ = munmap(target, byteCount) }
+            throw error
+        }
         object.closeFile()
         let start = UInt64(UInt(bitPattern: address))
         forget(start..<start + UInt64(byteCount))
@@ -91,6 +105,30 @@ extension Core {
                 address: start, byteCount: UInt64(byteCount), source: .memory(object, 0), protection: protection,
                 file: nil))
         return unsafe address
+    }
+
+    /// How many huge pages are mapped by the process or pinned for a device: those that the pool does not have.
+    ///
+    /// Counted when it is asked for, so that every way to let go of a page gives it back.
+    private func usedHugePages(_ size: Int) -> Int {
+        struct Page: Hashable {
+            let object: ObjectIdentifier
+            let index: Int
+        }
+        var pages: Set<Page> = []
+        func add(_ object: MemoryObject, _ offset: Int, _ byteCount: UInt64) {
+            guard object.hugePageSize == size, byteCount > 0 else { return }
+            for index in offset / size...(offset + Int(byteCount) - 1) / size {
+                pages.insert(Page(object: ObjectIdentifier(object), index: index))
+            }
+        }
+        for mapping in cpuMappings {
+            if case .memory(let object, let offset) = mapping.source { add(object, offset, mapping.byteCount) }
+        }
+        for segment in spaces.flatMap(\.pinnedSegments) {
+            if case .object(let object, let offset) = segment.backing { add(object, offset, segment.byteCount) }
+        }
+        return pages.count
     }
 
     /// Free addresses with an alignment: the surplus of a larger reservation is given back.
@@ -114,7 +152,7 @@ extension Core {
         let start = Int(offset & (1 << 40 - 1))
         let page = host.pageSize
         guard index < Int(CVFIO_PCI_ROM_REGION_INDEX), let memory = function.memory[index], start % page == 0,
-            request.byteCount > 0
+            request.byteCount > 0, request.byteCount <= memory.byteCount
         else { throw .invalidArgument }
         let byteCount = (request.byteCount + page - 1) & ~(page - 1)
         guard start + byteCount <= memory.byteCount else { throw .invalidArgument }
@@ -146,10 +184,21 @@ extension Core {
     }
 
     func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) {
-        try unsafe host.unmap(memory)
         let start = UInt64(UInt(bitPattern: memory.baseAddress))
         let page = UInt64(host.pageSize)
-        forget(start..<start + (UInt64(memory.count) + page - 1) & ~(page - 1))
+        let end = start + (UInt64(memory.count) + page - 1) & ~(page - 1)
+        if splitsHugePage(at: start) || splitsHugePage(at: end) { throw .invalidArgument }
+        try unsafe host.unmap(memory)
+        forget(start..<end)
+    }
+
+    /// Whether an address lies inside of a huge page, which Linux takes apart for nobody.
+    private func splitsHugePage(at address: UInt64) -> Bool {
+        let index = firstMapping(endingAfter: address)
+        guard index < cpuMappings.count, cpuMappings[index].address < address,
+            case .memory(let object, let offset) = cpuMappings[index].source, let size = object.hugePageSize
+        else { return false }
+        return (UInt64(offset) + address - cpuMappings[index].address) % UInt64(size) != 0
     }
 
     // MARK: What is mapped

@@ -162,10 +162,22 @@ public struct MockKernel: Kernel {
     // MARK: Other processes
 
     public func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) {
-        try call(.sendmsg) { (core) throws(Errno) in
+        // A full socket blocks until somebody receives, who needs the lock too.
+        let file = try call(.sendmsg) { (core) throws(Errno) in
             let file = core.file(descriptor)
-            try core.host.send(descriptor, over: socket)
             file?.inFlight += 1
+            return file
+        }
+        do throws(Errno) {
+            try HostKernel().send(descriptor, over: socket)
+        } catch {
+            machine.locked { core in
+                // Unless it was taken for one that has arrived: see `file(_:)`.
+                guard let file, file.inFlight > 0 else { return }
+                file.inFlight -= 1
+                core.releaseIfUnused(file)
+            }
+            throw error
         }
     }
 
@@ -188,6 +200,7 @@ public struct MockKernel: Kernel {
 
     public func readFile(_ path: FilePath) throws(Errno) -> [UInt8] {
         try call(.readFile) { (core) throws(Errno) in
+            if let information = core.descriptorInformation(path) { return information }
             guard Sysfs.covers(path) else { return try core.host.readFile(path) }
             return try Sysfs(core).contents(path)
         }

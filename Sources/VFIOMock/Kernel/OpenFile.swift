@@ -1,3 +1,4 @@
+internal import Glibc
 import SystemPackage
 
 /// An open file of the mock: what `struct file` is to Linux.
@@ -21,6 +22,8 @@ final class OpenFile {
     var inFlight = 0
     /// What else keeps it open: mappings of the process, and other objects of the kernel.
     var holds = 0
+    /// How it was opened, as `fcntl` and fdinfo tell it. The mock's own file below is always open for both.
+    var statusFlags = O_RDWR
     /// For `read` and `write` without an offset.
     var position: UInt64 = 0
 
@@ -38,5 +41,7 @@ final class OpenFile {
         }
     }
 
-    var isInUse: Bool { !descriptors.isEmpty || inFlight > 0 || holds > 0 }
+    var isInUse: Bool { referenceCount > 0 }
+
+    var referenceCount: Int { descriptors.count + inFlight + holds }
 }

@@ -19,6 +19,10 @@ final class Core {
     /// What the process has mapped, by address.
     var cpuMappings: [CPUMapping] = []
     var lockLimit: UInt64?
+    /// How much memory the machine has, in bytes.
+    var memoryByteCount = 4 << 30
+    /// How many huge pages were set aside, by their size in bytes.
+    var hugePages = [2 << 20: 16, 1 << 30: 0]
 
     var faults: [IOMMUFault] = []
     var plans: [FailurePlan] = []
@@ -37,11 +41,16 @@ final class Core {
     deinit {
         // A test may leave files open. Their objects refer to one another, and would stay for ever.
         for function in functions.values {
+            for export in function.exports { export.exporterClosed() }
             function.exports = []
             function.space = nil
             function.boundDevice = nil
         }
-        for group in groups.values { group.file = nil }
+        for group in groups.values {
+            group.file = nil
+            group.container?.groups = []
+            group.container = nil
+        }
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }
 

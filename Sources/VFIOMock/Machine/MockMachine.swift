@@ -111,6 +111,7 @@ public final class MockMachine: Sendable {
     ///
     /// ```swift
     /// machine.failNextCall(.ioctl, with: .noMemory)               // the next ioctl, whatever it is
+    /// machine.failNextCall(.ioctl, with: .noMemory, request: .ioasMap)   // the next mapping
     /// machine.failNextCall(.mmap, with: .permissionDenied, skipping: 2)  // the third mmap from now
     /// ```
     /// The call has no effect, except `close`, which closes the descriptor all the same, as Linux does.
@@ -118,14 +119,15 @@ public final class MockMachine: Sendable {
     /// - Parameters:
     ///   - call: Which system call.
     ///   - errno: What it fails with.
-    ///   - request: Only an `ioctl` with this request number.
+    ///   - request: Only this `ioctl`.
     ///   - skipping: How many such calls pass first.
     ///   - count: How many fail then.
     public func failNextCall(
-        _ call: MockCall, with errno: Errno, request: UInt? = nil, skipping: Int = 0, count: Int = 1
+        _ call: MockCall, with errno: Errno, request: MockRequest? = nil, skipping: Int = 0, count: Int = 1
     ) {
         locked {
-            $0.plans.append(FailurePlan(call: call, errno: errno, request: request, skipping: skipping, count: count))
+            $0.plans.append(
+                FailurePlan(call: call, errno: errno, request: request?.rawValue, skipping: skipping, count: count))
         }
     }
 
@@ -143,6 +145,31 @@ public final class MockMachine: Sendable {
 
     /// The calls that were made while ``recordsCalls`` was on, those that failed included.
     public var calls: [MockCallRecord] { locked { $0.records } }
+
+    /// How much memory the machine has, in bytes: 4 GiB at first, as in the project's lab. A mapping of anonymous memory
+    /// that is larger fails with `ENOMEM`. Several that together are larger do not, since Linux overcommits.
+    public var memoryByteCount: Int {
+        get { locked { $0.memoryByteCount } }
+        set { locked { $0.memoryByteCount = newValue } }
+    }
+
+    /// How many huge pages are set aside, by their size in bytes: at first 16 of 2 MiB and none of 1 GiB, as in the
+    /// project's lab. A mapping that takes more of a size than are left fails with `ENOMEM`, and one of a size that is not
+    /// here with `EINVAL`.
+    ///
+    /// A huge page is free again once the process has unmapped it and no device can reach it.
+    /// ```swift
+    /// machine.hugePages = [2 << 20: 0]  // a driver that has to get by without
+    /// ```
+    public var hugePages: [Int: Int] {
+        get { locked { $0.hugePages } }
+        set {
+            precondition(
+                newValue.allSatisfy { $0 > 4096 && $0 & ($0 - 1) == 0 && $1 >= 0 },
+                "huge pages have a power of two of bytes, more than 4096")
+            locked { $0.hugePages = newValue }
+        }
+    }
 
     /// How much memory the process may lock, in bytes; `nil`, as at first, without a limit. Pinned memory counts.
     public var memoryLockLimit: UInt64? {

@@ -27,7 +27,7 @@ public struct MockOpenFile: Sendable, Hashable {
             case .group(let group): .group(group.number)
             case .device(let device): .device(device.function.address)
             case .iommufd: .iommufd
-            case .dmaBuf(let buffer): .dmaBuf(name: buffer.name)
+            case .dmaBuf(let buffer): .dmaBuf(name: buffer.name ?? "")
             }
         descriptorCount = file.descriptors.count
     }

@@ -12,8 +12,7 @@ public struct MockRelease: Sendable, Hashable {
     /// Which kernel is followed where releases differ in details: which errno, which sizes, which widths of access.
     public enum Generation: Sendable, Hashable {
         /// A range that wraps round is `EINVAL` to a container; conventional PCI devices have no error interrupt; MSI-X
-        /// vectors are all turned on at once; `pread` and `pwrite` access registers by 4 bytes at most; memory that a
-        /// device may write it may read as well.
+        /// vectors are all turned on at once; memory that a device may write it may read as well.
         case linux6_1
         /// As the sources of 7.3 have it.
         case linux7_3
@@ -66,4 +65,8 @@ public struct MockRelease: Sendable, Hashable {
 
     /// Debian's 6.1: containers, and nothing newer.
     public static let linux6_1 = MockRelease(name: "6.1.0-50-amd64", generation: .linux6_1)
+}
+
+extension MockRelease: CustomStringConvertible {
+    public var description: String { name }
 }

@@ -8,28 +8,31 @@ import SystemPackage
 /// object, whatever the process unmaps: just as pages that are pinned, or that are a device's, outlive `munmap`.
 @safe final class MemoryObject {
     let byteCount: Int
+    /// The size of the huge pages that it stands for, in bytes; `nil` for ordinary ones.
+    let hugePageSize: Int?
     private let base: UnsafeMutableRawPointer
     /// The file, while it can still be mapped.
     private var file: Int32
 
     /// Zeroed memory, a multiple of the page size.
     ///
-    /// - Parameter keepsFile: Whether the process may map the memory later on, which costs a descriptor.
-    convenience init(name: String, byteCount: Int, keepsFile: Bool) throws(Errno) {
+    /// It costs a descriptor until `closeFile`.
+    convenience init(name: String, byteCount: Int, hugePageSize: Int? = nil) throws(Errno) {
         let file = unsafe name.withCString { unsafe cmock_memory_file($0, UInt64(byteCount)) }
         guard file >= 0 else { throw Errno(rawValue: -file) }
-        try self.init(file: file, at: 0, byteCount: byteCount, ownsFile: keepsFile)
-        if !keepsFile { _ = Glibc.close(file) }
+        try self.init(file: file, at: 0, byteCount: byteCount, ownsFile: true, hugePageSize: hugePageSize)
     }
 
     /// Part of somebody else's file in memory.
     ///
     /// - Parameter offset: A multiple of the page size.
     convenience init(file: Int32, at offset: UInt64, byteCount: Int) throws(Errno) {
-        try self.init(file: file, at: offset, byteCount: byteCount, ownsFile: false)
+        try self.init(file: file, at: offset, byteCount: byteCount, ownsFile: false, hugePageSize: nil)
     }
 
-    private init(file: Int32, at offset: UInt64, byteCount: Int, ownsFile: Bool) throws(Errno) {
+    private init(
+        file: Int32, at offset: UInt64, byteCount: Int, ownsFile: Bool, hugePageSize: Int?
+    ) throws(Errno) {
         let mapped = unsafe mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_SHARED, file, Int(offset))
         guard let mapped = unsafe mapped, unsafe mapped != MAP_FAILED else {
             let error = Errno(rawValue: Glibc.errno)
@@ -38,6 +41,7 @@ import SystemPackage
         }
         unsafe base = unsafe mapped
         self.byteCount = byteCount
+        self.hugePageSize = hugePageSize
         self.file = ownsFile ? file : -1
     }
 
@@ -74,9 +78,5 @@ import SystemPackage
     func closeFile() {
         if file >= 0 { _ = Glibc.close(file) }
         file = -1
-    }
-
-    func fill(with byte: UInt8) {
-        unsafe memset(base, Int32(byte), byteCount)
     }
 }

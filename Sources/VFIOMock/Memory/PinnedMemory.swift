@@ -19,8 +19,8 @@ struct PinnedMemory {
         let backing: Backing
     }
 
-    var segments: [Segment] = []
-    var byteCount: UInt64 = 0
+    private(set) var segments: [Segment] = []
+    private(set) var byteCount: UInt64 = 0
 
     mutating func append(_ backing: Backing, _ count: UInt64) {
         segments.append(Segment(offset: byteCount, byteCount: count, backing: backing))

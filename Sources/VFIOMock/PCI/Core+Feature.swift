@@ -108,8 +108,10 @@ extension Core {
             if end > start + function.barSize(bar) { throw .invalidArgument }
         }
         let buffer = DMABuf(function, ranges, isRevoked: !function.config.isMemoryEnabled)
-        let (_, descriptor) = try makeFile(.dmaBuf(buffer), byteCount: total)
-        // The access mode means nothing here, as it does to Linux: there is neither a read nor a write nor an mmap.
+        let (file, descriptor) = try makeFile(.dmaBuf(buffer), byteCount: total)
+        // Kept for fdinfo alone. Linux goes by it nowhere: there is neither a read nor a write nor an mmap, and an
+        // import does not look at it.
+        file.statusFlags = Int32(bitPattern: request.open_flags) & (O_ACCMODE | O_NONBLOCK)
         if request.open_flags & UInt32(O_CLOEXEC) == 0 { _ = fcntl(descriptor.rawValue, F_SETFD, 0) }
         function.exports.append(buffer)
         return Int(descriptor.rawValue)

@@ -169,6 +169,7 @@ extension Core {
                     interrupts.triggers[vector] = try EventDescriptor(number)
                 }
             } catch {
+                // As in the kernel: those up to the one that failed are off, and those after it as they were.
                 for vector in start..<next { interrupts.triggers[vector] = nil }
                 if !wasOn { function.disableInterrupts() }
                 throw error

@@ -32,7 +32,7 @@ final class PCIFunction {
     /// Open files of any kind, device nodes that are not bound included.
     var fileCount = 0
     var isOpenByNode = false
-    /// Other functions on its bus that would be reset with it: then there is no reset of this one alone by its bus.
+    /// It can be reset alone. Found out when it is opened, as vfio-pci does.
     var hasReset = false
     let interrupts = Interrupts()
     var exports: [DMABuf] = []
@@ -57,7 +57,7 @@ final class PCIFunction {
         var memory: [Int: MemoryObject] = [:]
         for (number, bar) in pci.bars where bar.kind == .memory {
             memory[number] = try MemoryObject(
-                name: "vfio-mock-bar", byteCount: max(bar.byteCount, HostKernel().pageSize), keepsFile: true)
+                name: "vfio-mock-bar", byteCount: max(bar.byteCount, HostKernel().pageSize))
         }
         self.memory = memory
     }

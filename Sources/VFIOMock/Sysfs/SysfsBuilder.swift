@@ -44,14 +44,14 @@ struct SysfsBuilder {
         PCIAddress(text(bytes)).flatMap { core.functions[$0] }
     }
 
-    private func hexadecimal(_ value: some BinaryInteger, _ digits: Int) -> String {
+    private static func hexadecimal(_ value: some BinaryInteger, _ digits: Int) -> String {
         let text = String(value, radix: 16)
         return "0x" + String(repeating: "0", count: max(0, digits - text.count)) + text
     }
 
     // MARK: Devices
 
-    private func path(_ function: PCIFunction) -> String {
+    static func path(of function: PCIFunction) -> String {
         let domain = hexadecimal(function.address.domain, 4).dropFirst(2)
         let root = "/sys/devices/pci\(domain):00"
         // Devices of other buses sit behind a port of the root complex.
@@ -59,15 +59,15 @@ struct SysfsBuilder {
     }
 
     private func addFunction(_ function: PCIFunction) {
-        let path = path(function)
+        let path = Self.path(of: function)
         let pci = function.pci
         tree.addFolder(path)
-        tree.addAttribute("\(path)/vendor", hexadecimal(pci.vendor, 4))
-        tree.addAttribute("\(path)/device", hexadecimal(pci.device, 4))
-        tree.addAttribute("\(path)/subsystem_vendor", hexadecimal(pci.subsystemVendor, 4))
-        tree.addAttribute("\(path)/subsystem_device", hexadecimal(pci.subsystem, 4))
-        tree.addAttribute("\(path)/class", hexadecimal(pci.classCode, 6))
-        tree.addAttribute("\(path)/revision", hexadecimal(pci.revision, 2))
+        tree.addAttribute("\(path)/vendor", Self.hexadecimal(pci.vendor, 4))
+        tree.addAttribute("\(path)/device", Self.hexadecimal(pci.device, 4))
+        tree.addAttribute("\(path)/subsystem_vendor", Self.hexadecimal(pci.subsystemVendor, 4))
+        tree.addAttribute("\(path)/subsystem_device", Self.hexadecimal(pci.subsystem, 4))
+        tree.addAttribute("\(path)/class", Self.hexadecimal(pci.classCode, 6))
+        tree.addAttribute("\(path)/revision", Self.hexadecimal(pci.revision, 2))
         tree.addAttribute("\(path)/numa_node", "-1")
         tree.addAttribute("\(path)/enable", function.openCount > 0 ? "1" : "0")
         tree.addAttribute("\(path)/irq", pci.hasINTx ? "11" : "0")
@@ -88,7 +88,7 @@ struct SysfsBuilder {
         tree.addLink("\(group)/devices/\(function.address)", to: path)
         tree.addAttribute("\(group)/type", "DMA-FQ")
         let ranges = core.iommu.reservedRanges.map {
-            "\(hexadecimal($0.lowerBound, 16)) \(hexadecimal($0.upperBound, 16)) msi"
+            "\(Self.hexadecimal($0.lowerBound, 16)) \(Self.hexadecimal($0.upperBound, 16)) msi"
         }
         tree.addAttribute("\(group)/reserved_regions", ranges.joined(separator: "\n"))
         guard let driver = function.driver else { return }
@@ -113,7 +113,7 @@ struct SysfsBuilder {
             let flags: UInt64 =
                 0x40200 | (bar.is64Bit ? 0x10_0004 : 0) | (bar.isPrefetchable ? 0x2008 : 0)
             let end = start + UInt64(bar.byteCount) - 1
-            return "\(hexadecimal(start, 16)) \(hexadecimal(end, 16)) \(hexadecimal(flags, 16))"
+            return "\(Self.hexadecimal(start, 16)) \(Self.hexadecimal(end, 16)) \(Self.hexadecimal(flags, 16))"
         }.joined(separator: "\n")
     }
 

@@ -242,7 +242,10 @@ def guest_script(command, environment):
 def visible_paths(command):
     """What must stay visible although a folder above it is covered: the checkout, the current folder, the program."""
     program = shutil.which(command[0])
-    paths = [str(CHECKOUT), os.getcwd()] + ([os.path.realpath(program)] if program else [])
+    # A program is run by the path that was typed, which may lead through links (`.build/debug` is one), so both the
+    # folder of that path and the file that it ends at have to be there.
+    typed = [os.path.dirname(os.path.abspath(program)), os.path.realpath(program)] if program else []
+    paths = [str(CHECKOUT), os.getcwd()] + typed
     visible = sorted({path for path in paths if path.startswith(tuple(folder + "/" for folder in COVERED))}, key=len)
     if any(re.search(r"[\s'\"\\*?\[]", path) for path in visible):
         raise LabError(f"the guest cannot show a path with blanks or quotes under {' or '.join(COVERED)}: {visible}")

@@ -65,9 +65,9 @@ struct ConfigLayout: Sendable {
 
     /// Whether a write of this length at this offset may change whether the device's memory answers.
     func concernsMemory(_ count: Int, at offset: UInt64) -> Bool {
-        let range = offset..<(offset + UInt64(count))
-        return [Self.command, powerControl, expressControl.map { $0 + 1 }, advancedControl].contains { position in
-            position.map { range.contains($0) } ?? false
+        [Self.command, powerControl, expressControl.map { $0 + 1 }, advancedControl].contains { position in
+            guard let position, position >= offset else { return false }
+            return position - offset < UInt64(count)
         }
     }
 }

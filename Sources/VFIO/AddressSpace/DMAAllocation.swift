@@ -1,0 +1,46 @@
+internal import SystemPackage
+
+/// The memory behind a ``DMABuffer``, and its mapping: what has to be given back, once.
+@safe
+struct DMAAllocation: ~Copyable, @unchecked Sendable {
+    let space: AddressSpace
+    let bytes: UnsafeMutableRawBufferPointer
+    let iova: IOVA
+    private var isMapped = true
+
+    init(space: AddressSpace, memory: UnsafeMutableRawBufferPointer, iova: IOVA) {
+        self.space = space
+        unsafe self.bytes = unsafe memory
+        self.iova = iova
+    }
+
+    consuming func close() throws(VFIOError) {
+        isMapped = false
+        try unmapAndFree()
+    }
+
+    deinit {
+        // Silent, as every deinit here; close() is for those who want to know.
+        if isMapped { try? unmapAndFree() }
+    }
+
+    private borrowing func unmapAndFree() throws(VFIOError) {
+        // The memory is freed even when the unmapping fails: the kernel has pinned the pages that a device can reach,
+        // and their addresses in the address space stay taken.
+        var failure: VFIOError?
+        do throws(VFIOError) {
+            try unsafe space.unmap(iova, byteCount: UInt64(bytes.count), operation: "unmap a DMA buffer")
+        } catch {
+            failure = error
+        }
+        do throws(Errno) {
+            try unsafe space.kernel.unmap(bytes)
+        } catch {
+            failure =
+                failure
+                ?? VFIOError(
+                    .kernel, "free a DMA buffer (munmap)", unsafe AddressSpace.describe(.init(bytes)), errno: error)
+        }
+        if let failure { throw failure }
+    }
+}

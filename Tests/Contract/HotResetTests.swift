@@ -51,7 +51,7 @@ extension Contract {
             }
         }
 
-        @Test("the kernel's own answers: ENOSPC with the number, and EINVAL for the other flavour", arguments: Scenario.all)
+        @Test("the kernel's own answers: ENOSPC with the number, EINVAL for the other flavour", arguments: Scenario.all)
         func answers(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let device = try Device(at: bench.busMemory, in: bench.makeSpace())

@@ -53,7 +53,8 @@ import Testing
 
     @Test(arguments: [20, 24]) func s390IsRead(_ offset: Int) throws {
         let header = 8
-        var bytes = Bytes(cvfio_info_cap_header(id: CVFIO_DEVICE_INFO_CAP_ZPCI_BASE, version: 3, next: UInt32(offset + 40)))
+        var bytes = Bytes(
+            cvfio_info_cap_header(id: CVFIO_DEVICE_INFO_CAP_ZPCI_BASE, version: 3, next: UInt32(offset + 40)))
         bytes.append(UInt64(0x1000), UInt64(0xffff), UInt16(1), UInt16(2), UInt16(3), UInt8(4), UInt8(5))
         bytes.append(UInt32(6), UInt32(32))
         #expect(bytes.raw.count == header + 32)
@@ -117,7 +118,9 @@ import Testing
 
     // MARK: Hot reset
 
-    @Test(arguments: [UInt32(0), 1 << 16 + 1, .max]) func aNumberOfFunctionsThatCannotBeIsAnError(_ count: UInt32) throws {
+    @Test(arguments: [UInt32(0), 1 << 16 + 1, .max]) func aNumberOfFunctionsThatCannotBeIsAnError(_ count: UInt32)
+        throws
+    {
         kernel.answer(CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO, cvfio_pci_hot_reset_info.self) { (info) throws(Errno) in
             info.count = count
             throw .noSpace

@@ -40,6 +40,7 @@ final class EventWait: Sendable {
             return false
         }
         if isOver {
+            // end() came before the line knew of this wait, so it did not take it out.
             line.forget(self)
             continuation.resume()
         }

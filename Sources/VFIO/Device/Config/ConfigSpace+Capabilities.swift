@@ -1,7 +1,8 @@
 extension ConfigSpace {
     /// Power management; `nil` without the capability.
     public func powerManagement() throws(VFIOError) -> PCIPowerManagement? {
-        try position(of: .powerManagement, byteCount: 6).map { (offset) throws(VFIOError) in try .init(self, at: offset) }
+        try position(of: .powerManagement, byteCount: 6).map { (offset) throws(VFIOError) in try .init(self, at: offset)
+        }
     }
 
     /// MSI; `nil` without the capability.

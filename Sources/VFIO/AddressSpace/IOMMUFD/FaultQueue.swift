@@ -99,7 +99,9 @@ public struct FaultQueue: ~Copyable, Sendable {
 
     /// Answers a group of faults.
     ///
-    /// - Parameter fault: The last of its group.
+    /// - Parameters:
+    ///   - fault: The last of its group.
+    ///   - answer: What the device is told.
     /// - Throws: `.invalidArgument` for one that is not the last of its group, or was answered before.
     public func answer(_ fault: Fault, _ answer: Answer) throws(VFIOError) {
         let operation = "answer a page fault (write)"

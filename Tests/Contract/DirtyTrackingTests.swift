@@ -32,7 +32,9 @@ extension Contract {
             }
         }
 
-        @Test("without a word from the devices, what is mapped is dirty (VFIO_IOMMU_DIRTY_PAGES)", arguments: Scenario.all)
+        @Test(
+            "without a word from the devices, what is mapped is dirty (VFIO_IOMMU_DIRTY_PAGES)", arguments: Scenario.all
+        )
         func bitmap(_ scenario: Scenario) throws {
             try withContainer(scenario) { bench, space, edu in
                 let early = try space.allocate(byteCount: 3 * 4096, placement: .fixed(0x10_0000))
@@ -71,7 +73,9 @@ extension Contract {
             }
         }
 
-        @Test("the last dirty pages come with the unmapping (VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)", arguments: Scenario.all)
+        @Test(
+            "the last dirty pages come with the unmapping (VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP)",
+            arguments: Scenario.all)
         func unmap(_ scenario: Scenario) throws {
             try withContainer(scenario) { bench, space, edu in
                 let memory = try Memory(bench.kernel, pageCount: 4)
@@ -147,7 +151,9 @@ extension Contract {
 
         // MARK: Addresses
 
-        @Test("a mapping's address is given up and set anew, while DMA goes on (VFIO_UPDATE_VADDR)", arguments: Scenario.all)
+        @Test(
+            "a mapping's address is given up and set anew, while DMA goes on (VFIO_UPDATE_VADDR)",
+            arguments: Scenario.all)
         func addresses(_ scenario: Scenario) throws {
             try withContainer(scenario) { bench, space, edu in
                 let memory = try Memory(bench.kernel, pageCount: 2)

@@ -76,6 +76,8 @@ struct IOVALayout {
 struct OpenedDevice: ~Copyable, Sendable {
     let descriptor: OwnedDescriptor
     let membership: GroupMembership?
+    /// The device's number in the iommufd; `nil` with type1.
+    let iommufdNumber: UInt32?
 
     /// Takes the device apart into what is closed first and what is given back afterwards.
     consuming func close(backend: any IOMMUBackend) throws(VFIOError) {

@@ -61,12 +61,12 @@ final class IOMMUFDContext: IOMMUBackend {
             }
         }
         let device = OwnedDescriptor(opened, of: kernel)
-        try bind(opened, address, token)
+        let number = try bind(opened, address, token)
         try attach(opened, address)
-        return OpenedDevice(descriptor: device, membership: nil)
+        return OpenedDevice(descriptor: device, membership: nil, iommufdNumber: number)
     }
 
-    private func bind(_ device: FileDescriptor, _ address: PCIAddress, _ token: VFToken?) throws(VFIOError) {
+    private func bind(_ device: FileDescriptor, _ address: PCIAddress, _ token: VFToken?) throws(VFIOError) -> UInt32 {
         var request = cvfio_device_bind_iommufd()
         // Older kernels end the structure before the token, and refuse a longer one only when the rest is not zero.
         request.argsz = UInt32(MemoryLayout<cvfio_device_bind_iommufd>.offset(of: \.token_uuid_ptr)!)
@@ -80,6 +80,7 @@ final class IOMMUFDContext: IOMMUBackend {
         }
         do throws(Errno) {
             _ = try kernel.control(device, CVFIO_DEVICE_BIND_IOMMUFD, with: &request)
+            return request.out_devid
         } catch {
             let operation = "bind the device to the iommufd (VFIO_DEVICE_BIND_IOMMUFD)"
             switch error {

@@ -115,7 +115,7 @@ final class Type1Container: IOMMUBackend {
                 state.groups[number] = group
                 return OpenedDevice(
                     descriptor: OwnedDescriptor(device, of: kernel),
-                    membership: GroupMembership(group: number, device: address))
+                    membership: GroupMembership(group: number, device: address), iommufdNumber: nil)
             } catch {
                 // The first failure is the one to hear of; a group without devices is of no use to anybody.
                 try? prune(&state)

@@ -17,6 +17,10 @@ final class DeviceCore: Sendable {
     /// Valid for as long as the owner or a lease lives.
     let descriptor: FileDescriptor
     let state: Mutex<State>
+    /// The device's number in the iommufd; `nil` with type1.
+    let iommufdNumber: UInt32?
+    /// Where its DMA goes, when that is not where it was opened into.
+    let attachment = Mutex<DeviceAttachment?>(nil)
 
     struct State: ~Copyable, Sendable {
         var device: OpenedDevice?
@@ -42,6 +46,7 @@ final class DeviceCore: Sendable {
         self.space = space
         self.kernel = space.kernel
         self.descriptor = descriptor
+        self.iommufdNumber = device.iommufdNumber
         self.state = Mutex(State(device: device))
         space.devices.insert(self)
     }
@@ -87,6 +92,8 @@ final class DeviceCore: Sendable {
         guard let device = state.withLock({ $0.device.take() }) else { return }
         space.devices.remove(self)
         revocation.close()
+        // What the device was attached to may end once it is gone.
+        defer { _ = attachment.withLock { $0.take() } }
         try device.close(backend: space.backend)
     }
 

@@ -9,6 +9,8 @@ extension IOMMUFD {
         case nil: throw .noSuchFileOrDirectory
         case .device, .faultQueue: throw .invalidArgument
         case .table(let table):
+            // No device here can ask for pages.
+            if table.faultQueue != nil { throw .operationNotSupportedByDevice }
             try replace(device, table, core)
             return table.id
         case .ioas(let ioas):

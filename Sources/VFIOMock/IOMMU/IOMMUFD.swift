@@ -64,7 +64,10 @@ final class IOMMUFD {
             if table.deviceCount > 0 { throw .resourceBusy }
             table.ioas.removeTable()
         case .faultQueue(let queue):
-            if queue.isOpen { throw .resourceBusy }
+            let isUsed = objects.values.contains {
+                if case .table(let table) = $0 { table.faultQueue === queue } else { false }
+            }
+            if queue.isOpen || isUsed { throw .resourceBusy }
         }
         remove(id)
     }

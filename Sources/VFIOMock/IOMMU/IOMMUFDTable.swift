@@ -5,6 +5,8 @@ final class IOMMUFDTable {
     /// The kernel made it for a device that was attached to the address space, and ends it with the last such device.
     let isAutomatic: Bool
     var deviceCount = 0
+    /// Who is to hear of page faults.
+    var faultQueue: FaultQueueFile?
 
     init(id: UInt32, ioas: IOAS, isAutomatic: Bool) {
         self.id = id

@@ -219,11 +219,18 @@ extension Core {
                 ? .notSupported : .invalidArgument
         default: throw .invalidArgument
         }
-        if command.flags & ~CIOMMU_HWPT_FAULT_ID_VALID != 0 || command.data_len != 0 { throw .notSupported }
+        let known = CIOMMU_HWPT_FAULT_ID_VALID | CIOMMU_HWPT_ALLOC_PASID
+        if command.flags & ~known != 0 || command.data_len != 0 { throw .notSupported }
+        var queue: FaultQueueFile?
         if command.flags & CIOMMU_HWPT_FAULT_ID_VALID != 0 {
-            guard case .faultQueue? = iommufd.objects[command.fault_id] else { throw .noSuchFileOrDirectory }
+            guard case .faultQueue(let known)? = iommufd.objects[command.fault_id] else {
+                throw .noSuchFileOrDirectory
+            }
+            queue = known
         }
-        command.out_hwpt_id = try iommufd.makeTable(ioas, isAutomatic: false, self).id
+        let table = try iommufd.makeTable(ioas, isAutomatic: false, self)
+        table.faultQueue = queue
+        command.out_hwpt_id = table.id
         try argument.storeSized(command)
     }
 }

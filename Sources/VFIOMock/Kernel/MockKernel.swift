@@ -64,6 +64,8 @@ public struct MockKernel: Kernel {
         // Reads of other descriptors may block, so they go without the lock.
         let own = try call(.read) { (core) throws(Errno) -> Int? in
             guard let file = core.file(descriptor) else { return nil }
+            // No device of the mock asks for pages.
+            if case .faultQueue = file.object { return 0 }
             guard case .device(let device) = file.object else { throw .invalidArgument }
             let count = try unsafe core.access(device, file.position, buffer, isWrite: false)
             file.position += UInt64(count)
@@ -155,7 +157,11 @@ public struct MockKernel: Kernel {
     }
 
     public func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
-        try call(.poll) { (core) throws(Errno) in }
+        let isQueue = try call(.poll) { (core) throws(Errno) in
+            if case .faultQueue? = core.file(descriptor)?.object { true } else { false }
+        }
+        // Nothing ever comes; a wait may end early.
+        if isQueue { return false }
         return try HostKernel().waitUntilReadable(descriptor, timeout: timeout)
     }
 

@@ -25,10 +25,10 @@ public struct MockIOMMU: Sendable, Hashable {
         self.mappingLimit = mappingLimit
     }
 
-    /// Intel's capability register, as QEMU sets it up: second-level tables of 39 bits, pages of 4 KiB.
-    var capabilityRegister: UInt64 { 0xd2_008c_2226_0206 }
+    /// Intel's capability register, as QEMU sets it up: second-level tables of 39 bits, caching mode.
+    var capabilityRegister: UInt64 { 0xd2_008c_2226_0286 }
     /// Intel's extended capability register: interrupt remapping and queued invalidation.
-    var extendedCapabilityRegister: UInt64 { 0xf0_0f5a }
+    var extendedCapabilityRegister: UInt64 { 0xf0_0f4a }
 
     /// The last IOVA that fits the address width.
     var lastAddress: UInt64 { UInt64.max >> UInt64(64 - addressWidth) }

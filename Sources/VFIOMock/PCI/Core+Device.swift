@@ -98,8 +98,8 @@ extension Core {
             case CVFIO_DEVICE_DETACH_IOMMUFD_PT:
                 let detach = try argument.load(cvfio_device_detach_iommufd_pt(), 8)
                 if detach.argsz < 8 || detach.flags & ~CVFIO_DEVICE_DETACH_PASID != 0 { throw .invalidArgument }
-                if detach.flags != 0 { throw .notSupported }
-                if let bound = function.boundDevice { iommufd.detach(bound) }
+                // The IOMMU has no PASIDs, so none is attached.
+                if detach.flags == 0, let bound = function.boundDevice { iommufd.detach(bound) }
                 return 0
             default: break
             }

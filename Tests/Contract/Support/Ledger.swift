@@ -88,6 +88,9 @@ final class Ledger: Kernel {
             default: false
             }
         let result = try kernel.control(descriptor, request, argument)
+        if request == CIOMMU_FAULT_QUEUE_ALLOC {
+            _ = opened(FileDescriptor(rawValue: argument.load(fromByteOffset: 12, as: Int32.self)), "a fault queue")
+        }
         if makesDescriptor { _ = opened(FileDescriptor(rawValue: Int32(result)), "request \(request)") }
         return result
     }

@@ -1,0 +1,145 @@
+internal import CVFIO
+internal import SystemPackage
+
+/// Page faults of devices, for the process to answer (`IOMMU_FAULT_QUEUE_ALLOC`): of those whose page table was made with
+/// it, on hardware where devices can ask for pages (PRI).
+///
+/// ```swift
+/// let queue = try space.makeFaultQueue()
+/// let table = try device.makePageTable(faults: queue)
+/// while try queue.wait() {
+///     for fault in try queue.faults() where fault.isLast { try queue.answer(fault, .invalid) }
+/// }
+/// ```
+public struct FaultQueue: ~Copyable, Sendable {
+    /// A device's wish for a page.
+    public struct Fault: Sendable, Hashable {
+        /// What the device wants to do.
+        public struct Access: OptionSet, Sendable, Hashable {
+            public let rawValue: UInt32
+
+            public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+            public static let read = Access(rawValue: 1 << 0)
+            public static let write = Access(rawValue: 1 << 1)
+            public static let execution = Access(rawValue: 1 << 2)
+            public static let privileged = Access(rawValue: 1 << 3)
+        }
+
+        /// The address, of a page.
+        public let iova: IOVA
+        public let access: Access
+        /// Which of the device's address spaces it is about; `nil` for the device's own.
+        public let pasid: UInt32?
+        /// The last of its group: the one to be answered, for all of them.
+        public let isLast: Bool
+        /// The group that it belongs to.
+        public let group: UInt32
+        /// How many bytes the device may want; 0 when it does not tell.
+        public let byteCount: UInt32
+        let cookie: UInt32
+
+        init(_ fault: ciommu_hwpt_pgfault) {
+            iova = IOVA(fault.addr)
+            access = Access(rawValue: fault.perm)
+            pasid = fault.flags & CIOMMU_PGFAULT_FLAGS_PASID_VALID != 0 ? fault.pasid : nil
+            isLast = fault.flags & CIOMMU_PGFAULT_FLAGS_LAST_PAGE != 0
+            group = fault.grpid
+            byteCount = fault.length
+            cookie = fault.cookie
+        }
+    }
+
+    /// What a device is told.
+    public enum Answer: Sendable, Hashable {
+        /// The page is there now: try again.
+        case success
+        /// There is no such page.
+        case invalid
+    }
+
+    let object: IOMMUFDObject
+    private let descriptor: OwnedDescriptor
+
+    init(_ object: IOMMUFDObject, _ descriptor: consuming OwnedDescriptor) {
+        self.object = object
+        self.descriptor = descriptor
+    }
+
+    /// Whether there are faults, after waiting no longer than `milliseconds` (`nil`: for ever). May be `false` early.
+    public func wait(milliseconds: Int32? = nil) throws(VFIOError) -> Bool {
+        do throws(Errno) {
+            return try descriptor.kernel.waitUntilReadable(descriptor.descriptor, timeout: milliseconds)
+        } catch {
+            throw VFIOError(.kernel, "wait for page faults (poll)", "the fault queue", errno: error)
+        }
+    }
+
+    /// Takes the faults that there are now, 16 at most.
+    public func faults() throws(VFIOError) -> [Fault] {
+        let operation = "read page faults (read)"
+        let size = MemoryLayout<ciommu_hwpt_pgfault>.size
+        let buffer = RequestBuffer(byteCount: 16 * size)
+        let count: Int
+        do throws(Errno) {
+            count = try unsafe descriptor.kernel.read(descriptor.descriptor, into: buffer.bytes)
+        } catch .resourceTemporarilyUnavailable {
+            return []
+        } catch {
+            throw VFIOError(.kernel, operation, "the fault queue", errno: error)
+        }
+        guard count >= 0, count <= buffer.byteCount, count % size == 0 else {
+            throw VFIOError(
+                .unexpectedAnswer, operation, "the fault queue", hint: "\(count) bytes are no number of faults")
+        }
+        return stride(from: 0, to: count, by: size).compactMap { offset in
+            buffer.load(ciommu_hwpt_pgfault.self, at: offset).map(Fault.init)
+        }
+    }
+
+    /// Answers a group of faults.
+    ///
+    /// - Parameters:
+    ///   - fault: The last of its group.
+    ///   - answer: What the device is told.
+    /// - Throws: `.invalidArgument` for one that is not the last of its group, or was answered before.
+    public func answer(_ fault: Fault, _ answer: Answer) throws(VFIOError) {
+        let operation = "answer a page fault (write)"
+        guard fault.isLast else {
+            throw VFIOError(
+                .invalidArgument, operation, "IOVA \(fault.iova)", hint: "the last fault of the group is to be answered"
+            )
+        }
+        var response = ciommu_hwpt_page_response()
+        response.cookie = fault.cookie
+        response.code = answer == .success ? CIOMMUFD_PAGE_RESP_SUCCESS : CIOMMUFD_PAGE_RESP_INVALID
+        let buffer = RequestBuffer(response)
+        let count: Int
+        do throws(Errno) {
+            count = try unsafe descriptor.kernel.write(
+                descriptor.descriptor, from: UnsafeRawBufferPointer(buffer.bytes))
+        } catch {
+            throw VFIOError(
+                error == .invalidArgument ? .invalidArgument : .kernel, operation, "IOVA \(fault.iova)", errno: error,
+                hint: error == .invalidArgument ? "it was answered before" : nil)
+        }
+        guard count == buffer.byteCount else {
+            throw VFIOError(
+                .unexpectedAnswer, operation, "IOVA \(fault.iova)", hint: "\(count) bytes were written")
+        }
+    }
+
+    /// Closes the queue and reports what the kernel said.
+    ///
+    /// - Throws: `.inUse` while a page table was made with it and lives.
+    public consuming func close() throws(VFIOError) {
+        // The descriptor holds the object, so it goes first.
+        let object = object
+        do throws(Errno) {
+            try descriptor.close()
+        } catch {
+            throw VFIOError(.kernel, "close the fault queue", "its descriptor", errno: error)
+        }
+        try object.close()
+    }
+}

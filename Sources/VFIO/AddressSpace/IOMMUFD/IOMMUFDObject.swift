@@ -1,0 +1,41 @@
+internal import CVFIO
+internal import Synchronization
+internal import SystemPackage
+
+/// An object of an iommufd, destroyed when its owner is gone and nothing uses it any more.
+final class IOMMUFDObject: Sendable {
+    let space: AddressSpace
+    let file: IOMMUFDFile
+    let id: UInt32
+    /// What it is, for errors.
+    private let name: String
+    private let isAlive = Mutex(true)
+
+    init(_ id: UInt32, _ name: String, of space: AddressSpace, in file: IOMMUFDFile) {
+        self.id = id
+        self.name = name
+        self.space = space
+        self.file = file
+    }
+
+    /// Destroys it now.
+    func close() throws(VFIOError) {
+        do throws(Errno) {
+            try destroy()
+        } catch {
+            throw VFIOError(
+                error == .resourceBusy ? .inUse : .kernel, "destroy \(name) (IOMMU_DESTROY)", "object \(id)",
+                errno: error, hint: error == .resourceBusy ? "something still uses it" : nil)
+        }
+    }
+
+    private func destroy() throws(Errno) {
+        try isAlive.withLock { (isAlive) throws(Errno) in
+            guard isAlive else { return }
+            try file.destroy(id)
+            isAlive = false
+        }
+    }
+
+    deinit { try? destroy() }
+}

@@ -1,0 +1,69 @@
+internal import CVFIO
+
+/// What the IOMMU behind a device is, and what it can do for that device (`IOMMU_GET_HW_INFO`).
+public struct IOMMUHardware: Sendable, Hashable {
+    /// The make of an IOMMU, with what it tells of itself.
+    public enum Kind: Sendable, Hashable {
+        /// The kernel tells nothing.
+        case unknown
+        /// Intel VT-d: its capability registers, and flags for errata.
+        case intelVTD(capability: UInt64, extendedCapability: UInt64, flags: UInt32)
+        /// Arm SMMUv3: its identification registers IDR0 to IDR5, IIDR and AIDR, and flags for errata.
+        case armSMMUv3(identification: [UInt32], implementer: UInt32, architecture: UInt32, flags: UInt32)
+        /// AMD: its extended feature registers.
+        case amd(features: UInt64, features2: UInt64)
+        /// One that this library has no word for: the kernel's number for it, and its bytes.
+        case other(type: UInt32, bytes: [UInt8])
+    }
+
+    /// What the IOMMU can do for the device.
+    public struct Capabilities: OptionSet, Sendable, Hashable {
+        public let rawValue: UInt64
+
+        public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+        /// It notes which pages are written (``HardwarePageTable/Options/dirtyTracking``).
+        public static let dirtyTracking = Capabilities(rawValue: 1 << 0)
+        /// Pages of a process's address space can be executed.
+        public static let pasidExecution = Capabilities(rawValue: 1 << 1)
+        /// Pages of a process's address space can be privileged.
+        public static let pasidPrivilege = Capabilities(rawValue: 1 << 2)
+        /// The device cannot use ATS, says the kernel; older ones never say so.
+        public static let lacksATS = Capabilities(rawValue: 1 << 3)
+    }
+
+    public let kind: Kind
+    public let capabilities: Capabilities
+    /// How many bits a PASID of the device has; 0 without PASIDs.
+    public let pasidBits: Int
+
+    init(type: UInt32, capabilities: UInt64, pasidBits: UInt8, _ data: borrowing RequestBuffer, byteCount: Int) {
+        self.capabilities = Capabilities(rawValue: capabilities)
+        self.pasidBits = Int(pasidBits)
+        let bytes = (0..<min(byteCount, data.byteCount)).map { data.load(UInt8.self, at: $0) ?? 0 }
+        kind =
+            switch type {
+            case CIOMMU_HW_INFO_TYPE_NONE: .unknown
+            case CIOMMU_HW_INFO_TYPE_INTEL_VTD where bytes.count >= MemoryLayout<ciommu_hw_info_vtd>.size:
+                Self.intel(data.header())
+            case CIOMMU_HW_INFO_TYPE_ARM_SMMUV3 where bytes.count >= MemoryLayout<ciommu_hw_info_arm_smmuv3>.size:
+                Self.arm(data.header())
+            case CIOMMU_HW_INFO_TYPE_AMD where bytes.count >= MemoryLayout<ciommu_hw_info_amd>.size:
+                Self.amd(data.header())
+            default: .other(type: type, bytes: bytes)
+            }
+    }
+
+    private static func intel(_ info: ciommu_hw_info_vtd) -> Kind {
+        .intelVTD(capability: info.cap_reg, extendedCapability: info.ecap_reg, flags: info.flags)
+    }
+
+    private static func arm(_ info: ciommu_hw_info_arm_smmuv3) -> Kind {
+        let idr = info.idr
+        return .armSMMUv3(
+            identification: [idr.0, idr.1, idr.2, idr.3, idr.4, idr.5], implementer: info.iidr, architecture: info.aidr,
+            flags: info.flags)
+    }
+
+    private static func amd(_ info: ciommu_hw_info_amd) -> Kind { .amd(features: info.efr, features2: info.efr2) }
+}

@@ -1,0 +1,147 @@
+import CVFIO
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// What the library makes of odd answers about IOMMUs.
+@Suite struct IOMMUAnswerTests {
+    // MARK: A container's properties
+
+    /// An answer to `VFIO_IOMMU_GET_INFO` of 64 bytes, with one capability behind the structure.
+    private func info(_ id: UInt16, pageSizes: UInt64? = 0x4020_1000, at offset: Int? = nil) -> RequestBuffer {
+        typealias Info = cvfio_iommu_type1_info
+        let buffer = RequestBuffer(byteCount: 64)
+        let offset = offset ?? MemoryLayout<Info>.size
+        var info = Info()
+        info.argsz = 64
+        info.flags = CVFIO_IOMMU_INFO_CAPS | (pageSizes == nil ? 0 : CVFIO_IOMMU_INFO_PGSIZES)
+        info.iova_pgsizes = pageSizes ?? 0
+        info.cap_offset = UInt32(offset)
+        buffer.store(info, at: 0)
+        if offset + 8 <= 64 {
+            buffer.store(id, at: offset)
+            buffer.store(UInt16(1), at: offset + 2)
+        }
+        return buffer
+    }
+
+    @Test func propertiesAreRead() throws {
+        let buffer = info(CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL)
+        buffer.store(UInt32(17), at: MemoryLayout<cvfio_iommu_type1_info>.size + 8)
+        let info = try Type1Info(buffer, pageSize: 4096)
+        #expect(info.availableMappings == 17)
+        #expect(info.pageSizes == [0x1000, 0x20_0000, 0x4000_0000])
+        #expect(info.dirtyTracking == nil)
+        #expect(info.iovaRanges.isEmpty)
+    }
+
+    @Test func withoutPageSizesTheProcessorsCount() throws {
+        #expect(try Type1Info(info(77, pageSizes: nil), pageSize: 16384).pageSizes == [16384])
+        #expect(try Type1Info(info(77, pageSizes: 0), pageSize: 4096).pageSizes.isEmpty)
+    }
+
+    @Test(arguments: [
+        (CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, 56), (CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, 48),
+        (CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 56),
+    ])
+    func aCapabilityThatIsCutShortIsAnError(_ id: UInt16, _ offset: Int) {
+        let error = #expect(throws: VFIOError.self) { _ = try Type1Info(info(id, at: offset), pageSize: 4096) }
+        #expect(error?.code == .unexpectedAnswer)
+    }
+
+    // MARK: Bitmaps
+
+    @Test func bitsBeyondTheLastPageAreLeftOut() {
+        let request = DirtyBitmapRequest(iova: 0x1000, byteCount: 66 * 4096, pageSize: 4096)
+        #expect(request.room.byteCount == 16)
+        for offset in 0..<16 { request.room.store(UInt8.max, at: offset) }
+        let bitmap = request.bitmap
+        #expect(bitmap.words == [.max, 3])
+        #expect(bitmap.dirtyPageCount == 66)
+        #expect(bitmap.dirtyRanges == [0x1000...0x4_2fff])
+    }
+
+    @Test func dirtyRangesAreApartAndReachTheEndOfTheSpace() {
+        let bitmap = DirtyBitmap(iova: IOVA(~0x3fff), pageSize: 4096, pageCount: 4, words: [0b1101])
+        #expect(bitmap.dirtyRanges == [IOVA(~0x3fff)...IOVA(~0x3000), IOVA(~0x1fff)...IOVA(.max)])
+        #expect(bitmap.isDirty(page: 0))
+        #expect(!bitmap.isDirty(page: 1))
+    }
+
+    // MARK: Hardware
+
+    @Test func hardwareIsReadAsItsTypeSays() {
+        let data = RequestBuffer(byteCount: 256)
+        data.store(UInt64(0x11), at: 8)
+        data.store(UInt64(0x22), at: 16)
+        func kind(_ type: UInt32, _ byteCount: Int) -> IOMMUHardware.Kind {
+            IOMMUHardware(type: type, capabilities: 5, pasidBits: 20, data, byteCount: byteCount).kind
+        }
+        #expect(kind(0, 0) == .unknown)
+        #expect(kind(1, 24) == .intelVTD(capability: 0x11, extendedCapability: 0x22, flags: 0))
+        #expect(kind(4, 16) == .amd(features: 0, features2: 0x11))
+        guard case .armSMMUv3(let identification, _, _, _) = kind(2, 40) else {
+            Issue.record("no SMMU")
+            return
+        }
+        #expect(identification == [0x11, 0, 0x22, 0, 0, 0])
+        // Shorter than the structure, longer than the room, or of a type that nobody knows.
+        #expect(kind(1, 8) == .other(type: 1, bytes: [UInt8](repeating: 0, count: 8)))
+        if case .other(9, let bytes) = kind(9, .max) { #expect(bytes.count == 256) } else { Issue.record("not other") }
+        let hardware = IOMMUHardware(type: 0, capabilities: 5, pasidBits: 20, data, byteCount: 0)
+        #expect(hardware.capabilities == [.dirtyTracking, .pasidPrivilege])
+        #expect(hardware.pasidBits == 20)
+    }
+
+    @Test func aFaultIsReadAsTheKernelWritesIt() {
+        var raw = ciommu_hwpt_pgfault()
+        raw.flags = CIOMMU_PGFAULT_FLAGS_PASID_VALID | CIOMMU_PGFAULT_FLAGS_LAST_PAGE
+        raw.pasid = 7
+        raw.grpid = 3
+        raw.perm = CIOMMU_PGFAULT_PERM_READ | CIOMMU_PGFAULT_PERM_WRITE
+        raw.addr = 0x5000
+        raw.length = 8192
+        let fault = FaultQueue.Fault(raw)
+        #expect(fault.iova == 0x5000)
+        #expect(fault.access == [.read, .write])
+        #expect(fault.pasid == 7)
+        #expect(fault.isLast)
+        #expect(fault.group == 3)
+        #expect(fault.byteCount == 8192)
+        raw.flags = 0
+        #expect(FaultQueue.Fault(raw).pasid == nil)
+        #expect(!FaultQueue.Fault(raw).isLast)
+    }
+
+    // MARK: Requests
+
+    private let kernel = ScriptedKernel.machine()
+
+    @Test(arguments: [(Errno.invalidArgument, true), (.inappropriateIOCTLForDevice, false)])
+    func aRequestIsKnownUnlessItIsNot(_ errno: Errno, _ isKnown: Bool) throws {
+        kernel.answer(CIOMMU_FAULT_QUEUE_ALLOC) { (_) throws(Errno) in throw errno }
+        let space = try AddressSpace(.iommufd, kernel: kernel)
+        #expect(try space.supports(.faultQueues) == isKnown)
+    }
+
+    @Test func anotherRefusalOfTheQuestionIsAnError() throws {
+        kernel.answer(CIOMMU_GET_HW_INFO) { (_) throws(Errno) in throw .ioError }
+        let space = try AddressSpace(.iommufd, kernel: kernel)
+        let error = #expect(throws: VFIOError.self) { _ = try space.supports(.hardwareInfo) }
+        #expect(error?.errno == .ioError)
+    }
+
+    @Test func aRefusedAccountingLeavesNothingOpen() throws {
+        kernel.answer(CIOMMU_OPTION) { (_) throws(Errno) in throw .notPermitted }
+        let error = #expect(throws: VFIOError.self) { _ = try AddressSpace(accounting: .perProcess, kernel: kernel) }
+        #expect(error?.code == .permissionDenied)
+        #expect(kernel.openNames.isEmpty)
+    }
+
+    @Test func anAddressSpaceIsDestroyedBeforeItsIOMMUFDIsClosed() throws {
+        do { _ = try AddressSpace(.iommufd, kernel: kernel) }
+        #expect(kernel.calls.suffix(2) == ["ioctl \(CIOMMU_DESTROY & 0xff)", "close"])
+        #expect(kernel.openNames.isEmpty)
+    }
+}

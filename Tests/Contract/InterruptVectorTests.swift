@@ -259,6 +259,28 @@ extension Contract {
             }
         }
 
+        @Test("each kind can be raised for a test", arguments: Scenario.all)
+        func loopback(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let device = try Device(at: bench.nvme, in: bench.makeSpace())
+                for index in [InterruptIndex.intx, .msix, .error, .request] {
+                    let vectors = try device.enable(index, vectors: [0])
+                    // By a list of which (VFIO_IRQ_SET_DATA_BOOL), and by number (VFIO_IRQ_SET_DATA_NONE).
+                    try vectors.trigger([0])
+                    #expect(try vectors.poll(0) == 1)
+                    #expect(
+                        try bench.kernel.setInterrupts(
+                            device.core.descriptor, index, CVFIO_IRQ_SET_ACTION_TRIGGER, 0, 1) == 0)
+                    #expect(try vectors.poll(0) == 1)
+                    // None of them is none.
+                    try vectors.trigger([])
+                    #expect(try vectors.poll(0) == nil)
+                    try vectors.close()
+                }
+                try device.close()
+            }
+        }
+
         // MARK: Reset
 
         @Test("interrupts stay on through a reset", arguments: Scenario.all)

@@ -184,6 +184,15 @@ import Testing
         try vectors.close()
     }
 
+    @Test func moreVectorsThanCanBeAreAnError() throws {
+        kernel.answer(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { (info) throws(Errno) in
+            info.count = .max
+            return 0
+        }
+        let device = try device()
+        #expect(code { _ = try device.interrupts(.msix) } == .unexpectedAnswer)
+    }
+
     // MARK: Tokens
 
     @Test func tokensAreUUIDs() {

@@ -11,7 +11,7 @@ extension Device {
     /// Lets the kernel suspend the device: into D3cold or D3hot, whatever the machine can
     /// (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`, Linux 6.1).
     ///
-    /// The kernel revokes the device's dma-bufs and takes its mapped regions away, so ``withRegisters(_:_:)`` and
+    /// The kernel revokes the device's dma-bufs and takes its mapped regions away, so `withRegisters` and
     /// ``map(_:_:)`` refuse, and a touch of a region that is mapped ends the process with `SIGBUS`. Config space and all
     /// requests go on: the kernel brings the device back for each, and suspends it again afterwards.
     ///

@@ -30,7 +30,9 @@ public struct InterruptVectors: ~Copyable, Sendable {
 
     /// Waits for an interrupt of a vector and blocks the thread meanwhile.
     ///
-    /// - Parameter timeout: How long to wait; `nil` for ever.
+    /// - Parameters:
+    ///   - vector: Its number, one of ``vectors``.
+    ///   - timeout: How long to wait; `nil` for ever.
     /// - Returns: How many interrupts have come since the last look; `nil` when none came in time.
     /// - Throws: `.notFound` for a vector that is not one of these.
     @discardableResult

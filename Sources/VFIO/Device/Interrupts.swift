@@ -46,6 +46,10 @@ public struct Interrupts: Sendable {
                 error == .invalidArgument ? .notFound : .kernel, operation, subject, errno: error,
                 hint: error == .invalidArgument ? "the device has no interrupts of this kind" : nil)
         }
+        guard info.count <= Self.mostVectors else {
+            throw VFIOError(
+                .unexpectedAnswer, operation, subject, hint: "the kernel speaks of \(info.count) vectors")
+        }
         self.lease = DeviceLease(core, for: .interrupts(index))
         self.index = index
         self.count = Int(info.count)
@@ -53,6 +57,9 @@ public struct Interrupts: Sendable {
         self.isAutomasked = info.flags & CVFIO_IRQ_INFO_AUTOMASKED != 0
         self.isFixedSize = info.flags & CVFIO_IRQ_INFO_NORESIZE != 0
     }
+
+    /// PCI has 2048 at most, and room is left for other buses.
+    private static let mostVectors = 1 << 16
 
     /// Switches one vector on (`VFIO_DEVICE_SET_IRQS` with an eventfd).
     ///

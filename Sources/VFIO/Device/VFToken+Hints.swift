@@ -1,0 +1,6 @@
+extension VFToken {
+    static let missingHint =
+        "it takes the token that the users of the physical function and of its virtual ones share, and this is not it"
+    static let uselessHint =
+        "the device takes no token: neither it nor its physical function is one with VFs of vfio-pci"
+}

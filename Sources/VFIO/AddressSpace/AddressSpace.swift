@@ -97,7 +97,7 @@ public final class AddressSpace: Sendable {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
+    func open(_ address: DeviceAddress) throws(VFIOError) -> OpenedDevice {
         let opened = try backend.open(address)
         do throws(VFIOError) {
             // The new device may have narrowed what can be mapped.

@@ -20,7 +20,7 @@ final class Type1Container: IOMMUBackend {
 
     private struct Group {
         let descriptor: FileDescriptor
-        var devices: Set<PCIAddress> = []
+        var devices: Set<DeviceAddress> = []
     }
 
     var name: String { "type1" }
@@ -86,7 +86,7 @@ final class Type1Container: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress) throws(VFIOError) -> OpenedDevice {
+    func open(_ address: DeviceAddress) throws(VFIOError) -> OpenedDevice {
         let number: Int?
         do throws(Errno) {
             number = try Sysfs(kernel: kernel).iommuGroup(of: address)
@@ -131,7 +131,7 @@ final class Type1Container: IOMMUBackend {
     }
 
     /// Opens a group, puts it into the container, and gives the container its IOMMU if it is the first.
-    private func attach(group number: Int, for address: PCIAddress, _ state: inout State) throws(VFIOError)
+    private func attach(group number: Int, for address: DeviceAddress, _ state: inout State) throws(VFIOError)
         -> FileDescriptor
     {
         let node = FilePath("/dev/vfio/\(number)")
@@ -195,7 +195,7 @@ final class Type1Container: IOMMUBackend {
         }
     }
 
-    private func openDevice(_ address: PCIAddress, in group: Group) throws(VFIOError) -> FileDescriptor {
+    private func openDevice(_ address: DeviceAddress, in group: Group) throws(VFIOError) -> FileDescriptor {
         let name = Array(address.description.utf8)
         let buffer = RequestBuffer(byteCount: name.count + 1)
         for (offset, character) in name.enumerated() { buffer.store(character, at: offset) }

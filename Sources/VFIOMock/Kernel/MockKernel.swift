@@ -64,6 +64,7 @@ public struct MockKernel: Kernel {
         // Reads of other descriptors may block, so they go without the lock.
         let own = try call(.read) { (core) throws(Errno) -> Int? in
             guard let file = core.file(descriptor) else { return nil }
+            if case .migration(let stream) = file.object { return try unsafe stream.read(into: buffer) }
             guard case .device(let device) = file.object else { throw .invalidArgument }
             let count = try unsafe core.access(device, file.position, buffer, isWrite: false)
             file.position += UInt64(count)
@@ -76,6 +77,7 @@ public struct MockKernel: Kernel {
     public func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
         let own = try call(.write) { (core) throws(Errno) -> Int? in
             guard let file = core.file(descriptor) else { return nil }
+            if case .migration(let stream) = file.object { return try unsafe stream.write(buffer) }
             guard case .device(let device) = file.object else { throw .invalidArgument }
             let count = try unsafe core.access(
                 device, file.position, UnsafeMutableRawBufferPointer(mutating: buffer), isWrite: true)

@@ -12,6 +12,7 @@ final class OpenFile {
         case device(DeviceFile)
         case iommufd(IOMMUFD)
         case dmaBuf(DMABuf)
+        case migration(MigrationFile)
     }
 
     let inode: UInt64
@@ -36,7 +37,7 @@ final class OpenFile {
     func seekableDevice() throws(Errno) -> DeviceFile {
         switch object {
         case .device(let device): return device
-        case .dmaBuf: throw .illegalSeek
+        case .dmaBuf, .migration: throw .illegalSeek
         default: throw .invalidArgument
         }
     }

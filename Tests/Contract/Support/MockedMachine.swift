@@ -15,6 +15,11 @@ final class MockedMachine: ContractMachine {
         machine.plug(EduModel(dmaMask: .max), at: "0000:00:02.0")
         machine.plug(SharedMemoryModel(byteCount: 16 << 20), at: "0000:00:03.0")
         machine.plug(NVMeMemoryModel(memoryByteCount: 4 << 20), at: "0000:00:04.0")
+        // Only the lab's own kernel has the driver.
+        guard release.hasIOMMUFD else { return }
+        machine.addMediatedParent(
+            "mtty",
+            types: ["mtty-1": { SerialPortModel(portCount: 1) }, "mtty-2": { SerialPortModel(portCount: 2) }])
     }
 
     var kernel: any Kernel { machine.kernel }

@@ -6,6 +6,8 @@ final class DeviceLease: Sendable {
         case vector(UInt32, InterruptIndex)
         case interrupts(InterruptIndex)
         case config
+        case migration
+        case dmaLog
 
         var description: String {
             switch self {
@@ -13,6 +15,8 @@ final class DeviceLease: Sendable {
             case .vector(let vector, let index): "vector \(vector) of \(index)"
             case .interrupts(let index): "\(index)"
             case .config: "the config space"
+            case .migration: "the migration"
+            case .dmaLog: "the log of its DMA"
             }
         }
     }

@@ -8,7 +8,7 @@ protocol FaultSource {
     /// Forgets what has been until now.
     func mark()
     /// A sentence on the faults of a device since the mark.
-    func describe(of device: PCIAddress) -> String
+    func describe(of device: DeviceAddress) -> String
 }
 
 /// The faults that the mock kernel has recorded.
@@ -20,7 +20,7 @@ final class MockFaults: FaultSource {
 
     func mark() { known = machine.faults.count }
 
-    func describe(of device: PCIAddress) -> String {
+    func describe(of device: DeviceAddress) -> String {
         guard let fault = machine.faults.dropFirst(known).first else { return "The mock IOMMU has recorded no fault." }
         return "The mock IOMMU has recorded its fault: \(fault)"
     }
@@ -40,7 +40,7 @@ final class KernelLog: FaultSource {
 
     func mark() { _ = lines() }
 
-    func describe(of device: PCIAddress) -> String {
+    func describe(of device: DeviceAddress) -> String {
         guard log != nil else { return "The IOMMU's fault is in the kernel log, which this user may not read." }
         // 6.1 leaves the domain out of the address.
         let names = [device.description, String(device.description.dropFirst(5))]

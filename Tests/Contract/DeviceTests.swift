@@ -14,7 +14,7 @@ extension Contract {
                 let space = try bench.makeSpace()
                 for (address, canReset) in [(bench.edu, false), (bench.memory, false), (bench.nvme, true)] {
                     let device = try Device(at: address, in: space)
-                    #expect(device.address == address)
+                    #expect(device.address == .pci(address))
                     #expect(device.space === space)
                     #expect(device.info.isPCI == true)
                     #expect(device.info.canReset == canReset)

@@ -106,7 +106,7 @@ public final class AddressSpace: Sendable {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
         let opened = try backend.open(address, token: token)
         do throws(VFIOError) {
             // The new device may have narrowed what can be mapped.

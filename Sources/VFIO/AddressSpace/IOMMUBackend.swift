@@ -9,7 +9,7 @@ protocol IOMMUBackend: AnyObject, Sendable {
     var name: String { get }
 
     /// Opens a device and puts it behind this address space.
-    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice
+    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice
 
     /// Gives back what `open` took beside the descriptor, which has been closed.
     func release(_ membership: GroupMembership?) throws(VFIOError)
@@ -96,5 +96,5 @@ struct OpenedDevice: ~Copyable, Sendable {
 /// A device's share in its open group.
 struct GroupMembership: Sendable {
     let group: Int
-    let device: PCIAddress
+    let device: DeviceAddress
 }

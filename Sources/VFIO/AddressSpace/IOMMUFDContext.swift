@@ -33,7 +33,7 @@ final class IOMMUFDContext: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
         let name: String?
         do throws(Errno) {
             name = try Sysfs(kernel: kernel).characterDevice(of: address)
@@ -66,7 +66,7 @@ final class IOMMUFDContext: IOMMUBackend {
         return OpenedDevice(descriptor: device, membership: nil, iommufdNumber: number)
     }
 
-    private func bind(_ device: FileDescriptor, _ address: PCIAddress, _ token: VFToken?) throws(VFIOError) -> UInt32 {
+    private func bind(_ device: FileDescriptor, _ address: DeviceAddress, _ token: VFToken?) throws(VFIOError) -> UInt32 {
         var request = cvfio_device_bind_iommufd()
         // Older kernels end the structure before the token, and refuse a longer one only when the rest is not zero.
         request.argsz = UInt32(MemoryLayout<cvfio_device_bind_iommufd>.offset(of: \.token_uuid_ptr)!)
@@ -118,7 +118,7 @@ final class IOMMUFDContext: IOMMUBackend {
         }
     }
 
-    private func attach(_ device: FileDescriptor, _ address: PCIAddress) throws(VFIOError) {
+    private func attach(_ device: FileDescriptor, _ address: DeviceAddress) throws(VFIOError) {
         var request = cvfio_device_attach_iommufd_pt()
         request.argsz = UInt32(MemoryLayout<cvfio_device_attach_iommufd_pt>.offset(of: \.pasid)!)
         request.pt_id = ioas

@@ -22,7 +22,7 @@ final class Type1Container: IOMMUBackend {
 
     struct Group {
         let descriptor: FileDescriptor
-        var devices: Set<PCIAddress> = []
+        var devices: Set<DeviceAddress> = []
     }
 
     var name: String { "type1" }
@@ -88,7 +88,7 @@ final class Type1Container: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: PCIAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
         let number: Int?
         do throws(Errno) {
             number = try Sysfs(kernel: kernel).iommuGroup(of: address)
@@ -135,7 +135,7 @@ final class Type1Container: IOMMUBackend {
     }
 
     /// Opens a group, puts it into the container, and gives the container its IOMMU if it is the first.
-    private func attach(group number: Int, for address: PCIAddress, _ state: inout State) throws(VFIOError)
+    private func attach(group number: Int, for address: DeviceAddress, _ state: inout State) throws(VFIOError)
         -> FileDescriptor
     {
         let node = FilePath("/dev/vfio/\(number)")
@@ -208,7 +208,7 @@ final class Type1Container: IOMMUBackend {
     }
 
     private func openDevice(
-        _ address: PCIAddress, token: VFToken?, in group: Group
+        _ address: DeviceAddress, token: VFToken?, in group: Group
     ) throws(VFIOError) -> FileDescriptor {
         let name = Array((address.description + (token.map { " vf_token=\($0)" } ?? "")).utf8)
         let buffer = RequestBuffer(byteCount: name.count + 1)

@@ -22,7 +22,10 @@ extension Device {
         let operation = "reset the bus (VFIO_DEVICE_PCI_HOT_RESET)"
         let info = try core.hotResetInfo(for: operation)
         let groups = try core.groupsToProve(info, operation)
-        let affected = Set(info.functions.map(\.address) + [address]).sorted().compactMap { core.space.devices[$0] }
+        // In one order for everybody, since each of them takes its turn.
+        let affected = Set(info.functions.map { DeviceAddress.pci($0.address) } + [address])
+            .sorted { $0.description < $1.description }
+            .compactMap { core.space.devices[$0] }
         try DeviceCore.withTurns(of: affected[...]) { () throws(VFIOError) in
             do throws(Errno) {
                 try DeviceCore.revoking(affected[...]) { () throws(Errno) in try core.hotReset(groups) }

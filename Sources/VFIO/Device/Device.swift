@@ -2,7 +2,7 @@ internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A PCI device that belongs to this program.
+/// A device that belongs to this program.
 ///
 /// ```swift
 /// let space = try AddressSpace()
@@ -26,11 +26,24 @@ public struct Device: ~Copyable, Sendable {
     ///   `.groupNotViable` (names the devices in the way), `.busy`, `.permissionDenied` (a token that is missing or wrong among
     ///   others), `.invalidArgument` (a token that the device has no use for), `.unsupported`.
     public init(at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil) throws(VFIOError) {
-        core = try DeviceCore(address, in: space, token: token)
+        core = try DeviceCore(.pci(address), in: space, token: token)
     }
 
-    /// Where the device sits.
-    public var address: PCIAddress { core.address }
+    /// Opens a mediated device, and puts it behind an address space.
+    ///
+    /// A mediated device is a part of another device, made by that one's driver in the kernel, which answers for its
+    /// registers. What it lets be done is up to that driver.
+    ///
+    /// - Parameters:
+    ///   - uuid: The name that it was made with.
+    ///   - space: The addresses that its DMA goes to.
+    /// - Throws: As for a PCI device; `.notFound` when there is no mediated device of that name.
+    public init(mediated uuid: DeviceUUID, in space: AddressSpace) throws(VFIOError) {
+        core = try DeviceCore(.mediated(uuid), in: space, token: nil)
+    }
+
+    /// Where the device sits, or its name.
+    public var address: DeviceAddress { core.address }
     /// The address space that the device is in.
     public var space: AddressSpace { core.space }
     /// What the device is and can do.

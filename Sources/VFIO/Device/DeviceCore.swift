@@ -7,7 +7,7 @@ internal import SystemPackage
 /// The descriptor is closed when the owner is gone and the last lease has ended, at a known moment rather than whenever
 /// the last reference happens to go.
 final class DeviceCore: Sendable {
-    let address: PCIAddress
+    let address: DeviceAddress
     let space: AddressSpace
     let kernel: any Kernel
     let info: DeviceInfo
@@ -33,7 +33,7 @@ final class DeviceCore: Sendable {
         var configLayout: ConfigLayout?
     }
 
-    init(_ address: PCIAddress, in space: AddressSpace, token: VFToken?) throws(VFIOError) {
+    init(_ address: DeviceAddress, in space: AddressSpace, token: VFToken?) throws(VFIOError) {
         let device = try space.open(address, token: token)
         let descriptor = device.descriptor.descriptor
         do throws(VFIOError) {

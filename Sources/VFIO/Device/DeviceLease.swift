@@ -7,6 +7,8 @@ final class DeviceLease: Sendable {
         case interrupts(InterruptIndex)
         case registerWrite(RegionIndex)
         case config
+        case migration
+        case dmaLog
 
         var description: String {
             switch self {
@@ -15,6 +17,8 @@ final class DeviceLease: Sendable {
             case .interrupts(let index): "\(index)"
             case .registerWrite(let region): "an event that writes to \(region)"
             case .config: "the config space"
+            case .migration: "the migration"
+            case .dmaLog: "the log of its DMA"
             }
         }
     }

@@ -6,7 +6,7 @@ final class OpenDevices: Sendable {
         weak let core: DeviceCore?
     }
 
-    private let entries = Mutex<[PCIAddress: Entry]>([:])
+    private let entries = Mutex<[DeviceAddress: Entry]>([:])
 
     func insert(_ core: DeviceCore) { entries.withLock { $0[core.address] = Entry(core: core) } }
 
@@ -18,5 +18,5 @@ final class OpenDevices: Sendable {
         }
     }
 
-    subscript(address: PCIAddress) -> DeviceCore? { entries.withLock { $0[address]?.core } }
+    subscript(address: DeviceAddress) -> DeviceCore? { entries.withLock { $0[address]?.core } }
 }

@@ -8,7 +8,7 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
     // Kept apart rather than as a text: with a String inside, Swift 6.3 does not see that a view of a local `let` is used
     // after its owner was closed (LifetimeTests.aViewOfALocalCannotBeUsedAfterTheEnd).
     private let region: RegionIndex
-    private let device: PCIAddress
+    private let device: DeviceAddress
     // Let go of after the deinit has unmapped, so that the device is not closed before.
     private let lease: DeviceLease?
     private var isMapped = true

@@ -14,11 +14,18 @@ struct Diagnosis {
     /// Why a device has no VFIO node.
     ///
     /// - Parameter hint: What it is when the device itself gives no reason.
-    func missingNode(of address: PCIAddress, hint: String) -> VFIOError {
+    func missingNode(of address: DeviceAddress, hint: String) -> VFIOError {
         let operation = "open the device"
         if case .some(false) = try? sysfs.exists(address) {
-            return VFIOError(.notFound, operation, "\(address)", hint: "the machine has no device at this address")
+            let hint =
+                address.pci == nil
+                ? "the machine has no mediated device of this name; it is made by writing the UUID to "
+                    + "/sys/class/mdev_bus/PARENT/mdev_supported_types/TYPE/create"
+                : "the machine has no device at this address"
+            return VFIOError(.notFound, operation, "\(address)", hint: hint)
         }
+        // The driver of a mediated device is its parent's, and always one of VFIO.
+        guard case .pci = address else { return VFIOError(.unsupported, operation, "\(address)", hint: hint) }
         let driver = (try? sysfs.driver(of: address)) ?? nil
         guard let driver else {
             return VFIOError(
@@ -43,7 +50,7 @@ struct Diagnosis {
     func blockers(ofGroup group: Int) -> String? {
         guard let devices = try? sysfs.devices(inGroup: group) else { return nil }
         let blockers = devices.compactMap { device -> String? in
-            guard let driver = (try? sysfs.driver(of: device)) ?? nil, !Self.isVFIO(driver),
+            guard let driver = (try? sysfs.driver(of: .pci(device))) ?? nil, !Self.isVFIO(driver),
                 !Self.harmlessDrivers.contains(driver)
             else {
                 return nil

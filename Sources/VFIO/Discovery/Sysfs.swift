@@ -1,13 +1,18 @@
 internal import SystemPackage
 
-/// What sysfs tells about a PCI device, as far as opening it needs.
+/// What sysfs tells about a device, as far as opening it needs.
 struct Sysfs {
     let kernel: any Kernel
 
-    static func folder(of address: PCIAddress) -> FilePath { FilePath("/sys/bus/pci/devices/\(address)") }
+    static func folder(of address: DeviceAddress) -> FilePath {
+        switch address {
+        case .pci: FilePath("/sys/bus/pci/devices/\(address)")
+        case .mediated: FilePath("/sys/bus/mdev/devices/\(address)")
+        }
+    }
 
     /// Whether the machine has a device at the address.
-    func exists(_ address: PCIAddress) throws(Errno) -> Bool {
+    func exists(_ address: DeviceAddress) throws(Errno) -> Bool {
         do throws(Errno) {
             _ = try kernel.names(in: Self.folder(of: address))
             return true
@@ -17,13 +22,13 @@ struct Sysfs {
     }
 
     /// The number of the device's IOMMU group; `nil` when it has none, as without an IOMMU.
-    func iommuGroup(of address: PCIAddress) throws(Errno) -> Int? {
+    func iommuGroup(of address: DeviceAddress) throws(Errno) -> Int? {
         guard let name = try linkName(Self.folder(of: address).appending("iommu_group")) else { return nil }
         return Int(name)
     }
 
     /// The driver that holds the device; `nil` when none does.
-    func driver(of address: PCIAddress) throws(Errno) -> String? {
+    func driver(of address: DeviceAddress) throws(Errno) -> String? {
         try linkName(Self.folder(of: address).appending("driver"))
     }
 
@@ -33,7 +38,7 @@ struct Sysfs {
     }
 
     /// The name of the device's VFIO character device, such as `vfio0`; `nil` when it has none.
-    func characterDevice(of address: PCIAddress) throws(Errno) -> String? {
+    func characterDevice(of address: DeviceAddress) throws(Errno) -> String? {
         do throws(Errno) {
             return try kernel.names(in: Self.folder(of: address).appending("vfio-dev")).first
         } catch .noSuchFileOrDirectory {

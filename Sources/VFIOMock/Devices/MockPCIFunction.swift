@@ -11,14 +11,14 @@ public struct MockPCIFunction: Sendable, Hashable {
         }
 
         public var kind: Kind
-        /// The size in bytes, a power of two of 16 or more.
+        /// The size in bytes, a power of two: 16 or more on a PCI bus, 8 or more on a mediated device.
         public var byteCount: Int
         /// It takes two BARs and may sit anywhere.
         public var is64Bit: Bool
         public var isPrefetchable: Bool
 
         public init(_ kind: Kind, _ byteCount: Int, is64Bit: Bool = false, isPrefetchable: Bool = false) {
-            precondition(byteCount >= 16 && byteCount & (byteCount - 1) == 0, "a BAR's size is a power of two from 16")
+            precondition(byteCount >= 8 && byteCount & (byteCount - 1) == 0, "a BAR's size is a power of two from 8")
             self.kind = kind
             self.byteCount = byteCount
             self.is64Bit = is64Bit

@@ -68,7 +68,7 @@ extension Core {
             if let name = buffer.name { text += "name:\t\(name)\n" }
         case .device(let device) where !isOld:
             text += "vfio-device-syspath: \(SysfsBuilder.path(of: device.function))\n"
-        case .device, .container, .group, .iommufd, .faultQueue: break
+        case .device, .container, .group, .iommufd, .faultQueue, .migration: break
         }
         return Array(text.utf8)
     }
@@ -96,6 +96,7 @@ extension Core {
         case .iommufd(let iommufd): try iommufdControl(iommufd, request, argument)
         case .dmaBuf(let buffer): try dmaBufControl(buffer, request, argument)
         case .faultQueue: throw .inappropriateIOCTLForDevice
+        case .migration(let file): try migrationControl(file, request, argument)
         }
     }
 }

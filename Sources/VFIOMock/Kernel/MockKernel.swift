@@ -66,6 +66,7 @@ public struct MockKernel: Kernel {
             guard let file = core.file(descriptor) else { return nil }
             // No device of the mock asks for pages.
             if case .faultQueue = file.object { return 0 }
+            if case .migration(let stream) = file.object { return try unsafe stream.read(into: buffer) }
             guard case .device(let device) = file.object else { throw .invalidArgument }
             let count = try unsafe core.access(device, file.position, buffer, isWrite: false)
             file.position += UInt64(count)
@@ -78,6 +79,7 @@ public struct MockKernel: Kernel {
     public func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
         let own = try call(.write) { (core) throws(Errno) -> Int? in
             guard let file = core.file(descriptor) else { return nil }
+            if case .migration(let stream) = file.object { return try unsafe stream.write(buffer) }
             guard case .device(let device) = file.object else { throw .invalidArgument }
             let count = try unsafe core.access(
                 device, file.position, UnsafeMutableRawBufferPointer(mutating: buffer), isWrite: true)

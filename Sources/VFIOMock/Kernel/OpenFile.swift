@@ -13,6 +13,7 @@ final class OpenFile {
         case iommufd(IOMMUFD)
         case dmaBuf(DMABuf)
         case faultQueue(FaultQueueFile)
+        case migration(MigrationFile)
     }
 
     let inode: UInt64
@@ -37,7 +38,7 @@ final class OpenFile {
     func seekableDevice() throws(Errno) -> DeviceFile {
         switch object {
         case .device(let device): return device
-        case .dmaBuf: throw .illegalSeek
+        case .dmaBuf, .migration: throw .illegalSeek
         default: throw .invalidArgument
         }
     }

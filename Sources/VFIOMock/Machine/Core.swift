@@ -11,6 +11,7 @@ final class Core {
 
     var functions: [PCIAddress: PCIFunction] = [:]
     var groups: [Int: VFIOGroup] = [:]
+    var mediatedParents: [String: MediatedParent] = [:]
     /// Drivers of the kernel's own that devices were plugged in with.
     var nativeDrivers: Set<String> = []
     /// Vendor and device numbers that vfio-pci was told to take (`new_id`).
@@ -157,6 +158,7 @@ final class Core {
         case .device(let device): closeDevice(device)
         case .iommufd(let iommufd): iommufd.close(self)
         case .faultQueue(let queue): closeFaultQueue(queue)
+        case .migration: break
         case .dmaBuf(let buffer): buffer.exporter?.exports.removeAll { $0 === buffer }
         }
     }

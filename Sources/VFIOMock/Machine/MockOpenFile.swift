@@ -9,13 +9,15 @@ public struct MockOpenFile: Sendable, Hashable {
         /// `/dev/vfio/NUMBER`
         case group(Int)
         /// A device, by its group or by its own node.
-        case device(PCIAddress)
+        case device(DeviceAddress)
         /// `/dev/iommu`
         case iommufd
         /// An exported dma-buf, with its name.
         case dmaBuf(name: String)
         /// A queue of page faults of an iommufd.
         case faultQueue
+        /// A stream of a device's state.
+        case migration
     }
 
     public let kind: Kind
@@ -27,10 +29,11 @@ public struct MockOpenFile: Sendable, Hashable {
             switch file.object {
             case .container: .container
             case .group(let group): .group(group.number)
-            case .device(let device): .device(device.function.address)
+            case .device(let device): .device(device.function.deviceAddress)
             case .iommufd: .iommufd
             case .dmaBuf(let buffer): .dmaBuf(name: buffer.name ?? "")
             case .faultQueue: .faultQueue
+            case .migration: .migration
             }
         descriptorCount = file.descriptors.count
     }

@@ -8,10 +8,10 @@ extension Core {
     /// Opens a device of a group by its name: `VFIO_GROUP_GET_DEVICE_FD`.
     func openDevice(named name: String, _ group: VFIOGroup) throws(Errno) -> FileDescriptor {
         let functions = functions(inGroup: group.number).filter { $0.driver == "vfio-pci" }
-        guard let function = functions.first(where: { name.hasPrefix($0.address.description) }) else {
+        guard let function = functions.first(where: { name.hasPrefix($0.name) }) else {
             throw .operationNotSupportedByDevice
         }
-        let rest = name.dropFirst(function.address.description.count)
+        let rest = name.dropFirst(function.name.count)
         if let next = rest.first, next != " " { throw .operationNotSupportedByDevice }
         // What follows the name after spaces are options, and no device here takes any.
         if rest.contains(where: { $0 != " " }) { throw .invalidArgument }
@@ -70,6 +70,7 @@ extension Core {
     /// Whether a reset of the function alone is there: of its own, or of its bus when nobody else is on that.
     func canReset(_ function: PCIFunction) -> Bool {
         if function.pci.hasFunctionLevelReset { return true }
+        if function.mediated != nil { return false }
         return !function.isOnRootBus && functionsOnBus(of: function).count == 1
     }
 
@@ -104,6 +105,7 @@ extension Core {
             default: break
             }
         }
+        if function.mediated != nil, let answer = try mediatedControl(function, request, argument) { return answer }
         switch request {
         case CVFIO_DEVICE_GET_INFO: try deviceInfo(function, argument)
         case CVFIO_DEVICE_GET_REGION_INFO: try regionInfo(function, argument)

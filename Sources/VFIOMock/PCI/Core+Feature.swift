@@ -28,6 +28,14 @@ extension Core {
             return true
         }
 
+        let answer = try migrationFeature(
+            function, request.flags & CVFIO_DEVICE_FEATURE_MASK, argument, at: header
+        ) { (canGet, canSet, byteCount) throws(Errno) in
+            try isAsked(canGet: canGet, canSet: canSet, byteCount: byteCount)
+        }
+        if let answer { return answer }
+        if function.mediated != nil { throw .inappropriateIOCTLForDevice }
+
         switch request.flags & CVFIO_DEVICE_FEATURE_MASK {
         case CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
             if try isAsked(canSet: true, byteCount: 0) { try enterLowPower(function, wake: nil) }

@@ -10,6 +10,10 @@ final class PCIFunction {
     /// What is behind the BARs of the kind `memory`.
     let memory: [Int: MemoryObject]
     var model: any MockDevice
+    /// What it is called when it is no PCI function but a mediated device.
+    var mediated: MediatedName?
+    /// Its migration state, when it can migrate.
+    private(set) var migration: MigrationControl?
     /// A call of the model is under way; another device's DMA into its registers cannot be answered then.
     var isBusy = false
     private var isINTxAsserted = false
@@ -60,7 +64,13 @@ final class PCIFunction {
                 name: "vfio-mock-bar", byteCount: max(bar.byteCount, HostKernel().pageSize))
         }
         self.memory = memory
+        if model is any MigratableDevice { migration = MigrationControl(self) }
     }
+
+    var deviceAddress: DeviceAddress { mediated.map { .mediated($0.uuid) } ?? .pci(address) }
+
+    /// The name that the kernel has for it.
+    var name: String { deviceAddress.description }
 
     /// The devices of the root bus cannot be reset by their bus.
     var isOnRootBus: Bool { address.bus == 0 }
@@ -88,6 +98,7 @@ final class PCIFunction {
         config.powerState = 0
         config.hardwareCommand &= ~ConfigSpace.Command.busMaster
         disableInterrupts()
+        migration?.closeFiles()
         interrupts.isDisabledByCommand = false
         interrupts.error = nil
         interrupts.request = nil

@@ -3,8 +3,8 @@ import VFIO
 
 /// Fills ``Sysfs`` from the state of the machine.
 struct SysfsBuilder {
-    private let core: Core
-    private let tree: Sysfs
+    let core: Core
+    let tree: Sysfs
 
     init(_ core: Core, _ tree: Sysfs) {
         self.core = core
@@ -23,7 +23,8 @@ struct SysfsBuilder {
         tree.addAttribute("/sys/module/vfio_pci/parameters/disable_idle_d3", "N")
         if core.release.hasIOMMUFD { tree.add("/dev/iommu", .device) }
         if core.release.hasContainer { tree.add("/dev/vfio/vfio", .device) }
-        for function in core.functions.values { addFunction(function) }
+        for function in core.functions.values where function.mediated == nil { addFunction(function) }
+        if !core.mediatedParents.isEmpty { addMediated() }
         for driver in core.nativeDrivers.union(["vfio-pci"]) { addDriver(driver) }
         tree.addWritable("/sys/bus/pci/drivers_probe", nil) { [core] (bytes) throws(Errno) in
             guard let function = Self.function(core, bytes) else { throw .operationNotSupportedByDevice }
@@ -34,7 +35,7 @@ struct SysfsBuilder {
         }
     }
 
-    private static func text(_ bytes: [UInt8]) -> String {
+    static func text(_ bytes: [UInt8]) -> String {
         var text = String(decoding: bytes, as: UTF8.self)
         while text.last == "\n" || text.last == "\0" { text.removeLast() }
         return text
@@ -52,6 +53,7 @@ struct SysfsBuilder {
     // MARK: Devices
 
     static func path(of function: PCIFunction) -> String {
+        if let mediated = function.mediated { return path(ofParent: mediated.parent) + "/\(mediated.uuid)" }
         let domain = hexadecimal(function.address.domain, 4).dropFirst(2)
         let root = "/sys/devices/pci\(domain):00"
         // Devices of other buses sit behind a port of the root complex.
@@ -94,7 +96,13 @@ struct SysfsBuilder {
         guard let driver = function.driver else { return }
         tree.addLink("\(path)/driver", to: "/sys/bus/pci/drivers/\(driver)")
         tree.addLink("/sys/bus/pci/drivers/\(driver)/\(function.address)", to: path)
-        guard driver == "vfio-pci", let number = function.nodeNumber else { return }
+        guard driver == "vfio-pci" else { return }
+        addNodes(function, path)
+    }
+
+    /// The nodes of a device that VFIO has.
+    func addNodes(_ function: PCIFunction, _ path: String) {
+        guard let number = function.nodeNumber else { return }
         if core.release.hasContainer { tree.add("/dev/vfio/\(function.groupNumber)", .device) }
         let node = "\(path)/vfio-dev/vfio\(number)"
         tree.addFolder(node)

@@ -48,18 +48,21 @@ struct Offer: Sendable {
     /// An idle device is suspended, and an access wakes it (CONFIG_PM).
     let suspendsIdleDevices: Bool
 
+    /// Mediated devices can be made: the kernel's sample driver mtty is loaded.
+    let hasMediatedDevices: Bool
+
     static let iommufd = Offer(
         name: "iommufd", hasIOMMUFD: true, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: false)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: false, hasMediatedDevices: true)
     static let stock = Offer(
         name: "stock", hasIOMMUFD: false, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: true)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: true, hasMediatedDevices: false)
     static let release612 = Offer(
         name: "6.12", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: true, reportsOverflow: false,
-        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true)
+        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true, hasMediatedDevices: false)
     static let release61 = Offer(
         name: "6.1", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: false, reportsOverflow: false,
-        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true)
+        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true, hasMediatedDevices: false)
 
     static let all = [iommufd, stock, release612, release61]
 }

@@ -91,6 +91,9 @@ final class Ledger: Kernel {
         if request == CIOMMU_FAULT_QUEUE_ALLOC {
             _ = opened(FileDescriptor(rawValue: argument.load(fromByteOffset: 12, as: Int32.self)), "a fault queue")
         }
+        if request == CVFIO_DEVICE_FEATURE, let stream = Self.stream(argument) {
+            _ = opened(FileDescriptor(rawValue: stream), "a migration stream")
+        }
         if makesDescriptor { _ = opened(FileDescriptor(rawValue: Int32(result)), "request \(request)") }
         return result
     }
@@ -98,6 +101,16 @@ final class Ledger: Kernel {
     private static func exports(_ flags: UInt32) -> Bool {
         flags & CVFIO_DEVICE_FEATURE_MASK == CVFIO_DEVICE_FEATURE_DMA_BUF
             && flags & (CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_PROBE) == CVFIO_DEVICE_FEATURE_GET
+    }
+
+    /// The stream that a change of the migration state began, whose descriptor is in the answer.
+    private static func stream(_ argument: UnsafeMutableRawBufferPointer) -> Int32? {
+        let flags = argument.load(fromByteOffset: 4, as: UInt32.self)
+        guard flags == CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, argument.count >= 16 else {
+            return nil
+        }
+        let number = argument.load(fromByteOffset: 12, as: Int32.self)
+        return number >= 0 ? number : nil
     }
 
     func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {

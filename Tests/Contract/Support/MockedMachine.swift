@@ -17,6 +17,11 @@ final class MockedMachine: ContractMachine {
         machine.plug(NVMeMemoryModel(memoryByteCount: 4 << 20), at: "0000:00:04.0")
         machine.plug(SharedMemoryModel(byteCount: 16 << 20), at: "0000:01:00.0", group: 8)
         machine.plug(EduModel(dmaMask: .max), at: "0000:01:00.1", group: 8)
+        // Only the lab's own kernel has the driver.
+        guard release.hasIOMMUFD else { return }
+        machine.addMediatedParent(
+            "mtty",
+            types: ["mtty-1": { SerialPortModel(portCount: 1) }, "mtty-2": { SerialPortModel(portCount: 2) }])
     }
 
     var kernel: any Kernel { machine.kernel }

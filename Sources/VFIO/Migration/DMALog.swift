@@ -1,0 +1,171 @@
+internal import CVFIO
+internal import SystemPackage
+
+/// A log of the pages that a device writes by DMA (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`), kept by the device itself.
+///
+/// ```swift
+/// let log = try device.startDMALog(of: [buffer.iova..<end])
+/// // … the device works
+/// for page in try log.takeDirtyPages(in: buffer.iova..<end) { … }
+/// ```
+/// It ends with this value's life.
+public struct DMALog: ~Copyable, Sendable {
+    private let lease: DeviceLease
+    /// What one page of the log stands for, in bytes, as the kernel has chosen it. A power of two.
+    public let pageSize: UInt64
+    /// The ranges that are logged.
+    public let ranges: [Range<IOVA>]
+    private var isOn = true
+
+    private var core: DeviceCore { lease.core }
+
+    init(_ core: DeviceCore, _ ranges: [Range<IOVA>], pageSize: UInt64) throws(VFIOError) {
+        let operation = "start the log of DMA (VFIO_DEVICE_FEATURE_DMA_LOGGING_START)"
+        let subject = "\(core.address)"
+        try Self.check(ranges, pageSize, operation, subject)
+        typealias Entry = cvfio_device_feature_dma_logging_range
+        let list = RequestBuffer(byteCount: ranges.count * MemoryLayout<Entry>.size)
+        for (index, range) in ranges.enumerated() {
+            let length = range.upperBound.rawValue - range.lowerBound.rawValue
+            list.store(Entry(iova: range.lowerBound.rawValue, length: length), at: index * MemoryLayout<Entry>.size)
+        }
+        var control = cvfio_device_feature_dma_logging_control()
+        control.page_size = pageSize
+        control.num_ranges = UInt32(ranges.count)
+        control.ranges = unsafe UInt64(UInt(bitPattern: list.bytes.baseAddress))
+        do throws(Errno) {
+            try core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, with: &control)
+        } catch .argListTooLong {
+            throw VFIOError(
+                .limit, operation, subject, errno: .argListTooLong,
+                hint: "\(ranges.count) ranges are more than it takes")
+        } catch {
+            throw core.featureError(error, operation, lacking: "the driver logs no DMA")
+        }
+        withExtendedLifetime(list) {}
+        guard control.page_size.nonzeroBitCount == 1 else {
+            try? core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP)
+            throw VFIOError(
+                .unexpectedAnswer, operation, subject, hint: "the page size \(control.page_size) is no power of two")
+        }
+        self.lease = DeviceLease(core, for: .dmaLog)
+        self.pageSize = control.page_size
+        self.ranges = ranges
+    }
+
+    private static func check(
+        _ ranges: [Range<IOVA>], _ pageSize: UInt64, _ operation: String, _ subject: String
+    ) throws(VFIOError) {
+        guard pageSize.nonzeroBitCount == 1 else {
+            throw VFIOError(
+                .invalidArgument, operation, subject, hint: "the page size \(pageSize) is no power of two")
+        }
+        guard !ranges.isEmpty, ranges.allSatisfy({ !$0.isEmpty }) else {
+            throw VFIOError(.invalidArgument, operation, subject, hint: "there is nothing to log")
+        }
+        for range in ranges where (range.lowerBound.rawValue | range.upperBound.rawValue) & (pageSize - 1) != 0 {
+            throw VFIOError(
+                .misaligned, operation, subject, hint: "\(range) does not begin and end at multiples of \(pageSize)")
+        }
+        let sorted = ranges.sorted { $0.lowerBound < $1.lowerBound }
+        for (one, next) in zip(sorted, sorted.dropFirst()) where one.overlaps(next) {
+            throw VFIOError(.invalidArgument, operation, subject, hint: "\(one) and \(next) overlap")
+        }
+    }
+
+    /// The pages in a range that the device has written since the last call, in order, and forgets them
+    /// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`).
+    ///
+    /// - Parameters:
+    ///   - range: Within what is logged, at multiples of the page size.
+    ///   - pageSize: What an address of the result stands for, in bytes: a power of two from 4096; ``pageSize`` without.
+    /// - Returns: The first address of each page.
+    /// - Throws: `.misaligned`, `.outOfRange` for what is not logged, `.invalidArgument` for a bad page size or an empty
+    ///   range.
+    public func takeDirtyPages(in range: Range<IOVA>, pageSize: UInt64? = nil) throws(VFIOError) -> [IOVA] {
+        let operation = "read the log of DMA (VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)"
+        let subject = "\(range) of \(core.address)"
+        let size = pageSize ?? max(self.pageSize, 4096)
+        guard size >= 4096, size.nonzeroBitCount == 1, !range.isEmpty else {
+            throw VFIOError(
+                .invalidArgument, operation, subject,
+                hint: range.isEmpty ? "the range is empty" : "the page size \(size) is no power of two from 4096")
+        }
+        let (start, end) = (range.lowerBound.rawValue, range.upperBound.rawValue)
+        guard (start | end) & (size - 1) == 0 else {
+            throw VFIOError(
+                .misaligned, operation, subject, hint: "it does not begin and end at multiples of \(size)")
+        }
+        guard ranges.contains(where: { $0.lowerBound <= range.lowerBound && range.upperBound <= $0.upperBound }) else {
+            throw VFIOError(.outOfRange, operation, subject, hint: "these ranges are logged: \(ranges)")
+        }
+        var pages: [IOVA] = []
+        // In pieces, so that the bitmap of a large range does not become large as well.
+        let most = size.multipliedReportingOverflow(by: Self.pagesAtATime)
+        var position = start
+        while position < end {
+            let length = most.overflow ? end - position : min(most.partialValue, end - position)
+            try report(position, length, size, operation, subject) { pages.append(IOVA($0)) }
+            position += length
+        }
+        return pages
+    }
+
+    private static let pagesAtATime: UInt64 = 1 << 18
+
+    private func report(
+        _ start: UInt64, _ length: UInt64, _ size: UInt64, _ operation: String, _ subject: String,
+        _ body: (UInt64) -> Void
+    ) throws(VFIOError) {
+        let pageCount = length / size
+        let wordCount = Int((pageCount + 63) / 64)
+        let bitmap = RequestBuffer(byteCount: wordCount * 8)
+        var request = cvfio_device_feature_dma_logging_report()
+        request.iova = start
+        request.length = length
+        request.page_size = size
+        request.bitmap = unsafe UInt64(UInt(bitPattern: bitmap.bytes.baseAddress))
+        do throws(Errno) {
+            try core.feature(CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, with: &request)
+        } catch {
+            throw core.featureError(error, operation, lacking: "the driver logs no DMA")
+        }
+        for index in 0..<wordCount {
+            var word: UInt64 = bitmap.load(at: index * 8) ?? 0
+            while word != 0 {
+                let page = UInt64(index * 64 + word.trailingZeroBitCount)
+                // Bits beyond the end stand for nothing.
+                if page < pageCount { body(start + page * size) }
+                word &= word - 1
+            }
+        }
+    }
+
+    /// Stops the log and reports what the kernel said (`VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP`).
+    public consuming func close() throws(VFIOError) {
+        isOn = false
+        do throws(Errno) {
+            try core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP)
+        } catch {
+            throw VFIOError(
+                .kernel, "stop the log of DMA (VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP)", "\(core.address)", errno: error)
+        }
+    }
+
+    deinit {
+        if isOn { try? core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP) }
+    }
+}
+
+extension Device {
+    /// Starts a log of the pages that the device writes by DMA. A device keeps one at a time.
+    ///
+    /// - Parameters:
+    ///   - ranges: What to log, at multiples of the page size. They must not overlap.
+    ///   - pageSize: How fine the log is to be, in bytes, a power of two; a wish, see ``DMALog/pageSize``.
+    /// - Throws: `.unsupported` when the driver logs no DMA, `.misaligned`, `.invalidArgument` for ranges that are empty or
+    ///   overlap, `.limit` for too many of them.
+    public func startDMALog(of ranges: [Range<IOVA>], pageSize: UInt64 = 4096) throws(VFIOError) -> DMALog {
+        try DMALog(core, ranges, pageSize: pageSize)
+    }
+}

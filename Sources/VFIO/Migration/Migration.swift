@@ -1,0 +1,175 @@
+internal import CVFIO
+internal import Synchronization
+internal import SystemPackage
+
+/// Moves the state of a device to another of its kind (`VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`).
+///
+/// ```swift
+/// let state = try old.migration().save()
+/// try new.migration().restore(state)
+/// ```
+/// Both ends with the device running again. ``changeState(to:)`` goes step by step, as a virtual machine monitor does.
+///
+/// It keeps the device open for as long as it lives.
+public struct Migration: Sendable {
+    private let lease: DeviceLease
+    private var core: DeviceCore { lease.core }
+    private var subject: String { "\(core.address)" }
+    /// What the device can do.
+    public let capabilities: MigrationCapabilities
+
+    init(_ core: DeviceCore) throws(VFIOError) {
+        let operation = "ask for the migration (VFIO_DEVICE_FEATURE_MIGRATION)"
+        var answer = cvfio_device_feature_migration()
+        do throws(Errno) {
+            try core.feature(CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_MIGRATION, with: &answer)
+        } catch {
+            throw core.featureError(error, operation, lacking: "the driver cannot migrate the device")
+        }
+        capabilities = MigrationCapabilities(rawValue: answer.flags)
+        guard capabilities.contains(.stopAndCopy) else {
+            throw VFIOError(
+                .unexpectedAnswer, operation, "\(core.address)",
+                hint: "the flags \(answer.flags.hexadecimal) lack STOP_COPY, which every device that migrates has")
+        }
+        lease = DeviceLease(core, for: .migration)
+    }
+
+    /// The state of the device.
+    public func state() throws(VFIOError) -> MigrationState {
+        let operation = "ask for the migration state (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)"
+        var answer = cvfio_device_feature_mig_state()
+        do throws(Errno) {
+            try core.feature(CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, with: &answer)
+        } catch {
+            throw VFIOError(.kernel, operation, subject, errno: error)
+        }
+        let state = MigrationState(rawValue: answer.device_state)
+        guard state.isKnown else {
+            throw VFIOError(.unexpectedAnswer, operation, subject, hint: "the kernel knows no \(state)")
+        }
+        return state
+    }
+
+    /// Brings the device to another state; the kernel goes by way of others where it has to.
+    ///
+    /// - Returns: The stream that begins with this change: for STOP_COPY, RESUMING and the PRE_COPY states. `nil` for other
+    ///   states, and for STOP_COPY after a PRE_COPY state, whose stream goes on.
+    /// - Throws: `.unsupported` for a state that the device lacks, `.invalidArgument` for ERROR and for a change that is not
+    ///   allowed, `.kernel` when it failed. The device is then in the state that ``state()`` tells: perhaps one on the way,
+    ///   perhaps ERROR, which only ``recover()`` ends.
+    public func changeState(to state: MigrationState) throws(VFIOError) -> MigrationStream? {
+        let operation = "change the migration state to \(state) (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)"
+        guard state.isKnown, state != .error else {
+            throw VFIOError(.invalidArgument, operation, subject, hint: "no device can be told to go there")
+        }
+        guard capabilities.isSuperset(of: Self.needs(of: state)) else {
+            throw VFIOError(
+                .unsupported, operation, subject, hint: "the device lacks the optional states that this one belongs to")
+        }
+        var request = cvfio_device_feature_mig_state()
+        request.device_state = state.rawValue
+        request.data_fd = -1
+        do throws(Errno) {
+            try core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, with: &request)
+        } catch {
+            let now = try? self.state()
+            var hint = now.map { "the device is now in \($0)" }
+            if now == .error { hint = "the device is in ERROR; recover() resets it" }
+            if error == .invalidArgument, now == .resuming { hint = "the device does not take what it was given" }
+            throw VFIOError(.kernel, operation, subject, errno: error, hint: hint)
+        }
+        guard request.data_fd >= 0 else { return nil }
+        return MigrationStream(
+            OwnedDescriptor(FileDescriptor(rawValue: request.data_fd), of: core.kernel), of: subject)
+    }
+
+    private static func needs(of state: MigrationState) -> MigrationCapabilities {
+        switch state {
+        case .runningP2P: .peerToPeer
+        case .preCopy: .preCopy
+        case .preCopyP2P: [.peerToPeer, .preCopy]
+        default: []
+        }
+    }
+
+    /// Refuses to begin a copy that could not end well.
+    func check(_ final: MigrationState, for operation: String) throws(VFIOError) {
+        guard final == .running || final == .stop else {
+            throw VFIOError(
+                .invalidArgument, operation, subject, hint: "it can end in RUNNING or in STOP, not in \(final)")
+        }
+        let now = try state()
+        guard now == .running || now == .stop else {
+            throw VFIOError(
+                .busy, operation, subject,
+                hint: now == .error ? "the device is in ERROR; recover() resets it" : "the device is in \(now) already")
+        }
+    }
+
+    /// The kernel has begun a stream, and gave none.
+    func missingStream(_ state: MigrationState) -> VFIOError {
+        VFIOError(
+            .unexpectedAnswer, "change the migration state to \(state) (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)", subject,
+            hint: "the kernel gave no stream")
+    }
+
+    /// About how many bytes the stream of STOP_COPY has (`VFIO_DEVICE_FEATURE_MIG_DATA_SIZE`). Linux 6.2 and newer.
+    public func estimatedByteCount() throws(VFIOError) -> UInt64 {
+        var answer = cvfio_device_feature_mig_data_size()
+        do throws(Errno) {
+            try core.feature(CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_MIG_DATA_SIZE, with: &answer)
+        } catch {
+            throw core.featureError(
+                error, "ask for the size of the state (VFIO_DEVICE_FEATURE_MIG_DATA_SIZE)",
+                lacking: "it needs Linux 6.2")
+        }
+        return answer.stop_copy_length
+    }
+
+    /// Lets the kernel tell when what is left of the first part counts anew
+    /// (`VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`): ``PreCopyProgress/hasBegunAnew``.
+    ///
+    /// - Throws: `.unsupported` on older kernels, and for a device without PRE_COPY.
+    public func reportNewBeginnings() throws(VFIOError) {
+        do throws(Errno) {
+            try core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)
+        } catch {
+            throw core.featureError(
+                error, "ask for flags in the progress (VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)",
+                lacking: "the kernel lacks it, or the device has no PRE_COPY")
+        }
+    }
+
+    /// Ends ERROR, and a RESUMING that cannot be completed, by a reset of the device (`VFIO_DEVICE_RESET`): its state is
+    /// lost, and it runs.
+    ///
+    /// - Throws: `.kernel` when the device cannot be reset, `.unexpectedAnswer` when it does not run afterwards.
+    public func recover() throws(VFIOError) {
+        let operation = "reset the device to running (VFIO_DEVICE_RESET)"
+        try core.configTurn.withLock { (_) throws(VFIOError) in
+            do throws(Errno) {
+                // Not only where the device says that it can be reset: a driver that migrates takes the request to mean
+                // the end of ERROR, and some say nothing.
+                try core.revocation.revoking { () throws(Errno) in
+                    _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_RESET, value: 0)
+                }
+            } catch {
+                try? core.refreshMemoryState()
+                throw VFIOError(.kernel, operation, subject, errno: error)
+            }
+            try core.refreshMemoryState()
+        }
+        let state = try state()
+        guard state == .running else {
+            throw VFIOError(.unexpectedAnswer, operation, subject, hint: "after the reset it is in \(state)")
+        }
+    }
+}
+
+extension Device {
+    /// The way to move the device's state to another device of its kind.
+    ///
+    /// - Throws: `.unsupported` when the driver cannot do that.
+    public func migration() throws(VFIOError) -> Migration { try Migration(core) }
+}

@@ -1,0 +1,16 @@
+internal import CVFIO
+
+/// What a device can do when its state is moved to another (`VFIO_DEVICE_FEATURE_MIGRATION`).
+public struct MigrationCapabilities: OptionSet, Sendable, Hashable {
+    public let rawValue: UInt64
+
+    public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+    /// The least: the device stops, and its state is copied then.
+    public static var stopAndCopy: MigrationCapabilities { .init(rawValue: CVFIO_MIGRATION_STOP_COPY) }
+    /// The states in which the device does no DMA to other devices, and lets others reach it: ``MigrationState/runningP2P``
+    /// and, with ``preCopy``, ``MigrationState/preCopyP2P``.
+    public static var peerToPeer: MigrationCapabilities { .init(rawValue: CVFIO_MIGRATION_P2P) }
+    /// Part of the state can be copied while the device runs: ``MigrationState/preCopy``. Linux 6.2 and newer.
+    public static var preCopy: MigrationCapabilities { .init(rawValue: CVFIO_MIGRATION_PRE_COPY) }
+}

@@ -1,0 +1,118 @@
+internal import CVFIO
+internal import SystemPackage
+
+/// An open stream of a device's state, read in ``MigrationState/stopCopy`` and the PRE_COPY states, and written in
+/// ``MigrationState/resuming``.
+///
+/// What is in it is the driver's business: only a device of the same kind can take it. The stream is over when the device
+/// goes on to another state, and is closed at the end of this value's life.
+public struct MigrationStream: ~Copyable, Sendable {
+    private let descriptor: OwnedDescriptor
+    private let device: String
+
+    init(_ descriptor: consuming OwnedDescriptor, of device: String) {
+        self.descriptor = descriptor
+        self.device = device
+    }
+
+    /// Reads what comes next, as `read(2)`.
+    ///
+    /// - Parameter byteCount: How many bytes at most.
+    /// - Returns: The bytes. None at the end; in a PRE_COPY state more may come later.
+    /// - Throws: `.revoked` when the device has gone on to a state in which the stream is over, `.invalidArgument` for a
+    ///   `byteCount` below 1.
+    public func read(upTo byteCount: Int) throws(VFIOError) -> [UInt8] {
+        let operation = "read the device's state (read)"
+        guard byteCount > 0 else {
+            throw VFIOError(.invalidArgument, operation, device, hint: "\(byteCount) bytes are no room")
+        }
+        var bytes = [UInt8](repeating: 0, count: byteCount)
+        let count: Int
+        do throws(Errno) {
+            var span = bytes.mutableSpan
+            count = try unsafe span.withUnsafeMutableBytes { (buffer) throws(Errno) in
+                try unsafe descriptor.kernel.read(descriptor.descriptor, into: buffer)
+            }
+        } catch {
+            throw Self.error(error, operation, device)
+        }
+        guard (0...byteCount).contains(count) else {
+            throw VFIOError(
+                .unexpectedAnswer, operation, device, hint: "\(count) bytes were read into room for \(byteCount)")
+        }
+        bytes.removeLast(byteCount - count)
+        return bytes
+    }
+
+    /// Writes all of the bytes, as `write(2)` as often as it takes.
+    ///
+    /// - Throws: `.noSpace` when it is more than the device takes, `.revoked` when the device has gone on to a state in
+    ///   which the stream is over, `.kernel` when the driver does not take it for the state of such a device.
+    public func write(_ bytes: [UInt8]) throws(VFIOError) {
+        let operation = "write the device's state (write)"
+        var done = 0
+        while done < bytes.count {
+            let count: Int
+            do throws(Errno) {
+                count = try unsafe bytes.span.extracting(done..<bytes.count).withUnsafeBytes { (rest) throws(Errno) in
+                    try unsafe descriptor.kernel.write(descriptor.descriptor, from: rest)
+                }
+            } catch {
+                throw Self.error(error, operation, device)
+            }
+            guard (1...bytes.count - done).contains(count) else {
+                throw VFIOError(
+                    .unexpectedAnswer, operation, device, hint: "\(count) of \(bytes.count - done) bytes were written")
+            }
+            done += count
+        }
+    }
+
+    /// About how much is left to read (`VFIO_MIG_GET_PRECOPY_INFO`). Linux 6.2 and newer.
+    ///
+    /// - Throws: `.kernel` with `EINVAL` outside the PRE_COPY states, `.unsupported` for a stream that has no such
+    ///   information, `.revoked` when the stream is over.
+    public func preCopyProgress() throws(VFIOError) -> PreCopyProgress {
+        let operation = "ask what is left to copy (VFIO_MIG_GET_PRECOPY_INFO)"
+        var info = cvfio_precopy_info()
+        info.argsz = UInt32(MemoryLayout<cvfio_precopy_info>.size)
+        do throws(Errno) {
+            _ = try descriptor.kernel.control(descriptor.descriptor, CVFIO_MIG_GET_PRECOPY_INFO, with: &info)
+        } catch .inappropriateIOCTLForDevice {
+            throw VFIOError(
+                .unsupported, operation, device, errno: .inappropriateIOCTLForDevice,
+                hint: "only a stream that was begun with PRE_COPY has it")
+        } catch {
+            throw Self.error(error, operation, device)
+        }
+        return PreCopyProgress(
+            initialByteCount: info.initial_bytes, dirtyByteCount: info.dirty_bytes,
+            hasBegunAnew: info.flags & CVFIO_PRECOPY_INFO_REINIT != 0)
+    }
+
+    /// Closes the stream and reports what the kernel said.
+    public consuming func close() throws(VFIOError) {
+        let device = device
+        do throws(Errno) {
+            try descriptor.close()
+        } catch {
+            throw VFIOError(.kernel, "close the stream", device, errno: error)
+        }
+    }
+
+    private static func error(_ errno: Errno, _ operation: String, _ device: String) -> VFIOError {
+        switch errno {
+        case .operationNotSupportedByDevice:
+            VFIOError(
+                .revoked, operation, device, errno: errno,
+                hint: "the device has gone on to another state, or was reset, and the stream is over")
+        case .noMemory:
+            VFIOError(.noSpace, operation, device, errno: errno, hint: "it is more than the device has room for")
+        case .badFileDescriptor:
+            VFIOError(
+                .invalidArgument, operation, device, errno: errno,
+                hint: "a stream of RESUMING is only written, and the others are only read")
+        default: VFIOError(.kernel, operation, device, errno: errno)
+        }
+    }
+}

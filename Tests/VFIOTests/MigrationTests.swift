@@ -1,0 +1,202 @@
+import CVFIO
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// Migration and DMA logging over a kernel that answers what it cannot mean.
+@Suite struct MigrationTests {
+    private let kernel = ScriptedKernel.machine()
+
+    private func device() throws -> Device {
+        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+    }
+
+    private func code(_ body: () throws -> Void) -> VFIOError.Code? {
+        do {
+            try body()
+            return nil
+        } catch {
+            return (error as? VFIOError)?.code
+        }
+    }
+
+    private static func failure(closing device: consuming Device) -> VFIOError? {
+        do {
+            try device.close()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Answers `VFIO_DEVICE_FEATURE`: capabilities by a number, the rest by a closure, which gets the feature, whether it is
+    /// set, and its data.
+    private func answer(
+        flags: UInt64 = 7,
+        _ body: @escaping @Sendable (UInt32, Bool, UnsafeMutableRawBufferPointer) throws(Errno) -> Void = {
+            (_, _, _) throws(Errno) in
+        }
+    ) {
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (bytes) throws(Errno) in
+            let header = bytes.load(as: cvfio_device_feature.self)
+            let feature = header.flags & CVFIO_DEVICE_FEATURE_MASK
+            let data = UnsafeMutableRawBufferPointer(rebasing: bytes[8...])
+            if feature == CVFIO_DEVICE_FEATURE_MIGRATION { data.storeBytes(of: flags, as: UInt64.self) }
+            try body(feature, header.flags & CVFIO_DEVICE_FEATURE_SET != 0, data)
+            return 0
+        }
+    }
+
+    /// Answers the state with a number, and changes of it with a descriptor.
+    private func answer(state: UInt32, stream: Int32 = -1) {
+        answer { (feature, isSet, data) throws(Errno) in
+            guard feature == CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE else { return }
+            let value = isSet ? data.load(as: UInt32.self) : state
+            data.storeBytes(of: value, as: UInt32.self)
+            data.storeBytes(of: isSet ? stream : -1, toByteOffset: 4, as: Int32.self)
+        }
+    }
+
+    // MARK: Migration
+
+    @Test(arguments: [0, 2, 6] as [UInt64]) func withoutStopCopyThereIsNoMigration(_ flags: UInt64) throws {
+        answer(flags: flags)
+        let device = try device()
+        #expect(code { _ = try device.migration() } == .unexpectedAnswer)
+    }
+
+    @Test func flagsThatNobodyKnowsDoNoHarm() throws {
+        answer(flags: .max)
+        #expect(try device().migration().capabilities.contains(.preCopy))
+    }
+
+    @Test(arguments: [8, .max] as [UInt32]) func aStateThatNobodyKnowsIsAnError(_ state: UInt32) throws {
+        answer(state: state)
+        let migration = try device().migration()
+        #expect(code { _ = try migration.state() } == .unexpectedAnswer)
+        #expect(code { _ = try migration.save() } == .unexpectedAnswer)
+    }
+
+    @Test func aStateThatTheDeviceLacksIsRefused() throws {
+        answer(flags: 1)
+        let migration = try device().migration()
+        for state in [MigrationState.runningP2P, .preCopy, .preCopyP2P, .error] {
+            let before = kernel.calls.count
+            #expect(
+                code { _ = try migration.changeState(to: state) } == (state == .error ? .invalidArgument : .unsupported)
+            )
+            #expect(kernel.calls.count == before)
+        }
+    }
+
+    @Test func aMissingStreamIsAnErrorAndTheDeviceRunsAgain() throws {
+        let changes = Mutex<[UInt32]>([])
+        let log = Log(changes: changes)
+        answer { (feature, isSet, data) throws(Errno) in
+            guard feature == CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE else { return }
+            if isSet { log.add(data.load(as: UInt32.self)) }
+            data.storeBytes(of: CVFIO_DEVICE_STATE_RUNNING, as: UInt32.self)
+            data.storeBytes(of: -1, toByteOffset: 4, as: Int32.self)
+        }
+        let migration = try device().migration()
+        #expect(code { _ = try migration.save() } == .unexpectedAnswer)
+        #expect(log.all == [CVFIO_DEVICE_STATE_STOP_COPY, CVFIO_DEVICE_STATE_RUNNING])
+        #expect(code { try migration.restore([1]) } == .unexpectedAnswer)
+    }
+
+    @Test func aDeviceInErrorIsToBeReset() throws {
+        answer(state: CVFIO_DEVICE_STATE_ERROR)
+        let migration = try device().migration()
+        let error = #expect(throws: VFIOError.self) { _ = try migration.save() }
+        #expect(error?.code == .busy)
+        #expect(error?.hint?.contains("recover()") == true)
+        // The reset of this kernel helps nothing.
+        #expect(code { try migration.recover() } == .unexpectedAnswer)
+    }
+
+    @Test func aSaveThatCannotGoBackSaysWhy() throws {
+        answer { (feature, isSet, data) throws(Errno) in
+            guard feature == CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE else { return }
+            data.storeBytes(of: CVFIO_DEVICE_STATE_RUNNING, as: UInt32.self)
+            if isSet { throw .ioError }
+        }
+        let migration = try device().migration()
+        let error = #expect(throws: VFIOError.self) { _ = try migration.save() }
+        #expect(error?.errno == .ioError)
+        #expect(
+            error?.hint?.contains("does not go on, after this: cannot change the migration state to STOP_COPY") == true)
+    }
+
+    @Test func aStreamIsClosedWhenItIsNotUsed() throws {
+        let before = kernel.openNames
+        let stream = kernel.makeDescriptor("stream")
+        answer(state: CVFIO_DEVICE_STATE_RUNNING, stream: stream.rawValue)
+        do {
+            let migration = try device().migration()
+            _ = try migration.changeState(to: .stopCopy)
+        }
+        #expect(kernel.openNames == before)
+    }
+
+    // MARK: DMA logging
+
+    @Test(arguments: [0, 5000, .max] as [UInt64])
+    func aPageSizeThatIsNoneEndsTheLog(_ pageSize: UInt64) throws {
+        let stops = Log(changes: Mutex([]))
+        answer { (feature, _, data) throws(Errno) in
+            if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_START { data.storeBytes(of: pageSize, as: UInt64.self) }
+            if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP { stops.add(feature) }
+        }
+        let device = try device()
+        #expect(code { _ = try device.startDMALog(of: [0x1000..<0x2000]) } == .unexpectedAnswer)
+        #expect(stops.all.count == 1)
+    }
+
+    @Test func pagesAreReadFromTheBitmapAndBitsBeyondTheEndAreNot() throws {
+        answer { (feature, _, data) throws(Errno) in
+            guard feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT else { return }
+            let report = data.load(as: cvfio_device_feature_dma_logging_report.self)
+            let words = UnsafeMutablePointer<UInt64>(bitPattern: UInt(report.bitmap))!
+            words[0] = 1 << 63 | 1
+            words[1] = .max
+        }
+        let device = try device()
+        let log = try device.startDMALog(of: [0x10_0000..<0x15_0000])
+        let pages = try log.takeDirtyPages(in: 0x10_0000..<0x14_2000)
+        #expect(pages == [0x10_0000, 0x13_f000, 0x14_0000, 0x14_1000])
+        try log.close()
+    }
+
+    @Test func aLogOfEverythingDoesNotOverflow() throws {
+        answer()
+        let device = try device()
+        let log = try device.startDMALog(of: [0..<IOVA(1 << 63)])
+        #expect(try log.takeDirtyPages(in: 0..<IOVA(1 << 63), pageSize: 1 << 62).isEmpty)
+    }
+
+    @Test func aLogHoldsTheDeviceAndStopsOnce() throws {
+        let stops = Log(changes: Mutex([]))
+        answer { (feature, _, _) throws(Errno) in
+            if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP { stops.add(feature) }
+        }
+        let device = try device()
+        do { _ = try device.startDMALog(of: [0x1000..<0x2000]) }
+        #expect(stops.all.count == 1)
+        let log = try device.startDMALog(of: [0x1000..<0x2000])
+        #expect(Self.failure(closing: device)?.code == .inUse)
+        try log.close()
+        #expect(stops.all.count == 2)
+    }
+}
+
+/// What has come, in order.
+private final class Log: Sendable {
+    private let changes: Mutex<[UInt32]>
+
+    init(changes: consuming sending Mutex<[UInt32]>) { self.changes = changes }
+
+    func add(_ value: UInt32) { changes.withLock { $0.append(value) } }
+    var all: [UInt32] { changes.withLock { $0 } }
+}

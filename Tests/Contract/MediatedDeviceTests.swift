@@ -100,5 +100,18 @@ extension Contract {
                 }
             }
         }
+
+        @Test("a parent makes so many, and then no more", arguments: Scenario.all)
+        func limit(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                // mtty has 24 ports.
+                let all = try (10..<34).map { try #require(DeviceUUID("4d4d4d4d-4d4d-4d4d-4d4d-4d4d4d4d4d\($0)")) }
+                guard bench.offer.hasMediatedDevices else { return try bench.withSerialPorts([one]) {} }
+                try bench.withSerialPorts(all) {
+                    let create = Bench.mediatedTypes.appending("mtty-1").appending("create")
+                    #expect(throws: Errno.noSpace) { try bench.kernel.writeFile(create, Array("\(one)".utf8)) }
+                }
+            }
+        }
     }
 }

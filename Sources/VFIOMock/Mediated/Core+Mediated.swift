@@ -11,8 +11,7 @@ extension Core {
     func createMediated(_ text: String, _ parent: MediatedParent, _ type: String) throws(Errno) {
         guard let uuid = DeviceUUID(text), let make = parent.types[type] else { throw .invalidArgument }
         if mediatedFunction(uuid) != nil { throw .fileExists }
-        // EUSERS, for which there is no other name.
-        if parent.available == 0 { throw Errno(rawValue: 87) }
+        if parent.available == 0 { throw .noSpace }
         // The mock keeps its devices by PCI address; mediated ones are in a domain that no sysfs shows.
         var slot: UInt8 = 0
         while functions[Self.hiddenAddress(slot)] != nil { slot += 1 }

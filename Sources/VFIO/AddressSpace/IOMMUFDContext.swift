@@ -66,7 +66,8 @@ final class IOMMUFDContext: IOMMUBackend {
         return OpenedDevice(descriptor: device, membership: nil, iommufdNumber: number)
     }
 
-    private func bind(_ device: FileDescriptor, _ address: DeviceAddress, _ token: VFToken?) throws(VFIOError) -> UInt32 {
+    private func bind(_ device: FileDescriptor, _ address: DeviceAddress, _ token: VFToken?) throws(VFIOError) -> UInt32
+    {
         var request = cvfio_device_bind_iommufd()
         // Older kernels end the structure before the token, and refuse a longer one only when the rest is not zero.
         request.argsz = UInt32(MemoryLayout<cvfio_device_bind_iommufd>.offset(of: \.token_uuid_ptr)!)

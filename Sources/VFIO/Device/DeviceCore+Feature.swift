@@ -18,9 +18,19 @@ extension DeviceCore {
         _ = try kernel.control(descriptor, CVFIO_DEVICE_FEATURE, with: buffer)
     }
 
+    /// Gets or sets a feature whose data are a structure, which the kernel may fill in, also when it refuses.
+    func feature<Data: BitwiseCopyable>(_ number: UInt32, _ action: UInt32, with data: inout Data) throws(Errno) {
+        let headerSize = MemoryLayout<cvfio_device_feature>.size
+        let buffer = RequestBuffer(byteCount: headerSize + MemoryLayout<Data>.size)
+        buffer.store(cvfio_device_feature(argsz: UInt32(buffer.byteCount), flags: action | number), at: 0)
+        buffer.store(data, at: headerSize)
+        _ = try kernel.control(descriptor, CVFIO_DEVICE_FEATURE, with: buffer)
+        if let answer = buffer.load(Data.self, at: headerSize) { data = answer }
+    }
+
     /// The error for a feature that was refused.
     ///
-    /// - Parameter place: Where the feature is to be had, for the hint.
+    /// - Parameter place: Where the feature is to be had, or what lacks it, for the hint.
     func featureRefusal(_ errno: Errno, _ operation: String, place: String) -> VFIOError {
         switch errno {
         case .inappropriateIOCTLForDevice, .notSupported:

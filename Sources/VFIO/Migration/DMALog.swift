@@ -34,17 +34,17 @@ public struct DMALog: ~Copyable, Sendable {
         control.num_ranges = UInt32(ranges.count)
         control.ranges = unsafe UInt64(UInt(bitPattern: list.bytes.baseAddress))
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, with: &control)
+            try core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, CVFIO_DEVICE_FEATURE_SET, with: &control)
         } catch .argListTooLong {
             throw VFIOError(
                 .limit, operation, subject, errno: .argListTooLong,
                 hint: "\(ranges.count) ranges are more than it takes")
         } catch {
-            throw core.featureError(error, operation, lacking: "the driver logs no DMA")
+            throw core.featureRefusal(error, operation, place: "the driver logs no DMA")
         }
         withExtendedLifetime(list) {}
         guard control.page_size.nonzeroBitCount == 1 else {
-            try? core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP)
+            try? core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, CVFIO_DEVICE_FEATURE_SET)
             throw VFIOError(
                 .unexpectedAnswer, operation, subject, hint: "the page size \(control.page_size) is no power of two")
         }
@@ -126,9 +126,9 @@ public struct DMALog: ~Copyable, Sendable {
         request.page_size = size
         request.bitmap = unsafe UInt64(UInt(bitPattern: bitmap.bytes.baseAddress))
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, with: &request)
+            try core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, CVFIO_DEVICE_FEATURE_GET, with: &request)
         } catch {
-            throw core.featureError(error, operation, lacking: "the driver logs no DMA")
+            throw core.featureRefusal(error, operation, place: "the driver logs no DMA")
         }
         for index in 0..<wordCount {
             var word: UInt64 = bitmap.load(at: index * 8) ?? 0
@@ -145,7 +145,7 @@ public struct DMALog: ~Copyable, Sendable {
     public consuming func close() throws(VFIOError) {
         isOn = false
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP)
+            try core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, CVFIO_DEVICE_FEATURE_SET)
         } catch {
             throw VFIOError(
                 .kernel, "stop the log of DMA (VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP)", "\(core.address)", errno: error)
@@ -153,7 +153,7 @@ public struct DMALog: ~Copyable, Sendable {
     }
 
     deinit {
-        if isOn { try? core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP) }
+        if isOn { try? core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, CVFIO_DEVICE_FEATURE_SET) }
     }
 }
 

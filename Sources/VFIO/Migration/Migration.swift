@@ -22,9 +22,9 @@ public struct Migration: Sendable {
         let operation = "ask for the migration (VFIO_DEVICE_FEATURE_MIGRATION)"
         var answer = cvfio_device_feature_migration()
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_MIGRATION, with: &answer)
+            try core.feature(CVFIO_DEVICE_FEATURE_MIGRATION, CVFIO_DEVICE_FEATURE_GET, with: &answer)
         } catch {
-            throw core.featureError(error, operation, lacking: "the driver cannot migrate the device")
+            throw core.featureRefusal(error, operation, place: "the driver cannot migrate the device")
         }
         capabilities = MigrationCapabilities(rawValue: answer.flags)
         guard capabilities.contains(.stopAndCopy) else {
@@ -40,7 +40,7 @@ public struct Migration: Sendable {
         let operation = "ask for the migration state (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)"
         var answer = cvfio_device_feature_mig_state()
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, with: &answer)
+            try core.feature(CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, CVFIO_DEVICE_FEATURE_GET, with: &answer)
         } catch {
             throw VFIOError(.kernel, operation, subject, errno: error)
         }
@@ -71,7 +71,7 @@ public struct Migration: Sendable {
         request.device_state = state.rawValue
         request.data_fd = -1
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, with: &request)
+            try core.feature(CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, CVFIO_DEVICE_FEATURE_SET, with: &request)
         } catch {
             let now = try? self.state()
             var hint = now.map { "the device is now in \($0)" }
@@ -118,11 +118,11 @@ public struct Migration: Sendable {
     public func estimatedByteCount() throws(VFIOError) -> UInt64 {
         var answer = cvfio_device_feature_mig_data_size()
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_MIG_DATA_SIZE, with: &answer)
+            try core.feature(CVFIO_DEVICE_FEATURE_MIG_DATA_SIZE, CVFIO_DEVICE_FEATURE_GET, with: &answer)
         } catch {
-            throw core.featureError(
+            throw core.featureRefusal(
                 error, "ask for the size of the state (VFIO_DEVICE_FEATURE_MIG_DATA_SIZE)",
-                lacking: "it needs Linux 6.2")
+                place: "it needs Linux 6.2")
         }
         return answer.stop_copy_length
     }
@@ -133,11 +133,11 @@ public struct Migration: Sendable {
     /// - Throws: `.unsupported` on older kernels, and for a device without PRE_COPY.
     public func reportNewBeginnings() throws(VFIOError) {
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)
+            try core.feature(CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, CVFIO_DEVICE_FEATURE_SET)
         } catch {
-            throw core.featureError(
+            throw core.featureRefusal(
                 error, "ask for flags in the progress (VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)",
-                lacking: "the kernel lacks it, or the device has no PRE_COPY")
+                place: "the kernel lacks it, or the device has no PRE_COPY")
         }
     }
 

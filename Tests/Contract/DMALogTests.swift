@@ -78,7 +78,7 @@ extension Contract {
             control.ranges = UInt64(UInt(bitPattern: list.bytes.baseAddress))
             do throws(Errno) {
                 try device.core.feature(
-                    CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, with: &control)
+                    CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, CVFIO_DEVICE_FEATURE_SET, with: &control)
                 return nil
             } catch {
                 return error
@@ -96,7 +96,7 @@ extension Contract {
             request.bitmap = UInt64(UInt(bitPattern: bitmap.bytes.baseAddress))
             do throws(Errno) {
                 try device.core.feature(
-                    CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, with: &request)
+                    CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, CVFIO_DEVICE_FEATURE_GET, with: &request)
                 return nil
             } catch {
                 return error

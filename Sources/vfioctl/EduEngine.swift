@@ -5,7 +5,6 @@ import VFIO
 /// The registers are those of QEMU's documentation, `docs/specs/edu`.
 struct EduEngine {
     private enum Register {
-        static let identification = 0x00
         static let source = 0x80
         static let destination = 0x88
         static let count = 0x90

@@ -1,5 +1,3 @@
-internal import CVFIO
-internal import Synchronization
 internal import SystemPackage
 
 /// A device that belongs to this program.
@@ -134,19 +132,11 @@ public struct Device: ~Copyable, Sendable {
             throw VFIOError(
                 .unsupported, operation, "\(address)", hint: "it has no FLR, and nothing else resets it alone")
         }
-        try core.configTurn.withLock { (_) throws(VFIOError) in
-            do throws(Errno) {
-                try core.revocation.revoking { () throws(Errno) in
-                    _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_RESET, value: 0)
-                }
-            } catch {
-                // What the reset has left behind is to be known even when it failed.
-                try? core.refreshMemoryState()
-                throw VFIOError(
-                    error == .resourceTemporarilyUnavailable ? .busy : .kernel, operation, "\(address)", errno: error,
-                    hint: error == .resourceTemporarilyUnavailable ? "something else holds the device; try again" : nil)
-            }
-            try core.refreshMemoryState()
+        let address = address
+        try core.reset { error in
+            VFIOError(
+                error == .resourceTemporarilyUnavailable ? .busy : .kernel, operation, "\(address)", errno: error,
+                hint: error == .resourceTemporarilyUnavailable ? "something else holds the device; try again" : nil)
         }
     }
 }

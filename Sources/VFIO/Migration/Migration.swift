@@ -1,5 +1,4 @@
 internal import CVFIO
-internal import Synchronization
 internal import SystemPackage
 
 /// Moves the state of a device to another of its kind (`VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`).
@@ -147,19 +146,9 @@ public struct Migration: Sendable {
     /// - Throws: `.kernel` when the device cannot be reset, `.unexpectedAnswer` when it does not run afterwards.
     public func recover() throws(VFIOError) {
         let operation = "reset the device to running (VFIO_DEVICE_RESET)"
-        try core.configTurn.withLock { (_) throws(VFIOError) in
-            do throws(Errno) {
-                // Not only where the device says that it can be reset: a driver that migrates takes the request to mean
-                // the end of ERROR, and some say nothing.
-                try core.revocation.revoking { () throws(Errno) in
-                    _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_RESET, value: 0)
-                }
-            } catch {
-                try? core.refreshMemoryState()
-                throw VFIOError(.kernel, operation, subject, errno: error)
-            }
-            try core.refreshMemoryState()
-        }
+        // Not only where the device says that it can be reset: a driver that migrates takes the request to mean the end of
+        // ERROR, and some say nothing.
+        try core.reset { VFIOError(.kernel, operation, subject, errno: $0) }
         let state = try state()
         guard state == .running else {
             throw VFIOError(.unexpectedAnswer, operation, subject, hint: "after the reset it is in \(state)")

@@ -118,7 +118,8 @@ KERNELS = {kernel.name: kernel for kernel in (
     BuiltKernel(
         "iommufd", "trixie-backports", "newest, built here: iommufd, type1, dma-buf, KVM, sample mediated devices",
         fragment=LAB_FOLDER / "kernel" / "iommufd.config",
-        modules=("drivers/vfio/mdev/mdev.ko", "samples/vfio-mdev/mtty.ko", "samples/vfio-mdev/mdpy.ko")),
+        modules=("drivers/vfio/mdev/mdev.ko", "samples/vfio-mdev/mtty.ko", "samples/vfio-mdev/mdpy.ko",
+                 "samples/vfio-mdev/mbochs.ko")),
     DistributionKernel("stock", "trixie-backports", "newest of the distribution: type1 and dma-buf, no iommufd"),
     DistributionKernel("6.12", "bookworm-backports", "type1 only: older than dma-buf export"),
     DistributionKernel("6.1", "bookworm", "type1 only: older than dma-buf export and iommufd"),

@@ -5,7 +5,18 @@ import ArgumentParser
 struct VFIOCtl: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vfioctl",
-        abstract: "See what VFIO, iommufd and dma-bufs do, on real devices or on a mock kernel.",
-        subcommands: [DemoCommand.self]
+        abstract: "See, prepare and use PCI devices for VFIO, and be told what is wrong.",
+        discussion: """
+            A first hour: `vfioctl list` shows what is there, `vfioctl doctor BDF` what is in the way and the command that mends \
+            it, `vfioctl bind BDF` gives the device to vfio-pci, and `vfioctl info BDF` opens it. Every command works with \
+            --mock on a machine in memory.
+            """,
+        groupedSubcommands: [
+            CommandGroup(name: "See", subcommands: [ListCommand.self, TopologyCommand.self]),
+            CommandGroup(
+                name: "Prepare",
+                subcommands: [BindCommand.self, UnbindCommand.self, RestoreCommand.self, VFsCommand.self]),
+            CommandGroup(name: "Use", subcommands: [DemoCommand.self]),
+        ]
     )
 }

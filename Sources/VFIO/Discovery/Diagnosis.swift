@@ -8,9 +8,6 @@ struct Diagnosis {
 
     private var sysfs: Sysfs { Sysfs(kernel: kernel) }
 
-    /// Drivers that leave a group viable beside VFIO's own: they do no DMA on their own account.
-    private static let harmlessDrivers: Set<String> = ["pci-stub", "pcieport"]
-
     /// Why a device has no VFIO node.
     ///
     /// - Parameter hint: What it is when the device itself gives no reason.
@@ -33,7 +30,7 @@ struct Diagnosis {
                 hint: "no driver is bound to it; write vfio-pci to \(Sysfs.folder(of: address))/driver_override and "
                     + "the address to /sys/bus/pci/drivers_probe")
         }
-        guard Self.isVFIO(driver) else {
+        guard DriverName.isVFIO(driver) else {
             return VFIOError(
                 .driver, operation, "\(address)",
                 hint: "the driver \(driver) holds it; unbind it and bind the device to vfio-pci")
@@ -50,11 +47,8 @@ struct Diagnosis {
     func blockers(ofGroup group: Int) -> String? {
         guard let devices = try? sysfs.devices(inGroup: group) else { return nil }
         let blockers = devices.compactMap { device -> String? in
-            guard let driver = (try? sysfs.driver(of: .pci(device))) ?? nil, !Self.isVFIO(driver),
-                !Self.harmlessDrivers.contains(driver)
-            else {
-                return nil
-            }
+            guard let driver = (try? sysfs.driver(of: .pci(device))) ?? nil, !DriverName.isHarmless(driver)
+            else { return nil }
             return "\(device) is held by \(driver)"
         }
         guard !blockers.isEmpty else { return nil }
@@ -66,9 +60,5 @@ struct Diagnosis {
     func memoryLock(wanted byteCount: UInt64) -> String? {
         guard let limit = (try? kernel.memoryLockLimit()) ?? nil else { return nil }
         return "\(byteCount) bytes were to be pinned, and RLIMIT_MEMLOCK allows \(limit) bytes in all"
-    }
-
-    private static func isVFIO(_ driver: String) -> Bool {
-        driver == "vfio-pci" || driver.hasSuffix("vfio-pci") || driver.hasSuffix("vfio_pci")
     }
 }

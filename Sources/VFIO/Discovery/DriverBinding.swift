@@ -1,0 +1,163 @@
+internal import SystemPackage
+
+/// Gives devices to drivers: to `vfio-pci`, and back.
+///
+/// ```swift
+/// let binding = DriverBinding()
+/// let change = try binding.change(of: "0000:00:04.0", to: "vfio-pci")
+/// try binding.carryOut(change)
+/// …
+/// try binding.carryOut(binding.changeToAnyDriver(of: "0000:00:04.0"))
+/// ```
+/// A device is bound by its own `driver_override`, never by `new_id`, which would hand over every device of the same make.
+/// The writes need root. Ask ``PCIBus/uses(of:)`` first whether somebody
+/// uses the device.
+public struct DriverBinding: Sendable {
+    private let kernel: any Kernel
+    private var bus: PCIBus { PCIBus(kernel: kernel) }
+
+    public init(kernel: any Kernel = HostKernel()) {
+        self.kernel = kernel
+    }
+
+    // MARK: Planning
+
+    /// What gives a device to a driver.
+    ///
+    /// - Parameters:
+    ///   - address: The device.
+    ///   - driver: Its driver afterwards; `nil` for none: it stays without one until it is given one.
+    /// - Throws: `.notFound` when there is no such device, `.invalidArgument` for a bridge.
+    public func change(of address: PCIAddress, to driver: String?) throws(VFIOError) -> DriverChange {
+        let function = try functionToChange(address)
+        var steps: [DriverChange.Step] = []
+        if let driver {
+            // Before the device is free, so that no other driver takes it in between.
+            if function.driverOverride != driver {
+                steps.append(overriding(address, by: driver))
+            }
+            if function.driver != driver {
+                steps += unbinding(function)
+                steps.append(probing(address))
+            }
+        } else {
+            if function.driverOverride != nil { steps.append(overriding(address, by: nil)) }
+            steps += unbinding(function)
+        }
+        return DriverChange(
+            address: address, previousDriver: function.driver, previousOverride: function.driverOverride, driver: driver,
+            takesAnyDriver: false, steps: steps)
+    }
+
+    /// What gives a device back to the driver that the kernel has for it, if it has one.
+    ///
+    /// - Throws: As ``change(of:to:)``.
+    public func changeToAnyDriver(of address: PCIAddress) throws(VFIOError) -> DriverChange {
+        let function = try functionToChange(address)
+        var steps: [DriverChange.Step] = []
+        if function.driverOverride != nil { steps.append(overriding(address, by: nil)) }
+        if function.driver == nil || function.driver == function.driverOverride || function.isBoundToVFIO {
+            steps += unbinding(function)
+            steps.append(probing(address))
+        }
+        return DriverChange(
+            address: address, previousDriver: function.driver, previousOverride: function.driverOverride, driver: nil,
+            takesAnyDriver: true, steps: steps)
+    }
+
+    private func functionToChange(_ address: PCIAddress) throws(VFIOError) -> PCIFunctionInfo {
+        let function = try bus.function(at: address)
+        guard !function.isBridge else {
+            throw VFIOError(
+                .invalidArgument, "change the driver of the device", "\(address)",
+                hint: "it is a bridge; it can stay with its driver, which does not keep a group from being viable")
+        }
+        return function
+    }
+
+    private func overriding(_ address: PCIAddress, by driver: String?) -> DriverChange.Step {
+        .init(path: Sysfs.folder(of: .pci(address)).appending("driver_override"), text: driver ?? "")
+    }
+
+    private func probing(_ address: PCIAddress) -> DriverChange.Step {
+        .init(path: "/sys/bus/pci/drivers_probe", text: "\(address)")
+    }
+
+    private func unbinding(_ function: PCIFunctionInfo) -> [DriverChange.Step] {
+        guard function.driver != nil else { return [] }
+        let path = Sysfs.folder(of: .pci(function.address)).appending("driver").appending("unbind")
+        return [.init(path: path, text: "\(function.address)")]
+    }
+
+    // MARK: Doing
+
+    /// Carries out a change, and checks that it took effect.
+    ///
+    /// When a step fails, the override is taken back and the kernel may choose a driver again, so that the device is not
+    /// left with none.
+    ///
+    /// - Throws: `.permissionDenied` without root, `.driver` when the kernel has no such driver or it does not take
+    ///   the device, `.busy` when a process has the group open.
+    public func carryOut(_ change: DriverChange) throws(VFIOError) {
+        do throws(VFIOError) {
+            for step in change.steps { try write(step, change) }
+            try check(change)
+        } catch {
+            takeBack(change)
+            throw error
+        }
+    }
+
+    /// Puts back what was there, as far as it lets itself be. The failure that led here is the one to report.
+    private func takeBack(_ change: DriverChange) {
+        guard let now = try? bus.function(at: change.address) else { return }
+        if now.driverOverride != change.previousOverride {
+            try? write(overriding(change.address, by: change.previousOverride), change)
+        }
+        if now.driver == nil && change.previousDriver != nil { try? write(probing(change.address), change) }
+    }
+
+    private func write(_ step: DriverChange.Step, _ change: DriverChange) throws(VFIOError) {
+        // An empty write would be no write at all; a line end alone empties the attribute.
+        let bytes = Array((step.text.isEmpty ? "\n" : step.text).utf8)
+        do throws(Errno) {
+            try kernel.writeFile(step.path, bytes)
+        } catch {
+            throw failure(error, step, change)
+        }
+    }
+
+    private func failure(_ error: Errno, _ step: DriverChange.Step, _ change: DriverChange) -> VFIOError {
+        let operation = "change the driver of the device (\(step))"
+        let subject = "\(change.address)"
+        switch error {
+        case .permissionDenied, .notPermitted:
+            return VFIOError(.permissionDenied, operation, subject, errno: error, hint: "only root may write there")
+        case .resourceBusy:
+            return VFIOError(
+                .busy, operation, subject, errno: error,
+                hint: "a process has a device of its IOMMU group open; end it first")
+        case .noSuchFileOrDirectory:
+            return VFIOError(.notFound, operation, subject, errno: error, hint: "the device or its driver has gone")
+        default:
+            return VFIOError(.kernel, operation, subject, errno: error, hint: "the kernel's log may say why: dmesg")
+        }
+    }
+
+    private func check(_ change: DriverChange) throws(VFIOError) {
+        guard !change.takesAnyDriver else { return }
+        let now = try bus.function(at: change.address)
+        guard now.driver != change.driver else { return }
+        let operation = "change the driver of the device"
+        guard let wanted = change.driver else {
+            throw VFIOError(
+                .driver, operation, "\(change.address)", hint: "\(now.driver ?? "no driver") still holds it")
+        }
+        let isLoaded = (try? kernel.names(in: FilePath("/sys/bus/pci/drivers/\(wanted)"))) != nil
+        throw VFIOError(
+            .driver, operation, "\(change.address)",
+            hint: isLoaded
+                ? "the driver \(wanted) did not take it; the kernel's log may say why: dmesg"
+                : "the kernel has no driver \(wanted) loaded; load it: modprobe \(wanted)")
+    }
+}

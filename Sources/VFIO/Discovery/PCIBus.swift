@@ -1,0 +1,97 @@
+internal import SystemPackage
+
+/// The PCI functions of the machine, as sysfs lists them: what is there to be opened, and who holds it.
+///
+/// ```swift
+/// for function in try PCIBus().functions() where function.isBoundToVFIO { print(function.address) }
+/// ```
+/// Nothing is opened, and nothing is changed; see ``DriverBinding`` for that. Any user may look.
+public struct PCIBus: Sendable {
+    let kernel: any Kernel
+
+    public init(kernel: any Kernel = HostKernel()) {
+        self.kernel = kernel
+    }
+
+    /// The addresses of all functions, sorted.
+    ///
+    /// - Throws: `.unsupported` when the kernel has no PCI, or sysfs is not mounted.
+    public func addresses() throws(VFIOError) -> [PCIAddress] {
+        try names(in: "/sys/bus/pci/devices").compactMap(PCIAddress.init).sorted()
+    }
+
+    /// All functions, sorted by address. One that vanishes while it is looked at is left out.
+    public func functions() throws(VFIOError) -> [PCIFunctionInfo] {
+        var found: [PCIFunctionInfo] = []
+        for address in try addresses() {
+            do throws(VFIOError) {
+                found.append(try function(at: address))
+            } catch {
+                guard error.code == .notFound else { throw error }
+            }
+        }
+        return found
+    }
+
+    /// One function.
+    ///
+    /// - Throws: `.notFound` when there is none at the address, or it vanished while it was looked at; `.unexpectedAnswer` when sysfs
+    ///   holds something that is no number where one has to be.
+    public func function(at address: PCIAddress) throws(VFIOError) -> PCIFunctionInfo {
+        let folder = SysfsFolder(kernel: kernel, path: Sysfs.folder(of: .pci(address)), subject: "\(address)")
+        let names = Set(try folder.names())
+        let parent = try folder.linkTarget()?.removingLastComponent().lastComponent.flatMap { PCIAddress($0.string) }
+        var virtualFunctions: [PCIAddress] = []
+        for name in names where name.hasPrefix("virtfn") {
+            if let address = try folder.linkName(name, in: names).flatMap({ PCIAddress($0) }) {
+                virtualFunctions.append(address)
+            }
+        }
+        let override = try folder.text("driver_override", in: names)
+        return PCIFunctionInfo(
+            address: address,
+            vendorID: try folder.number("vendor"),
+            deviceID: try folder.number("device"),
+            subsystemVendorID: try folder.number("subsystem_vendor", in: names) ?? 0,
+            subsystemID: try folder.number("subsystem_device", in: names) ?? 0,
+            classCode: try folder.number("class"),
+            revision: try folder.number("revision", in: names) ?? 0,
+            parent: parent,
+            driver: try folder.linkName("driver", in: names),
+            driverOverride: override.flatMap { $0 == "(null)" || $0.isEmpty ? nil : $0 },
+            isEnabled: try folder.text("enable", in: names).map { $0 != "0" } ?? false,
+            iommuGroup: try folder.linkName("iommu_group", in: names).flatMap { Int($0) },
+            numaNode: try folder.text("numa_node", in: names).flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 },
+            vfioNode: names.contains("vfio-dev") ? try folder.names(of: "vfio-dev").first : nil,
+            isBootDisplay: try folder.text("boot_vga", in: names) == "1",
+            resetMethods: try folder.text("reset_method", in: names)?.split(separator: " ").map(String.init) ?? [],
+            physicalFunction: try folder.linkName("physfn", in: names).flatMap { PCIAddress($0) },
+            virtualFunctions: virtualFunctions.sorted(),
+            virtualFunctionLimit: try folder.number("sriov_totalvfs", in: names)
+        )
+    }
+
+    /// The devices of an IOMMU group, by the kernel's names: addresses, and the UUIDs of mediated devices.
+    ///
+    /// - Throws: `.notFound` when there is no such group.
+    public func devices(inGroup group: Int) throws(VFIOError) -> [DeviceAddress] {
+        do throws(Errno) {
+            return try kernel.names(in: FilePath("/sys/kernel/iommu_groups/\(group)/devices"))
+                .compactMap { DeviceAddress($0) }
+        } catch {
+            throw VFIOError(
+                error == .noSuchFileOrDirectory ? .notFound : .kernel, "list the devices of an IOMMU group",
+                "IOMMU group \(group)", errno: error)
+        }
+    }
+
+    private func names(in folder: FilePath) throws(VFIOError) -> [String] {
+        do throws(Errno) {
+            return try kernel.names(in: folder)
+        } catch {
+            throw VFIOError(
+                error == .noSuchFileOrDirectory ? .unsupported : .kernel, "list the PCI devices", "\(folder)", errno: error,
+                hint: error == .noSuchFileOrDirectory ? "the kernel has no PCI, or /sys is not mounted" : nil)
+        }
+    }
+}

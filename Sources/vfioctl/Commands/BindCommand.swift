@@ -1,0 +1,45 @@
+import ArgumentParser
+import VFIO
+
+/// `vfioctl bind`.
+struct BindCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bind",
+        abstract: "Take devices from the kernel's drivers and give them to vfio-pci.",
+        discussion: """
+            Each device gets its own driver_override, so that no other device of the same make is taken with it, and the driver \
+            that it had is remembered for `vfioctl restore`. A device that the machine is using is refused: a mounted disk, a network \
+            interface that is up and has an address, the boot display. Needs root.
+            """
+    )
+
+    @OptionGroup var machine: MachineOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var change: ChangeOptions
+
+    @Flag(name: .shortAndLong, help: "Take a device that is in use, too. What uses it will fail.")
+    var force = false
+    @Flag(help: "Take all devices of their IOMMU groups, bridges excepted.")
+    var group = false
+    @Option(help: ArgumentHelp("The driver that gets them.", valueName: "name"))
+    var driver = "vfio-pci"
+    @Argument(help: ArgumentHelp("The devices.", valueName: "bdf"), transform: PCIAddress.parse)
+    var devices: [PCIAddress]
+
+    func run() throws {
+        let changer = DriverChanger(machine: machine, isForced: force, isDryRun: change.dryRun)
+        var previous = try PreviousDrivers(for: machine)
+        var reports: [ChangeReport] = []
+        let devices = try group ? changer.withGroups(devices) : devices
+        for device in devices {
+            let plan = try changer.binding.change(of: device, to: driver)
+            let report = try changer.carryOut(plan, note: { try changer.noteOnGroup(of: device, leavingOut: devices) })
+            if report.done, let before = plan.previousDriver, before != driver {
+                try previous.remember(before, of: device)
+            }
+            reports.append(report)
+            if !output.json { report.print(output.style) }
+        }
+        if output.json { try JSON.print(reports) }
+    }
+}

@@ -1,0 +1,90 @@
+import ArgumentParser
+import VFIO
+
+/// `vfioctl list`.
+struct ListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "List the PCI devices, who holds them, and which of them VFIO can have.",
+        discussion: """
+            Bridges are left out unless --all is given. The column VFIO says how a device stands to VFIO: "ready" (a \
+            program can open it), "in-use" (a program has it open), "blocked" (bound, but a driver of the kernel holds \
+            another device of its group), "free" (no driver), "kernel" (a driver of the kernel holds it), "no-group" (bound, but \
+            without an IOMMU).
+            """
+    )
+
+    @OptionGroup var machine: MachineOptions
+    @OptionGroup var output: OutputOptions
+
+    @Flag(name: .shortAndLong, help: "Bridges too.")
+    var all = false
+    @Option(help: ArgumentHelp("Only those that this driver holds; \"none\" for none.", valueName: "name"))
+    var driver: String?
+    @Option(help: ArgumentHelp("Only those of this IOMMU group.", valueName: "number"))
+    var group: Int?
+    @Option(name: .customLong("class"), help: ArgumentHelp("Only those whose class number starts with these digits: 01 for storage, 0108 for NVMe.", valueName: "digits"))
+    var classPrefix: String?
+    @Option(help: ArgumentHelp("Only those of this vendor and device; either may be left out: 1b36:, :0010.", valueName: "vendor:device"))
+    var id: DeviceNumberFilter?
+    @Argument(help: ArgumentHelp("Only these devices.", valueName: "bdf"), transform: PCIAddress.parse)
+    var devices: [PCIAddress] = []
+
+    func run() throws {
+        let bus = PCIBus(kernel: machine.kernel)
+        let everything = try bus.functions()
+        for device in devices where !everything.contains(where: { $0.address == device }) {
+            // The library's own words for it.
+            _ = try bus.function(at: device)
+        }
+        let functions = everything.filter(isWanted)
+        let names = PCINames(for: functions)
+        let rows = functions.map { DeviceRow($0, names, VFIOState(of: $0, among: everything)) }
+        if output.json {
+            try JSON.print(rows)
+        } else {
+            print(table(rows))
+        }
+    }
+
+    private func isWanted(_ function: PCIFunctionInfo) -> Bool {
+        if !devices.isEmpty && !devices.contains(function.address) { return false }
+        if function.isBridge && !all && devices.isEmpty { return false }
+        if let driver, driver != function.driver ?? "none" { return false }
+        if let group, group != function.iommuGroup { return false }
+        if let classPrefix, !Hexadecimal.text(function.classCode, digits: 6).hasPrefix(classPrefix.lowercased()) {
+            return false
+        }
+        if let id, !id.matches(function) { return false }
+        return true
+    }
+
+    private func table(_ rows: [DeviceRow]) -> String {
+        var table = Table("ADDRESS", "ID", "GROUP", "NUMA", "DRIVER", "VFIO", "DEVICE")
+        for row in rows {
+            table.add([
+                row.address, "\(row.vendor):\(row.device)", row.iommuGroup.map(String.init) ?? "-",
+                row.numaNode.map(String.init) ?? "-", row.driver ?? "-", row.vfio, "\(row.className): \(row.title)",
+            ])
+        }
+        return table.lines(output.style).joined(separator: "\n")
+    }
+}
+
+/// `vendor:device` in hexadecimal, where either may be missing.
+struct DeviceNumberFilter: ExpressibleByArgument {
+    let vendor: UInt16?
+    let device: UInt16?
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, parts[0] != "" || parts[1] != "" else { return nil }
+        vendor = UInt16(parts[0], radix: 16)
+        device = UInt16(parts[1], radix: 16)
+        if vendor == nil && parts[0] != "" || device == nil && parts[1] != "" { return nil }
+    }
+
+    func matches(_ function: PCIFunctionInfo) -> Bool {
+        (vendor == nil || vendor == function.vendorID) && (device == nil || device == function.deviceID)
+    }
+}

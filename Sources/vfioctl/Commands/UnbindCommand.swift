@@ -1,0 +1,36 @@
+import ArgumentParser
+import VFIO
+
+/// `vfioctl unbind`.
+struct UnbindCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "unbind",
+        abstract: "Take devices from their drivers and leave them without one.",
+        discussion: "A device that the machine or a program is using is refused. Needs root."
+    )
+
+    @OptionGroup var machine: MachineOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var change: ChangeOptions
+
+    @Flag(name: .shortAndLong, help: "Take a device that is in use, too. What uses it will fail.")
+    var force = false
+    @Argument(help: ArgumentHelp("The devices.", valueName: "bdf"), transform: PCIAddress.parse)
+    var devices: [PCIAddress]
+
+    func run() throws {
+        let changer = DriverChanger(machine: machine, isForced: force, isDryRun: change.dryRun)
+        var previous = try PreviousDrivers(for: machine)
+        var reports: [ChangeReport] = []
+        for device in devices {
+            let plan = try changer.binding.change(of: device, to: nil)
+            let report = try changer.carryOut(plan)
+            if report.done, let before = plan.previousDriver, before != "vfio-pci" {
+                try previous.remember(before, of: device)
+            }
+            reports.append(report)
+            if !output.json { report.print(output.style) }
+        }
+        if output.json { try JSON.print(reports) }
+    }
+}

@@ -1,0 +1,70 @@
+import Glibc
+import SystemPackage
+import VFIO
+
+/// Which driver held a device before `vfioctl bind` took it, for `vfioctl restore`.
+///
+/// On a real machine a file in `/run`, which lasts as long as bindings do: until the machine is switched off. Each line is an
+/// address and a driver.
+struct PreviousDrivers {
+    private static let folder: FilePath = "/run/vfioctl"
+    private static var file: FilePath { folder.appending("previous-drivers") }
+
+    private var drivers: [PCIAddress: String]
+    private let isKept: Bool
+
+    init(for machine: MachineOptions) throws {
+        isKept = !machine.mock
+        drivers = machine.mock ? SampleMachine.previousDrivers : try Self.read()
+    }
+
+    subscript(_ address: PCIAddress) -> String? { drivers[address] }
+
+    /// Remembers a driver, or forgets it. Does not replace what is remembered: the first binding is the one to go back from.
+    mutating func remember(_ driver: String, of address: PCIAddress) throws {
+        guard drivers[address] == nil else { return }
+        drivers[address] = driver
+        try write()
+    }
+
+    mutating func forget(_ address: PCIAddress) throws {
+        guard drivers.removeValue(forKey: address) != nil else { return }
+        try write()
+    }
+
+    private static func read() throws -> [PCIAddress: String] {
+        let bytes: [UInt8]
+        do throws(Errno) {
+            bytes = try HostKernel().readFile(file)
+        } catch .noSuchFileOrDirectory {
+            return [:]
+        } catch {
+            throw VFIOError(.kernel, "read which drivers the devices had", "\(file)", errno: error)
+        }
+        var drivers: [PCIAddress: String] = [:]
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+            let words = line.split(separator: " ")
+            if words.count == 2, let address = PCIAddress(String(words[0])) { drivers[address] = String(words[1]) }
+        }
+        return drivers
+    }
+
+    /// Writes a new file and moves it into the place of the old one, so that it is never seen half written.
+    private func write() throws {
+        guard isKept else { return }
+        let text = drivers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined()
+        let fresh = Self.folder.appending("previous-drivers.\(getpid())")
+        do {
+            if unsafe mkdir(Self.folder.string, 0o755) != 0 && errno != EEXIST { throw Errno(rawValue: errno) }
+            let file = try FileDescriptor.open(
+                fresh, .writeOnly, options: [.create, .truncate, .closeOnExec],
+                permissions: [.ownerReadWrite, .groupRead, .otherRead])
+            try file.closeAfter { _ = try file.writeAll(text.utf8) }
+            if unsafe rename(fresh.string, Self.file.string) != 0 { throw Errno(rawValue: errno) }
+        } catch let error as Errno {
+            throw VFIOError(
+                error == .permissionDenied ? .permissionDenied : .kernel, "remember which driver the device had",
+                "\(Self.file)", errno: error)
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import VFIO
+import VFIOMock
+
+/// The machine behind `--mock`: small, with something of everything that people meet on real ones.
+///
+/// - 00:02.0 an edu, ready for VFIO, alone in its group
+/// - 00:03.0 shared memory, without a driver
+/// - 00:04.0 an NVMe disk that `vfioctl bind` took from the kernel's driver; `restore` gives it back
+/// - 00:05.0 an NVMe disk, held by the kernel's driver
+/// - 01:00.0, 01:00.1 behind a port: a network card that the kernel holds, and in its group an edu that is therefore blocked
+enum SampleMachine {
+    static let shared = make()
+
+    /// What `bind` has remembered on this machine.
+    static let previousDrivers: [PCIAddress: String] = ["0000:00:04.0": "nvme"]
+
+    private static func make() -> MockMachine {
+        let machine = MockMachine()
+        machine.plug(Plain(vendor: 0x8086, device: 0x29c0, classCode: 0x060000), at: "0000:00:00.0", driver: nil)
+        machine.plug(EduModel(), at: "0000:00:02.0")
+        machine.plug(SharedMemoryModel(), at: "0000:00:03.0", driver: nil)
+        machine.plug(NVMeMemoryModel(), at: "0000:00:04.0", driver: "nvme")
+        machine.plug(NVMeMemoryModel(), at: "0000:00:05.0", driver: "nvme")
+        machine.plug(
+            Plain(vendor: 0x1b36, device: 0x000c, classCode: 0x060400, isExpress: true), at: "0000:00:1c.0",
+            driver: "pcieport")
+        let group = 12
+        machine.plug(
+            Plain(vendor: 0x8086, device: 0x10d3, classCode: 0x020000, isExpress: true), at: "0000:01:00.0",
+            group: group, driver: "e1000e")
+        machine.plug(EduModel(), at: "0000:01:00.1", group: group)
+        let binding = DriverBinding(kernel: machine.kernel)
+        do {
+            try binding.carryOut(binding.change(of: "0000:00:04.0", to: "vfio-pci"))
+        } catch {
+            preconditionFailure("the sample machine refuses what every machine does: \(error)")
+        }
+        return machine
+    }
+}
+
+/// A device with nothing but an identity, for what is only looked at.
+private struct Plain: MockDevice {
+    let pci: MockPCIFunction
+
+    init(vendor: UInt16, device: UInt16, classCode: UInt32, isExpress: Bool = false) {
+        pci = MockPCIFunction(
+            vendor: vendor, device: device, classCode: classCode, bars: [0: .registers(4096)], isExpress: isExpress)
+    }
+}

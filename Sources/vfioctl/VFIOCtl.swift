@@ -12,11 +12,16 @@ struct VFIOCtl: ParsableCommand {
             --mock on a machine in memory.
             """,
         groupedSubcommands: [
-            CommandGroup(name: "See", subcommands: [ListCommand.self, TopologyCommand.self]),
+            CommandGroup(name: "See", subcommands: [ListCommand.self, TopologyCommand.self, DoctorCommand.self]),
             CommandGroup(
                 name: "Prepare",
                 subcommands: [BindCommand.self, UnbindCommand.self, RestoreCommand.self, VFsCommand.self]),
-            CommandGroup(name: "Use", subcommands: [DemoCommand.self]),
+            CommandGroup(
+                name: "Use",
+                subcommands: [
+                    InfoCommand.self, ConfigCommand.self, ReadCommand.self, WriteCommand.self, ResetCommand.self,
+                    HotResetCommand.self, DemoCommand.self,
+                ]),
         ]
     )
 }

@@ -115,7 +115,7 @@ struct SVGDrawing {
             (.free, "no driver"), (.taken, "held by the kernel"),
         ]
         return entries.enumerated().map { place, entry in
-            let left = Size.margin + place * 150
+            let left = Size.margin + place * 165
             return "<rect x=\"\(left)\" y=\"\(top)\" width=\"14\" height=\"14\" rx=\"7\" fill=\"\(colour(entry.0))\"/>"
                 + label(entry.1, x: left + 20, y: top + 12, "title")
         }.joined(separator: "\n")

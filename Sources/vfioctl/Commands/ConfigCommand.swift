@@ -1,0 +1,58 @@
+import ArgumentParser
+import VFIO
+
+/// `vfioctl config`.
+struct ConfigCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "config",
+        abstract: "Show the config space of a device, decoded or in bytes.",
+        discussion: """
+            It is config space as VFIO shows it to programs: some of its bits are the kernel's own. The device has to be bound to \
+            vfio-pci, and nobody else may have it open.
+            """
+    )
+
+    @OptionGroup var machine: MachineOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var options: DeviceOptions
+    @Flag(help: "All bytes, sixteen a line, as `lspci -xxxx` has them.")
+    var hex = false
+
+    func run() throws {
+        let device = try options.open(machine)
+        if hex {
+            let bytes = try Self.bytes(of: device.config)
+            try device.close()
+            if output.json {
+                try JSON.print(bytes.map { Hexadecimal.text($0) }.joined())
+            } else {
+                for line in Self.dump(bytes) { print(line) }
+            }
+            return
+        }
+        let report = try ConfigReport(device.config)
+        try device.close()
+        if output.json {
+            try JSON.print(report)
+        } else {
+            for line in report.lines(output.style) { print(line) }
+        }
+    }
+
+    private static func bytes(of config: ConfigSpace) throws(VFIOError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        // 256 bytes or 4096; anything else is not config space.
+        for offset in stride(from: 0, to: min(try config.byteCount(), 4096), by: 4) {
+            let word = try config.read32(at: offset)
+            bytes += (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+        }
+        return bytes
+    }
+
+    private static func dump(_ bytes: [UInt8]) -> [String] {
+        stride(from: 0, to: bytes.count, by: 16).map { start in
+            let line = bytes[start..<min(start + 16, bytes.count)].map { Hexadecimal.text($0) }
+            return "\(Hexadecimal.text(start, digits: bytes.count > 256 ? 3 : 2)): \(line.joined(separator: " "))"
+        }
+    }
+}

@@ -1,0 +1,28 @@
+import ArgumentParser
+import VFIO
+
+/// A device that a command opens.
+struct DeviceOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The token that a virtual function is opened with, and a physical one that has some.", valueName: "uuid"),
+        transform: VFToken.parse)
+    var token: VFToken?
+    @Argument(help: ArgumentHelp("The device.", valueName: "bdf"), transform: PCIAddress.parse)
+    var device: PCIAddress
+
+    /// Opens the device in an address space of its own, through iommufd where there is one.
+    func open(_ machine: MachineOptions) throws(VFIOError) -> Device {
+        try Device(at: device, in: AddressSpace(kernel: machine.kernel), token: token)
+    }
+}
+
+extension VFToken {
+    /// Reads a token from the command line.
+    static func parse(_ argument: String) throws -> VFToken {
+        guard let token = VFToken(argument) else {
+            throw ValidationError("'\(argument)' is no UUID; one looks like 2ab74924-c335-45f4-9b16-8569e5b08258")
+        }
+        return token
+    }
+}

@@ -1,0 +1,48 @@
+import ArgumentParser
+import VFIO
+
+/// `vfioctl hot-reset`.
+struct HotResetCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "hot-reset",
+        abstract: "Reset the bus or slot that a device is on, with all devices there.",
+        discussion: """
+            Every device that the reset reaches has to be bound to vfio-pci and in nobody else's hands; those in other IOMMU groups are \
+            opened for it.
+            """
+    )
+
+    @OptionGroup var machine: MachineOptions
+    @OptionGroup var change: ChangeOptions
+    @OptionGroup var options: DeviceOptions
+
+    func run() throws {
+        let device = try options.open(machine)
+        let functions = try device.hotResetInfo().functions.map(\.address)
+        let list = functions.map { "\($0)" }.joined(separator: ", ")
+        if change.dryRun {
+            print("would reset \(list) together")
+        } else {
+            let others = functions.filter { .pci($0) != device.address }
+            try reset(device, holding: others[...])
+            print("\(list): reset together")
+        }
+        try device.close()
+    }
+
+    /// Opens the other devices one after the other, and resets when the last of them is held.
+    private func reset(_ device: borrowing Device, holding others: ArraySlice<PCIAddress>) throws(VFIOError) {
+        guard let next = others.first else {
+            try device.hotReset()
+            return
+        }
+        // What nobody drives needs no holder: bridges, and functions whose group is held already.
+        guard try PCIBus(kernel: machine.kernel).function(at: next).isBoundToVFIO else {
+            try reset(device, holding: others.dropFirst())
+            return
+        }
+        let other = try Device(at: next, in: device.space)
+        try reset(device, holding: others.dropFirst())
+        try other.close()
+    }
+}

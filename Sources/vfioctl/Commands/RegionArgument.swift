@@ -1,0 +1,91 @@
+import ArgumentParser
+import VFIO
+
+/// A region on the command line: `bar0` to `bar5`, `rom`, `config`, `vga`, or the number of any region.
+struct RegionArgument: ExpressibleByArgument {
+    let index: RegionIndex
+
+    init?(argument: String) {
+        let name = argument.lowercased()
+        switch name {
+        case "rom": index = .rom
+        case "config": index = .config
+        case "vga": index = .vga
+        default:
+            if name.hasPrefix("bar"), let number = Int(name.dropFirst(3)), let bar = RegionIndex.bar(number) {
+                index = bar
+            } else if let number = UInt32(name) {
+                index = RegionIndex(rawValue: number)
+            } else {
+                return nil
+            }
+        }
+    }
+
+    /// As the command line has it.
+    static func name(of index: RegionIndex) -> String {
+        switch index {
+        case .rom: "rom"
+        case .config: "config"
+        case .vga: "vga"
+        default: index.isBAR ? "bar\(index.rawValue)" : "\(index.rawValue)"
+        }
+    }
+}
+
+/// A number on the command line, decimal or hexadecimal after `0x`.
+struct NumberArgument: ExpressibleByArgument {
+    let value: UInt64
+
+    init?(argument: String) {
+        let digits = argument.lowercased()
+        let value = digits.hasPrefix("0x") ? UInt64(digits.dropFirst(2), radix: 16) : UInt64(digits)
+        guard let value else { return nil }
+        self.value = value
+    }
+}
+
+/// Bytes of a region on the command line: `START..END`, the end not included, or `all`. Numbers may end in K, M or G.
+struct ByteRangeArgument: ExpressibleByArgument {
+    /// `nil` for all of the region.
+    let range: Range<UInt64>?
+
+    init?(argument: String) {
+        if argument == "all" {
+            range = nil
+            return
+        }
+        guard let dots = argument.firstRange(of: ".."), let start = Self.size(argument[..<dots.lowerBound]),
+            let end = Self.size(argument[dots.upperBound...]), start < end
+        else { return nil }
+        range = start..<end
+    }
+
+    private static func size(_ text: Substring) -> UInt64? {
+        let shift: UInt64 =
+            switch text.last {
+            case "K", "k": 10
+            case "M", "m": 20
+            case "G", "g": 30
+            default: 0
+            }
+        guard let number = NumberArgument(argument: String(shift == 0 ? text : text.dropLast())) else { return nil }
+        let size = number.value.multipliedReportingOverflow(by: 1 << shift)
+        return size.overflow ? nil : size.partialValue
+    }
+}
+
+/// The width of an access in bits.
+enum AccessWidth: Int, ExpressibleByArgument, CaseIterable {
+    case bits8 = 8
+    case bits16 = 16
+    case bits32 = 32
+    case bits64 = 64
+
+    var byteCount: Int { rawValue / 8 }
+
+    init?(argument: String) {
+        guard let bits = Int(argument), let width = AccessWidth(rawValue: bits) else { return nil }
+        self = width
+    }
+}

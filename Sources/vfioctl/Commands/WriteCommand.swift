@@ -1,0 +1,44 @@
+import ArgumentParser
+import VFIO
+
+/// `vfioctl write`.
+struct WriteCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "write",
+        abstract: "Write a register of a device.",
+        discussion: """
+            The device is opened for it and closed afterwards: the kernel resets it both times, where it can, so what was \
+            written lasts only in devices that cannot be reset. Memory decode is switched on for a BAR.
+            """
+    )
+
+    @OptionGroup var machine: MachineOptions
+    @OptionGroup var change: ChangeOptions
+    @OptionGroup var options: DeviceOptions
+    @Argument(help: "The region: bar0 to bar5, rom, config, vga, or a number.")
+    var region: RegionArgument
+    @Argument(help: ArgumentHelp("Where, in bytes from the start of the region.", valueName: "offset"))
+    var offset: NumberArgument
+    @Argument(help: "What, decimal or hexadecimal after 0x.")
+    var value: NumberArgument
+    @Option(help: "Bits of the access: 8, 16, 32, 64.")
+    var width = AccessWidth.bits32
+    @Flag(help: "Read the register afterwards, before the device is closed, and print it.")
+    var verify = false
+
+    func run() throws {
+        if change.dryRun {
+            print(
+                "would write 0x\(Hexadecimal.text(value.value, digits: width.byteCount * 2)) to \(region.index) of "
+                    + "\(options.device) at 0x\(String(offset.value, radix: 16)), \(width.rawValue) bits")
+            return
+        }
+        let device = try options.open(machine)
+        try device.write(value.value, region.index, at: offset.value, width)
+        if verify {
+            let seen = try device.read(region.index, at: offset.value, width)
+            print("0x\(Hexadecimal.text(seen, digits: width.byteCount * 2))")
+        }
+        try device.close()
+    }
+}

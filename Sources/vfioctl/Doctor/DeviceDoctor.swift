@@ -1,0 +1,154 @@
+import SystemPackage
+import VFIO
+
+/// Looks at one device, from its driver to its node, and opens it when nothing else is in the way.
+struct DeviceDoctor {
+    let kernel: any Kernel
+    let address: PCIAddress
+
+    private var files: KernelFiles { KernelFiles(kernel: kernel) }
+    private var bus: PCIBus { PCIBus(kernel: kernel) }
+
+    /// - Parameter isMachineFine: Whether there is a point in opening the device.
+    func findings(isMachineFine: Bool) -> [Finding] {
+        let function: PCIFunctionInfo
+        let functions: [PCIFunctionInfo]
+        do throws(VFIOError) {
+            function = try bus.function(at: address)
+            functions = try bus.functions()
+        } catch {
+            return [.problem("device", error.hint ?? "\(error)", remedy: "vfioctl list --all shows those that there are")]
+        }
+        var findings = [Finding.fine("device", "\(address) is there: \(PCINames(for: [function]).title(of: function))")]
+        findings += [driver(function), group(function)].compactMap { $0 } + viability(function, functions)
+        guard !findings.contains(where: { $0.verdict == .problem }) else { return findings }
+        findings += node(function)
+        guard isMachineFine, !findings.contains(where: { $0.verdict == .problem }) else { return findings }
+        return findings + open()
+    }
+
+    // MARK: Driver and group
+
+    private func driver(_ function: PCIFunctionInfo) -> Finding {
+        if function.isBoundToVFIO { return .fine("driver", function.driver ?? "") }
+        if function.isBridge {
+            return .problem(
+                "driver", "it is a bridge, which programs cannot have",
+                remedy: "vfioctl list shows the devices that they can")
+        }
+        guard let driver = function.driver else {
+            return .problem("driver", "none is bound", remedy: "vfioctl bind \(address)")
+        }
+        do throws(VFIOError) {
+            let uses = try bus.uses(of: address)
+            if uses.isEmpty {
+                return .problem("driver", "\(driver) of the kernel holds it", remedy: "vfioctl bind \(address)")
+            }
+            return .problem(
+                "driver", "\(driver) of the kernel holds it, and \(uses.map { "\($0)" }.joined(separator: ", "))",
+                remedy: "end that use first, then: vfioctl bind \(address)")
+        } catch {
+            return .problem("driver", "\(driver) of the kernel holds it; \(error)", remedy: nil)
+        }
+    }
+
+    private func group(_ function: PCIFunctionInfo) -> Finding? {
+        if let group = function.iommuGroup { return .fine("IOMMU group", "\(group)") }
+        return .problem("IOMMU group", "it is in none", remedy: "see to the IOMMU first")
+    }
+
+    private func viability(_ function: PCIFunctionInfo, _ functions: [PCIFunctionInfo]) -> [Finding] {
+        guard let group = function.iommuGroup else { return [] }
+        let others = functions.filter { $0.iommuGroup == group && $0.address != address }
+        guard !others.isEmpty else { return [.fine("group members", "it is alone in its group")] }
+        let blockers = others.filter { !$0.leavesGroupViable }
+        guard !blockers.isEmpty else {
+            return [.fine("group members", "it shares its group with \(others.map { "\($0.address)" }.joined(separator: ", ")), which are not in the way")]
+        }
+        return [
+            .problem(
+                "group members",
+                "the group is not viable: "
+                    + blockers.map { "\($0.address) is held by \($0.driver ?? "")" }.joined(separator: ", "),
+                remedy: "vfioctl bind \(blockers.map { "\($0.address)" }.joined(separator: " "))")
+        ]
+    }
+
+    // MARK: Nodes
+
+    /// The node of the device or of its group, whichever the kernel has, and whether this user may open it.
+    private func node(_ function: PCIFunctionInfo) -> [Finding] {
+        let check = "device node"
+        let nodes = [
+            function.vfioNode.map { "/dev/vfio/devices/\($0)" }, function.iommuGroup.map { "/dev/vfio/\($0)" },
+        ].compactMap { $0 }
+        if function.isEnabled {
+            return [.problem(check, "a program has the device open\(holders(nodes))", remedy: "end that program")]
+        }
+        let results = nodes.map { (node: $0, error: files.failureToOpen($0)) }
+        if let good = results.first(where: { $0.error == nil }) { return [.fine(check, "\(good.node) can be opened")] }
+        if let denied = results.first(where: { $0.error == .permissionDenied }) {
+            return [
+                .problem(
+                    check, "this user may not open \(denied.node)", remedy: "chown \(files.user) \(denied.node)")
+            ]
+        }
+        if let busy = results.first(where: { $0.error == .resourceBusy }) {
+            return [.problem(check, "a program has \(busy.node) open\(holders(nodes))", remedy: "end that program")]
+        }
+        return [
+            .problem(
+                check, "there is none: \(nodes.joined(separator: ", "))",
+                remedy: "is /dev a devtmpfs, and visible here? In a container, pass the nodes in")
+        ]
+    }
+
+    /// Which processes have a node open, as far as this user may see.
+    private func holders(_ nodes: [String]) -> String {
+        let processes = (files.names("/proc") ?? []).filter { Int($0) != nil }.filter { process in
+            (files.names("/proc/\(process)/fd") ?? []).contains { descriptor in
+                (try? kernel.readLink(FilePath("/proc/\(process)/fd/\(descriptor)"))).map { nodes.contains($0.string) } ?? false
+            }
+        }
+        let names = processes.map { "\(files.text("/proc/\($0)/comm") ?? "process") (\($0))" }
+        return names.isEmpty ? "" : ": \(names.joined(separator: ", "))"
+    }
+
+    // MARK: Opening
+
+    private func open() -> [Finding] {
+        do throws(VFIOError) {
+            let space = try AddressSpace(kernel: kernel)
+            let device = try Device(at: address, in: space)
+            let findings = try features(device)
+            try device.close()
+            return findings
+        } catch {
+            return [.problem("open", "\(error)", remedy: nil)]
+        }
+    }
+
+    private func features(_ device: borrowing Device) throws(VFIOError) -> [Finding] {
+        var findings = [Finding.fine("open", "the device can be opened, through \(device.space.interface)")]
+        findings.append(
+            device.info.canReset
+                ? .fine("reset", "it can be reset alone")
+                : .warning("reset", "it cannot be reset alone, so it keeps the state that its last user left", remedy: nil))
+        findings.append(
+            try device.supports(.dmaBuf)
+                ? .fine("dma-buf", "its memory can be exported, and is revocable")
+                : .warning(
+                    "dma-buf", "its memory cannot be exported",
+                    remedy: "Linux 6.19 with CONFIG_VFIO_PCI_DMABUF, for peer-to-peer DMA"))
+        let ranges = try device.space.iovaRanges()
+        if let last = ranges.last {
+            let width = 64 - last.upperBound.rawValue.leadingZeroBitCount
+            let text = "DMA addresses of \(width) bits, in \(ranges.count) ranges"
+            findings.append(
+                width < 48
+                    ? .warning("IOVA", text, remedy: nil)
+                    : .fine("IOVA", text))
+        }
+        return findings
+    }
+}

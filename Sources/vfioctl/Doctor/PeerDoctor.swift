@@ -1,0 +1,69 @@
+import VFIO
+
+/// Looks at what two devices can do for each other: whether one reaches the other's memory by DMA.
+struct PeerDoctor {
+    let kernel: any Kernel
+    let reader: PCIAddress
+    let owner: PCIAddress
+
+    func findings() -> [Finding] {
+        do throws(VFIOError) {
+            return [try route(), try mapping()]
+        } catch {
+            return [.problem("peer to peer", "\(error)", remedy: nil)]
+        }
+    }
+
+    /// Where the way from one to the other turns round.
+    private func route() throws(VFIOError) -> Finding {
+        let functions = try PCIBus(kernel: kernel).functions()
+        func ancestors(_ address: PCIAddress) -> [PCIAddress] {
+            var found: [PCIAddress] = []
+            var next = functions.first { $0.address == address }?.parent
+            // Bounded: sysfs may change between two looks, but no tree is deeper than the buses that there can be.
+            while let parent = next, found.count < 256 {
+                found.append(parent)
+                next = functions.first { $0.address == parent }?.parent
+            }
+            return found
+        }
+        let (first, second) = (ancestors(reader), ancestors(owner))
+        if let common = first.first(where: second.contains) {
+            return .fine("route", "both are behind \(common), which can turn their transfers round unless ACS forbids it")
+        }
+        return .warning(
+            "route", "the devices are behind different ports, so their transfers cross the root complex; some refuse that",
+            remedy: "try a transfer: vfioctl demo --from \(owner) --to DEVICE")
+    }
+
+    /// Exports a page of the largest BAR, and maps it for the other device.
+    private func mapping() throws(VFIOError) -> Finding {
+        let space = try AddressSpace(kernel: kernel)
+        let owner = try Device(at: owner, in: space)
+        let reader = try Device(at: reader, in: space)
+        let finding: Finding
+        if let bar = try owner.largestMappableBAR() {
+            finding = try map(bar, of: owner, in: space)
+        } else {
+            finding = .problem("peer to peer", "\(owner.address) has no memory of a page or more", remedy: nil)
+        }
+        try reader.close()
+        try owner.close()
+        return finding
+    }
+
+    private func map(_ bar: RegionInfo, of owner: borrowing Device, in space: AddressSpace) throws(VFIOError) -> Finding {
+        try owner.config.updateCommand { $0.insert(.memoryDecode) }
+        do throws(VFIOError) {
+            let window = try owner.exportDMABuf(of: bar.index, 0..<UInt64(kernel.pageSize))
+            let mapping = try space.map(window)
+            let state = mapping.state
+            try mapping.close()
+            try window.close()
+            return .fine("peer to peer", "\(bar.index) of \(owner.address) can be mapped for \(reader), revocably: \(state)")
+        } catch {
+            return .problem(
+                "peer to peer", "\(error)", remedy: "it takes Linux 6.19, iommufd and CONFIG_VFIO_PCI_DMABUF")
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import VFIO
+
+extension Device {
+    /// Reads one register. BARs are reached with memory decode on, which it is then until the device is closed.
+    func read(_ index: RegionIndex, at offset: UInt64, _ width: AccessWidth) throws(VFIOError) -> UInt64 {
+        try check(index, at: offset, width, "read a register")
+        if index == .config {
+            return switch width {
+            case .bits8: UInt64(try config.read8(at: offset))
+            case .bits16: UInt64(try config.read16(at: offset))
+            case .bits32: UInt64(try config.read32(at: offset))
+            case .bits64: UInt64(try config.read32(at: offset)) | UInt64(try config.read32(at: offset + 4)) << 32
+            }
+        }
+        try prepare(index)
+        return try withRegisters(index) { (registers) throws(VFIOError) -> UInt64 in
+            switch width {
+            case .bits8: UInt64(registers.read8(at: Int(offset)))
+            case .bits16: UInt64(registers.read16(at: Int(offset)))
+            case .bits32: UInt64(registers.read32(at: Int(offset)))
+            case .bits64: registers.read64(at: Int(offset))
+            }
+        }
+    }
+
+    /// Writes one register, as ``read(_:at:_:)`` reads one.
+    func write(_ value: UInt64, _ index: RegionIndex, at offset: UInt64, _ width: AccessWidth) throws(VFIOError) {
+        try check(index, at: offset, width, "write a register")
+        guard width == .bits64 || value >> UInt64(width.rawValue) == 0 else {
+            throw VFIOError(
+                .invalidArgument, "write a register", "\(index) of \(address)",
+                hint: "0x\(String(value, radix: 16)) has more than \(width.rawValue) bits")
+        }
+        if index == .config {
+            switch width {
+            case .bits8: try config.write8(UInt8(truncatingIfNeeded: value), at: offset)
+            case .bits16: try config.write16(UInt16(truncatingIfNeeded: value), at: offset)
+            case .bits32: try config.write32(UInt32(truncatingIfNeeded: value), at: offset)
+            case .bits64:
+                try config.write32(UInt32(truncatingIfNeeded: value), at: offset)
+                try config.write32(UInt32(truncatingIfNeeded: value >> 32), at: offset + 4)
+            }
+            return
+        }
+        try prepare(index)
+        try withRegisters(index) { (registers) throws(VFIOError) in
+            switch width {
+            case .bits8: registers.write8(UInt8(truncatingIfNeeded: value), at: Int(offset))
+            case .bits16: registers.write16(UInt16(truncatingIfNeeded: value), at: Int(offset))
+            case .bits32: registers.write32(UInt32(truncatingIfNeeded: value), at: Int(offset))
+            case .bits64: registers.write64(value, at: Int(offset))
+            }
+        }
+    }
+
+    private func prepare(_ index: RegionIndex) throws(VFIOError) {
+        if index.isBAR || index == .rom { try config.updateCommand { $0.formUnion([.memoryDecode, .ioDecode]) } }
+    }
+
+    private func check(
+        _ index: RegionIndex, at offset: UInt64, _ width: AccessWidth, _ operation: String
+    ) throws(VFIOError) {
+        let region = try region(index)
+        let end = offset.addingReportingOverflow(UInt64(width.byteCount))
+        guard !end.overflow, end.partialValue <= region.byteCount else {
+            throw VFIOError(
+                region.byteCount == 0 ? .notFound : .outOfRange, operation, "\(index) of \(address)",
+                hint: region.byteCount == 0
+                    ? "the device has no such region" : "it has \(region.byteCount) bytes")
+        }
+        guard offset % UInt64(width.byteCount) == 0 else {
+            throw VFIOError(
+                .misaligned, operation, "\(index) of \(address)",
+                hint: "an offset for \(width.rawValue) bits is a multiple of \(width.byteCount)")
+        }
+    }
+}

@@ -20,7 +20,7 @@ struct VFIOCtl: ParsableCommand {
                 name: "Use",
                 subcommands: [
                     InfoCommand.self, ConfigCommand.self, ReadCommand.self, WriteCommand.self, ResetCommand.self,
-                    HotResetCommand.self, DemoCommand.self,
+                    HotResetCommand.self, DMABufCommand.self, DemoCommand.self,
                 ]),
         ]
     )

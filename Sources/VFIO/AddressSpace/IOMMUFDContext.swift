@@ -84,7 +84,11 @@ final class IOMMUFDContext: IOMMUBackend {
             return request.out_devid
         } catch {
             let operation = "bind the device to the iommufd (VFIO_DEVICE_BIND_IOMMUFD)"
+            let group = (try? Sysfs(kernel: kernel).iommuGroup(of: address)) ?? nil
+            let blockers = group.flatMap { Diagnosis(kernel: kernel).blockers(ofGroup: $0) }
             switch error {
+            case .notPermitted where blockers != nil, .resourceBusy where blockers != nil:
+                throw VFIOError(.groupNotViable, operation, "\(address)", errno: error, hint: blockers)
             case .notPermitted:
                 throw VFIOError(
                     .kernel, operation, "\(address)", errno: error,
@@ -96,10 +100,6 @@ final class IOMMUFDContext: IOMMUBackend {
                     .permissionDenied, operation, "\(address)", errno: error,
                     hint: VFToken.missingHint)
             case .resourceBusy:
-                let group = (try? Sysfs(kernel: kernel).iommuGroup(of: address)) ?? nil
-                if let hint = group.flatMap({ Diagnosis(kernel: kernel).blockers(ofGroup: $0) }) {
-                    throw VFIOError(.groupNotViable, operation, "\(address)", errno: error, hint: hint)
-                }
                 throw VFIOError(
                     .busy, operation, "\(address)", errno: error,
                     hint: "another program, or another address space of this one, uses the device or its group")

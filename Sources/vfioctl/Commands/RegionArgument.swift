@@ -45,20 +45,25 @@ struct NumberArgument: ExpressibleByArgument {
     }
 }
 
-/// Bytes of a region on the command line: `START..END`, the end not included, or `all`. Numbers may end in K, M or G.
-struct ByteRangeArgument: ExpressibleByArgument {
+/// Parts of a region on the command line: `START..END`, the end not included, several with commas between them, or `all`.
+/// Numbers may end in K, M or G.
+struct ByteRangesArgument: ExpressibleByArgument {
     /// `nil` for all of the region.
-    let range: Range<UInt64>?
+    let ranges: [Range<UInt64>]?
 
     init?(argument: String) {
         if argument == "all" {
-            range = nil
+            ranges = nil
             return
         }
-        guard let dots = argument.firstRange(of: ".."), let start = Self.size(argument[..<dots.lowerBound]),
-            let end = Self.size(argument[dots.upperBound...]), start < end
-        else { return nil }
-        range = start..<end
+        var ranges: [Range<UInt64>] = []
+        for part in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let dots = part.firstRange(of: ".."), let start = Self.size(part[..<dots.lowerBound]),
+                let end = Self.size(part[dots.upperBound...]), start < end
+            else { return nil }
+            ranges.append(start..<end)
+        }
+        self.ranges = ranges
     }
 
     private static func size(_ text: Substring) -> UInt64? {

@@ -14,6 +14,13 @@ enum SampleMachine {
     /// What `bind` has remembered on this machine.
     static let previousDrivers: [PCIAddress: String] = ["0000:00:04.0": "nvme"]
 
+    /// The first disk, with its memory switched on.
+    static func openDisk() throws(VFIOError) -> Device {
+        let disk = try Device(at: "0000:00:04.0", in: AddressSpace(kernel: shared.kernel))
+        try disk.config.updateCommand { $0.insert(.memoryDecode) }
+        return disk
+    }
+
     private static func make() -> MockMachine {
         let machine = MockMachine()
         machine.plug(Plain(vendor: 0x8086, device: 0x29c0, classCode: 0x060000), at: "0000:00:00.0", driver: nil)

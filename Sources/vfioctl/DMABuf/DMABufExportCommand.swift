@@ -1,0 +1,65 @@
+import ArgumentParser
+import SystemPackage
+import VFIO
+
+/// `vfioctl dmabuf export`.
+struct DMABufExportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Export a part of a BAR as a dma-buf, and hand its descriptor to a program.",
+        usage: "vfioctl dmabuf export <bdf> <bar> <ranges> (--socket <path> | -- <command> ...)",
+        discussion: """
+            The program is either a command after --, which inherits the descriptor and finds its number in the variable \
+            \(DMABufCommand.descriptorVariable), or one that connects to the Unix socket of --socket and receives it (SCM_RIGHTS). The device \
+            stays open until the command ends, or the connection does; then the kernel revokes the memory for good. The exit status is the \
+            command's.
+
+            Several ranges make one dma-buf, in the order given; an iommufd maps only those of one range.
+            """
+    )
+
+    @OptionGroup var machine: MachineOptions
+    @OptionGroup var options: DeviceOptions
+    @Argument(help: "The BAR: bar0 to bar5.")
+    var bar: RegionArgument
+    @Argument(
+        help: ArgumentHelp(
+            "START..END in bytes from the start of the BAR, multiples of a page; several with commas between them, or \"all\".",
+            discussion: "Numbers may end in K, M or G: 0..64K,1M..2M."))
+    var ranges: ByteRangesArgument
+    @Option(help: "What the dma-buf is called in /sys/kernel/debug/dma_buf and in fdinfo, 31 bytes at most.")
+    var name: String?
+    @Flag(help: "Open it for reading only.")
+    var readOnly = false
+    @Option(help: ArgumentHelp("Wait for a connection to this Unix socket.", valueName: "path"))
+    var socket: String?
+    @Argument(parsing: .postTerminator, help: "The command that inherits the descriptor.")
+    var command: [String] = []
+
+    func validate() throws {
+        guard (socket == nil) != command.isEmpty else {
+            throw ValidationError("say who gets the dma-buf: either --socket PATH or -- COMMAND")
+        }
+    }
+
+    func run() throws {
+        let device = try options.open(machine)
+        try device.config.updateCommand { $0.insert(.memoryDecode) }
+        let size = try device.region(bar.index).byteCount
+        let window = try device.exportDMABuf(
+            of: bar.index, ranges: ranges.ranges ?? [0..<size], access: readOnly ? .read : .readWrite)
+        if let name { try window.setName(name) }
+        var status: Int32 = 0
+        if let socket {
+            try UnixListener.send(window, over: socket)
+        } else {
+            status = try window.withFileDescriptor { descriptor in
+                try ChildProcess.run(
+                    command, handing: descriptor, by: DMABufCommand.descriptorVariable)
+            }
+        }
+        try window.close()
+        try device.close()
+        if status != 0 { throw ExitCode(status) }
+    }
+}

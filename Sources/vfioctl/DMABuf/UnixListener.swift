@@ -1,0 +1,64 @@
+import Glibc
+import SystemPackage
+import VFIO
+
+/// Unix sockets by path, for handing a dma-buf from one program to another.
+enum UnixListener {
+    /// Waits for one connection, sends the dma-buf, and waits until the other side hangs up.
+    static func send(_ window: borrowing DMABuf, over path: String) throws {
+        let listener = try makeSocket(path)
+        defer { try? listener.close() }
+        try unsafe withAddress(path) { address, length in
+            guard unsafe bind(listener.rawValue, address, length) == 0, listen(listener.rawValue, 1) == 0 else {
+                throw failure("listen on the socket", path)
+            }
+        }
+        defer { unsafe unlink(path) }
+        let connection = accept(listener.rawValue, nil, nil)
+        guard connection >= 0, fcntl(connection, F_SETFD, FD_CLOEXEC) == 0 else { throw failure("accept a connection on the socket", path) }
+        let peer = FileDescriptor(rawValue: connection)
+        defer { try? peer.close() }
+        try window.send(over: peer)
+        var byte: UInt8 = 0
+        while unsafe recv(connection, &byte, 1, 0) > 0 {}
+    }
+
+    /// Connects, and receives a dma-buf. The connection stays open for as long as this program runs, since its end is the
+    /// sender's sign that nobody needs the memory any more.
+    static func receive(from path: String) throws -> DMABuf {
+        let socket = try makeSocket(path)
+        try unsafe withAddress(path) { address, length in
+            guard unsafe connect(socket.rawValue, address, length) == 0 else {
+                throw failure("connect to the socket", path)
+            }
+        }
+        return try DMABuf.receive(from: socket)
+    }
+
+    private static func makeSocket(_ path: String) throws -> FileDescriptor {
+        let socket = Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard socket >= 0 else { throw failure("make a socket", path) }
+        return FileDescriptor(rawValue: socket)
+    }
+
+    private static func withAddress(
+        _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws -> Void
+    ) throws {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let room = MemoryLayout.size(ofValue: address.sun_path)
+        guard path.utf8.count < room else {
+            throw VFIOError(.invalidArgument, "use the socket", path, hint: "a path of a socket has at most \(room - 1) bytes")
+        }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+        try unsafe withUnsafePointer(to: address) { pointer in
+            try unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                try unsafe body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+    }
+
+    private static func failure(_ operation: String, _ path: String) -> VFIOError {
+        VFIOError(.kernel, operation, path, errno: Errno(rawValue: errno))
+    }
+}

@@ -61,6 +61,7 @@ let package = Package(
         .testTarget(
             name: "VFIOTests",
             dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            exclude: ["Recordings"],
             swiftSettings: testSettings
         ),
         .testTarget(name: "VFIOMockTests", dependencies: ["VFIO", "VFIOMock", "CVFIO"], swiftSettings: testSettings),

@@ -1,0 +1,184 @@
+import SystemPackage
+import Testing
+import VFIO
+
+/// How devices change hands: what is written, in which order, and what is put back when a step fails.
+@Suite struct DriverBindingTests {
+    private static let folder = "/sys/devices/pci0000:00/0000:00:04.0"
+    private static let link = "/sys/bus/pci/devices/0000:00:04.0"
+
+    /// A machine whose drivers come and go as the writes say.
+    private func machine(_ refusing: (@Sendable (String, String) throws(Errno) -> Void)? = nil) throws -> RecordedTree {
+        let tree = try RecordedTree(recording: "no-iommu")
+        tree.onWrite { (tree, path, text) throws(Errno) in
+            try refusing?(path, text)
+            let word = text == "\n" ? "(null)" : text
+            if path == "\(Self.folder)/driver_override" { tree.add("\(path) = \(word)") }
+            if path.hasSuffix("/unbind") { tree.remove("\(Self.folder)/driver") }
+            if path == "/sys/bus/pci/drivers_probe" {
+                let override = String(decoding: try tree.readFile(FilePath("\(Self.folder)/driver_override")), as: UTF8.self)
+                let driver = override == "(null)\n" ? "nvme" : String(override.dropLast())
+                tree.add("\(Self.folder)/driver -> ../../../bus/pci/drivers/\(driver)")
+            }
+        }
+        return tree
+    }
+
+    @Test("to vfio-pci: the override first, so that nobody else takes it in between")
+    func bind() throws {
+        let tree = try machine()
+        let binding = DriverBinding(kernel: tree)
+        let change = try binding.change(of: "0000:00:04.0", to: "vfio-pci")
+        #expect(
+            change.steps.map { "\($0)" } == [
+                "echo vfio-pci > \(Self.link)/driver_override",
+                "echo 0000:00:04.0 > \(Self.link)/driver/unbind",
+                "echo 0000:00:04.0 > /sys/bus/pci/drivers_probe",
+            ])
+        #expect(change.previousDriver == "nvme")
+        #expect(change.takesDeviceAway)
+        #expect(tree.writes == [])
+        try binding.carryOut(change)
+        #expect(try PCIBus(kernel: tree).function(at: "0000:00:04.0").driver == "vfio-pci")
+        #expect(
+            tree.writes == [
+                "vfio-pci > \(Self.folder)/driver_override",
+                "0000:00:04.0 > /sys/bus/pci/drivers/nvme/unbind",
+                "0000:00:04.0 > /sys/bus/pci/drivers_probe",
+            ])
+        #expect(try binding.change(of: "0000:00:04.0", to: "vfio-pci").steps == [])
+    }
+
+    @Test("back: without the override the kernel chooses")
+    func back() throws {
+        let tree = try machine()
+        let binding = DriverBinding(kernel: tree)
+        try binding.carryOut(binding.change(of: "0000:00:04.0", to: "vfio-pci"))
+        try binding.carryOut(binding.changeToAnyDriver(of: "0000:00:04.0"))
+        let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
+        #expect(function.driver == "nvme")
+        #expect(function.driverOverride == nil)
+        // Who has its own driver already keeps it, without a moment of none.
+        #expect(try binding.changeToAnyDriver(of: "0000:00:04.0").steps == [])
+    }
+
+    @Test("to no driver")
+    func unbind() throws {
+        let tree = try machine()
+        let binding = DriverBinding(kernel: tree)
+        try binding.carryOut(binding.change(of: "0000:00:04.0", to: nil))
+        #expect(try PCIBus(kernel: tree).function(at: "0000:00:04.0").driver == nil)
+        #expect(tree.writes == ["0000:00:04.0 > /sys/bus/pci/drivers/nvme/unbind"])
+    }
+
+    @Test("when the new driver fails, the old one comes back")
+    func takeBack() throws {
+        let tree = try RecordedTree(recording: "no-iommu")
+        tree.onWrite { (tree, path, text) throws(Errno) in
+            if path == "\(Self.folder)/driver_override" { tree.add("\(path) = \(text == "\n" ? "(null)" : text)") }
+            if path.hasSuffix("/unbind") { tree.remove("\(Self.folder)/driver") }
+            if path == "/sys/bus/pci/drivers_probe" {
+                let override = String(decoding: try tree.readFile(FilePath("\(Self.folder)/driver_override")), as: UTF8.self)
+                // No driver of that name is loaded: the kernel does nothing, and says nothing.
+                guard override == "(null)\n" else { return }
+                tree.add("\(Self.folder)/driver -> ../../../bus/pci/drivers/nvme")
+            }
+        }
+        let binding = DriverBinding(kernel: tree)
+        let change = try binding.change(of: "0000:00:04.0", to: "vfio-pci-absent")
+        do {
+            try binding.carryOut(change)
+            Issue.record("it was carried out")
+        } catch {
+            #expect(error.code == .driver)
+            #expect(
+                error.hint == "the kernel has no driver vfio-pci-absent loaded; load it: modprobe vfio-pci-absent")
+        }
+        let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
+        #expect(function.driver == "nvme")
+        #expect(function.driverOverride == nil)
+    }
+
+    @Test(
+        "each failure has its word",
+        arguments: [
+            (Errno.permissionDenied, VFIOError.Code.permissionDenied, "only root may write there"),
+            (.resourceBusy, .busy, "a process has a device of its IOMMU group open; end it first"),
+            (.operationNotSupportedByDevice, .kernel, "the kernel's log may say why: dmesg"),
+        ])
+    func failures(errno: Errno, code: VFIOError.Code, hint: String) throws {
+        let tree = try machine { (path, _) throws(Errno) in if path.hasSuffix("/unbind") { throw errno } }
+        let binding = DriverBinding(kernel: tree)
+        do {
+            try binding.carryOut(binding.change(of: "0000:00:04.0", to: "vfio-pci"))
+            Issue.record("it was carried out")
+        } catch {
+            #expect(error.code == code)
+            #expect(error.errno == errno)
+            #expect(error.hint == hint)
+        }
+        // It never left its driver, and no override is left behind that would take it away at the next chance.
+        let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
+        #expect(function.driver == "nvme")
+        #expect(function.driverOverride == nil)
+    }
+
+    @Test("bridges stay with their drivers")
+    func bridges() throws {
+        let tree = try RecordedTree(recording: "bridge")
+        do {
+            _ = try DriverBinding(kernel: tree).change(of: "0000:00:08.0", to: "vfio-pci")
+            Issue.record("it would be taken")
+        } catch {
+            #expect(error.code == .invalidArgument)
+        }
+    }
+
+    // MARK: Virtual functions
+
+    @Test("virtual functions: from one number to another the way leads over none")
+    func virtualFunctions() throws {
+        let tree = try RecordedTree(recording: "no-iommu")
+        let functions = VirtualFunctions(kernel: tree)
+        do {
+            _ = try functions.steps(toMake: 1, of: "0000:00:04.0")
+            Issue.record("it has none")
+        } catch {
+            #expect(error.code == .unsupported)
+        }
+        tree.add("\(Self.folder)/sriov_totalvfs = 4")
+        #expect(
+            try functions.steps(toMake: 2, of: "0000:00:04.0").map { "\($0)" } == [
+                "echo 0 > \(Self.link)/sriov_drivers_autoprobe", "echo 2 > \(Self.link)/sriov_numvfs",
+            ])
+        do {
+            _ = try functions.steps(toMake: 5, of: "0000:00:04.0")
+            Issue.record("that is too many")
+        } catch {
+            #expect(error.hint == "it can have 0 to 4 virtual functions, not 5")
+        }
+        tree.add("\(Self.folder)/virtfn0 -> ../0000:00:04.1")
+        #expect(try functions.steps(toMake: 1, of: "0000:00:04.0") == [])
+        #expect(
+            try functions.steps(toMake: 2, of: "0000:00:04.0", isProbed: true).map { "\($0)" } == [
+                "echo 0 > \(Self.link)/sriov_numvfs", "echo 1 > \(Self.link)/sriov_drivers_autoprobe",
+                "echo 2 > \(Self.link)/sriov_numvfs",
+            ])
+    }
+
+    @Test("who does not make virtual functions is named")
+    func noVirtualFunctions() throws {
+        let tree = try machine { (path, _) throws(Errno) in
+            if path.contains("sriov") { throw .noSuchFileOrDirectory }
+        }
+        tree.add("\(Self.folder)/sriov_totalvfs = 4")
+        let functions = VirtualFunctions(kernel: tree)
+        do {
+            try functions.carryOut(functions.steps(toMake: 1, of: "0000:00:04.0"), of: "0000:00:04.0")
+            Issue.record("they were made")
+        } catch {
+            #expect(error.code == .driver)
+            #expect(error.hint == "its driver nvme does not make virtual functions")
+        }
+    }
+}

@@ -12,7 +12,9 @@ struct Program {
         var words: String { output.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
     }
 
-    func run(_ arguments: String...) throws -> Result {
+    func run(_ arguments: String...) throws -> Result { try run(arguments: arguments) }
+
+    func run(arguments: [String]) throws -> Result {
         let process = Process()
         process.executableURL = Self.folder.appendingPathComponent(name)
         process.arguments = arguments

@@ -7,6 +7,7 @@ import VFIOMock
 /// - 00:03.0 shared memory, without a driver
 /// - 00:04.0 an NVMe disk that `vfioctl bind` took from the kernel's driver; `restore` gives it back
 /// - 00:05.0 an NVMe disk, held by the kernel's driver
+/// - 00:06.0 a disk controller with SR-IOV, held by vfio-pci, with room for four virtual functions
 /// - 01:00.0, 01:00.1 behind a port: a network card that the kernel holds, and in its group an edu that is therefore blocked
 enum SampleMachine {
     static let shared = make()
@@ -28,6 +29,7 @@ enum SampleMachine {
         machine.plug(SharedMemoryModel(), at: "0000:00:03.0", driver: nil)
         machine.plug(NVMeMemoryModel(), at: "0000:00:04.0", driver: "nvme")
         machine.plug(NVMeMemoryModel(), at: "0000:00:05.0", driver: "nvme")
+        machine.plug(NVMePhysicalFunctionModel(virtualFunctionLimit: 4), at: "0000:00:06.0")
         machine.plug(
             Plain(vendor: 0x1b36, device: 0x000c, classCode: 0x060400, isExpress: true), at: "0000:00:1c.0",
             driver: "pcieport")

@@ -1,0 +1,97 @@
+import Foundation
+import Testing
+
+/// What `vfioctl` changes on the mock machine: drivers, virtual functions.
+@Suite struct VFIOCtlChangeTests {
+    private let vfioctl = Program(name: "vfioctl")
+
+    @Test func binds() throws {
+        let result = try vfioctl.run("bind", "--mock", "00:05.0", "00:03.0")
+        #expect(result.status == 0)
+        #expect(
+            result.output == """
+                0000:00:05.0: nvme → vfio-pci
+                0000:00:03.0: no driver → vfio-pci
+
+                """)
+    }
+
+    @Test func showsWhatItWouldDo() throws {
+        let result = try vfioctl.run("bind", "--mock", "--dry-run", "00:05.0")
+        #expect(
+            result.output == """
+                echo vfio-pci > /sys/bus/pci/devices/0000:00:05.0/driver_override
+                echo 0000:00:05.0 > /sys/bus/pci/devices/0000:00:05.0/driver/unbind
+                echo 0000:00:05.0 > /sys/bus/pci/drivers_probe
+
+                """)
+    }
+
+    @Test func tellsOfTheRestOfTheGroup() throws {
+        let result = try vfioctl.run("bind", "--mock", "01:00.1")
+        #expect(result.status == 0)
+        #expect(result.output.contains("0000:01:00.1: nothing to do, vfio-pci holds it"))
+        #expect(
+            result.output.contains(
+                "programs cannot open it before the rest of IOMMU group 12 is bound too: 0000:01:00.0 (e1000e); "
+                    + "vfioctl bind 0000:01:00.0"))
+        let all = try vfioctl.run("bind", "--mock", "--group", "01:00.1")
+        #expect(all.output.contains("0000:01:00.0: e1000e → vfio-pci"))
+        #expect(!all.output.contains("programs cannot open it"))
+    }
+
+    @Test func givesBack() throws {
+        let result = try vfioctl.run("restore", "--mock", "00:04.0")
+        #expect(result.status == 0)
+        #expect(result.output == "0000:00:04.0: vfio-pci → nvme\n")
+        let dry = try vfioctl.run("restore", "--mock", "-n", "00:04.0")
+        #expect(
+            dry.output == """
+                echo "" > /sys/bus/pci/devices/0000:00:04.0/driver_override
+                echo 0000:00:04.0 > /sys/bus/pci/devices/0000:00:04.0/driver/unbind
+                echo 0000:00:04.0 > /sys/bus/pci/drivers_probe
+
+                """)
+    }
+
+    @Test func unbinds() throws {
+        let result = try vfioctl.run("unbind", "--mock", "00:05.0")
+        #expect(result.output == "0000:00:05.0: nvme → no driver\n")
+        let again = try vfioctl.run("unbind", "--mock", "00:03.0")
+        #expect(again.output == "0000:00:03.0: nothing to do, no driver holds it\n")
+    }
+
+    @Test func tellsPrograms() throws {
+        let result = try vfioctl.run("bind", "--mock", "--json", "00:05.0")
+        let reports = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        #expect(reports.count == 1)
+        #expect(reports[0]["before"] as? String == "nvme")
+        #expect(reports[0]["after"] as? String == "vfio-pci")
+        #expect(reports[0]["done"] as? Bool == true)
+        #expect((reports[0]["commands"] as? [String])?.count == 3)
+    }
+
+    @Test func refusesBridgesAndUnknownDrivers() throws {
+        let bridge = try vfioctl.run("bind", "--mock", "00:1c.0")
+        #expect(bridge.status == 1)
+        #expect(bridge.errors.contains("it is a bridge; it can stay with its driver"))
+        let driver = try vfioctl.run("bind", "--mock", "--driver", "absent", "00:05.0")
+        #expect(driver.status == 1)
+        #expect(driver.errors.contains("the kernel has no driver absent loaded; load it: modprobe absent"))
+    }
+
+    @Test func makesVirtualFunctions() throws {
+        let dry = try vfioctl.run("vfs", "--mock", "--dry-run", "00:06.0", "2")
+        #expect(
+            dry.output == """
+                echo 0 > /sys/bus/pci/devices/0000:00:06.0/sriov_drivers_autoprobe
+                echo 2 > /sys/bus/pci/devices/0000:00:06.0/sriov_numvfs
+
+                """)
+        let many = try vfioctl.run("vfs", "--mock", "00:06.0", "5")
+        #expect(many.status == 1)
+        #expect(many.errors.contains("it can have 0 to 4 virtual functions, not 5"))
+        let none = try vfioctl.run("vfs", "--mock", "00:02.0", "1")
+        #expect(none.errors == "Error: cannot make virtual functions for 0000:00:02.0: it has no SR-IOV\n")
+    }
+}

@@ -1,0 +1,129 @@
+import Foundation
+import Testing
+
+/// What `vfioctl` does with open devices of the mock machine.
+@Suite struct VFIOCtlDeviceTests {
+    private let vfioctl = Program(name: "vfioctl")
+
+    @Test func showsADevice() throws {
+        let result = try vfioctl.run("info", "--mock", "00:04.0")
+        #expect(result.status == 0)
+        let words = result.words
+        for text in [
+            "0000:00:04.0 through iommufd", "bar2 4M rw all of it", "config 4K rw no", "msix 65", "reset alone",
+            "features dmaBuf, lowPower",
+        ] { #expect(words.contains(text)) }
+    }
+
+    @Test func showsADeviceToPrograms() throws {
+        let result = try vfioctl.run("info", "--mock", "--json", "00:04.0")
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+        let regions = try #require(report["regions"] as? [[String: Any]])
+        #expect(regions.map { $0["name"] as? String } == ["bar0", "bar2", "config"])
+        #expect(regions[1]["mappable"] as? [[Int]] == [[0, 4 << 20]])
+        #expect((report["features"] as? [String: Bool])?["dmaBuf"] == true)
+        #expect(report["canReset"] as? Bool == true)
+    }
+
+    @Test func decodesConfigSpace() throws {
+        let result = try vfioctl.run("config", "--mock", "00:04.0")
+        #expect(result.status == 0)
+        #expect(result.output.hasPrefix("1b36:0010  class 010802, revision 02, subsystem 1af4:1100\n"))
+        #expect(result.output.contains("MSI-X: 65 vectors, off, table in BAR 0 at 0x2000, pending bits in BAR 0 at 0x3000"))
+        #expect(result.output.contains("FLR"))
+        let virtual = try vfioctl.run("config", "--mock", "00:06.0")
+        #expect(virtual.output.contains("single root I/O virtualization (SR-IOV): 0 of 4 virtual functions, off"))
+    }
+
+    @Test func dumpsConfigSpace() throws {
+        let result = try vfioctl.run("config", "--mock", "--hex", "00:02.0")
+        let lines = result.output.split(separator: "\n")
+        #expect(lines.count == 16)
+        #expect(lines[0].hasPrefix("00: 34 12 e8 11 "))
+        let express = try vfioctl.run("config", "--mock", "--hex", "00:04.0")
+        #expect(express.output.split(separator: "\n").count == 256)
+    }
+
+    @Test func readsRegisters() throws {
+        #expect(try vfioctl.run("read", "--mock", "00:02.0", "bar0", "0").output == "0x010000ed\n")
+        #expect(try vfioctl.run("read", "--mock", "00:02.0", "config", "0", "--width", "16").output == "0x1234\n")
+        let several = try vfioctl.run("read", "--mock", "00:04.0", "bar0", "0", "--width", "64", "--count", "2")
+        #expect(several.output == "0x0: 0x024018200f0107ff\n0x8: 0x0000000000010400\n")
+        let json = try vfioctl.run("read", "--mock", "--json", "00:02.0", "bar0", "0x0")
+        let values = try #require(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [[String: String]])
+        #expect(values == [["offset": "0x0", "value": "0x010000ed"]])
+    }
+
+    @Test func writesRegisters() throws {
+        // edu's register 4 holds what was written, inverted.
+        let result = try vfioctl.run("write", "--mock", "00:02.0", "bar0", "4", "0x5", "--verify")
+        #expect(result.output == "0xfffffffa\n")
+        let dry = try vfioctl.run("write", "--mock", "-n", "00:02.0", "bar0", "4", "5")
+        #expect(dry.output == "would write 0x00000005 to BAR 0 of 0000:00:02.0 at 0x4, 32 bits\n")
+        let wide = try vfioctl.run("write", "--mock", "00:02.0", "bar0", "4", "0x100", "--width", "8")
+        #expect(wide.errors.contains("0x100 has more than 8 bits"))
+    }
+
+    @Test(
+        arguments: [
+            (["bar3", "0"], "the device has no such region"), (["bar0", "0x100000"], "it has 1048576 bytes"),
+            (["bar0", "2"], "an offset for 32 bits is a multiple of 4"),
+        ])
+    func refusesOddPlaces(arguments: [String], hint: String) throws {
+        let result = try vfioctl.run(arguments: ["read", "--mock", "00:02.0"] + arguments)
+        #expect(result.status == 1)
+        #expect(result.errors.contains(hint))
+    }
+
+    @Test func resets() throws {
+        #expect(try vfioctl.run("reset", "--mock", "00:04.0").output == "0000:00:04.0: reset\n")
+        let none = try vfioctl.run("reset", "--mock", "00:02.0")
+        #expect(none.status == 1)
+        #expect(none.errors.contains("it has no FLR, and nothing else resets it alone"))
+        let hot = try vfioctl.run("hot-reset", "--mock", "00:04.0")
+        #expect(hot.status == 1)
+        #expect(hot.errors.contains("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO"))
+    }
+
+    @Test func saysWhoHoldsADevice() throws {
+        let result = try vfioctl.run("info", "--mock", "00:05.0")
+        #expect(result.status == 1)
+        #expect(
+            result.errors == "Error: cannot open the device for 0000:00:05.0: the driver nvme holds it; unbind it and "
+                + "bind the device to vfio-pci\n")
+        let group = try vfioctl.run("info", "--mock", "01:00.1")
+        #expect(group.errors.contains("0000:01:00.0 is held by e1000e"))
+    }
+
+    // MARK: dma-bufs
+
+    @Test func handsADMABufToACommand() throws {
+        let result = try vfioctl.run(
+            "dmabuf", "export", "--mock", "00:04.0", "bar2", "0..64K", "--name", "window", "--", "sh", "-c",
+            "echo fd $VFIOCTL_DMABUF_FD; test -e /proc/self/fd/$VFIOCTL_DMABUF_FD; exit 7")
+        #expect(result.output == "fd 3\n")
+        #expect(result.status == 7)
+        let missing = try vfioctl.run(
+            "dmabuf", "export", "--mock", "00:04.0", "bar2", "all", "--", "/nonexistent/command")
+        #expect(missing.status == 1)
+        #expect(missing.errors.contains("cannot run the command for /nonexistent/command"))
+    }
+
+    @Test func wantsSomebodyToHandItTo() throws {
+        let result = try vfioctl.run("dmabuf", "export", "--mock", "00:04.0", "bar2", "all")
+        #expect(result.status == 64)
+        #expect(result.errors.contains("say who gets the dma-buf: either --socket PATH or -- COMMAND"))
+    }
+
+    @Test func refusesOddRanges() throws {
+        let result = try vfioctl.run("dmabuf", "export", "--mock", "00:04.0", "bar2", "0..100", "--", "true")
+        #expect(result.status == 1)
+        #expect(result.errors.contains("both ends of 0..<100 have to be multiples of 4096"))
+    }
+
+    @Test func importsADMABuf() throws {
+        let result = try vfioctl.run("dmabuf", "import", "--mock", "--for", "00:02.0")
+        #expect(result.status == 0)
+        #expect(result.output == "0000:00:02.0 reaches 65536 bytes at 0x1000\n")
+    }
+}

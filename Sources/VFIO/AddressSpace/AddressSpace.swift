@@ -27,8 +27,8 @@ public final class AddressSpace: Sendable {
 
     let kernel: any Kernel
     let backend: any IOMMUBackend
-    /// The devices that are open in this address space.
-    let devices = OpenDevices()
+    /// The devices that are open in this address space, and in those that share its iommufd.
+    var devices: OpenDevices { backend.devices }
     private let state = Mutex(State())
     private let refreshTurn = Mutex(())
 

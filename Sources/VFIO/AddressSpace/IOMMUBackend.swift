@@ -8,6 +8,9 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// What the interface is called in errors.
     var name: String { get }
 
+    /// The devices that are open by way of the same container or iommufd: what the kernel takes for one owner's.
+    var devices: OpenDevices { get }
+
     /// Opens a device and puts it behind this address space.
     func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice
 

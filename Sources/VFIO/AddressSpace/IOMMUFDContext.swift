@@ -10,6 +10,7 @@ final class IOMMUFDContext: IOMMUBackend {
 
     var kernel: any Kernel { file.kernel }
     var descriptor: FileDescriptor { file.descriptor }
+    var devices: OpenDevices { file.devices }
 
     var name: String { "iommufd" }
     var importsDMABufs: Bool { true }

@@ -11,6 +11,7 @@ final class Type1Container: IOMMUBackend {
     let kernel: any Kernel
     let descriptor: FileDescriptor
     let state = Mutex(State())
+    let devices = OpenDevices()
 
     struct State {
         var groups: [Int: Group] = [:]

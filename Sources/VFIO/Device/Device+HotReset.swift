@@ -16,8 +16,8 @@ extension Device {
     /// The kernel revokes the dma-bufs of all of them meanwhile; mappings of those that were made before stay revoked
     /// until ``PeerMapping/restore()``, whichever of the devices they are of. Interrupts stay on.
     ///
-    /// - Throws: `.unsupported` when neither can be reset; `.busy` when a function behind it is not this address space's,
-    ///   with its address in the hint, or is being accessed.
+    /// - Throws: `.unsupported` when neither can be reset; `.busy` when a function behind it is not this address space's
+    ///   (nor a sibling's of the same iommufd), with its address in the hint, or is being accessed.
     public func hotReset() throws(VFIOError) {
         let operation = "reset the bus (VFIO_DEVICE_PCI_HOT_RESET)"
         let info = try core.hotResetInfo(for: operation)
@@ -34,7 +34,12 @@ extension Device {
                 for device in affected { try? device.refreshMemoryState() }
                 throw core.hotResetRefusal(error, operation)
             }
-            for device in affected { try device.refreshMemoryState() }
+            // One that does not answer is no reason to know less of the others.
+            var failure: VFIOError?
+            for device in affected {
+                do throws(VFIOError) { try device.refreshMemoryState() } catch { failure = failure ?? error }
+            }
+            if let failure { throw failure }
         }
     }
 }

@@ -76,6 +76,9 @@ public struct DMALog: ~Copyable, Sendable {
     /// The pages in a range that the device has written since the last call, in order, and forgets them
     /// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`).
     ///
+    /// A long range is asked for in pieces. After the kernel's error some pages may be forgotten that nobody was told of:
+    /// take all of the range for written.
+    ///
     /// - Parameters:
     ///   - range: Within what is logged, at multiples of the page size.
     ///   - pageSize: What an address of the result stands for, in bytes: a power of two from 4096; ``pageSize`` without.

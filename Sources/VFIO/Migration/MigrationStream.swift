@@ -18,7 +18,8 @@ public struct MigrationStream: ~Copyable, Sendable {
     /// Reads what comes next, as `read(2)`.
     ///
     /// - Parameter byteCount: How many bytes at most.
-    /// - Returns: The bytes. None at the end; in a PRE_COPY state more may come later.
+    /// - Returns: The bytes. None at the end; in a PRE_COPY state none as well when there is nothing now (`ENOMSG`), and
+    ///   more may come later.
     /// - Throws: `.revoked` when the device has gone on to a state in which the stream is over, `.invalidArgument` for a
     ///   `byteCount` below 1.
     public func read(upTo byteCount: Int) throws(VFIOError) -> [UInt8] {
@@ -33,6 +34,9 @@ public struct MigrationStream: ~Copyable, Sendable {
             count = try unsafe span.withUnsafeMutableBytes { (buffer) throws(Errno) in
                 try unsafe descriptor.kernel.read(descriptor.descriptor, into: buffer)
             }
+        } catch .noMessage {
+            // The end for now, of the PRE_COPY states; the real end is a read of nothing.
+            return []
         } catch {
             throw Self.error(error, operation, device)
         }

@@ -168,7 +168,13 @@ extension Contract {
                 try edu.device.attach(to: forPASIDs)
                 try edu.device.attach(to: space)
                 try forPASIDs.close()
+                // A PASID's detachment is not the device's.
                 try edu.device.detach(pasid: 1)
+                let buffer = try space.allocate(byteCount: 4096)
+                buffer.fill([9, 8, 7, 6])
+                let found = try edu.bytes(4, at: buffer.iova, by: buffer)
+                #expect(found == [9, 8, 7, 6])
+                try buffer.close()
                 try table.close()
             }
         }
@@ -179,7 +185,7 @@ extension Contract {
                 let queue = try space.makeFaultQueue()
                 let number = queue.object.id
                 #expect(try queue.faults().isEmpty)
-                #expect(try queue.wait(milliseconds: 0) == false)
+                #expect(try queue.wait(timeout: .zero) == false)
                 let file = try space.requireIOMMUFD(for: "test").file
                 #expect(throws: Errno.resourceBusy) { try file.destroy(number) }
                 let table = try edu.device.makePageTable(faults: queue)
@@ -194,6 +200,37 @@ extension Contract {
                 #expect(throws: Errno.noSuchFileOrDirectory) { try file.destroy(number) }
                 try buffer.close()
             }
+        }
+
+        @Test("a fault queue ends without a word, and the one of a page table with that", arguments: Scenario.all)
+        func faultsEnd(_ scenario: Scenario) throws {
+            try withIOMMUFD(scenario) { bench, space, edu in
+                let file = try space.requireIOMMUFD(for: "test").file
+                func isGone(_ number: UInt32) -> Bool {
+                    do throws(Errno) {
+                        try file.destroy(number)
+                        return false
+                    } catch {
+                        return error == .noSuchFileOrDirectory
+                    }
+                }
+                let number = try space.makeFaultQueue().object.id
+                #expect(isGone(number))
+                var queue: UInt32 = 0
+                let table = try Self.tableOfItsOwnQueue(edu.device, space, number: &queue)
+                #expect(throws: Errno.resourceBusy) { try file.destroy(queue) }
+                try table.close()
+                #expect(isGone(queue))
+            }
+        }
+
+        /// A page table whose fault queue is let go before it.
+        private static func tableOfItsOwnQueue(
+            _ device: borrowing Device, _ space: AddressSpace, number: inout UInt32
+        ) throws -> HardwarePageTable {
+            let queue = try space.makeFaultQueue()
+            number = queue.object.id
+            return try device.makePageTable(faults: queue)
         }
 
         @Test("objects of virtual machines are refused", arguments: Scenario.all)

@@ -43,20 +43,20 @@ extension Device {
     public func makePageTable(
         of space: AddressSpace? = nil, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> HardwarePageTable {
-        try makePageTable(of: space, flags: options.rawValue, queue: 0)
+        try makePageTable(of: space, flags: options.rawValue, queue: nil)
     }
 
-    /// Makes a page table whose faults the process answers.
+    /// Makes a page table whose faults the process answers, as long as the queue is open.
     ///
     /// - Throws: As the other; `.unsupported` before Linux 6.11. Whether the device can ask for pages is seen when it is
     ///   attached.
     public func makePageTable(
         of space: AddressSpace? = nil, options: HardwarePageTable.Options = [], faults: borrowing FaultQueue
     ) throws(VFIOError) -> HardwarePageTable {
-        try makePageTable(of: space, flags: options.rawValue | CIOMMU_HWPT_FAULT_ID_VALID, queue: faults.object.id)
+        try makePageTable(of: space, flags: options.rawValue | CIOMMU_HWPT_FAULT_ID_VALID, queue: faults.object)
     }
 
-    private func makePageTable(of space: AddressSpace?, flags: UInt32, queue: UInt32) throws(VFIOError)
+    private func makePageTable(of space: AddressSpace?, flags: UInt32, queue: IOMMUFDObject?) throws(VFIOError)
         -> HardwarePageTable
     {
         let operation = "make a page table (IOMMU_HWPT_ALLOC)"
@@ -68,14 +68,15 @@ extension Device {
         request.flags = flags
         request.dev_id = id
         request.pt_id = ioas
-        request.fault_id = queue
+        request.fault_id = queue?.id ?? 0
         do throws(Errno) {
             _ = try core.kernel.control(context.descriptor, CIOMMU_HWPT_ALLOC, with: &request)
         } catch {
             throw Self.refusal(error, operation, "\(address)", "the IOMMU of the device cannot do this")
         }
         return HardwarePageTable(
-            object: IOMMUFDObject(request.out_hwpt_id, "the page table", of: space, in: context.file))
+            object: IOMMUFDObject(
+                request.out_hwpt_id, "the page table", of: space, in: context.file, madeWith: queue))
     }
 
     // MARK: Attachment
@@ -116,11 +117,11 @@ extension Device {
         _ = try iommufd(for: operation)
         var request = cvfio_device_detach_iommufd_pt()
         request.argsz = UInt32(MemoryLayout<cvfio_device_detach_iommufd_pt>.offset(of: \.pasid)!)
-        let old = core.attachment.withLock { $0.take() }
         do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &request)
+            try core.changeAttachment(to: nil) { () throws(Errno) in
+                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &request)
+            }
         } catch {
-            core.attachment.withLock { $0 = old }
             throw VFIOError(.kernel, operation, "\(address)", errno: error)
         }
     }
@@ -168,19 +169,14 @@ extension Device {
         request.argsz = UInt32(MemoryLayout<cvfio_device_attach_iommufd_pt>.offset(of: \.pasid)!)
         request.pt_id = id
         do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
+            try core.changeAttachment(to: attachment) { () throws(Errno) in
+                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
+            }
         } catch {
             throw VFIOError(
                 .kernel, operation, "\(address)", errno: error,
                 hint: error == .addressInUse ? "addresses that are mapped there are reserved for this device" : nil)
         }
-        // What the device has left may end now, so that happens outside of the lock.
-        let old = core.attachment.withLock { current in
-            let old = current
-            current = attachment
-            return old
-        }
-        _ = old
     }
 
     // MARK: -
@@ -213,5 +209,20 @@ extension Device {
         let isLacking = errno == .notSupported || errno == .inappropriateIOCTLForDevice
         return VFIOError(
             isLacking ? .unsupported : .kernel, operation, subject, errno: errno, hint: isLacking ? hint : nil)
+    }
+}
+
+extension DeviceCore {
+    /// Attaches or detaches the device, and notes it: one at a time, since the kernel and the note are to agree.
+    fileprivate func changeAttachment(
+        to new: DeviceAttachment?, _ body: () throws(Errno) -> Void
+    ) throws(Errno) {
+        let old = try attachment.withLock { (current) throws(Errno) in
+            try body()
+            defer { current = new }
+            return current
+        }
+        // What the device has left may end now, so that happens outside of the lock.
+        _ = old
     }
 }

@@ -10,12 +10,17 @@ final class IOMMUFDObject: Sendable {
     /// What it is, for errors.
     private let name: String
     private let isAlive = Mutex(true)
+    /// What it was made with, and what the kernel keeps as long as this one is there.
+    private let base: IOMMUFDObject?
 
-    init(_ id: UInt32, _ name: String, of space: AddressSpace, in file: IOMMUFDFile) {
+    init(
+        _ id: UInt32, _ name: String, of space: AddressSpace, in file: IOMMUFDFile, madeWith base: IOMMUFDObject? = nil
+    ) {
         self.id = id
         self.name = name
         self.space = space
         self.file = file
+        self.base = base
     }
 
     /// Destroys it now.

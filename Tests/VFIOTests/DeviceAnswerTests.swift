@@ -1,5 +1,6 @@
 import CVFIO
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -193,7 +194,60 @@ import Testing
         #expect(code { _ = try device.interrupts(.msix) } == .unexpectedAnswer)
     }
 
-    // MARK: Tokens
+    @Test func aVectorThatCannotBeSwitchedOffLeavesTheOthersNotOn() throws {
+        let seen = Numbers()
+        let device = try device()
+        let vectors = try device.interrupts(.msi).enable(vectors: [0, 1, 2])
+        let fourth = try device.interrupts(.msi).enable(vector: 3)
+        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (bytes) throws(Errno) in
+            let start = bytes.load(as: cvfio_irq_set.self).start
+            seen.add(start)
+            if start == 0 { throw .ioError }
+            return 0
+        }
+        let error = Self.failure(closing: vectors)
+        #expect(error?.errno == .ioError)
+        #expect(seen.all == [0, 1, 2])
+        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        try fourth.close()
+    }
+
+    private static func failure(closing vectors: consuming InterruptVectors) -> VFIOError? {
+        do throws(VFIOError) {
+            try vectors.close()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    // MARK: Tokens, and what other buses have
+
+    /// What `VFIO_DEVICE_FEATURE` is given, the header first.
+    private func features(_ body: (borrowing Device) throws -> Void) throws -> [[UInt8]] {
+        let seen = Numbers()
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (bytes) throws(Errno) in
+            for byte in bytes { seen.add(UInt32(byte)) }
+            seen.add(.max)
+            return 0
+        }
+        try body(try device())
+        return seen.all.split(separator: .max).map { $0.map { UInt8($0) } }
+    }
+
+    @Test func aTokenIsSetByItsBytes() throws {
+        let token = try #require(VFToken("2ab74924-c335-45f4-9b16-8569e5b08258"))
+        let requests = try features { try $0.setVFToken(token) }
+        #expect(requests == [[24, 0, 0, 0, 0, 0, 2, 0] + token.bytes])
+    }
+
+    @Test func theBusMasterIsSetAndCleared() throws {
+        let requests = try features {
+            try $0.setBusMaster(true)
+            try $0.setBusMaster(false)
+        }
+        #expect(requests == [[12, 0, 0, 0, 10, 0, 2, 0, 1, 0, 0, 0], [12, 0, 0, 0, 10, 0, 2, 0, 0, 0, 0, 0]])
+    }
 
     @Test func tokensAreUUIDs() {
         let text = "2ab74924-c335-45f4-9b16-8569e5b08258"
@@ -204,4 +258,12 @@ import Testing
         }
         #expect(VFToken(bytes: [1]) == nil)
     }
+}
+
+/// What has come, in order.
+private final class Numbers: Sendable {
+    private let numbers = Mutex<[UInt32]>([])
+
+    func add(_ value: UInt32) { numbers.withLock { $0.append(value) } }
+    var all: [UInt32] { numbers.withLock { $0 } }
 }

@@ -66,9 +66,7 @@ extension DeviceCore {
 
     private func configLayout() throws(VFIOError) -> ConfigLayout {
         if let known = state.withLock({ $0.configLayout }) { return known }
-        let layout = try ConfigLayout(
-            read8: { (offset) throws(VFIOError) in try readConfig(at: offset) },
-            read16: { (offset) throws(VFIOError) in try readConfig(at: offset) })
+        let layout = try ConfigLayout(self)
         state.withLock { $0.configLayout = layout }
         return layout
     }
@@ -80,4 +78,11 @@ extension DeviceCore {
                 hint: "the offset has to be a multiple of \(width)")
         }
     }
+}
+
+extension DeviceCore: ConfigRegisters {
+    func byteCount() throws(VFIOError) -> UInt64 { try region(.config).byteCount }
+    func read8(at offset: UInt64) throws(VFIOError) -> UInt8 { try readConfig(at: offset) }
+    func read16(at offset: UInt64) throws(VFIOError) -> UInt16 { try readConfig(at: offset) }
+    func read32(at offset: UInt64) throws(VFIOError) -> UInt32 { try readConfig(at: offset) }
 }

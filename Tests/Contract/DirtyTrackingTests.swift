@@ -66,6 +66,8 @@ extension Contract {
                 expectRefusal(.outOfRange) { _ = try tracking.dirtyPages(from: 0, byteCount: 1 << 44) }
                 expectRefusal(.outOfRange) { _ = try tracking.dirtyPages(from: IOVA(~0xfff), byteCount: 8192) }
                 try tracking.close()
+                // It ends without a word, too.
+                do { _ = try space.startDirtyTracking() }
                 let next = try space.startDirtyTracking()
                 try next.close()
                 try late.close()

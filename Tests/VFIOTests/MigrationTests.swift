@@ -126,7 +126,8 @@ import Testing
         let error = #expect(throws: VFIOError.self) { _ = try migration.save() }
         #expect(error?.errno == .ioError)
         #expect(
-            error?.hint?.contains("does not go back to RUNNING, after this: cannot change the migration state to STOP_COPY") == true)
+            error?.hint?.contains(
+                "does not go back to RUNNING, after this: cannot change the migration state to STOP_COPY") == true)
     }
 
     @Test func aStreamIsClosedWhenItIsNotUsed() throws {

@@ -92,7 +92,8 @@ extension DeviceCore {
             }
             if let failure {
                 throw VFIOError(
-                    .kernel, "disable \(Self.name(on)) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: failure)
+                    .kernel, "disable \(Self.name(on)) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)",
+                    errno: failure)
             }
         }
     }

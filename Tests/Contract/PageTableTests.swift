@@ -121,6 +121,22 @@ extension Contract {
             }
         }
 
+        @Test("a page table narrows its address space to what the IOMMU reaches", arguments: Scenario.all)
+        func narrows(_ scenario: Scenario) throws {
+            try withIOMMUFD(scenario) { bench, space, edu in
+                let sibling = try space.makeSibling()
+                // Far beyond any IOMMU, and possible as long as there is none.
+                let beyond = IOVA(1 << 60)
+                let early = try sibling.allocate(byteCount: 4096, placement: .fixed(beyond))
+                try early.close()
+                let table = try edu.device.makePageTable(of: sibling)
+                expectRefusal(.outOfRange) {
+                    _ = try sibling.allocate(byteCount: 4096, placement: .fixed(beyond))
+                }
+                try table.close()
+            }
+        }
+
         @Test("a page table that is attached ends with the device", arguments: Scenario.all)
         func endsWithDevice(_ scenario: Scenario) throws {
             try scenario.run { bench in

@@ -82,6 +82,8 @@ final class IOMMUFDContext: IOMMUBackend {
         }
         do throws(Errno) {
             _ = try kernel.control(device, CVFIO_DEVICE_BIND_IOMMUFD, with: &request)
+            // The request points to them.
+            withExtendedLifetime(bytes) {}
             return request.out_devid
         } catch {
             let operation = "bind the device to the iommufd (VFIO_DEVICE_BIND_IOMMUFD)"

@@ -74,9 +74,12 @@ extension Device {
         } catch {
             throw Self.refusal(error, operation, "\(address)", "the IOMMU of the device cannot do this")
         }
-        return HardwarePageTable(
+        let table = HardwarePageTable(
             object: IOMMUFDObject(
                 request.out_hwpt_id, "the page table", of: space, in: context.file, madeWith: queue))
+        // The IOMMU may reach less than could be mapped before.
+        try space.refresh()
+        return table
     }
 
     // MARK: Attachment

@@ -176,6 +176,17 @@ import Testing
         try stream.close()
     }
 
+    @Test func allThatThereIsCanBeAskedFor() throws {
+        let stream = stream {
+            kernel.onRead(of: $0) { (bytes) throws(Errno) in
+                bytes[0] = 42
+                return 1
+            }
+        }
+        #expect(try stream.read(upTo: .max) == [42])
+        try stream.close()
+    }
+
     @Test func aWriteInPartsGoesOnWhereItStopped() throws {
         let taken = Log(changes: Mutex([]))
         let stream = stream {
@@ -262,6 +273,16 @@ import Testing
         let device = try device()
         let log = try device.startDMALog(of: [0..<IOVA(1 << 63)])
         #expect(try log.takeDirtyPages(in: 0..<IOVA(1 << 63), pageSize: 1 << 62).isEmpty)
+    }
+
+    @Test func aSecondLogIsRefusedWithAWord() throws {
+        answer { (feature, _, _) throws(Errno) in
+            if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_START { throw .invalidArgument }
+        }
+        let device = try device()
+        let error = #expect(throws: VFIOError.self) { _ = try device.startDMALog(of: [0x1000..<0x2000]) }
+        #expect(error?.errno == .invalidArgument)
+        #expect(error?.hint?.contains("keeps a log already") == true)
     }
 
     @Test func aLogHoldsTheDeviceAndStopsOnce() throws {

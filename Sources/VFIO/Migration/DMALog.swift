@@ -39,6 +39,10 @@ public struct DMALog: ~Copyable, Sendable {
             throw VFIOError(
                 .limit, operation, subject, errno: .argListTooLong,
                 hint: "\(ranges.count) ranges are more than it takes")
+        } catch .invalidArgument {
+            throw VFIOError(
+                .kernel, operation, subject, errno: .invalidArgument,
+                hint: "the device keeps a log already, or none of these ranges or of this page size")
         } catch {
             throw core.featureRefusal(error, operation, place: "the driver logs no DMA")
         }

@@ -104,6 +104,28 @@ extension Contract {
             }
         }
 
+        @Test("the last mapping of an address space without devices lets the group go", arguments: Scenario.all)
+        func lastMapping(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let space = try bench.makeSpace()
+                let device = try Device(at: bench.nvme, in: space)
+                let one = try space.allocate(byteCount: 4096)
+                let two = try space.allocate(byteCount: 4096)
+                try device.close()
+                try one.close()
+                let other = try bench.makeSpace()
+                if scenario.usesIOMMUFD {
+                    try Device(at: bench.nvme, in: other).close()
+                } else {
+                    // The group holds the IOMMU, and with it what is mapped.
+                    expectRefusal(.busy, .resourceBusy) { _ = try Device(at: bench.nvme, in: other) }
+                }
+                try two.close()
+                try Device(at: bench.nvme, in: other).close()
+                withExtendedLifetime(space) {}
+            }
+        }
+
         @Test("a device without virtual functions takes no token [vfio: VF token]", arguments: Scenario.all)
         func token(_ scenario: Scenario) throws {
             try scenario.run { bench in

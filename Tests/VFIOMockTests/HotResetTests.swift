@@ -67,6 +67,25 @@ import VFIOMock
         try edu.close()
     }
 
+    @Test("after a failed hot reset the memory of all devices is looked at")
+    func lookAfterFailure() throws {
+        let machine = Self.machine()
+        let space = try AddressSpace(.iommufd, kernel: machine.kernel)
+        let edu = try Device(at: "0000:01:00.0", in: space)
+        let memory = try Device(at: "0000:01:00.1", in: space)
+        try memory.config.updateCommand { $0.insert(.memoryDecode) }
+        let window = try memory.exportDMABuf(of: .bar2, 0..<4096)
+        machine.failNextCall(.pread, with: .ioError, skipping: 1)
+        #expect(throws: VFIOError.self) { try memory.config.updateCommand { $0.remove(.memoryDecode) } }
+        #expect(window.state == .live)
+        machine.failNextCall(.ioctl, with: .resourceBusy, skipping: 2)
+        #expect(throws: VFIOError.self) { try edu.hotReset() }
+        #expect(window.state == .revoked)
+        try window.close()
+        try memory.close()
+        try edu.close()
+    }
+
     @Test("a failed hot reset counts as a revocation")
     func failure() throws {
         let machine = Self.machine()

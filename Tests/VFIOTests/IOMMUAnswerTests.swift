@@ -132,6 +132,18 @@ import Testing
         #expect(error?.errno == .ioError)
     }
 
+    @Test func theAlignmentIsAskedForAfterAChangeOfLargePages() throws {
+        let space = try AddressSpace(.iommufd, kernel: kernel)
+        _ = try space.iovaRanges()
+        kernel.answer(CIOMMU_OPTION) { (_) throws(Errno) in 0 }
+        kernel.answerRanges([0...0xffff_ffff], alignment: 0x1_0000)
+        try space.setUsesLargePages(false)
+        let error = #expect(throws: VFIOError.self) {
+            _ = try space.allocate(byteCount: 0x1_0000, placement: .fixed(0x1000))
+        }
+        #expect(error?.code == .misaligned)
+    }
+
     @Test func aRefusedAccountingLeavesNothingOpen() throws {
         kernel.answer(CIOMMU_OPTION) { (_) throws(Errno) in throw .notPermitted }
         let error = #expect(throws: VFIOError.self) { _ = try AddressSpace(accounting: .perProcess, kernel: kernel) }

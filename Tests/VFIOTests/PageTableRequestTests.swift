@@ -155,6 +155,27 @@ import Testing
         #expect(destroyed.all == [77])
     }
 
+    @Test func aDeviceThatIsClosedLetsItsPageTableGo() throws {
+        let destroyed = Seen()
+        let device = try device()
+        let space = device.space
+        // Holds what there was of the device, but not the device.
+        let vector = try device.interrupts(.msi).enable()
+        let events = vector.events
+        try vector.close()
+        do {
+            let table = try device.makePageTable()
+            try device.attach(to: table)
+        }
+        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (request) throws(Errno) in
+            destroyed.add(UInt64(request.id))
+            return 0
+        }
+        try device.close()
+        #expect(destroyed.all == [77])
+        withExtendedLifetime((events, space)) {}
+    }
+
     private static func failure(closing table: consuming HardwarePageTable) -> VFIOError? {
         do throws(VFIOError) {
             try table.close()

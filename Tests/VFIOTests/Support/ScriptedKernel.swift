@@ -22,6 +22,7 @@ final class ScriptedKernel: Kernel {
         var readAt: Access?
         var writeAt: Access?
         var beforeRead: (@Sendable () -> Void)?
+        var signals = 0
         var reads: [Int32: Answer] = [:]
         var writes: [Int32: Answer] = [:]
         var sizes: [Int32: UInt64] = [:]
@@ -78,6 +79,9 @@ final class ScriptedKernel: Kernel {
     func addLink(_ path: String, to target: String) { state.withLock { $0.links[path] = target } }
     func onReadAt(_ access: @escaping Access) { state.withLock { $0.readAt = access } }
     func onWriteAt(_ access: @escaping Access) { state.withLock { $0.writeAt = access } }
+
+    /// Lets the next waits be ended by a signal.
+    func interruptWaits(_ count: Int) { state.withLock { $0.signals = count } }
 
     /// Answers `read(2)` of a descriptor.
     func onRead(of descriptor: FileDescriptor, _ answer: @escaping Answer) {
@@ -233,7 +237,11 @@ final class ScriptedKernel: Kernel {
     }
 
     func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
-        try host.waitUntilReadable(descriptor, timeout: timeout)
+        let isInterrupted = state.withLock { state in
+            defer { state.signals = max(state.signals - 1, 0) }
+            return state.signals > 0
+        }
+        return try isInterrupted ? false : host.waitUntilReadable(descriptor, timeout: timeout)
     }
 
     func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) { try note("sendmsg") }

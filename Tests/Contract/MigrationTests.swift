@@ -197,7 +197,7 @@ extension Contract {
             }
         }
 
-        @Test("a save that fails leaves the device running", arguments: Scenario.all)
+        @Test("a save that fails leaves the device as it was, running or stopped", arguments: Scenario.all)
         func failedSave(_ scenario: Scenario) throws {
             struct Full: Error {}
             try withPort(scenario) { device, migration in
@@ -206,6 +206,11 @@ extension Contract {
                 #expect(try migration.state() == .running)
                 #expect(try received(by: device) == "kept")
                 #expect(try migration.save().count == Self.size)
+                // One that was stopped stays so: its successor may be running already.
+                try expectNoStream(migration, to: .stop)
+                #expect(throws: Full.self) { try migration.save { _ in throw Full() } }
+                #expect(try migration.state() == .stop)
+                try expectNoStream(migration, to: .running)
             }
         }
 

@@ -76,7 +76,8 @@ extension Device {
         }
         let table = HardwarePageTable(
             object: IOMMUFDObject(
-                request.out_hwpt_id, "the page table", of: space, in: context.file, madeWith: queue))
+                request.out_hwpt_id, "the page table", of: space, in: context.file,
+                holding: queue.map { [$0] } ?? []))
         // The IOMMU may reach less than could be mapped before.
         try space.refresh()
         return table

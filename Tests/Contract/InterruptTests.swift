@@ -322,7 +322,7 @@ extension Contract {
 }
 
 extension Device {
-    fileprivate func interruptCount(_ index: InterruptIndex) throws -> Int { try interrupts(index).count }
+    func interruptCount(_ index: InterruptIndex) throws -> Int { try interrupts(index).count }
 
     fileprivate func interruptFlags(
         _ index: InterruptIndex

@@ -97,7 +97,7 @@ final class IOMMUFDContext: IOMMUBackend {
             case .permissionDenied:
                 throw VFIOError(
                     .permissionDenied, operation, "\(address)", errno: error,
-                    hint: VFToken.missingHint)
+                    hint: VFToken.missingHint(given: token))
             case .resourceBusy:
                 let group = (try? Sysfs(kernel: kernel).iommuGroup(of: address)) ?? nil
                 if let hint = group.flatMap({ Diagnosis(kernel: kernel).blockers(ofGroup: $0) }) {

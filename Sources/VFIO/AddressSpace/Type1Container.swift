@@ -224,7 +224,8 @@ final class Type1Container: IOMMUBackend {
             let operation = "open the device (VFIO_GROUP_GET_DEVICE_FD)"
             throw switch error {
             case .permissionDenied:
-                VFIOError(.permissionDenied, operation, "\(address)", errno: error, hint: VFToken.missingHint)
+                VFIOError(
+                    .permissionDenied, operation, "\(address)", errno: error, hint: VFToken.missingHint(given: token))
             case .invalidArgument where token != nil:
                 VFIOError(.invalidArgument, operation, "\(address)", errno: error, hint: VFToken.uselessHint)
             default: VFIOError(.kernel, operation, "\(address)", errno: error)

@@ -56,12 +56,18 @@ extension DeviceCore {
     /// Asks the device whether its memory answers, after something that may have changed it.
     func refreshMemoryState() throws(VFIOError) {
         let command: UInt16 = try readConfig(at: ConfigLayout.command)
-        var isOn = PCICommand(rawValue: command).contains(.memoryDecode)
+        // A virtual function's is switched in the capability of its physical one; its own bit is the kernel's invention.
+        var isOn = PCICommand(rawValue: command).contains(.memoryDecode) || isVirtualFunction
         if let powerControl = try configLayout().powerControl {
             let power: UInt16 = try readConfig(at: powerControl)
             if power & ConfigLayout.powerStateMask == ConfigLayout.d3hot { isOn = false }
         }
         revocation.setMemory(on: isOn)
+    }
+
+    /// Whether the device is a virtual function of another one (SR-IOV).
+    private var isVirtualFunction: Bool {
+        (try? Sysfs(kernel: kernel).physicalFunction(of: address)) != nil
     }
 
     private func configLayout() throws(VFIOError) -> ConfigLayout {

@@ -32,6 +32,11 @@ struct Sysfs {
         try linkName(Self.folder(of: address).appending("driver"))
     }
 
+    /// The physical function that a virtual one belongs to; `nil` for any other device.
+    func physicalFunction(of address: DeviceAddress) throws(Errno) -> PCIAddress? {
+        try linkName(Self.folder(of: address).appending("physfn")).flatMap(PCIAddress.init)
+    }
+
     /// The devices of an IOMMU group.
     func devices(inGroup group: Int) throws(Errno) -> [PCIAddress] {
         try kernel.names(in: FilePath("/sys/kernel/iommu_groups/\(group)/devices")).compactMap(PCIAddress.init)

@@ -54,6 +54,22 @@ public struct MockPCIFunction: Sendable, Hashable {
         }
     }
 
+    /// An extended capability, which can only be read.
+    public struct ExtendedCapability: Sendable, Hashable {
+        public var id: UInt16
+        /// 0 to 15.
+        public var version: UInt8
+        /// What follows the header of 4 bytes.
+        public var bytes: [UInt8]
+
+        public init(id: UInt16, version: UInt8 = 1, bytes: [UInt8]) {
+            precondition(id != 0 && version < 16, "an extended capability has an id from 1, and a version up to 15")
+            self.id = id
+            self.version = version
+            self.bytes = bytes
+        }
+    }
+
     public var vendor: UInt16
     public var device: UInt16
     public var subsystemVendor: UInt16
@@ -75,6 +91,9 @@ public struct MockPCIFunction: Sendable, Hashable {
     /// The power management capability: D0 and D3hot, without a reset on the way back.
     public var hasPowerManagement: Bool
 
+    /// In the order of the list; they need PCI Express. That of SR-IOV is the mock's: see ``SingleRootIOVDevice``.
+    public var extendedCapabilities: [ExtendedCapability]
+
     public init(
         vendor: UInt16,
         device: UInt16,
@@ -88,7 +107,8 @@ public struct MockPCIFunction: Sendable, Hashable {
         msix: MSIX? = nil,
         isExpress: Bool = false,
         hasFunctionLevelReset: Bool = false,
-        hasPowerManagement: Bool = false
+        hasPowerManagement: Bool = false,
+        extendedCapabilities: [ExtendedCapability] = []
     ) {
         precondition(bars.keys.allSatisfy((0...5).contains), "BARs are numbered 0 to 5")
         precondition(
@@ -109,5 +129,6 @@ public struct MockPCIFunction: Sendable, Hashable {
         self.isExpress = isExpress
         self.hasFunctionLevelReset = hasFunctionLevelReset
         self.hasPowerManagement = hasPowerManagement
+        self.extendedCapabilities = extendedCapabilities
     }
 }

@@ -4,12 +4,12 @@ import VFIO
 extension Core {
     func plug(_ device: some MockDevice, at address: PCIAddress, group: Int?, driver: String?) {
         precondition(functions[address] == nil, "there is a device at \(address) already")
-        let number = group ?? (functions.values.map(\.groupNumber).max() ?? 0) + 1
+        let number = group ?? nextGroupNumber
         let native = driver.flatMap { $0 == "vfio-pci" ? nil : $0 }
         let function: PCIFunction
         do throws(Errno) {
             function = try PCIFunction(
-                device, at: address, group: number, barAddresses: placeBARs(device.pci), nativeDriver: native)
+                device, at: address, group: number, placing: { placeBARs($0) }, nativeDriver: native)
         } catch {
             preconditionFailure("no memory for the BARs of \(address): \(error)")
         }
@@ -20,8 +20,11 @@ extension Core {
         function.call(self) { (model, bus) in model.start(bus: bus) }
     }
 
+    var nextGroupNumber: Int { (functions.values.map(\.groupNumber).max() ?? 0) + 1 }
+
     func setDriver(_ function: PCIFunction, _ driver: String?) {
         function.driver = driver
+        function.virtualFunctions?.forgetToken()
         if driver == "vfio-pci" {
             var number = 0
             while functions.values.contains(where: { $0.nodeNumber == number }) { number += 1 }

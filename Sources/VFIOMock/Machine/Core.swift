@@ -16,6 +16,8 @@ final class Core {
     var nativeDrivers: Set<String> = []
     /// Vendor and device numbers that vfio-pci was told to take (`new_id`).
     var vfioIDs: Set<UInt32> = []
+    /// vfio-pci lets virtual functions be made (its parameter `enable_sriov`).
+    var allowsVirtualFunctions = false
     var files: [UInt64: OpenFile] = [:]
     /// What the process has mapped, by address.
     var cpuMappings: [CPUMapping] = []

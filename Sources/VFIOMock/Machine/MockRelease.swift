@@ -55,10 +55,9 @@ public struct MockRelease: Sendable, Hashable {
         self.hasRuntimePowerManagement = hasRuntimePowerManagement
     }
 
-    /// Linux 7.3 with containers, iommufd, device nodes and dma-bufs; without power management.
+    /// Linux 7.3 with containers, iommufd, device nodes and dma-bufs.
     public static let iommufd = MockRelease(
-        name: "7.3.0", generation: .linux7_3, hasIOMMUFD: true, hasDeviceNodes: true, hasMapFile: true, hasDMABuf: true,
-        hasRuntimePowerManagement: false)
+        name: "7.3.0", generation: .linux7_3, hasIOMMUFD: true, hasDeviceNodes: true, hasMapFile: true, hasDMABuf: true)
 
     /// Debian's 7.3.4: containers and dma-bufs, but neither iommufd nor device nodes.
     public static let stock = MockRelease(name: "7.3.4+deb13-amd64", generation: .linux7_3, hasDMABuf: true)

@@ -17,8 +17,7 @@ extension Core {
         while functions[Self.hiddenAddress(slot)] != nil { slot += 1 }
         let address = Self.hiddenAddress(slot)
         let model = make()
-        let number = (functions.values.map(\.groupNumber).max() ?? 0) + 1
-        let function = try PCIFunction(model, at: address, group: number, barAddresses: [:], nativeDriver: nil)
+        let function = try PCIFunction(model, at: address, group: nextGroupNumber, nativeDriver: nil)
         function.mediated = MediatedName(uuid: uuid, parent: parent)
         functions[address] = function
         parent.available -= 1

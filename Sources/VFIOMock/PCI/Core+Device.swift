@@ -13,8 +13,9 @@ extension Core {
         }
         let rest = name.dropFirst(function.name.count)
         if let next = rest.first, next != " " { throw .operationNotSupportedByDevice }
-        // What follows the name after spaces are options, and no device here takes any.
-        if rest.contains(where: { $0 != " " }) { throw .invalidArgument }
+        // What follows the name after spaces are options, which a mediated device does not take for any.
+        if function.mediated != nil && !rest.isEmpty { throw .operationNotSupportedByDevice }
+        try checkToken(function, try Self.token(inOptions: rest))
         guard let container = group.container, container.iommu != nil, let groupFile = group.file else {
             throw .invalidArgument
         }
@@ -137,10 +138,7 @@ extension Core {
         groups[function.groupNumber] = group
         if group.file != nil { throw .resourceBusy }
         if device.isGranted { throw .invalidArgument }
-        if bind.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 {
-            // Tokens are for virtual functions, and there are none.
-            throw try argument.load(cvfio_device_bind_iommufd()).token_uuid_ptr == 0 ? .badAddress : .invalidArgument
-        }
+        try checkToken(function, try token(of: bind, function, argument))
         let descriptor = FileDescriptor(rawValue: bind.iommufd)
         let file = self.file(descriptor)
         if file == nil { try checkDescriptor(descriptor) }
@@ -162,6 +160,19 @@ extension Core {
         hold(file)
         device.iommufd = file
         device.isGranted = true
+    }
+
+    /// The token that comes with `VFIO_DEVICE_BIND_IOMMUFD`.
+    private func token(
+        of bind: cvfio_device_bind_iommufd, _ function: PCIFunction, _ argument: Argument
+    ) throws(Errno) -> [UInt8]? {
+        guard bind.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 else { return nil }
+        if function.mediated != nil { throw .invalidArgument }
+        let pointer = try argument.load(cvfio_device_bind_iommufd(), Int(bind.argsz)).token_uuid_ptr
+        guard pointer != 0, ProcessMemory.isMapped(pointer, 16, writable: false) else { throw .badAddress }
+        var token = [UInt8](repeating: 0, count: 16)
+        unsafe token.withUnsafeMutableBytes { unsafe ProcessMemory.read(pointer, into: $0) }
+        return token
     }
 
     private func attach(_ function: PCIFunction, _ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {

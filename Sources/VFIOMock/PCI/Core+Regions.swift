@@ -134,7 +134,8 @@ extension Core {
         // D1 and D2 are optional, and no device here has them: the kernel refuses, and nothing changes.
         guard state == 0 || state == 3 else { return settle(function) }
         if state == 3 { function.moveExports(revoked: true) }
-        function.config.powerState = state
+        // The virtual functions need the physical one's power.
+        if state == 0 || function.virtualFunctions?.functions.isEmpty ?? true { function.config.powerState = state }
         settle(function)
     }
 
@@ -188,7 +189,9 @@ extension Core {
             entry.bus = other.address.bus
             entry.devfn = other.address.device << 3 | other.address.function
             if function.isOpenByNode {
-                entry.devid = deviceID(other, for: groups[function.groupNumber]?.owner)
+                entry.devid =
+                    areResetTogether(function, other)
+                    ? deviceID(other, for: groups[function.groupNumber]?.owner) : CVFIO_PCI_DEVID_NOT_OWNED
                 if entry.devid == CVFIO_PCI_DEVID_NOT_OWNED { info.flags &= ~CVFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED }
             } else {
                 entry.group_id = UInt32(other.groupNumber)
@@ -196,6 +199,12 @@ extension Core {
             try argument.store(entry, at: size + index * MemoryLayout<cvfio_pci_dependent_device>.size)
         }
         try argument.store(info)
+    }
+
+    /// Whether vfio-pci takes two functions of a bus for a set, which it resets as a whole. Each virtual function is a set
+    /// of its own, though its bus would be reset with the others; not so in 6.1.
+    private func areResetTogether(_ function: PCIFunction, _ other: PCIFunction) -> Bool {
+        isOld || function === other || (function.physical == nil && other.physical == nil)
     }
 
     /// How an iommufd knows a device: by its number, as one of a group of its own, or not at all.
@@ -227,7 +236,7 @@ extension Core {
         }
         let owner = groups[function.groupNumber]?.owner
         for other in affected {
-            guard other.driver == "vfio-pci" else { throw .invalidArgument }
+            guard other.driver == "vfio-pci", areResetTogether(function, other) else { throw .invalidArgument }
             let isOwned =
                 function.isOpenByNode
                 ? deviceID(other, for: owner) != CVFIO_PCI_DEVID_NOT_OWNED : given.contains(other.groupNumber)

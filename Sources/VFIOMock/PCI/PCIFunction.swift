@@ -14,6 +14,10 @@ final class PCIFunction {
     var mediated: MediatedName?
     /// Its migration state, when it can migrate.
     private(set) var migration: MigrationControl?
+    /// The function that this one is a virtual function of.
+    private(set) weak var physical: PCIFunction?
+    /// Its virtual functions, when it can have some.
+    let virtualFunctions: VirtualFunctions?
     /// A call of the model is under way; another device's DMA into its registers cannot be answered then.
     var isBusy = false
     private var isINTxAsserted = false
@@ -49,15 +53,23 @@ final class PCIFunction {
     var boundDevice: IOMMUFDDevice?
 
     init(
-        _ model: any MockDevice, at address: PCIAddress, group: Int, barAddresses: [Int: UInt64], nativeDriver: String?
+        _ model: any MockDevice, at address: PCIAddress, group: Int,
+        placing: (MockPCIFunction) -> [Int: UInt64] = { _ in [:] }, nativeDriver: String?,
+        physical: PCIFunction? = nil
     ) throws(Errno) {
         self.model = model
         self.address = address
         groupNumber = group
         pci = model.pci
-        self.barAddresses = barAddresses
+        barAddresses = placing(pci)
         self.nativeDriver = nativeDriver
-        config = ConfigSpace(pci, barAddresses: barAddresses)
+        self.physical = physical
+        var place = ConfigSpace.Place(isBehindPort: address.bus != 0, isVirtual: physical != nil)
+        if let device = model as? any SingleRootIOVDevice {
+            place.virtualFunctions = (device.virtualFunctionLimit, device.makeVirtualFunction(0).pci)
+        }
+        virtualFunctions = place.virtualFunctions.map { VirtualFunctions(limit: $0.limit) }
+        config = ConfigSpace(pci, barAddresses: barAddresses, place)
         var memory: [Int: MemoryObject] = [:]
         for (number, bar) in pci.bars where bar.kind == .memory {
             memory[number] = try MemoryObject(
@@ -84,6 +96,7 @@ final class PCIFunction {
 
     func open(hasReset: Bool, _ core: Core) {
         self.hasReset = hasReset
+        physical?.virtualFunctions?.userCount += 1
         config.powerState = 0
         config.hardwareCommand &= ~ConfigSpace.Command.busMaster
         if hasReset { reset(core) }
@@ -95,6 +108,7 @@ final class PCIFunction {
     }
 
     func close(_ core: Core) {
+        physical?.virtualFunctions?.userCount -= 1
         config.powerState = 0
         config.hardwareCommand &= ~ConfigSpace.Command.busMaster
         disableInterrupts()

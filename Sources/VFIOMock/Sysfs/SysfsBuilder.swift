@@ -21,6 +21,7 @@ struct SysfsBuilder {
         tree.addAttribute("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "\(core.iommu.mappingLimit)")
         tree.addAttribute("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "N")
         tree.addAttribute("/sys/module/vfio_pci/parameters/disable_idle_d3", "N")
+        addVirtualFunctionsParameter()
         if core.release.hasIOMMUFD { tree.add("/dev/iommu", .device) }
         if core.release.hasContainer { tree.add("/dev/vfio/vfio", .device) }
         for function in core.functions.values where function.mediated == nil { addFunction(function) }
@@ -93,6 +94,7 @@ struct SysfsBuilder {
             "\(Self.hexadecimal($0.lowerBound, 16)) \(Self.hexadecimal($0.upperBound, 16)) msi"
         }
         tree.addAttribute("\(group)/reserved_regions", ranges.joined(separator: "\n"))
+        addVirtualFunctions(function, path)
         guard let driver = function.driver else { return }
         tree.addLink("\(path)/driver", to: "/sys/bus/pci/drivers/\(driver)")
         tree.addLink("/sys/bus/pci/drivers/\(driver)/\(function.address)", to: path)
@@ -145,6 +147,7 @@ struct SysfsBuilder {
                 function.interrupts.request?.signal()
                 return false
             }
+            guard core.removeVirtualFunctions(of: function) else { return false }
             core.setDriver(function, nil)
             return true
         }

@@ -29,6 +29,11 @@ struct Bench: Sendable {
     /// A device that does DMA on command, the second function of that slot, and of the same group.
     let busEdu: PCIAddress = "0000:01:00.1"
 
+    /// A device that can have four virtual functions, behind a port of its own.
+    let physicalFunction: PCIAddress = "0000:02:00.0"
+    /// A network device with address translation services, behind a port of its own.
+    let net: PCIAddress = "0000:03:00.0"
+
     func makeSpace() throws -> AddressSpace { try AddressSpace(scenario.interface, kernel: kernel) }
 
     // MARK: Faults

@@ -53,7 +53,7 @@ struct Offer: Sendable {
 
     static let iommufd = Offer(
         name: "iommufd", hasIOMMUFD: true, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: false, hasMediatedDevices: true)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: true, hasMediatedDevices: true)
     static let stock = Offer(
         name: "stock", hasIOMMUFD: false, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
         refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: true, hasMediatedDevices: false)

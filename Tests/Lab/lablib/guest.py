@@ -33,6 +33,21 @@ DEVICES["bus-memory"] = ("0000:01:00.0", [
     "-object", "memory-backend-ram,id=shared2,size=16M,share=on",
     "-device", "ivshmem-plain,memdev=shared2,bus=rootport,multifunction=on,addr=00.0"])
 DEVICES["bus-edu"] = ("0000:01:00.1", ["-device", "edu,dma_mask=0xffffffffffffffff,bus=rootport,addr=00.1"])
+# Behind another port, a disk controller that can have four virtual functions: an nvme has them only in a subsystem, and
+# with queues and vectors set aside for them. QEMU's ports lose their sign of an active link when an Express device behind
+# them is reset, and for links of more than 5 GT/s the kernel waits for it.
+DEVICES["sriov-nvme"] = ("0000:02:00.0", [
+    "-device", "pcie-root-port,id=rootport2,chassis=2,slot=2,x-speed=5,addr=06.0",
+    "-device", "nvme-subsys,id=subsystem,nqn=lab-sriov",
+    "-device", "nvme,serial=lab-sriov,subsys=subsystem,bus=rootport2,addr=00.0,max_ioqpairs=18,msix_qsize=19,"
+               "sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=8"])
+# Behind a third port, so that it is PCI Express, with address translation services. Its network sends each frame to
+# where it listens itself: what goes out comes back.
+DEVICES["net"] = ("0000:03:00.0", [
+    "-device", "pcie-root-port,id=rootport3,chassis=3,slot=3,x-speed=5,addr=07.0",
+    "-netdev", "dgram,id=loop,local.type=unix,local.path={folder}/net,remote.type=unix,remote.path={folder}/net",
+    "-device", "virtio-net-pci,netdev=loop,disable-legacy=on,ats=on,mac=52:54:00:00:00:07,romfile=,"
+               "bus=rootport3,addr=00.0"])
 DISK_SIZE = 64 << 20
 
 # One host thread for all emulated processors: with a thread for each (QEMU's default), a guest kernel that patches its

@@ -2,7 +2,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// A vector that is on, and its event: shared between an ``InterruptVector`` and the sequences made from it.
-final class InterruptLine: Sendable {
+final class InterruptLine: WaitableEvent {
     let index: InterruptIndex
     let vector: UInt32
     let isMaskable: Bool
@@ -144,6 +144,9 @@ final class InterruptLine: Sendable {
     func forget(_ wait: EventWait) {
         state.withLock { state in state.waits.removeAll { $0 === wait } }
     }
+
+    /// The event is closed with the line only, which each wait holds until then.
+    func letGo() {}
 
     /// Waits for an interrupt and blocks the thread meanwhile.
     func wait(timeout: Duration?) throws(VFIOError) -> UInt64? {

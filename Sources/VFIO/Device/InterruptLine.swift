@@ -86,13 +86,13 @@ final class InterruptLine: WaitableEvent {
     static func disable(_ lines: [InterruptLine]) throws(VFIOError) {
         let ended = lines.filter { $0.markOver() }
         guard let first = ended.first else { return }
-        defer { for line in ended { line.letGo() } }
+        defer { for line in ended { line.finish() } }
         try first.core.disable(first.index, ended.map(\.vector))
     }
 
     /// Ends the line without a word to the kernel.
     private func end() {
-        if markOver() { letGo() }
+        if markOver() { finish() }
     }
 
     /// - Returns: Whether it was not over before.
@@ -104,7 +104,7 @@ final class InterruptLine: WaitableEvent {
     }
 
     /// Wakes whoever waits, and gives the device free: whoever still holds this object does not need it any more.
-    private func letGo() {
+    private func finish() {
         let (waits, lease) = state.withLock { state in
             defer {
                 state.waits = []

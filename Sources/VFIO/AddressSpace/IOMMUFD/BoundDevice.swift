@@ -34,7 +34,9 @@ struct BoundDevice: Sendable {
         request.data_len = UInt32(data.byteCount)
         request.data_uptr = data.address
         do throws(Errno) {
-            _ = try file.kernel.control(file.descriptor, CIOMMU_GET_HW_INFO, with: &request)
+            _ = try unsafe withUnsafeMutableBytes(of: &request) { (bytes) throws(Errno) in
+                try unsafe file.kernel.control(file.descriptor, CIOMMU_GET_HW_INFO, bytes)
+            }
         } catch {
             throw refusal(
                 error, "ask what the IOMMU is (IOMMU_GET_HW_INFO)", "this kernel or this IOMMU does not tell")
@@ -55,7 +57,7 @@ struct BoundDevice: Sendable {
         if let faults { try require(faults, Self.makesPageTable) }
         let number: UInt32
         do throws(Errno) {
-            number = try allocate(ioas, options, faults: faults, type: CIOMMU_HWPT_DATA_NONE, RequestBuffer(byteCount: 0))
+            number = try allocate(ioas, options, faults: faults, type: CIOMMU_HWPT_DATA_NONE, data: [])
         } catch {
             throw refusal(error, Self.makesPageTable, "the IOMMU of the device cannot do this")
         }
@@ -74,12 +76,12 @@ struct BoundDevice: Sendable {
         try require(parent, operation)
         if let faults { try require(faults, operation) }
         let (type, data) = guest.request
-        guard data.byteCount > 0 else {
+        guard !data.isEmpty else {
             throw VFIOError(.invalidArgument, operation, name, hint: "what the guest's page table is has no bytes")
         }
         let number: UInt32
         do throws(Errno) {
-            number = try allocate(parent.id, options, faults: faults, type: type, data)
+            number = try allocate(parent.id, options, faults: faults, type: type, data: data)
         } catch {
             if error == .invalidArgument {
                 throw VFIOError(
@@ -98,8 +100,9 @@ struct BoundDevice: Sendable {
 
     private func allocate(
         _ parent: UInt32, _ options: HardwarePageTable.Options, faults: IOMMUFDObject?, type: UInt32,
-        _ data: borrowing RequestBuffer
+        data: [UInt8]
     ) throws(Errno) -> UInt32 {
+        let data = RequestBuffer(data)
         var request = ciommu_hwpt_alloc()
         request.size = UInt32(MemoryLayout<ciommu_hwpt_alloc>.size)
         request.flags = options.rawValue | (faults == nil ? 0 : CIOMMU_HWPT_FAULT_ID_VALID)
@@ -118,7 +121,8 @@ struct BoundDevice: Sendable {
     func makeVirtualIOMMU(_ kind: VirtualIOMMU.Kind, over parent: IOMMUFDObject) throws(VFIOError) -> VirtualIOMMU {
         let operation = "make a virtual IOMMU (IOMMU_VIOMMU_ALLOC)"
         try require(parent, operation)
-        let (type, data) = kind.request
+        let (type, given) = kind.request
+        let data = RequestBuffer(given)
         var request = ciommu_viommu_alloc()
         request.size = UInt32(MemoryLayout<ciommu_viommu_alloc>.size)
         request.type = type

@@ -24,12 +24,12 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
         /// One that this library has no word for: the kernel's number for it, and what it is given.
         case other(type: UInt32, data: [UInt8])
 
-        var request: (UInt32, RequestBuffer) {
+        var request: (type: UInt32, data: [UInt8]) {
             switch self {
-            case .armSMMUv3: (CIOMMU_VIOMMU_TYPE_ARM_SMMUV3, RequestBuffer(byteCount: 0))
+            case .armSMMUv3: (CIOMMU_VIOMMU_TYPE_ARM_SMMUV3, [])
             case .tegra241CMDQV:
-                (CIOMMU_VIOMMU_TYPE_TEGRA241_CMDQV, RequestBuffer(ciommu_viommu_tegra241_cmdqv()))
-            case .other(let type, let data): (type, RequestBuffer(data))
+                (CIOMMU_VIOMMU_TYPE_TEGRA241_CMDQV, RequestBuffer(ciommu_viommu_tegra241_cmdqv()).content)
+            case .other(let type, let data): (type, data)
             }
         }
     }

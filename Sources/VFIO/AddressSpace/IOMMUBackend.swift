@@ -8,6 +8,9 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// What the interface is called in errors.
     var name: String { get }
 
+    /// It takes devices without an IOMMU, and no others: nothing translates the addresses of their DMA.
+    var isUnprotected: Bool { get }
+
     /// Opens a device and puts it behind this address space.
     func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice
 

@@ -27,7 +27,10 @@ public struct Type1Extension: RawRepresentable, Sendable, Hashable {
     public static let nesting = Type1Extension(rawValue: 6)
     /// The second version of ``sPAPR`` (`VFIO_SPAPR_TCE_v2_IOMMU`).
     public static let sPAPRv2 = Type1Extension(rawValue: 7)
-    /// Containers without translation and without isolation (`VFIO_NOIOMMU_IOMMU`), which this library never makes.
+    /// Containers without translation and without isolation (`VFIO_NOIOMMU_IOMMU`), which only an
+    /// ``UnprotectedAddressSpace`` uses.
+    ///
+    /// Told before the first device: with one behind an IOMMU it is no longer possible.
     public static let noIOMMU = Type1Extension(rawValue: 8)
     /// One request unmaps everything (`VFIO_UNMAP_ALL`).
     public static let unmapAll = Type1Extension(rawValue: 9)

@@ -62,7 +62,7 @@ final class IOMMUFD {
             _ = try? ioas.unmap(0, .max, core)
         case .table(let table):
             if table.deviceCount > 0 { throw .resourceBusy }
-            table.ioas.removeTable()
+            table.ioas.removeTable(isUnprotected: table.isUnprotected)
         case .faultQueue(let queue):
             let isUsed = objects.values.contains {
                 if case .table(let table) = $0 { table.faultQueue === queue } else { false }
@@ -74,7 +74,7 @@ final class IOMMUFD {
 
     /// The last descriptor is gone, and no device is bound any more.
     func close(_ core: Core) {
-        for case .table(let table) in objects.values { table.ioas.removeTable() }
+        for case .table(let table) in objects.values { table.ioas.removeTable(isUnprotected: table.isUnprotected) }
         for case .ioas(let ioas) in objects.values { _ = try? ioas.unmap(0, .max, core) }
         objects = [:]
     }

@@ -7,8 +7,11 @@ final class IOMMUFDTable {
     var deviceCount = 0
     /// Who is to hear of page faults.
     var faultQueue: FaultQueueFile?
+    /// It is for devices without an IOMMU: it only keeps memory pinned, and tells where it is.
+    let isUnprotected: Bool
 
-    init(id: UInt32, ioas: IOAS, isAutomatic: Bool) {
+    init(id: UInt32, ioas: IOAS, isAutomatic: Bool, isUnprotected: Bool) {
+        self.isUnprotected = isUnprotected
         self.id = id
         self.ioas = ioas
         self.isAutomatic = isAutomatic

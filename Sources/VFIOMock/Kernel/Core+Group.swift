@@ -11,12 +11,13 @@ extension Core {
         functions(inGroup: number).contains { $0.driver.map { !Self.harmlessDrivers.contains($0) } ?? false }
     }
 
-    /// Opens `/dev/vfio/NUMBER`.
-    func openGroup(_ number: Int) throws(Errno) -> FileDescriptor {
-        guard release.hasContainer, functions(inGroup: number).contains(where: { $0.driver == "vfio-pci" }) else {
-            throw .noSuchFileOrDirectory
-        }
+    /// Opens `/dev/vfio/NUMBER`, or `/dev/vfio/noiommu-NUMBER`.
+    func openGroup(_ number: Int, hasIOMMU: Bool) throws(Errno) -> FileDescriptor {
+        guard release.hasContainer,
+            functions(inGroup: number).contains(where: { $0.driver == "vfio-pci" && $0.hasIOMMU == hasIOMMU })
+        else { throw .noSuchFileOrDirectory }
         let group = groups[number] ?? VFIOGroup(number)
+        group.hasIOMMU = hasIOMMU
         groups[number] = group
         if group.nodeCount > 0 || group.file != nil { throw .resourceBusy }
         let (file, descriptor) = try makeFile(.group(group))
@@ -37,6 +38,7 @@ extension Core {
         if container.groups.isEmpty {
             container.iommu?.unmapAll()
             container.iommu = nil
+            container.hasChosenNone = false
         }
     }
 
@@ -74,6 +76,8 @@ extension Core {
         guard case .container(let container)? = file?.object else {
             throw isOld ? .invalidArgument : .badDescriptorState
         }
+        // Groups with an IOMMU and groups without do not mix.
+        if let other = container.groups.first, other.hasIOMMU != group.hasIOMMU { throw .notPermitted }
         if isClaimedByHost(group.number) || group.owner != nil { throw .notPermitted }
         if container.iommu?.list.areas.contains(where: \.hasLostAddress) == true { throw .resourceBusy }
         group.container = container
@@ -94,12 +98,17 @@ extension Core {
     func containerControl(_ container: Container, _ request: UInt, _ argument: Argument) throws(Errno) -> Int {
         switch request {
         case CVFIO_GET_API_VERSION: return Int(CVFIO_API_VERSION)
-        case CVFIO_CHECK_EXTENSION: return hasExtension(argument.value, container.iommu) ? 1 : 0
+        case CVFIO_CHECK_EXTENSION: return hasExtension(argument.value, container) ? 1 : 0
         case CVFIO_SET_IOMMU:
-            if container.groups.isEmpty || container.iommu != nil { throw .invalidArgument }
+            if container.groups.isEmpty || container.hasDriver { throw .invalidArgument }
             let type = argument.value
+            if container.isUnprotected {
+                guard type == CVFIO_NOIOMMU_IOMMU else { throw .operationNotSupportedByDevice }
+                container.hasChosenNone = true
+                return 0
+            }
             let types = [CVFIO_TYPE1_IOMMU, CVFIO_TYPE1v2_IOMMU, CVFIO_TYPE1_NESTING_IOMMU]
-            guard types.contains(type), hasExtension(type, nil) else { throw .operationNotSupportedByDevice }
+            guard types.contains(type), type1HasExtension(type, nil) else { throw .operationNotSupportedByDevice }
             let iommu = Type1IOMMU(isVersion2: type != CVFIO_TYPE1_IOMMU, iommu: self.iommu)
             container.iommu = iommu
             for group in container.groups {
@@ -107,12 +116,20 @@ extension Core {
             }
             return 0
         default:
+            if container.hasChosenNone { throw .inappropriateIOCTLForDevice }
             guard let iommu = container.iommu else { throw .invalidArgument }
             return try type1Control(iommu, request, argument)
         }
     }
 
-    private func hasExtension(_ number: UInt, _ iommu: Type1IOMMU?) -> Bool {
+    /// Before there is a driver, all of them are asked that the container's groups allow.
+    private func hasExtension(_ number: UInt, _ container: Container) -> Bool {
+        let asksNone = container.hasDriver ? container.hasChosenNone : container.groups.isEmpty || container.isUnprotected
+        if asksNone, number == CVFIO_NOIOMMU_IOMMU, release.hasUnsafeNoIOMMUMode { return true }
+        return !container.isUnprotected && type1HasExtension(number, container.iommu)
+    }
+
+    private func type1HasExtension(_ number: UInt, _ iommu: Type1IOMMU?) -> Bool {
         switch number {
         case CVFIO_TYPE1_IOMMU, CVFIO_TYPE1v2_IOMMU, CVFIO_UNMAP_ALL: true
         case CVFIO_TYPE1_NESTING_IOMMU: isOld

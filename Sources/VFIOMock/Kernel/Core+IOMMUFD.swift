@@ -209,7 +209,7 @@ extension Core {
         var command = try argument.loadSized(ciommu_hwpt_alloc(), minimum: 24)
         if command.__reserved != 0 { throw .notSupported }
         if (command.data_type == CIOMMU_HWPT_DATA_NONE) != (command.data_len == 0) { throw .invalidArgument }
-        _ = try iommufd.device(command.dev_id)
+        let isUnprotected = try !iommufd.device(command.dev_id).function.hasIOMMU
         let ioas: IOAS
         switch iommufd.objects[command.pt_id] {
         case .ioas(let space)?: ioas = space
@@ -221,6 +221,7 @@ extension Core {
         }
         let known = CIOMMU_HWPT_FAULT_ID_VALID | CIOMMU_HWPT_ALLOC_PASID
         if command.flags & ~known != 0 || command.data_len != 0 { throw .notSupported }
+        if isUnprotected && command.flags & ~CIOMMU_HWPT_FAULT_ID_VALID != 0 { throw .notSupported }
         var queue: FaultQueueFile?
         if command.flags & CIOMMU_HWPT_FAULT_ID_VALID != 0 {
             guard case .faultQueue(let known)? = iommufd.objects[command.fault_id] else {
@@ -228,7 +229,7 @@ extension Core {
             }
             queue = known
         }
-        let table = try iommufd.makeTable(ioas, isAutomatic: false, self)
+        let table = try iommufd.makeTable(ioas, isAutomatic: false, isUnprotected: isUnprotected, self)
         table.faultQueue = queue
         command.out_hwpt_id = table.id
         try argument.storeSized(command)

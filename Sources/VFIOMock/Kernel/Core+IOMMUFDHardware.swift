@@ -13,6 +13,7 @@ extension Core {
         case CIOMMU_HWPT_INVALIDATE: try invalidate(iommufd, argument)
         case CIOMMU_FAULT_QUEUE_ALLOC: try makeFaultQueue(iommufd, argument)
         case CIOMMU_IOAS_CHANGE_PROCESS: try changeProcess(iommufd, argument)
+        case CIOMMU_IOAS_NOIOMMU_GET_PA where !isOld: try physicalAddress(iommufd, argument)
         case CIOMMU_VFIO_IOAS: try containerSpace(iommufd, argument)
         case CIOMMU_VIOMMU_ALLOC:
             let command = try argument.loadSized(ciommu_viommu_alloc(), minimum: 24)
@@ -46,7 +47,7 @@ extension Core {
         if reserved.0 != 0 || reserved.1 != 0 || reserved.2 != 0 { throw .notSupported }
         let wanted =
             command.flags & CIOMMU_HW_INFO_FLAG_INPUT_TYPE != 0 ? command.in_data_type : CIOMMU_HW_INFO_TYPE_DEFAULT
-        _ = try iommufd.device(command.dev_id)
+        guard try iommufd.device(command.dev_id).function.hasIOMMU else { throw .notSupported }
         if wanted != CIOMMU_HW_INFO_TYPE_DEFAULT && wanted != CIOMMU_HW_INFO_TYPE_INTEL_VTD { throw .notSupported }
         var info = ciommu_hw_info_vtd()
         info.cap_reg = iommu.capabilityRegister

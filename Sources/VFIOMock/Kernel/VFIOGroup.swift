@@ -1,6 +1,8 @@
 /// An IOMMU group with a device that is bound to vfio-pci.
 final class VFIOGroup {
     let number: Int
+    /// `false` for a group that VFIO has made up.
+    var hasIOMMU = true
     /// The open file: there is at most one.
     var file: OpenFile?
     var container: Container?

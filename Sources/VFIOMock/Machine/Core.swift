@@ -19,6 +19,7 @@ final class Core {
     var files: [UInt64: OpenFile] = [:]
     /// What the process has mapped, by address.
     var cpuMappings: [CPUMapping] = []
+    var physicalMemory = PhysicalMemory()
     var lockLimit: UInt64?
     /// How much memory the machine has, in bytes.
     var memoryByteCount = 4 << 30

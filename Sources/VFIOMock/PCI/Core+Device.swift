@@ -15,7 +15,7 @@ extension Core {
         if let next = rest.first, next != " " { throw .operationNotSupportedByDevice }
         // What follows the name after spaces are options, and no device here takes any.
         if rest.contains(where: { $0 != " " }) { throw .invalidArgument }
-        guard let container = group.container, container.iommu != nil, let groupFile = group.file else {
+        guard let container = group.container, container.hasDriver, let groupFile = group.file else {
             throw .invalidArgument
         }
         let device = DeviceFile(function, group: group)
@@ -29,11 +29,11 @@ extension Core {
         return descriptor
     }
 
-    /// Opens `/dev/vfio/devices/vfioN`. Nothing works on it until it is bound.
-    func openNode(_ number: Int) throws(Errno) -> FileDescriptor {
-        guard release.hasDeviceNodes, let function = functions.values.first(where: { $0.nodeNumber == number }) else {
-            throw .noSuchFileOrDirectory
-        }
+    /// Opens `/dev/vfio/devices/vfioN`, or `noiommu-vfioN`. Nothing works on it until it is bound.
+    func openNode(_ number: Int, hasIOMMU: Bool) throws(Errno) -> FileDescriptor {
+        guard release.hasDeviceNodes,
+            let function = functions.values.first(where: { $0.nodeNumber == number && $0.hasIOMMU == hasIOMMU })
+        else { throw .noSuchFileOrDirectory }
         let (_, descriptor) = try makeFile(.device(DeviceFile(function, group: nil)))
         function.fileCount += 1
         return descriptor
@@ -147,6 +147,7 @@ extension Core {
         guard let file, case .iommufd(let iommufd) = file.object else { throw .badDescriptorState }
         // A device node gives access once; another one of the same device is refused.
         if function.openCount > 0 { throw .invalidArgument }
+        group.hasIOMMU = function.hasIOMMU
         if isClaimedByHost(group.number) || (group.owner != nil && group.owner !== iommufd) { throw .notPermitted }
         let bound = IOMMUFDDevice(id: iommufd.nextID, function)
         bind.out_devid = bound.id

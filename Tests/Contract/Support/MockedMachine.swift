@@ -17,6 +17,7 @@ final class MockedMachine: ContractMachine {
         machine.plug(NVMeMemoryModel(memoryByteCount: 4 << 20), at: "0000:00:04.0")
         machine.plug(SharedMemoryModel(byteCount: 16 << 20), at: "0000:01:00.0", group: 8)
         machine.plug(EduModel(dmaMask: .max), at: "0000:01:00.1", group: 8)
+        machine.plug(EduModel(dmaMask: .max), at: "0000:41:01.0", hasIOMMU: false)
         // Only the lab's own kernel has the driver.
         guard release.hasIOMMUFD else { return }
         machine.addMediatedParent(

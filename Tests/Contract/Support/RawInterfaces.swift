@@ -138,3 +138,17 @@ struct RawIOMMUFD {
 
     func close() throws { try kernel.close(descriptor) }
 }
+
+extension Bench {
+    /// The node of a device's group, whose name may begin with a mark.
+    func groupNode(of device: PCIAddress, _ mark: String = "") throws -> FilePath {
+        let link = try kernel.readLink(FilePath("/sys/bus/pci/devices/\(device)/iommu_group"))
+        return FilePath("/dev/vfio/\(mark)\(link.lastComponent!.string)")
+    }
+
+    /// A device's own node.
+    func deviceNode(of device: PCIAddress) throws -> FilePath {
+        let names = try kernel.names(in: FilePath("/sys/bus/pci/devices/\(device)/vfio-dev"))
+        return FilePath("/dev/vfio/devices/\(names[0])")
+    }
+}

@@ -245,6 +245,27 @@ final class IOAS: TranslationSpace {
         return byteCount
     }
 
+    /// Cuts the mapping in two that goes on behind an address.
+    func cut(after address: UInt64) throws(Errno) {
+        guard let index = list.indices(touching: address, address).first else { return }
+        let area = list.areas[index]
+        if address == area.iova || address == area.last { return }
+        if case .dmaBuf = area.source.kind { throw .notSupported }
+        if (address + 1) & (alignment - 1) != 0 { throw .invalidArgument }
+        let head = address - area.iova + 1
+        list.remove(index..<index + 1)
+        for (iova, byteCount, offset) in [
+            (area.iova, head, area.sourceOffset), (address + 1, area.byteCount - head, area.sourceOffset + head),
+        ] {
+            list.insert(
+                Area(
+                    iova: iova, byteCount: byteCount, isReadable: area.isReadable, isWritable: area.isWritable,
+                    source: area.source, sourceOffset: offset))
+        }
+        area.source.areaCount += 1
+        if tableCount > 0 { area.source.pinAgain() }
+    }
+
     // MARK: Translation
 
     func translate(_ iova: UInt64) -> Translation? {

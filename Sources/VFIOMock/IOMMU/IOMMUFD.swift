@@ -14,6 +14,8 @@ final class IOMMUFD {
     var countsByProcess = false
     /// The address space that a container's requests act on (`IOMMU_VFIO_IOAS`).
     var containerSpace: UInt32?
+    /// A group without an IOMMU has taken it as its container, which rules out the others.
+    var isContainerUnprotected = false
 
     /// The number that the next object gets: the lowest that is free, from 1.
     var nextID: UInt32 {

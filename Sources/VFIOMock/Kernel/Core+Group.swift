@@ -25,8 +25,15 @@ extension Core {
         return descriptor
     }
 
+    private func leaveIOMMUFD(_ group: VFIOGroup) {
+        guard let file = group.iommufd else { return }
+        group.iommufd = nil
+        unhold(file)
+    }
+
     func closeGroup(_ group: VFIOGroup) {
         leaveContainer(group)
+        leaveIOMMUFD(group)
         group.file = nil
     }
 
@@ -48,7 +55,7 @@ extension Core {
             var status = try argument.load(cvfio_group_status())
             if status.argsz < UInt32(MemoryLayout<cvfio_group_status>.size) { throw .invalidArgument }
             status.flags = 0
-            if group.container != nil {
+            if group.container != nil || group.iommufd != nil {
                 status.flags = CVFIO_GROUP_FLAGS_CONTAINER_SET | CVFIO_GROUP_FLAGS_VIABLE
             } else if !isClaimedByHost(group.number) && group.owner == nil {
                 status.flags = CVFIO_GROUP_FLAGS_VIABLE
@@ -59,6 +66,10 @@ extension Core {
             try setContainer(group, FileDescriptor(rawValue: try argument.load(Int32(0))))
             return 0
         case CVFIO_GROUP_UNSET_CONTAINER:
+            if group.iommufd != nil {
+                leaveIOMMUFD(group)
+                return 0
+            }
             guard group.container != nil else { throw .invalidArgument }
             guard group.deviceCount == 0 else { throw .resourceBusy }
             leaveContainer(group)
@@ -72,7 +83,13 @@ extension Core {
     private func setContainer(_ group: VFIOGroup, _ descriptor: FileDescriptor) throws(Errno) {
         let file = self.file(descriptor)
         if file == nil { _ = try checkDescriptor(descriptor) }
-        if group.container != nil { throw .invalidArgument }
+        if group.container != nil || group.iommufd != nil { throw .invalidArgument }
+        if let file, case .iommufd(let iommufd) = file.object {
+            try joinIOMMUFD(iommufd, group)
+            group.iommufd = file
+            hold(file)
+            return
+        }
         guard case .container(let container)? = file?.object else {
             throw isOld ? .invalidArgument : .badDescriptorState
         }

@@ -40,6 +40,12 @@ extension Core {
         }
     }
 
+    /// The requests that are a container's, and no iommufd's own.
+    static let containerRequests: Set<UInt> = [
+        CVFIO_GET_API_VERSION, CVFIO_CHECK_EXTENSION, CVFIO_SET_IOMMU, CVFIO_IOMMU_GET_INFO, CVFIO_IOMMU_MAP_DMA,
+        CVFIO_IOMMU_UNMAP_DMA,
+    ]
+
     private func hardwareInfo(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
         var command = try argument.loadSized(ciommu_hw_info(), minimum: 32)
         if command.flags & ~CIOMMU_HW_INFO_FLAG_INPUT_TYPE != 0 { throw .notSupported }

@@ -6,6 +6,8 @@ final class VFIOGroup {
     /// The open file: there is at most one.
     var file: OpenFile?
     var container: Container?
+    /// The iommufd that it has taken as its container.
+    var iommufd: OpenFile?
     /// Open devices.
     var deviceCount = 0
     /// Devices that are bound to an iommufd by their own nodes.

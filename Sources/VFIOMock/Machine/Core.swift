@@ -52,6 +52,7 @@ final class Core {
             group.file = nil
             group.container?.groups = []
             group.container = nil
+            group.iommufd = nil
         }
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }

@@ -15,10 +15,15 @@ extension Core {
         if let next = rest.first, next != " " { throw .operationNotSupportedByDevice }
         // What follows the name after spaces are options, and no device here takes any.
         if rest.contains(where: { $0 != " " }) { throw .invalidArgument }
-        guard let container = group.container, container.hasDriver, let groupFile = group.file else {
+        guard let groupFile = group.file, group.iommufd != nil || group.container?.hasDriver == true else {
             throw .invalidArgument
         }
         let device = DeviceFile(function, group: group)
+        if let file = group.iommufd, case .iommufd(let iommufd) = file.object, function.openCount == 0 {
+            try bind(function, group, iommufd)
+            hold(file)
+            device.iommufd = file
+        }
         let (_, descriptor) = try makeFile(.device(device))
         if function.openCount == 0 { function.open(hasReset: canReset(function), self) }
         function.openCount += 1
@@ -52,6 +57,8 @@ extension Core {
         }
         if let group = device.group {
             group.deviceCount -= 1
+            if function.openCount == 0 { unbind(function, group) }
+            if let file = device.iommufd { unhold(file) }
             if let file = group.file { unhold(file) }
         } else if let file = device.iommufd, case .iommufd(let iommufd) = file.object {
             if let bound = function.boundDevice {
@@ -65,6 +72,37 @@ extension Core {
             if group?.nodeCount == 0 { group?.owner = nil }
             unhold(file)
         }
+    }
+
+    /// Puts a device of a group into the iommufd that the group has as its container.
+    private func bind(_ function: PCIFunction, _ group: VFIOGroup, _ iommufd: IOMMUFD) throws(Errno) {
+        guard group.hasIOMMU else {
+            // Who has made an address space expects translation.
+            if iommufd.containerSpace != nil { throw .notPermitted }
+            return
+        }
+        if isClaimedByHost(group.number) || (group.owner != nil && group.owner !== iommufd) { throw .notPermitted }
+        guard let space = iommufd.containerSpace else { throw .operationNotSupportedByDevice }
+        let bound = IOMMUFDDevice(id: iommufd.nextID, function)
+        iommufd.add(.device(bound), bound.id)
+        function.boundDevice = bound
+        do throws(Errno) {
+            _ = try iommufd.attach(bound, to: space, self)
+        } catch {
+            iommufd.remove(bound.id)
+            function.boundDevice = nil
+            throw error
+        }
+        group.owner = iommufd
+    }
+
+    private func unbind(_ function: PCIFunction, _ group: VFIOGroup) {
+        guard let bound = function.boundDevice, let iommufd = group.owner else { return }
+        iommufd.detach(bound)
+        iommufd.remove(bound.id)
+        function.boundDevice = nil
+        let isLast = !functions(inGroup: group.number).contains { $0.boundDevice != nil }
+        if isLast { group.owner = nil }
     }
 
     /// Whether a reset of the function alone is there: of its own, or of its bus when nobody else is on that.

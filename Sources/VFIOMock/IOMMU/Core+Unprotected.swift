@@ -42,7 +42,8 @@ extension Core {
         guard let found = physicalMemory.backing(at: address) else { return nil }
         let spaces = spaces.compactMap { $0 as? IOAS }.filter(\.isUnprotected)
         guard
-            let rest = spaces.lazy.flatMap(\.pinnedSegments).compactMap({ Self.rest(of: $0, from: found.backing) }).first
+            let rest = spaces.lazy.flatMap(\.pinnedSegments).compactMap({ Self.rest(of: $0, from: found.backing) })
+                .first
         else { return nil }
         return Translation(
             isReadable: true, isWritable: true, backing: found.backing, offset: 0,

@@ -141,7 +141,8 @@ extension Core {
 
     /// Before there is a driver, all of them are asked that the container's groups allow.
     private func hasExtension(_ number: UInt, _ container: Container) -> Bool {
-        let asksNone = container.hasDriver ? container.hasChosenNone : container.groups.isEmpty || container.isUnprotected
+        let asksNone =
+            container.hasDriver ? container.hasChosenNone : container.groups.isEmpty || container.isUnprotected
         if asksNone, number == CVFIO_NOIOMMU_IOMMU, release.hasUnsafeNoIOMMUMode { return true }
         return !container.isUnprotected && type1HasExtension(number, container.iommu)
     }

@@ -26,7 +26,7 @@ extension Contract {
                     try (0...12).filter { try space.supports(Type1Extension(rawValue: $0)) }
                 }
                 let nesting: [UInt32] = bench.offer.hasContainerNesting ? [6] : []
-                #expect(try offered() == [1, 3] + nesting + [9])
+                #expect(try offered() == [1, 3] + nesting + (bench.offer.hasUnsafeNoIOMMUMode ? [8] : []) + [9])
                 let device = try Device(at: bench.edu, in: space)
                 // Whether addresses can be updated depends on the devices.
                 #expect(try offered() == [1, 3] + nesting + [9, 10])

@@ -265,4 +265,68 @@ import Testing
         #expect(kernel.calls.suffix(2) == ["ioctl \(CIOMMU_DESTROY & 0xff)", "close"])
         #expect(kernel.openNames.isEmpty)
     }
+
+    // MARK: Devices without an IOMMU
+
+    /// An address space for devices without an IOMMU, and a kernel that tells of physical memory as it is told.
+    private func unprotected(
+        _ answer: @escaping @Sendable (inout ciommu_ioas_noiommu_get_pa) throws(Errno) -> Int
+    ) throws -> UnprotectedBuffer {
+        kernel.answer(CIOMMU_IOAS_NOIOMMU_GET_PA, ciommu_ioas_noiommu_get_pa.self) { (request) throws(Errno) in
+            guard request.ioas_id != 0 else { throw .invalidArgument }
+            return try answer(&request)
+        }
+        return try UnprotectedAddressSpace(.iommufd, kernel: kernel).allocate(byteCount: 8192)
+    }
+
+    @Test(arguments: [(0 as UInt64, 0x1000 as UInt64), (8193, 0x1000), (.max, 0x1000), (8192, .max - 4096)])
+    func aLengthThatIsNoneIsAnError(_ length: UInt64, _ address: UInt64) throws {
+        let buffer = try unprotected { (request) throws(Errno) in
+            request.length = length
+            request.out_phys = address
+            return 0
+        }
+        expect(.unexpectedAnswer) { _ = try buffer.physicalRange() }
+        // Nor does asking for all of it go on for ever.
+        expect(.unexpectedAnswer) { _ = try buffer.physicalRanges() }
+        try buffer.close()
+    }
+
+    @Test func piecesAreAskedForOneByOne() throws {
+        let buffer = try unprotected { (request) throws(Errno) in
+            request.out_phys = 0x10_0000 + (request.iova & 0xffff) * 16
+            request.length = min(request.length, 4096)
+            return 0
+        }
+        let pieces = try buffer.physicalRanges()
+        #expect(pieces.map(\.byteCount) == [4096, 4096])
+        #expect(pieces[1].address == pieces[0].address + 65536)
+        expect(.outOfRange) { _ = try buffer.physicalRange(at: 8192) }
+        try buffer.close()
+    }
+
+    @Test func withoutTheRightNoAddressIsTold() throws {
+        let buffer = try unprotected { (_) throws(Errno) in throw .notPermitted }
+        expect(.permissionDenied) { _ = try buffer.physicalRange() }
+        try buffer.close()
+    }
+
+    @Test func aKernelThatTellsNoAddressesIsNotTaken() throws {
+        kernel.answer(CIOMMU_IOAS_NOIOMMU_GET_PA) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
+        expect(.unsupported) { _ = try UnprotectedAddressSpace(.iommufd, kernel: kernel) }
+        #expect(try UnprotectedAddressSpace(kernel: kernel).interface == .type1)
+        #expect(kernel.openNames.isEmpty)
+    }
+
+    @Test func aGroupWithoutAnIOMMUIsNotOpenedUnasked() throws {
+        kernel.addFolder("/sys/class/vfio", ["noiommu-5"])
+        let space = try AddressSpace(.type1, kernel: kernel)
+        expect(.unsupported) { _ = try Device(at: ScriptedKernel.address, in: space) }
+        #expect(kernel.openNames == ["/dev/vfio/vfio"])
+    }
+
+    private func expect(_ code: VFIOError.Code, _ body: () throws -> Void) {
+        let error = #expect(throws: VFIOError.self) { try body() }
+        #expect(error?.code == code, "\(String(describing: error))")
+    }
 }

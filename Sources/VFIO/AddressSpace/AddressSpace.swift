@@ -67,14 +67,16 @@ public final class AddressSpace: Sendable {
     }
 
     /// An address space over one of an open iommufd.
-    init(_ context: IOMMUFDContext) {
-        kernel = context.kernel
-        backend = context
-        interface = .iommufd
+    convenience init(_ context: IOMMUFDContext) { self.init(context, .iommufd, kernel: context.kernel) }
+
+    init(_ backend: any IOMMUBackend, _ interface: Interface, kernel: any Kernel) {
+        self.kernel = kernel
+        self.backend = backend
+        self.interface = interface
     }
 
     /// An iommufd, unless the kernel lacks it or has no device nodes to go with it.
-    private static func iommufdIfUsable(_ kernel: any Kernel) throws(VFIOError) -> IOMMUFDContext? {
+    static func iommufdIfUsable(_ kernel: any Kernel) throws(VFIOError) -> IOMMUFDContext? {
         guard !Sysfs(kernel: kernel).lacksCharacterDevices() else { return nil }
         do throws(VFIOError) {
             return try IOMMUFDContext(kernel: kernel)

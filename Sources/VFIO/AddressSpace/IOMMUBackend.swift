@@ -11,6 +11,9 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// The devices that are open by way of the same container or iommufd: what the kernel takes for one owner's.
     var devices: OpenDevices { get }
 
+    /// It takes devices without an IOMMU, and no others: nothing translates the addresses of their DMA.
+    var isUnprotected: Bool { get }
+
     /// Opens a device and puts it behind this address space.
     func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice
 

@@ -7,6 +7,7 @@ final class IOMMUFDContext: IOMMUBackend {
     let file: IOMMUFDFile
     /// The number of the address space in the iommufd.
     let ioas: UInt32
+    let isUnprotected: Bool
 
     var kernel: any Kernel { file.kernel }
     var descriptor: FileDescriptor { file.descriptor }
@@ -22,8 +23,12 @@ final class IOMMUFDContext: IOMMUBackend {
     convenience init(kernel: any Kernel) throws(VFIOError) { try self.init(in: try IOMMUFDFile(kernel: kernel)) }
 
     /// Makes one more address space in an open iommufd.
-    init(in file: IOMMUFDFile) throws(VFIOError) {
+    ///
+    /// - Parameter isUnprotected: It is for devices without an IOMMU, for which the kernel keeps a page table that nothing
+    ///   translates by.
+    init(in file: IOMMUFDFile, isUnprotected: Bool = false) throws(VFIOError) {
         self.file = file
+        self.isUnprotected = isUnprotected
         self.ioas = try file.makeIOAS()
     }
 
@@ -45,6 +50,9 @@ final class IOMMUFDContext: IOMMUBackend {
             throw Diagnosis(kernel: kernel).missingNode(
                 of: address, hint: "the kernel has no CONFIG_VFIO_DEVICE_CDEV; AddressSpace(.type1) needs none")
         }
+        // A mediated device has no IOMMU either, but its driver answers for its DMA, and its node is named as any other's.
+        try Diagnosis(kernel: kernel).requireProtection(
+            of: address, isUnprotected: name.hasPrefix("noiommu-"), not: isUnprotected)
         let node = FilePath("/dev/vfio/devices/\(name)")
         let opened: FileDescriptor
         do throws(Errno) {
@@ -56,7 +64,8 @@ final class IOMMUFDContext: IOMMUBackend {
             case .permissionDenied, .notPermitted:
                 VFIOError(
                     .permissionDenied, "open the device", "\(address) (\(node))", errno: error,
-                    hint: "the user needs read and write access to the node")
+                    hint: isUnprotected && error == .notPermitted
+                        ? "it takes CAP_SYS_RAWIO" : "the user needs read and write access to the node")
             default:
                 VFIOError(.kernel, "open the device", "\(address) (\(node))", errno: error)
             }

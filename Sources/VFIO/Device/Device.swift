@@ -14,6 +14,8 @@ internal import SystemPackage
 public struct Device: ~Copyable, Sendable {
     let core: DeviceCore
 
+    init(core: DeviceCore) { self.core = core }
+
     /// Opens a device, and puts it behind an address space.
     ///
     /// - Parameters:

@@ -51,6 +51,15 @@ struct Sysfs {
         }
     }
 
+    /// Whether VFIO has made an IOMMU group up for a device that has no IOMMU.
+    func isUnprotected(group: Int) throws(Errno) -> Bool {
+        do throws(Errno) {
+            return try kernel.names(in: "/sys/class/vfio").contains("noiommu-\(group)")
+        } catch .noSuchFileOrDirectory {
+            return false
+        }
+    }
+
     /// Whether the kernel has made VFIO devices without a character device for any of them, as it does when it is
     /// configured without; not so when there is no VFIO device to tell by.
     func lacksCharacterDevices() -> Bool {

@@ -52,7 +52,8 @@ extension Core {
         var done = 0
         while done < byteCount {
             let address = iova &+ UInt64(done)
-            if let translation = function.space?.translate(address),
+            let found = function.hasIOMMU ? function.space?.translate(address) : physicalTranslation(address)
+            if let translation = found,
                 isWrite ? translation.isWritable : translation.isReadable
             {
                 let count = Int(min(translation.byteCount, UInt64(byteCount - done)))

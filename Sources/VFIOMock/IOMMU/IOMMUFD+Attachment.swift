@@ -17,15 +17,17 @@ extension IOMMUFD {
         case .ioas(let ioas):
             // A page table that the kernel makes by itself is none for PASIDs.
             if !device.pasidTables.isEmpty { throw .invalidArgument }
-            if let table = tables(of: ioas).first(where: \.isAutomatic) {
+            let isUnprotected = !device.function.hasIOMMU
+            // A device without an IOMMU takes any table, since it uses none.
+            if let table = tables(of: ioas).first(where: { $0.isAutomatic && (isUnprotected || !$0.isUnprotected) }) {
                 try replace(device, table, core)
                 return table.id
             }
-            let table = try makeTable(ioas, isAutomatic: true, core)
+            let table = try makeTable(ioas, isAutomatic: true, isUnprotected: isUnprotected, core)
             do throws(Errno) {
                 try replace(device, table, core)
             } catch {
-                ioas.removeTable()
+                ioas.removeTable(isUnprotected: isUnprotected)
                 remove(table.id)
                 throw error
             }
@@ -33,9 +35,11 @@ extension IOMMUFD {
         }
     }
 
-    func makeTable(_ ioas: IOAS, isAutomatic: Bool, _ core: Core) throws(Errno) -> IOMMUFDTable {
-        let table = IOMMUFDTable(id: nextID, ioas: ioas, isAutomatic: isAutomatic)
-        try ioas.addTable(core)
+    func makeTable(
+        _ ioas: IOAS, isAutomatic: Bool, isUnprotected: Bool, _ core: Core
+    ) throws(Errno) -> IOMMUFDTable {
+        let table = IOMMUFDTable(id: nextID, ioas: ioas, isAutomatic: isAutomatic, isUnprotected: isUnprotected)
+        try ioas.addTable(isUnprotected: isUnprotected, core)
         add(.table(table), table.id)
         return table
     }
@@ -80,14 +84,16 @@ extension IOMMUFD {
         if others.contains(where: { $0.boundDevice?.table != nil && $0.boundDevice?.table !== table }) {
             throw .invalidArgument
         }
-        if device.table?.ioas !== table.ioas {
+        if table.isUnprotected && device.function.hasIOMMU { throw .invalidArgument }
+        // What the platform reserves counts only where an IOMMU translates.
+        if device.table?.ioas !== table.ioas, device.function.hasIOMMU {
             try table.ioas.addDevice()
             device.table?.ioas.removeDevice()
         }
         let old = device.table
         device.table = table
         table.deviceCount += 1
-        device.function.space = table.ioas
+        if device.function.hasIOMMU { device.function.space = table.ioas }
         if let old {
             core.answerPages(of: device, nil, at: old)
             leave(old)
@@ -100,14 +106,14 @@ extension IOMMUFD {
         core.answerPages(of: device, nil, at: table)
         device.table = nil
         device.function.space = nil
-        table.ioas.removeDevice()
+        if device.function.hasIOMMU { table.ioas.removeDevice() }
         leave(table)
     }
 
     private func leave(_ table: IOMMUFDTable) {
         table.deviceCount -= 1
         if table.deviceCount == 0 && table.isAutomatic {
-            table.ioas.removeTable()
+            table.ioas.removeTable(isUnprotected: table.isUnprotected)
             remove(table.id)
         }
     }

@@ -19,6 +19,8 @@ final class IOMMUFD {
     var countsByProcess = false
     /// The address space that a container's requests act on (`IOMMU_VFIO_IOAS`).
     var containerSpace: UInt32?
+    /// A group without an IOMMU has taken it as its container, which rules out the others.
+    var isContainerUnprotected = false
 
     /// The number that the next object gets: the lowest that is free, from 1.
     var nextID: UInt32 {
@@ -83,7 +85,7 @@ final class IOMMUFD {
                 }
             }
             if table.deviceCount > 0 || isParent { throw .resourceBusy }
-            if table.parent == nil { table.ioas.removeTable() }
+            if table.parent == nil { table.ioas.removeTable(isUnprotected: table.isUnprotected) }
         case .faultQueue(let queue):
             let isUsed = isHeld { if case .table(let table) = $0 { table.faultQueue === queue } else { false } }
             if queue.readiness.isOpen || isUsed { throw .resourceBusy }
@@ -114,7 +116,9 @@ final class IOMMUFD {
 
     /// The last descriptor is gone, and no device is bound any more.
     func close(_ core: Core) {
-        for case .table(let table) in objects.values where table.parent == nil { table.ioas.removeTable() }
+        for case .table(let table) in objects.values where table.parent == nil {
+            table.ioas.removeTable(isUnprotected: table.isUnprotected)
+        }
         for case .ioas(let ioas) in objects.values { _ = try? ioas.unmap(0, .max, core) }
         objects = [:]
     }

@@ -12,6 +12,8 @@ final class IOMMUFDTable {
     var deviceCount = 0
     /// Who is to hear of page faults.
     var faultQueue: FaultQueueFile?
+    /// It is for devices without an IOMMU: it only keeps memory pinned, and tells where it is.
+    let isUnprotected: Bool
     var isNestParent = false
     var isForPASIDs = false
     /// It was made to note which pages are written.
@@ -19,7 +21,11 @@ final class IOMMUFDTable {
     private var isTracking = false
     private var dirtyPages: Set<UInt64> = []
 
-    init(id: UInt32, ioas: IOAS, isAutomatic: Bool, parent: IOMMUFDTable? = nil, guest: GuestIOMMU? = nil) {
+    init(
+        id: UInt32, ioas: IOAS, isAutomatic: Bool, isUnprotected: Bool = false, parent: IOMMUFDTable? = nil,
+        guest: GuestIOMMU? = nil
+    ) {
+        self.isUnprotected = isUnprotected
         self.id = id
         self.ioas = ioas
         self.isAutomatic = isAutomatic

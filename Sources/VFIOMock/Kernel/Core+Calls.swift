@@ -41,11 +41,17 @@ extension Core {
             guard release.hasContainer else { throw .noSuchFileOrDirectory }
             return try openContainer()
         }
-        if path.hasPrefix("/dev/vfio/devices/vfio"), let number = Int(path.dropFirst(22)) {
-            return try openNode(number)
+        guard path.hasPrefix("/dev/vfio/") else { return nil }
+        var name = path.dropFirst("/dev/vfio/".count)
+        let isNode = name.hasPrefix("devices/")
+        if isNode { name = name.dropFirst("devices/".count) }
+        let isUnprotected = name.hasPrefix("noiommu-")
+        if isUnprotected { name = name.dropFirst("noiommu-".count) }
+        if isNode {
+            guard name.hasPrefix("vfio"), let number = Int(name.dropFirst(4)) else { return nil }
+            return try openNode(number, hasIOMMU: !isUnprotected)
         }
-        if path.hasPrefix("/dev/vfio/"), let number = Int(path.dropFirst(10)) { return try openGroup(number) }
-        return nil
+        return try Int(name).map { (number) throws(Errno) in try openGroup(number, hasIOMMU: !isUnprotected) }
     }
 
     /// `O_LARGEFILE`, which Linux adds by itself to what is opened by a path; to a program on 64 bits the constant is 0.

@@ -5,6 +5,7 @@ import VFIO
 
 extension Core {
     func iommufdControl(_ iommufd: IOMMUFD, _ request: UInt, _ argument: Argument) throws(Errno) -> Int {
+        if Self.containerRequests.contains(request) { return try iommufdContainerControl(iommufd, request, argument) }
         switch request {
         case CIOMMU_DESTROY:
             let command = try argument.loadSized(ciommu_destroy(), minimum: 8)

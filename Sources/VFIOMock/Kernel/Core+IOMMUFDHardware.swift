@@ -12,6 +12,7 @@ extension Core {
         case CIOMMU_HWPT_INVALIDATE: try invalidate(iommufd, argument)
         case CIOMMU_FAULT_QUEUE_ALLOC: try makeFaultQueue(iommufd, argument)
         case CIOMMU_IOAS_CHANGE_PROCESS: try changeProcess(iommufd, argument)
+        case CIOMMU_IOAS_NOIOMMU_GET_PA where !isOld: try physicalAddress(iommufd, argument)
         case CIOMMU_VFIO_IOAS: try containerSpace(iommufd, argument)
         case CIOMMU_VIOMMU_ALLOC: try makeGuestIOMMU(iommufd, argument)
         case CIOMMU_VDEVICE_ALLOC: try makeGuestDevice(iommufd, argument)
@@ -21,6 +22,12 @@ extension Core {
         }
     }
 
+    /// The requests that are a container's, and no iommufd's own.
+    static let containerRequests: Set<UInt> = [
+        CVFIO_GET_API_VERSION, CVFIO_CHECK_EXTENSION, CVFIO_SET_IOMMU, CVFIO_IOMMU_GET_INFO, CVFIO_IOMMU_MAP_DMA,
+        CVFIO_IOMMU_UNMAP_DMA,
+    ]
+
     private func hardwareInfo(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
         var command = try argument.loadSized(ciommu_hw_info(), minimum: 32)
         if command.flags & ~CIOMMU_HW_INFO_FLAG_INPUT_TYPE != 0 { throw .notSupported }
@@ -28,7 +35,7 @@ extension Core {
         if reserved.0 != 0 || reserved.1 != 0 || reserved.2 != 0 { throw .notSupported }
         let wanted =
             command.flags & CIOMMU_HW_INFO_FLAG_INPUT_TYPE != 0 ? command.in_data_type : CIOMMU_HW_INFO_TYPE_DEFAULT
-        _ = try iommufd.device(command.dev_id)
+        guard try iommufd.device(command.dev_id).function.hasIOMMU else { throw .notSupported }
         let (type, info) = hardwareData
         if wanted != CIOMMU_HW_INFO_TYPE_DEFAULT && wanted != type { throw .notSupported }
         if command.data_len > 0 {

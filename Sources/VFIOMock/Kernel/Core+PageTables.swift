@@ -8,10 +8,10 @@ extension Core {
         var command = try argument.loadSized(ciommu_hwpt_alloc(), minimum: 24)
         if command.__reserved != 0 { throw .notSupported }
         if (command.data_type == CIOMMU_HWPT_DATA_NONE) != (command.data_len == 0) { throw .invalidArgument }
-        _ = try iommufd.device(command.dev_id)
+        let isUnprotected = try !iommufd.device(command.dev_id).function.hasIOMMU
         let table: IOMMUFDTable
         switch iommufd.objects[command.pt_id] {
-        case .ioas(let ioas)?: table = try makeTable(iommufd, ioas, command)
+        case .ioas(let ioas)?: table = try makeTable(iommufd, ioas, command, isUnprotected: isUnprotected)
         case .table(let parent)? where parent.parent == nil: table = try makeNested(iommufd, parent, command)
         case .guestIOMMU(let guest)?: table = try makeNested(iommufd, guest, command)
         default: throw .invalidArgument
@@ -30,16 +30,17 @@ extension Core {
 
     /// One with an address space's mappings.
     private func makeTable(
-        _ iommufd: IOMMUFD, _ ioas: IOAS, _ command: ciommu_hwpt_alloc
+        _ iommufd: IOMMUFD, _ ioas: IOAS, _ command: ciommu_hwpt_alloc, isUnprotected: Bool
     ) throws(Errno) -> IOMMUFDTable {
         let flags = command.flags
         var known = CIOMMU_HWPT_FAULT_ID_VALID | CIOMMU_HWPT_ALLOC_PASID
         if iommu.nests { known |= CIOMMU_HWPT_ALLOC_NEST_PARENT }
         if iommu.tracksDirtyPages { known |= CIOMMU_HWPT_ALLOC_DIRTY_TRACKING }
         if flags & ~known != 0 || command.data_len != 0 { throw .notSupported }
+        if isUnprotected && flags & ~CIOMMU_HWPT_FAULT_ID_VALID != 0 { throw .notSupported }
         let isParent = flags & CIOMMU_HWPT_ALLOC_NEST_PARENT != 0
         if isParent && flags & CIOMMU_HWPT_FAULT_ID_VALID != 0 { throw .notSupported }
-        let table = try iommufd.makeTable(ioas, isAutomatic: false, self)
+        let table = try iommufd.makeTable(ioas, isAutomatic: false, isUnprotected: isUnprotected, self)
         table.isNestParent = isParent
         table.canTrack = flags & CIOMMU_HWPT_ALLOC_DIRTY_TRACKING != 0
         return table

@@ -2,8 +2,9 @@ import SystemPackage
 import VFIO
 
 extension Core {
-    func plug(_ device: some MockDevice, at address: PCIAddress, group: Int?, driver: String?) {
+    func plug(_ device: some MockDevice, at address: PCIAddress, group: Int?, driver: String?, hasIOMMU: Bool) {
         precondition(functions[address] == nil, "there is a device at \(address) already")
+        precondition(hasIOMMU || group == nil, "a device without an IOMMU shares its group with nobody")
         let number = group ?? nextGroupNumber
         let native = driver.flatMap { $0 == "vfio-pci" ? nil : $0 }
         let function: PCIFunction
@@ -13,10 +14,11 @@ extension Core {
         } catch {
             preconditionFailure("no memory for the BARs of \(address): \(error)")
         }
+        function.hasIOMMU = hasIOMMU
         functions[address] = function
         if let native { nativeDrivers.insert(native) }
         if driver == "vfio-pci" { function.driverOverride = driver }
-        setDriver(function, driver)
+        if driver != "vfio-pci" || isTakenByVFIO(function) { setDriver(function, driver) }
         function.call(self) { (model, bus) in model.start(bus: bus) }
     }
 
@@ -34,6 +36,9 @@ extension Core {
         }
     }
 
+    /// Whether vfio-pci takes a device that is offered to it.
+    func isTakenByVFIO(_ function: PCIFunction) -> Bool { function.hasIOMMU || release.hasUnsafeNoIOMMUMode }
+
     /// Whether a driver would take a device.
     func matches(_ driver: String, _ function: PCIFunction) -> Bool {
         if let wanted = function.driverOverride { return wanted == driver }
@@ -45,8 +50,10 @@ extension Core {
 
     /// Binds a device to a driver.
     ///
-    /// - Throws: `EBUSY` for the kernel's own driver while a process holds the group.
+    /// - Throws: `EBUSY` for the kernel's own driver while a process holds the group; `EINVAL` from vfio-pci for a device
+    ///   without an IOMMU, unless it has its unsafe mode.
     func probe(_ function: PCIFunction, _ driver: String) throws(Errno) {
+        if driver == "vfio-pci", !isTakenByVFIO(function) { throw .invalidArgument }
         if driver != "vfio-pci", let group = groups[function.groupNumber], group.container != nil || group.owner != nil
         {
             throw .resourceBusy

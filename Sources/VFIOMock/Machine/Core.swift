@@ -21,6 +21,7 @@ final class Core {
     var files: [UInt64: OpenFile] = [:]
     /// What the process has mapped, by address.
     var cpuMappings: [CPUMapping] = []
+    var physicalMemory = PhysicalMemory()
     var lockLimit: UInt64?
     /// How much memory the machine has, in bytes.
     var memoryByteCount = 4 << 30
@@ -58,6 +59,7 @@ final class Core {
             group.file = nil
             group.container?.groups = []
             group.container = nil
+            group.iommufd = nil
         }
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }

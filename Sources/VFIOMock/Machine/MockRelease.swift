@@ -34,6 +34,9 @@ public struct MockRelease: Sendable, Hashable {
     public var hasDMABuf: Bool
     /// Devices in low power are suspended when they are idle, and woken by an access (CONFIG_PM).
     public var hasRuntimePowerManagement: Bool
+    /// vfio-pci takes devices without an IOMMU (CONFIG_VFIO_NOIOMMU, and the parameter `enable_unsafe_noiommu_mode` of the
+    /// module vfio).
+    public var hasUnsafeNoIOMMUMode: Bool
 
     public init(
         name: String,
@@ -43,7 +46,8 @@ public struct MockRelease: Sendable, Hashable {
         hasDeviceNodes: Bool = false,
         hasMapFile: Bool = false,
         hasDMABuf: Bool = false,
-        hasRuntimePowerManagement: Bool = true
+        hasRuntimePowerManagement: Bool = true,
+        hasUnsafeNoIOMMUMode: Bool = false
     ) {
         self.name = name
         self.generation = generation
@@ -53,11 +57,13 @@ public struct MockRelease: Sendable, Hashable {
         self.hasMapFile = hasMapFile
         self.hasDMABuf = hasDMABuf
         self.hasRuntimePowerManagement = hasRuntimePowerManagement
+        self.hasUnsafeNoIOMMUMode = hasUnsafeNoIOMMUMode
     }
 
-    /// Linux 7.3 with containers, iommufd, device nodes and dma-bufs.
+    /// Linux 7.3 with containers, iommufd, device nodes, dma-bufs and the unsafe no-IOMMU mode.
     public static let iommufd = MockRelease(
-        name: "7.3.0", generation: .linux7_3, hasIOMMUFD: true, hasDeviceNodes: true, hasMapFile: true, hasDMABuf: true)
+        name: "7.3.0", generation: .linux7_3, hasIOMMUFD: true, hasDeviceNodes: true, hasMapFile: true, hasDMABuf: true,
+        hasUnsafeNoIOMMUMode: true)
 
     /// Debian's 7.3.4: containers and dma-bufs, but neither iommufd nor device nodes.
     public static let stock = MockRelease(name: "7.3.4+deb13-amd64", generation: .linux7_3, hasDMABuf: true)

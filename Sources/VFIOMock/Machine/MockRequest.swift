@@ -28,6 +28,11 @@ public struct MockRequest: RawRepresentable, Sendable, Hashable {
     /// `VFIO_IOMMU_UNMAP_DMA`
     public static var iommuUnmapDMA: MockRequest { MockRequest(rawValue: CVFIO_IOMMU_UNMAP_DMA) }
 
+    /// `IOMMU_VFIO_IOAS`
+    public static var vfioIOAS: MockRequest { MockRequest(rawValue: CIOMMU_VFIO_IOAS) }
+    /// `IOMMU_IOAS_NOIOMMU_GET_PA`
+    public static var ioasNoIOMMUGetPA: MockRequest { MockRequest(rawValue: CIOMMU_IOAS_NOIOMMU_GET_PA) }
+
     // MARK: Devices
 
     /// `VFIO_DEVICE_BIND_IOMMUFD`

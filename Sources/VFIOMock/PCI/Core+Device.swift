@@ -16,10 +16,15 @@ extension Core {
         // What follows the name after spaces are options, which a mediated device does not take for any.
         if function.mediated != nil && !rest.isEmpty { throw .operationNotSupportedByDevice }
         try checkToken(function, try Self.token(inOptions: rest))
-        guard let container = group.container, container.iommu != nil, let groupFile = group.file else {
+        guard let groupFile = group.file, group.iommufd != nil || group.container?.hasDriver == true else {
             throw .invalidArgument
         }
         let device = DeviceFile(function, group: group)
+        if let file = group.iommufd, case .iommufd(let iommufd) = file.object, function.openCount == 0 {
+            try bind(function, group, iommufd)
+            hold(file)
+            device.iommufd = file
+        }
         let (_, descriptor) = try makeFile(.device(device))
         if function.openCount == 0 { function.open(hasReset: canReset(function), self) }
         function.openCount += 1
@@ -30,11 +35,11 @@ extension Core {
         return descriptor
     }
 
-    /// Opens `/dev/vfio/devices/vfioN`. Nothing works on it until it is bound.
-    func openNode(_ number: Int) throws(Errno) -> FileDescriptor {
-        guard release.hasDeviceNodes, let function = functions.values.first(where: { $0.nodeNumber == number }) else {
-            throw .noSuchFileOrDirectory
-        }
+    /// Opens `/dev/vfio/devices/vfioN`, or `noiommu-vfioN`. Nothing works on it until it is bound.
+    func openNode(_ number: Int, hasIOMMU: Bool) throws(Errno) -> FileDescriptor {
+        guard release.hasDeviceNodes,
+            let function = functions.values.first(where: { $0.nodeNumber == number && $0.hasIOMMU == hasIOMMU })
+        else { throw .noSuchFileOrDirectory }
         let (_, descriptor) = try makeFile(.device(DeviceFile(function, group: nil)))
         function.fileCount += 1
         return descriptor
@@ -53,6 +58,8 @@ extension Core {
         }
         if let group = device.group {
             group.deviceCount -= 1
+            if function.openCount == 0 { unbind(function, group) }
+            if let file = device.iommufd { unhold(file) }
             if let file = group.file { unhold(file) }
         } else if let file = device.iommufd, case .iommufd(let iommufd) = file.object {
             if let bound = function.boundDevice {
@@ -67,6 +74,37 @@ extension Core {
             if group?.nodeCount == 0 { group?.owner = nil }
             unhold(file)
         }
+    }
+
+    /// Puts a device of a group into the iommufd that the group has as its container.
+    private func bind(_ function: PCIFunction, _ group: VFIOGroup, _ iommufd: IOMMUFD) throws(Errno) {
+        guard group.hasIOMMU else {
+            // Who has made an address space expects translation.
+            if iommufd.containerSpace != nil { throw .notPermitted }
+            return
+        }
+        if isClaimedByHost(group.number) || (group.owner != nil && group.owner !== iommufd) { throw .notPermitted }
+        guard let space = iommufd.containerSpace else { throw .operationNotSupportedByDevice }
+        let bound = IOMMUFDDevice(id: iommufd.nextID, function)
+        iommufd.add(.device(bound), bound.id)
+        function.boundDevice = bound
+        do throws(Errno) {
+            _ = try iommufd.attach(bound, to: space, self)
+        } catch {
+            iommufd.remove(bound.id)
+            function.boundDevice = nil
+            throw error
+        }
+        group.owner = iommufd
+    }
+
+    private func unbind(_ function: PCIFunction, _ group: VFIOGroup) {
+        guard let bound = function.boundDevice, let iommufd = group.owner else { return }
+        iommufd.detach(bound, self)
+        iommufd.removeDevice(bound)
+        function.boundDevice = nil
+        let isLast = !functions(inGroup: group.number).contains { $0.boundDevice != nil }
+        if isLast { group.owner = nil }
     }
 
     /// Whether a reset of the function alone is there: of its own, or of its bus when nobody else is on that.
@@ -152,6 +190,7 @@ extension Core {
         guard let file, case .iommufd(let iommufd) = file.object else { throw .badDescriptorState }
         // A device node gives access once; another one of the same device is refused.
         if function.openCount > 0 { throw .invalidArgument }
+        group.hasIOMMU = function.hasIOMMU
         if isClaimedByHost(group.number) || (group.owner != nil && group.owner !== iommufd) { throw .notPermitted }
         let bound = IOMMUFDDevice(id: iommufd.nextID, function)
         bind.out_devid = bound.id

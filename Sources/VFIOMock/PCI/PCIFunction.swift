@@ -26,6 +26,10 @@ final class PCIFunction {
     var config: ConfigSpace
     private var savedHardware: [UInt8] = []
 
+    /// An IOMMU translates its DMA. Without one its DMA is to physical addresses, and its group is one that VFIO makes up
+    /// while it has the device.
+    var hasIOMMU = true
+
     // Drivers.
     var driver: String?
     var driverOverride: String?

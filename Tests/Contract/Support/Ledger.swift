@@ -15,7 +15,13 @@ final class Ledger: Kernel {
         var complaints: [String] = []
     }
 
-    init(_ kernel: any Kernel) { self.kernel = kernel }
+    /// Nodes that stand for others.
+    private let aliases: [FilePath: FilePath]
+
+    init(_ kernel: any Kernel, aliases: [FilePath: FilePath] = [:]) {
+        self.kernel = kernel
+        self.aliases = aliases
+    }
 
     /// Everything that was opened is closed. What another thread is about to close gets a little time.
     func expectBalance(_ sourceLocation: SourceLocation) {
@@ -37,7 +43,7 @@ final class Ledger: Kernel {
     // MARK: Descriptors
 
     func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
-        opened(try kernel.open(path, mode), path.string)
+        opened(try kernel.open(aliases[path] ?? path, mode), path.string)
     }
 
     func close(_ descriptor: FileDescriptor) throws(Errno) {

@@ -19,6 +19,7 @@ final class MockedMachine: ContractMachine {
         machine.plug(EduModel(dmaMask: .max), at: "0000:01:00.1", group: 8)
         machine.plug(NVMePhysicalFunctionModel(virtualFunctionLimit: 4), at: "0000:02:00.0")
         machine.plug(NetworkModel(), at: "0000:03:00.0")
+        machine.plug(EduModel(dmaMask: .max), at: "0000:41:01.0", hasIOMMU: false)
         // Only the lab's own kernel has the driver.
         guard release.hasIOMMUFD else { return }
         machine.addMediatedParent(

@@ -9,6 +9,7 @@ final class DeviceLease: Sendable {
         case config
         case migration
         case dmaLog
+        case registration
 
         var description: String {
             switch self {
@@ -19,6 +20,7 @@ final class DeviceLease: Sendable {
             case .config: "the config space"
             case .migration: "the migration"
             case .dmaLog: "the log of its DMA"
+            case .registration: "its registration with a virtual machine"
             }
         }
     }

@@ -14,6 +14,9 @@ final class OpenFile {
         case dmaBuf(DMABuf)
         case faultQueue(FaultQueueFile)
         case migration(MigrationFile)
+        case kvm
+        case virtualMachine(VirtualMachineFile)
+        case kvmVFIO(KVMVFIOFile)
     }
 
     let inode: UInt64

@@ -18,6 +18,12 @@ public struct MockOpenFile: Sendable, Hashable {
         case faultQueue
         /// A stream of a device's state.
         case migration
+        /// `/dev/kvm`
+        case kvm
+        /// A virtual machine.
+        case virtualMachine
+        /// The kvm-vfio device of a virtual machine.
+        case kvmVFIO
     }
 
     public let kind: Kind
@@ -34,6 +40,9 @@ public struct MockOpenFile: Sendable, Hashable {
             case .dmaBuf(let buffer): .dmaBuf(name: buffer.name ?? "")
             case .faultQueue: .faultQueue
             case .migration: .migration
+            case .kvm: .kvm
+            case .virtualMachine: .virtualMachine
+            case .kvmVFIO: .kvmVFIO
             }
         descriptorCount = file.descriptors.count
     }

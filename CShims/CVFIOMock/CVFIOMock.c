@@ -101,3 +101,17 @@ int cmock_is_event(int fd) {
   target[length] = 0;
   return strcmp(target, "anon_inode:[eventfd]") == 0;
 }
+
+int64_t cmock_event_identity(int fd) {
+  char path[64], line[128];
+  long long identity = -1;
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+  FILE *file = fopen(path, "re");
+  if (!file)
+    return -1;
+  while (identity < 0 && fgets(line, sizeof line, file))
+    if (sscanf(line, "eventfd-id: %lld", &identity) != 1)
+      identity = -1;
+  fclose(file);
+  return identity;
+}

@@ -250,7 +250,7 @@ extension Contract {
                 #expect(throws: Errno.resourceBusy) { try bound.file.destroy(number) }
 
                 try device.requestPage(at: 0xdead_b000, [.read, .write], group: 7)
-                #expect(try queue.wait(milliseconds: 5000))
+                #expect(try queue.wait(timeout: .seconds(5)))
                 let faults = try queue.faults()
                 let fault = try #require(faults.first)
                 #expect(faults.count == 1)

@@ -33,6 +33,8 @@ int cmock_signal_event(int fd);
 uint64_t cmock_take_event(int fd);
 /// 1 for an eventfd. 0 for any other descriptor, -EBADF for none.
 int cmock_is_event(int fd);
+/// The number that the kernel gives to an eventfd, the same for all of its descriptors; -1 for anything else.
+int64_t cmock_event_identity(int fd);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

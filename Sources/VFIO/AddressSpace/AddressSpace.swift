@@ -108,8 +108,10 @@ public final class AddressSpace: Sendable {
 
     // MARK: Devices
 
-    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
-        let opened = try backend.open(address, token: token)
+    func open(
+        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) -> OpenedDevice {
+        let opened = try backend.open(address, token: token, for: machine)
         do throws(VFIOError) {
             // The new device may have narrowed what can be mapped.
             try refresh()

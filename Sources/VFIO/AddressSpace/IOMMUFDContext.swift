@@ -8,6 +8,7 @@ final class IOMMUFDContext: IOMMUBackend {
     /// The number of the address space in the iommufd.
     let ioas: UInt32
     let isUnprotected: Bool
+    let registeredFiles = RegisteredFiles()
 
     var kernel: any Kernel { file.kernel }
     var descriptor: FileDescriptor { file.descriptor }
@@ -39,7 +40,9 @@ final class IOMMUFDContext: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+    func open(
+        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) -> OpenedDevice {
         let name: String?
         do throws(Errno) {
             name = try Sysfs(kernel: kernel).characterDevice(of: address)
@@ -71,9 +74,18 @@ final class IOMMUFDContext: IOMMUBackend {
             }
         }
         let device = OwnedDescriptor(opened, of: kernel)
-        let number = try bind(opened, address, token)
-        try attach(opened, address)
-        return OpenedDevice(descriptor: device, membership: nil, iommufdNumber: number)
+        // The binding is when the device's driver is told of the machine.
+        if let machine { try registeredFiles.add(opened, to: machine, subject: "\(address)") }
+        do throws(VFIOError) {
+            let number = try bind(opened, address, token)
+            try attach(opened, address)
+            return OpenedDevice(
+                descriptor: device, membership: nil, iommufdNumber: number,
+                registeredFile: machine == nil ? nil : opened)
+        } catch {
+            if machine != nil { try? registeredFiles.remove(opened, subject: "\(address)") }
+            throw error
+        }
     }
 
     private func bind(_ device: FileDescriptor, _ address: DeviceAddress, _ token: VFToken?) throws(VFIOError) -> UInt32

@@ -14,6 +14,7 @@ final class Type1Container: IOMMUBackend {
     let isUnprotected: Bool
     let state = Mutex(State())
     let devices = OpenDevices()
+    let registeredFiles = RegisteredFiles()
 
     struct State {
         var groups: [Int: Group] = [:]
@@ -101,7 +102,9 @@ final class Type1Container: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+    func open(
+        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) -> OpenedDevice {
         let number: Int?
         do throws(Errno) {
             number = try Sysfs(kernel: kernel).iommuGroup(of: address)
@@ -124,12 +127,21 @@ final class Type1Container: IOMMUBackend {
                     throw VFIOError(
                         .busy, "open the device", "\(address)", hint: "it is open in this address space already")
                 }
-                let device = try openDevice(address, token: token, in: group)
+                // Now that the group has its IOMMU, and before the device's driver is told of the machine.
+                if let machine { try registeredFiles.add(group.descriptor, to: machine, subject: "\(address)") }
+                let device: FileDescriptor
+                do throws(VFIOError) {
+                    device = try openDevice(address, token: token, in: group)
+                } catch {
+                    if machine != nil { try? registeredFiles.remove(group.descriptor, subject: "\(address)") }
+                    throw error
+                }
                 group.devices.insert(address)
                 state.groups[number] = group
                 return OpenedDevice(
                     descriptor: OwnedDescriptor(device, of: kernel),
-                    membership: GroupMembership(group: number, device: address), iommufdNumber: nil)
+                    membership: GroupMembership(group: number, device: address), iommufdNumber: nil,
+                    registeredFile: machine == nil ? nil : group.descriptor)
             } catch {
                 // The first failure is the one to hear of; a group without devices is of no use to anybody.
                 try? prune(&state)

@@ -19,6 +19,8 @@ final class DeviceCore: Sendable {
     let state: Mutex<State>
     /// The device's number in the iommufd; `nil` with type1.
     let iommufdNumber: UInt32?
+    /// The number of the IOMMU group that it was opened through; `nil` with an iommufd.
+    let groupNumber: Int?
     /// Where its DMA goes, when that is not where it was opened into.
     let attachment = Mutex<DeviceAttachment?>(nil)
     /// Where the DMA with a PASID of the device goes.
@@ -35,8 +37,10 @@ final class DeviceCore: Sendable {
         var configLayout: ConfigLayout?
     }
 
-    init(_ address: DeviceAddress, in space: AddressSpace, token: VFToken?) throws(VFIOError) {
-        let device = try space.open(address, token: token)
+    init(
+        _ address: DeviceAddress, in space: AddressSpace, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) {
+        let device = try space.open(address, token: token, for: machine)
         let descriptor = device.descriptor.descriptor
         do throws(VFIOError) {
             info = try DeviceInfo(of: descriptor, kernel: space.kernel, subject: "\(address)")
@@ -49,6 +53,7 @@ final class DeviceCore: Sendable {
         self.kernel = space.kernel
         self.descriptor = descriptor
         self.iommufdNumber = device.iommufdNumber
+        self.groupNumber = device.membership?.group
         self.state = Mutex(State(device: device))
         space.devices.insert(self)
     }

@@ -10,6 +10,7 @@ final class DeviceLease: Sendable {
         case migration
         case dmaLog
         case virtualDevice
+        case registration
 
         var description: String {
             switch self {
@@ -21,6 +22,7 @@ final class DeviceLease: Sendable {
             case .migration: "the migration"
             case .dmaLog: "the log of its DMA"
             case .virtualDevice: "a guest's name for it (vDEVICE)"
+            case .registration: "its registration with a virtual machine"
             }
         }
     }

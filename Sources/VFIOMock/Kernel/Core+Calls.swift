@@ -41,6 +41,10 @@ extension Core {
             guard release.hasContainer else { throw .noSuchFileOrDirectory }
             return try openContainer()
         }
+        if path == "/dev/kvm" {
+            guard release.hasKVM else { throw .noSuchFileOrDirectory }
+            return try makeFile(.kvm).1
+        }
         guard path.hasPrefix("/dev/vfio/") else { return nil }
         var name = path.dropFirst("/dev/vfio/".count)
         let isNode = name.hasPrefix("devices/")
@@ -74,7 +78,9 @@ extension Core {
             if let name = buffer.name { text += "name:\t\(name)\n" }
         case .device(let device) where !isOld:
             text += "vfio-device-syspath: \(SysfsBuilder.path(of: device.function))\n"
-        case .device, .container, .group, .iommufd, .faultQueue, .eventQueue, .migration: break
+        case .device, .container, .group, .iommufd, .faultQueue, .eventQueue, .migration, .kvm, .virtualMachine,
+            .kvmVFIO:
+            break
         }
         return Array(text.utf8)
     }
@@ -103,6 +109,9 @@ extension Core {
         case .dmaBuf(let buffer): try dmaBufControl(buffer, request, argument)
         case .faultQueue, .eventQueue: throw .inappropriateIOCTLForDevice
         case .migration(let file): try migrationControl(file, request, argument)
+        case .kvm: try kvmControl(request, argument)
+        case .virtualMachine(let machine): try virtualMachineControl(machine, file, request, argument)
+        case .kvmVFIO(let bridge): try kvmVFIOControl(bridge, request, argument)
         }
     }
 }

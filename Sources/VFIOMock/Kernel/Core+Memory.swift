@@ -67,7 +67,8 @@ extension Core {
                 return unsafe try mapDevice(device, file, request, offset, protection)
             case .dmaBuf: throw .invalidArgument
             case .iommufd: throw .noSuchAddressOrDevice
-            case .container, .group, .faultQueue, .eventQueue, .migration: throw .operationNotSupportedByDevice
+            case .container, .group, .faultQueue, .eventQueue, .migration, .kvm, .virtualMachine, .kvmVFIO:
+                throw .operationNotSupportedByDevice
             }
         }
     }

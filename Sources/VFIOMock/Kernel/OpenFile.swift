@@ -15,6 +15,9 @@ final class OpenFile {
         case faultQueue(FaultQueueFile)
         case eventQueue(EventQueueFile)
         case migration(MigrationFile)
+        case kvm
+        case virtualMachine(VirtualMachineFile)
+        case kvmVFIO(KVMVFIOFile)
     }
 
     let inode: UInt64

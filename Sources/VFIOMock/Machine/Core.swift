@@ -61,6 +61,10 @@ final class Core {
             group.container = nil
             group.iommufd = nil
         }
+        for machine in virtualMachines {
+            machine.bridge?.files = []
+            machine.bridge = nil
+        }
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }
 
@@ -177,7 +181,8 @@ final class Core {
     func releaseIfUnused(_ file: OpenFile) {
         guard !file.isInUse, files.removeValue(forKey: file.inode) != nil else { return }
         switch file.object {
-        case .container: break
+        case .container, .kvm, .virtualMachine: break
+        case .kvmVFIO(let bridge): closeKVMVFIO(bridge)
         case .group(let group): closeGroup(group)
         case .device(let device): closeDevice(device)
         case .iommufd(let iommufd): iommufd.close(self)

@@ -20,6 +20,12 @@ public struct MockOpenFile: Sendable, Hashable {
         case eventQueue
         /// A stream of a device's state.
         case migration
+        /// `/dev/kvm`
+        case kvm
+        /// A virtual machine.
+        case virtualMachine
+        /// The kvm-vfio device of a virtual machine.
+        case kvmVFIO
     }
 
     public let kind: Kind
@@ -37,6 +43,9 @@ public struct MockOpenFile: Sendable, Hashable {
             case .faultQueue: .faultQueue
             case .eventQueue: .eventQueue
             case .migration: .migration
+            case .kvm: .kvm
+            case .virtualMachine: .virtualMachine
+            case .kvmVFIO: .kvmVFIO
             }
         descriptorCount = file.descriptors.count
     }

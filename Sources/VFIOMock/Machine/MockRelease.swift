@@ -37,6 +37,8 @@ public struct MockRelease: Sendable, Hashable {
     /// vfio-pci takes devices without an IOMMU (CONFIG_VFIO_NOIOMMU, and the parameter `enable_unsafe_noiommu_mode` of the
     /// module vfio).
     public var hasUnsafeNoIOMMUMode: Bool
+    /// There is `/dev/kvm`, with the kvm-vfio device (CONFIG_KVM, CONFIG_KVM_VFIO).
+    public var hasKVM: Bool
 
     public init(
         name: String,
@@ -47,7 +49,8 @@ public struct MockRelease: Sendable, Hashable {
         hasMapFile: Bool = false,
         hasDMABuf: Bool = false,
         hasRuntimePowerManagement: Bool = true,
-        hasUnsafeNoIOMMUMode: Bool = false
+        hasUnsafeNoIOMMUMode: Bool = false,
+        hasKVM: Bool = false
     ) {
         self.name = name
         self.generation = generation
@@ -58,12 +61,13 @@ public struct MockRelease: Sendable, Hashable {
         self.hasDMABuf = hasDMABuf
         self.hasRuntimePowerManagement = hasRuntimePowerManagement
         self.hasUnsafeNoIOMMUMode = hasUnsafeNoIOMMUMode
+        self.hasKVM = hasKVM
     }
 
-    /// Linux 7.3 with containers, iommufd, device nodes, dma-bufs and the unsafe no-IOMMU mode.
+    /// Linux 7.3 with containers, iommufd, device nodes, dma-bufs, the unsafe no-IOMMU mode and KVM.
     public static let iommufd = MockRelease(
         name: "7.3.0", generation: .linux7_3, hasIOMMUFD: true, hasDeviceNodes: true, hasMapFile: true, hasDMABuf: true,
-        hasUnsafeNoIOMMUMode: true)
+        hasUnsafeNoIOMMUMode: true, hasKVM: true)
 
     /// Debian's 7.3.4: containers and dma-bufs, but neither iommufd nor device nodes.
     public static let stock = MockRelease(name: "7.3.4+deb13-amd64", generation: .linux7_3, hasDMABuf: true)

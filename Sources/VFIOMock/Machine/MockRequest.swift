@@ -64,4 +64,17 @@ public struct MockRequest: RawRepresentable, Sendable, Hashable {
     public static var ioasMapFile: MockRequest { MockRequest(rawValue: CIOMMU_IOAS_MAP_FILE) }
     /// `IOMMU_IOAS_UNMAP`
     public static var ioasUnmap: MockRequest { MockRequest(rawValue: CIOMMU_IOAS_UNMAP) }
+
+    // MARK: KVM
+
+    /// `KVM_CREATE_DEVICE`
+    public static var kvmCreateDevice: MockRequest { MockRequest(rawValue: CKVM_CREATE_DEVICE) }
+    /// `KVM_SET_DEVICE_ATTR`
+    public static var kvmSetDeviceAttribute: MockRequest { MockRequest(rawValue: CKVM_SET_DEVICE_ATTR) }
+    /// `KVM_SET_USER_MEMORY_REGION`
+    public static var kvmSetUserMemoryRegion: MockRequest { MockRequest(rawValue: CKVM_SET_USER_MEMORY_REGION) }
+    /// `KVM_IRQFD`
+    public static var kvmIRQFD: MockRequest { MockRequest(rawValue: CKVM_IRQFD) }
+    /// `KVM_IOEVENTFD`
+    public static var kvmIOEventFD: MockRequest { MockRequest(rawValue: CKVM_IOEVENTFD) }
 }

@@ -235,10 +235,12 @@ extension Core {
                 bar: bar, offset: offset, width: width, value: request.data, event: try EventDescriptor(request.fd)))
     }
 
-    /// Serves the eventfds that the kernel waits for: those that unmask INTx, and those that write registers.
+    /// Serves the eventfds that the kernel waits for: those that unmask INTx, those that write registers, and those that
+    /// are interrupts of virtual machines.
     ///
     /// The kernel is woken by them; the mock looks at them at the start of each call.
     func serveEvents() {
+        for case .virtualMachine(let machine) in files.values.map(\.object) { machine.takeInterrupts() }
         for function in functions.values {
             if let unmask = function.interrupts.unmask, unmask.take() > 0 { function.unmaskINTx() }
             for write in function.eventWrites where write.event.take() > 0 && function.config.isMemoryEnabled {

@@ -103,6 +103,11 @@ final class Ledger: Kernel {
         if request == CVFIO_DEVICE_FEATURE, let stream = Self.stream(argument) {
             _ = opened(FileDescriptor(rawValue: stream), "a migration stream")
         }
+        if request == CKVM_CREATE_DEVICE,
+            argument.load(fromByteOffset: 8, as: UInt32.self) & CKVM_CREATE_DEVICE_TEST == 0
+        {
+            _ = opened(FileDescriptor(rawValue: argument.load(fromByteOffset: 4, as: Int32.self)), "a kvm-vfio device")
+        }
         if makesDescriptor { _ = opened(FileDescriptor(rawValue: Int32(result)), "request \(request)") }
         return result
     }
@@ -123,7 +128,9 @@ final class Ledger: Kernel {
     }
 
     func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {
-        try kernel.control(descriptor, request, value: value)
+        let result = try kernel.control(descriptor, request, value: value)
+        if request == CKVM_CREATE_VM { _ = opened(FileDescriptor(rawValue: Int32(result)), "a virtual machine") }
+        return result
     }
 
     // MARK: Memory

@@ -21,6 +21,8 @@ final class DeviceCore: Sendable {
     let iommufdNumber: UInt32?
     /// Where its DMA goes, when that is not where it was opened into.
     let attachment = Mutex<DeviceAttachment?>(nil)
+    /// Where the DMA with a PASID of the device goes.
+    let pasidTables = Mutex<[UInt32: IOMMUFDObject]>([:])
 
     struct State: ~Copyable, Sendable {
         var device: OpenedDevice?
@@ -93,7 +95,14 @@ final class DeviceCore: Sendable {
         space.devices.remove(self)
         revocation.close()
         // What the device was attached to may end once it is gone.
-        defer { _ = attachment.withLock { $0.take() } }
+        defer {
+            _ = attachment.withLock { $0.take() }
+            let tables = pasidTables.withLock { tables in
+                defer { tables = [:] }
+                return tables
+            }
+            withExtendedLifetime(tables) {}
+        }
         try device.close(backend: space.backend)
     }
 

@@ -9,6 +9,7 @@ final class DeviceLease: Sendable {
         case config
         case migration
         case dmaLog
+        case virtualDevice
 
         var description: String {
             switch self {
@@ -19,6 +20,7 @@ final class DeviceLease: Sendable {
             case .config: "the config space"
             case .migration: "the migration"
             case .dmaLog: "the log of its DMA"
+            case .virtualDevice: "a guest's name for it (vDEVICE)"
             }
         }
     }

@@ -6,6 +6,9 @@ protocol ContractMachine: Sendable {
     /// Who answers the system calls.
     var kernel: any Kernel { get }
 
+    /// The kernel is built for tests of iommufd, and makes devices up (`IOMMU_TEST_CMD`).
+    var makesUpDevices: Bool { get }
+
     /// The DMA accesses that the IOMMU has refused since the machine was made.
     func faults() throws -> Set<Fault>
 }

@@ -91,6 +91,9 @@ final class Ledger: Kernel {
         if request == CIOMMU_FAULT_QUEUE_ALLOC {
             _ = opened(FileDescriptor(rawValue: argument.load(fromByteOffset: 12, as: Int32.self)), "a fault queue")
         }
+        if request == CIOMMU_VEVENTQ_ALLOC {
+            _ = opened(FileDescriptor(rawValue: argument.load(fromByteOffset: 24, as: Int32.self)), "a queue of events")
+        }
         if request == CVFIO_DEVICE_FEATURE, let stream = Self.stream(argument) {
             _ = opened(FileDescriptor(rawValue: stream), "a migration stream")
         }

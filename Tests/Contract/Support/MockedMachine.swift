@@ -26,6 +26,8 @@ final class MockedMachine: ContractMachine {
 
     var kernel: any Kernel { machine.kernel }
 
+    var makesUpDevices: Bool { false }
+
     func faults() -> Set<Fault> {
         Set(
             machine.faults.map { fault in

@@ -40,6 +40,12 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
         public let offset: UInt64
         /// Its length in bytes.
         public let byteCount: UInt64
+
+        /// One that ``VirtualIOMMU/answer`` tells of.
+        public init(offset: UInt64, byteCount: UInt64) {
+            self.offset = offset
+            self.byteCount = byteCount
+        }
     }
 
     let object: IOMMUFDObject
@@ -139,6 +145,12 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
             object: IOMMUFDObject(
                 request.out_hw_queue_id, "the hardware queue", of: object.space, in: object.file, holding: [object]))
     }
+
+    /// Maps registers of the virtual IOMMU for the CPU, and so for a guest.
+    ///
+    /// - Parameter window: As the kernel has told it (``window``).
+    /// - Throws: `.misaligned`; `.kernel` with `ENXIO` for what is no window, or only a part of one.
+    public func map(_ window: Window) throws(VFIOError) -> MappedWindow { try MappedWindow(window, of: object) }
 
     private func refusal(_ errno: Errno, _ operation: String, _ hint: String, exists: String) -> VFIOError {
         let subject = "the virtual IOMMU"

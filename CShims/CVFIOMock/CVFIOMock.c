@@ -26,6 +26,21 @@ int cmock_memory_file(const char *name, uint64_t size) {
   return fd;
 }
 
+int cmock_pipe(int *writer) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return -errno;
+  *writer = ends[1];
+  return ends[0];
+}
+
+int cmock_is_pipe(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) != 0)
+    return -errno;
+  return S_ISFIFO(status.st_mode);
+}
+
 int cmock_file_identity(int fd, uint64_t *device, uint64_t *inode) {
   struct stat status;
   if (fstat(fd, &status) != 0)

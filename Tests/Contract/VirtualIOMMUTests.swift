@@ -94,7 +94,8 @@ extension Contract {
                 expectFailure(1, .unsupported, .notSupported, nested, entries(Device.invalidation, [0, 0], [.max, 1]))
                 #expect(try device.tlb(0, of: number, is: 0))
                 #expect(try device.tlb(1, of: number, is: Device.firstTLB))
-                expectFailure(1, .invalidArgument, .invalidArgument, nested, entries(Device.invalidation, [0, 0], [0, 4]))
+                expectFailure(
+                    1, .invalidArgument, .invalidArgument, nested, entries(Device.invalidation, [0, 0], [0, 4]))
                 expectFailure(0, .invalidArgument, nil, nested, entries(Device.invalidation, [0, 1], [0]))
                 expectFailure(0, .invalidArgument, .invalidArgument, nested, .intelVTD([.all]))
                 try nested.invalidate(entries(Device.invalidation, [0, 1], [0, 2]))
@@ -192,7 +193,9 @@ extension Contract {
             }
         }
 
-        @Test("what a virtual IOMMU was given comes back (iommufd_viommu.viommu_alloc_with_data)", arguments: Scenario.all)
+        @Test(
+            "what a virtual IOMMU was given comes back (iommufd_viommu.viommu_alloc_with_data)",
+            arguments: Scenario.all)
         func data(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 let parent = try makeParent(device)

@@ -95,7 +95,8 @@ extension Device {
     /// Sends the DMA with a PASID of the device to a page table made for it, instead of what that PASID was attached to
     /// (`VFIO_DEVICE_ATTACH_PASID`).
     ///
-    /// The page table lives until ``detach(pasid:)``, or until the device is closed.
+    /// The page table lives until ``detach(pasid:)``, or until the device is closed. The device itself has to be attached to
+    /// one made for PASIDs (``HardwarePageTable/Options/pasid``), or to nothing, while any of its PASIDs is.
     ///
     /// - Throws: `.unsupported` with type1, before Linux 6.15, and where the device or the page table has no PASIDs.
     public func attach(to table: borrowing HardwarePageTable, pasid: UInt32) throws(VFIOError) {
@@ -123,7 +124,9 @@ extension Device {
             let isLacking = error == .invalidArgument || error == .notSupported
             throw VFIOError(
                 isLacking ? .unsupported : .kernel, operation, "PASID \(pasid) of \(address)", errno: error,
-                hint: isLacking ? "device and page table both have to be made for PASIDs" : nil)
+                hint: isLacking
+                    ? "the device has to have PASIDs, and this page table and that of the device itself to be made for them"
+                    : nil)
         }
         // What the PASID has left may end now, so that happens outside of the lock.
         let old = core.pasidTables.withLock { $0.updateValue(table, forKey: pasid) }

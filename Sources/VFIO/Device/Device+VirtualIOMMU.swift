@@ -10,7 +10,9 @@ extension Device {
     public func makePageTable(
         over parent: borrowing HardwarePageTable, _ guest: GuestTranslation, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> NestedPageTable {
-        try bound(for: BoundDevice.makesPageTable).makePageTable(
+        let bound = try bound(for: BoundDevice.makesPageTable)
+        try requireNesting(parent, "make a nested page table (IOMMU_HWPT_ALLOC)")
+        return try bound.makePageTable(
             in: parent.object, guest, options: options, faults: nil)
     }
 
@@ -21,7 +23,9 @@ extension Device {
         over parent: borrowing HardwarePageTable, _ guest: GuestTranslation, options: HardwarePageTable.Options = [],
         faults: borrowing FaultQueue
     ) throws(VFIOError) -> NestedPageTable {
-        try bound(for: BoundDevice.makesPageTable).makePageTable(
+        let bound = try bound(for: BoundDevice.makesPageTable)
+        try requireNesting(parent, "make a nested page table (IOMMU_HWPT_ALLOC)")
+        return try bound.makePageTable(
             in: parent.object, guest, options: options, faults: faults.object)
     }
 
@@ -56,7 +60,19 @@ extension Device {
     public func makeVirtualIOMMU(
         _ kind: VirtualIOMMU.Kind, over parent: borrowing HardwarePageTable
     ) throws(VFIOError) -> VirtualIOMMU {
-        try bound(for: "make a virtual IOMMU (IOMMU_VIOMMU_ALLOC)").makeVirtualIOMMU(kind, over: parent.object)
+        let operation = "make a virtual IOMMU (IOMMU_VIOMMU_ALLOC)"
+        let bound = try bound(for: operation)
+        try requireNesting(parent, operation)
+        return try bound.makeVirtualIOMMU(kind, over: parent.object)
+    }
+
+    private func requireNesting(
+        _ parent: borrowing HardwarePageTable, _ operation: String
+    ) throws(VFIOError) {
+        guard parent.options.contains(.nestingParent) else {
+            throw VFIOError(
+                .invalidArgument, operation, "\(address)", hint: "the page table below is made with nestingParent")
+        }
     }
 
     /// Gives the device its name in a guest's IOMMU (`IOMMU_VDEVICE_ALLOC`). A device has one at a time.

@@ -57,6 +57,7 @@ extension Core {
             {
                 let count = Int(min(translation.byteCount, UInt64(byteCount - done)))
                 body(translation, done..<done + count)
+                if isWrite { function.boundDevice?.table?.noteWrite(at: address, count) }
                 done += count
             } else {
                 let page = address & ~0xfff

@@ -7,13 +7,16 @@ extension IOMMUFD {
     func attach(_ device: IOMMUFDDevice, to id: UInt32, _ core: Core) throws(Errno) -> UInt32 {
         switch objects[id] {
         case nil: throw .noSuchFileOrDirectory
-        case .device, .faultQueue: throw .invalidArgument
+        case .tombstone: throw .noSuchFileOrDirectory
+        case .device, .faultQueue, .guestIOMMU, .guestDevice, .eventQueue: throw .invalidArgument
         case .table(let table):
-            // No device here can ask for pages.
-            if table.faultQueue != nil { throw .operationNotSupportedByDevice }
+            try check(table, for: device, core)
+            if !device.pasidTables.isEmpty && !table.isForPASIDs { throw .invalidArgument }
             try replace(device, table, core)
             return table.id
         case .ioas(let ioas):
+            // A page table that the kernel makes by itself is none for PASIDs.
+            if !device.pasidTables.isEmpty { throw .invalidArgument }
             if let table = tables(of: ioas).first(where: \.isAutomatic) {
                 try replace(device, table, core)
                 return table.id
@@ -37,6 +40,39 @@ extension IOMMUFD {
         return table
     }
 
+    private func check(_ table: IOMMUFDTable, for device: IOMMUFDDevice, _ core: Core) throws(Errno) {
+        if table.faultQueue != nil && !core.iommu.takesPageRequests { throw .operationNotSupportedByDevice }
+        // What the hardware reports goes to the guest under the device's name there.
+        if let guest = table.guest, device.guestDevice?.guest !== guest { throw .noSuchFileOrDirectory }
+    }
+
+    /// `VFIO_DEVICE_ATTACH_PASID`.
+    func attach(_ device: IOMMUFDDevice, pasid: UInt32, to id: UInt32, _ core: Core) throws(Errno) {
+        let object = objects[id]
+        switch object {
+        case nil, .tombstone: throw .noSuchFileOrDirectory
+        case .table(let table):
+            if !table.isForPASIDs || device.table.map({ !$0.isForPASIDs }) == true { throw .invalidArgument }
+            if UInt64(pasid) >= 1 << UInt64(core.iommu.pasidBits) || core.iommu.pasidBits == 0 || pasid == 0 {
+                throw .invalidArgument
+            }
+            try check(table, for: device, core)
+            let old = device.pasidTables.updateValue(table, forKey: pasid)
+            table.deviceCount += 1
+            if let old {
+                core.answerPages(of: device, pasid, at: old)
+                leave(old)
+            }
+        default: throw .invalidArgument
+        }
+    }
+
+    func detach(_ device: IOMMUFDDevice, pasid: UInt32, _ core: Core) {
+        guard let table = device.pasidTables.removeValue(forKey: pasid) else { return }
+        core.answerPages(of: device, pasid, at: table)
+        leave(table)
+    }
+
     private func replace(_ device: IOMMUFDDevice, _ table: IOMMUFDTable, _ core: Core) throws(Errno) {
         guard device.table !== table else { return }
         // The devices of a group share one page table, so none of them moves alone.
@@ -52,12 +88,16 @@ extension IOMMUFD {
         device.table = table
         table.deviceCount += 1
         device.function.space = table.ioas
-        if let old { leave(old) }
+        if let old {
+            core.answerPages(of: device, nil, at: old)
+            leave(old)
+        }
     }
 
     /// Takes a device's page table away; its DMA is blocked from then on.
-    func detach(_ device: IOMMUFDDevice) {
+    func detach(_ device: IOMMUFDDevice, _ core: Core) {
         guard let table = device.table else { return }
+        core.answerPages(of: device, nil, at: table)
         device.table = nil
         device.function.space = nil
         table.ioas.removeDevice()

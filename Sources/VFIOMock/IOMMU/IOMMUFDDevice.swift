@@ -3,6 +3,10 @@ final class IOMMUFDDevice {
     let id: UInt32
     unowned let function: PCIFunction
     var table: IOMMUFDTable?
+    /// What the device's PASIDs are attached to.
+    var pasidTables: [UInt32: IOMMUFDTable] = [:]
+    /// Its name in a guest's IOMMU.
+    weak var guestDevice: GuestDevice?
 
     init(id: UInt32, _ function: PCIFunction) {
         self.id = id

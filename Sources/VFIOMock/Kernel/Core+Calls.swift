@@ -68,7 +68,7 @@ extension Core {
             if let name = buffer.name { text += "name:\t\(name)\n" }
         case .device(let device) where !isOld:
             text += "vfio-device-syspath: \(SysfsBuilder.path(of: device.function))\n"
-        case .device, .container, .group, .iommufd, .faultQueue, .migration: break
+        case .device, .container, .group, .iommufd, .faultQueue, .eventQueue, .migration: break
         }
         return Array(text.utf8)
     }
@@ -95,7 +95,7 @@ extension Core {
         case .device(let device): try deviceControl(device, request, argument)
         case .iommufd(let iommufd): try iommufdControl(iommufd, request, argument)
         case .dmaBuf(let buffer): try dmaBufControl(buffer, request, argument)
-        case .faultQueue: throw .inappropriateIOCTLForDevice
+        case .faultQueue, .eventQueue: throw .inappropriateIOCTLForDevice
         case .migration(let file): try migrationControl(file, request, argument)
         }
     }

@@ -67,7 +67,7 @@ extension Core {
                 return unsafe try mapDevice(device, file, request, offset, protection)
             case .dmaBuf: throw .invalidArgument
             case .iommufd: throw .noSuchAddressOrDevice
-            case .container, .group, .faultQueue, .migration: throw .operationNotSupportedByDevice
+            case .container, .group, .faultQueue, .eventQueue, .migration: throw .operationNotSupportedByDevice
             }
         }
     }

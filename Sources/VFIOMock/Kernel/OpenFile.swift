@@ -13,6 +13,7 @@ final class OpenFile {
         case iommufd(IOMMUFD)
         case dmaBuf(DMABuf)
         case faultQueue(FaultQueueFile)
+        case eventQueue(EventQueueFile)
         case migration(MigrationFile)
     }
 

@@ -26,6 +26,11 @@ final class Core {
     var hugePages = [2 << 20: 16, 1 << 30: 0]
 
     var faults: [IOMMUFault] = []
+    /// What the hardware was told to forget of guests' page tables, in order.
+    var invalidations: [IOMMUInvalidation] = []
+    /// What devices were told of the pages that they have asked for, by the number of the wish.
+    var pageAnswers: [Int: FaultQueue.Answer] = [:]
+    var pageRequestCount = 0
     var plans: [FailurePlan] = []
     var isRecording = false
     var records: [MockCallRecord] = []
@@ -113,15 +118,30 @@ final class Core {
         return (file, FileDescriptor(rawValue: number))
     }
 
+    /// Opens a file whose descriptor can be waited for, with `poll`, `epoll` and what is built on them.
+    func makeQueueFile(_ queue: any ReadableQueue, _ object: OpenFile.Object) throws(Errno) -> FileDescriptor {
+        var writer: Int32 = -1
+        let number = unsafe cmock_pipe(&writer)
+        guard number >= 0 else { throw Errno(rawValue: -number) }
+        queue.readiness.open(reader: number, writer: writer)
+        let file = OpenFile(inode: inode(number), object)
+        files[file.inode] = file
+        register(number, file)
+        return FileDescriptor(rawValue: number)
+    }
+
+    /// What tells the mock's files apart. Pipes are numbered by themselves.
     private func inode(_ number: Int32) -> UInt64 {
         var device: UInt64 = 0
         var inode: UInt64 = 0
-        return unsafe cmock_file_identity(number, &device, &inode) == 0 ? inode : 0
+        guard unsafe cmock_file_identity(number, &device, &inode) == 0 else { return 0 }
+        return cmock_is_pipe(number) == 1 ? inode | 1 << 63 : inode
     }
 
     /// The open file of the mock that a descriptor refers to, `nil` for descriptors that are not the mock's.
     func file(_ descriptor: FileDescriptor) -> OpenFile? {
-        guard !files.isEmpty, cmock_is_memory_file(descriptor.rawValue) == 1,
+        guard !files.isEmpty,
+            cmock_is_memory_file(descriptor.rawValue) == 1 || cmock_is_pipe(descriptor.rawValue) == 1,
             let file = files[inode(descriptor.rawValue)]
         else { return nil }
         // One that came in by a way that the mock did not see: dup(2), or recvmsg(2).
@@ -158,6 +178,7 @@ final class Core {
         case .device(let device): closeDevice(device)
         case .iommufd(let iommufd): iommufd.close(self)
         case .faultQueue(let queue): closeFaultQueue(queue)
+        case .eventQueue(let queue): closeEventQueue(queue)
         case .migration: break
         case .dmaBuf(let buffer): buffer.exporter?.exports.removeAll { $0 === buffer }
         }

@@ -16,6 +16,8 @@ public struct MockOpenFile: Sendable, Hashable {
         case dmaBuf(name: String)
         /// A queue of page faults of an iommufd.
         case faultQueue
+        /// A queue of what the IOMMU reports for a guest.
+        case eventQueue
         /// A stream of a device's state.
         case migration
     }
@@ -33,6 +35,7 @@ public struct MockOpenFile: Sendable, Hashable {
             case .iommufd: .iommufd
             case .dmaBuf(let buffer): .dmaBuf(name: buffer.name ?? "")
             case .faultQueue: .faultQueue
+            case .eventQueue: .eventQueue
             case .migration: .migration
             }
         descriptorCount = file.descriptors.count

@@ -55,8 +55,9 @@ extension Core {
             if let file = group.file { unhold(file) }
         } else if let file = device.iommufd, case .iommufd(let iommufd) = file.object {
             if let bound = function.boundDevice {
-                iommufd.detach(bound)
-                iommufd.remove(bound.id)
+                for pasid in bound.pasidTables.keys { iommufd.detach(bound, pasid: pasid, self) }
+                iommufd.detach(bound, self)
+                iommufd.removeDevice(bound)
                 function.boundDevice = nil
             }
             function.isOpenByNode = false
@@ -99,8 +100,14 @@ extension Core {
             case CVFIO_DEVICE_DETACH_IOMMUFD_PT:
                 let detach = try argument.load(cvfio_device_detach_iommufd_pt(), 8)
                 if detach.argsz < 8 || detach.flags & ~CVFIO_DEVICE_DETACH_PASID != 0 { throw .invalidArgument }
-                // The IOMMU has no PASIDs, so none is attached.
-                if detach.flags == 0, let bound = function.boundDevice { iommufd.detach(bound) }
+                guard let bound = function.boundDevice else { return 0 }
+                if detach.flags == 0 {
+                    iommufd.detach(bound, self)
+                } else {
+                    if detach.argsz < 12 { throw .invalidArgument }
+                    let pasid = try argument.load(cvfio_device_detach_iommufd_pt(), 12).pasid
+                    iommufd.detach(bound, pasid: pasid, self)
+                }
                 return 0
             default: break
             }
@@ -167,11 +174,12 @@ extension Core {
     private func attach(_ function: PCIFunction, _ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
         var attach = try argument.load(cvfio_device_attach_iommufd_pt(), 12)
         if attach.argsz < 12 || attach.flags & ~CVFIO_DEVICE_ATTACH_PASID != 0 { throw .invalidArgument }
-        if attach.flags & CVFIO_DEVICE_ATTACH_PASID != 0 {
-            // The IOMMU has no PASIDs.
-            throw .invalidArgument
-        }
         guard let bound = function.boundDevice else { throw .invalidArgument }
+        if attach.flags & CVFIO_DEVICE_ATTACH_PASID != 0 {
+            if attach.argsz < 16 { throw .invalidArgument }
+            let pasid = try argument.load(cvfio_device_attach_iommufd_pt(), 16).pasid
+            return try iommufd.attach(bound, pasid: pasid, to: attach.pt_id, self)
+        }
         attach.pt_id = try iommufd.attach(bound, to: attach.pt_id, self)
         try argument.store(attach, 12)
     }

@@ -13,8 +13,6 @@ public struct HardwareQueue: ~Copyable, Sendable {
 
     let object: IOMMUFDObject
 
-    init(object: IOMMUFDObject) { self.object = object }
-
     /// Destroys the queue and reports what the kernel said.
     ///
     /// - Throws: `.inUse` while another queue depends on it, as those of Tegra241 do on the ones of lower index.

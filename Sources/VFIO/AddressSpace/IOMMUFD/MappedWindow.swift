@@ -17,8 +17,9 @@ public struct MappedWindow: ~Copyable, VolatileMemory, @unchecked Sendable {
     init(_ window: VirtualIOMMU.Window, of object: IOMMUFDObject) throws(VFIOError) {
         let operation = "map registers of a virtual IOMMU (mmap)"
         let kernel = object.file.kernel
+        let pageSize = UInt64(kernel.pageSize)
         guard let byteCount = Int(exactly: window.byteCount), byteCount > 0,
-            window.byteCount.isAligned(to: UInt64(kernel.pageSize)), window.offset.isAligned(to: UInt64(kernel.pageSize))
+            window.byteCount.isAligned(to: pageSize), window.offset.isAligned(to: pageSize)
         else {
             throw VFIOError(.misaligned, operation, "\(window.byteCount) bytes", hint: "it consists of whole pages")
         }

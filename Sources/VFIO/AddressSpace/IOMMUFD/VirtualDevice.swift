@@ -8,11 +8,6 @@ public struct VirtualDevice: ~Copyable, Sendable {
     /// The guest's number for it: a stream number of SMMUv3, or the device number of AMD and Intel VT-d.
     public let number: UInt64
 
-    init(object: IOMMUFDObject, number: UInt64) {
-        self.object = object
-        self.number = number
-    }
-
     /// Takes the name away and reports what the kernel said.
     public consuming func close() throws(VFIOError) { try object.close() }
 }

@@ -18,11 +18,6 @@ public struct VirtualEvent: Sendable, Hashable {
     public let sequence: UInt32
     public let content: Content
 
-    init(sequence: UInt32, content: Content) {
-        self.sequence = sequence
-        self.content = content
-    }
-
     /// The events in what the kernel has put into a buffer; `nil` for what makes no sense.
     static func events(
         in buffer: borrowing RequestBuffer, byteCount: Int, _ kind: VirtualEventQueue.Kind

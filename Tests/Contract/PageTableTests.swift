@@ -185,6 +185,9 @@ extension Contract {
                 let table = try edu.device.makePageTable(faults: queue)
                 // The device cannot ask for pages.
                 expectRefusal(.kernel, .operationNotSupportedByDevice) { try edu.device.attach(to: table) }
+                let stranger = try bench.makeSpace().makeFaultQueue()
+                expectRefusal(.invalidArgument, of: stranger) { _ = try edu.device.makePageTable(faults: $0) }
+                try stranger.close()
                 let buffer = try space.allocate(byteCount: 4096)
                 let found = try edu.bytes(4, at: buffer.iova, by: buffer)
                 #expect(found == [0, 0, 0, 0])
@@ -203,6 +206,14 @@ extension Contract {
                 let kernel = bench.kernel
                 let device = try #require(edu.device.core.iommufdNumber)
                 let table = try edu.device.makePageTable()
+                // The library knows what is no nesting parent.
+                expectRefusal(.invalidArgument, of: table) {
+                    _ = try edu.device.makePageTable(
+                        over: $0, .intelVTD(table: 0x1000, addressWidth: 48, options: []))
+                }
+                expectRefusal(.invalidArgument, of: table) {
+                    _ = try edu.device.makeVirtualIOMMU(.armSMMUv3, over: $0)
+                }
                 var viommu = ciommu_viommu_alloc()
                 viommu.size = UInt32(MemoryLayout<ciommu_viommu_alloc>.size)
                 viommu.dev_id = device

@@ -75,11 +75,12 @@ public struct FaultQueue: ~Copyable, Sendable {
         }
     }
 
-    /// Takes the faults that there are now, 16 at most.
+    /// Takes the faults that there are now, 512 at most.
     public func faults() throws(VFIOError) -> [Fault] {
         let operation = "read page faults (read)"
         let size = MemoryLayout<ciommu_hwpt_pgfault>.size
-        let buffer = RequestBuffer(byteCount: 16 * size)
+        // The kernel hands out whole groups, and refuses a buffer that is too small for the next one.
+        let buffer = RequestBuffer(byteCount: 512 * size)
         let count: Int
         do throws(Errno) {
             count = try unsafe descriptor.kernel.read(descriptor.descriptor, into: buffer.bytes)

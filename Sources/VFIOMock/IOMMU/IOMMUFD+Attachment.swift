@@ -5,6 +5,7 @@ extension IOMMUFD {
     ///
     /// - Returns: The number of the page table.
     func attach(_ device: IOMMUFDDevice, to id: UInt32, _ core: Core) throws(Errno) -> UInt32 {
+        if device.function.mediated != nil { return try attachAccess(device, to: id) }
         switch objects[id] {
         case nil: throw .noSuchFileOrDirectory
         case .device, .faultQueue: throw .invalidArgument
@@ -28,6 +29,15 @@ extension IOMMUFD {
             }
             return table.id
         }
+    }
+
+    /// Lets the driver of a mediated device reach an address space, which limits nothing.
+    private func attachAccess(_ device: IOMMUFDDevice, to id: UInt32) throws(Errno) -> UInt32 {
+        guard case .ioas(let ioas)? = objects[id] else { throw .noSuchFileOrDirectory }
+        device.access?.accessCount -= 1
+        device.access = ioas
+        ioas.accessCount += 1
+        return id
     }
 
     func makeTable(_ ioas: IOAS, isAutomatic: Bool, _ core: Core) throws(Errno) -> IOMMUFDTable {
@@ -57,6 +67,8 @@ extension IOMMUFD {
 
     /// Takes a device's page table away; its DMA is blocked from then on.
     func detach(_ device: IOMMUFDDevice) {
+        device.access?.accessCount -= 1
+        device.access = nil
         guard let table = device.table else { return }
         device.table = nil
         device.function.space = nil

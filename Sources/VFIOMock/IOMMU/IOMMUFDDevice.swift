@@ -3,6 +3,8 @@ final class IOMMUFDDevice {
     let id: UInt32
     unowned let function: PCIFunction
     var table: IOMMUFDTable?
+    /// What the driver of a mediated device reaches memory by; it has no page table.
+    var access: IOAS?
 
     init(id: UInt32, _ function: PCIFunction) {
         self.id = id

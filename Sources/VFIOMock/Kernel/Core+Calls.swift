@@ -66,6 +66,9 @@ extension Core {
         case .dmaBuf(let buffer):
             text += "size:\t\(buffer.byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\tvfio_pci_core\n"
             if let name = buffer.name { text += "name:\t\(name)\n" }
+        case .picture(let picture):
+            text += "size:\t\(picture.byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\tmbochs\n"
+            if let name = picture.name { text += "name:\t\(name)\n" }
         case .device(let device) where !isOld:
             text += "vfio-device-syspath: \(SysfsBuilder.path(of: device.function))\n"
         case .device, .container, .group, .iommufd, .faultQueue, .migration: break
@@ -97,6 +100,7 @@ extension Core {
         case .dmaBuf(let buffer): try dmaBufControl(buffer, request, argument)
         case .faultQueue: throw .inappropriateIOCTLForDevice
         case .migration(let file): try migrationControl(file, request, argument)
+        case .picture(let picture): try pictureControl(picture, request, argument)
         }
     }
 }

@@ -14,6 +14,7 @@ final class OpenFile {
         case dmaBuf(DMABuf)
         case faultQueue(FaultQueueFile)
         case migration(MigrationFile)
+        case picture(PictureFile)
     }
 
     let inode: UInt64
@@ -38,7 +39,7 @@ final class OpenFile {
     func seekableDevice() throws(Errno) -> DeviceFile {
         switch object {
         case .device(let device): return device
-        case .dmaBuf, .migration: throw .illegalSeek
+        case .dmaBuf, .migration, .picture: throw .illegalSeek
         default: throw .invalidArgument
         }
     }

@@ -158,7 +158,7 @@ final class Core {
         case .device(let device): closeDevice(device)
         case .iommufd(let iommufd): iommufd.close(self)
         case .faultQueue(let queue): closeFaultQueue(queue)
-        case .migration: break
+        case .migration, .picture: break
         case .dmaBuf(let buffer): buffer.exporter?.exports.removeAll { $0 === buffer }
         }
     }

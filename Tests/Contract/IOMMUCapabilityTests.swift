@@ -126,7 +126,7 @@ extension Contract {
             }
         }
 
-        @Test("a device without virtual functions takes no token [vfio: VF token]", arguments: Scenario.all)
+        @Test("a device without virtual functions takes no token", arguments: Scenario.all)
         func token(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let space = try bench.makeSpace()

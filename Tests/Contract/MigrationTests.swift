@@ -63,7 +63,7 @@ extension Contract {
             }
         }
 
-        @Test("capabilities, size and state", arguments: Scenario.all)
+        @Test("capabilities, size and state [vfio-pci-device-migration]", arguments: Scenario.all)
         func capabilities(_ scenario: Scenario) throws {
             try withPort(scenario) { _, migration in
                 #expect(migration.capabilities == [.stopAndCopy, .peerToPeer, .preCopy])
@@ -73,7 +73,7 @@ extension Contract {
             }
         }
 
-        @Test("PROBE tells what can be got and set", arguments: Scenario.all)
+        @Test("PROBE tells what can be got and set [vfio-pci-device-migration]", arguments: Scenario.all)
         func probe(_ scenario: Scenario) throws {
             try withPort(scenario) { device, _ in
                 let (get, set) = (CVFIO_DEVICE_FEATURE_GET, CVFIO_DEVICE_FEATURE_SET)

@@ -30,7 +30,7 @@ extension Contract {
             }
         }
 
-        @Test("what the IOMMU is (IOMMU_GET_HW_INFO)", arguments: Scenario.all)
+        @Test("what the IOMMU is (IOMMU_GET_HW_INFO) [iommufd_ioas.get_hw_info]", arguments: Scenario.all)
         func hardware(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
                 let hardware = try edu.device.iommuHardware()
@@ -46,7 +46,9 @@ extension Contract {
             }
         }
 
-        @Test("a page table is made, attached, and lives as long as a device uses it", arguments: Scenario.all)
+        @Test(
+            "a page table is made, attached, and lives as long as a device uses it [iommufd_ioas.hwpt_attach, iommufd_mock_domain.alloc_hwpt]",
+            arguments: Scenario.all)
         func attach(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
                 let landing = try space.allocate(byteCount: 4096)
@@ -85,7 +87,9 @@ extension Contract {
             }
         }
 
-        @Test("a device moves to another address space and back, and is detached", arguments: Scenario.all)
+        @Test(
+            "a device moves to another address space and back, and is detached [iommufd_mock_domain.replace]",
+            arguments: Scenario.all)
         func move(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
                 let here = try space.allocate(byteCount: 4096, placement: .fixed(0x10_0000))
@@ -323,7 +327,9 @@ extension Contract {
             }
         }
 
-        @Test("the address space of an iommufd that is a container (IOMMU_VFIO_IOAS)", arguments: Scenario.all)
+        @Test(
+            "the address space of an iommufd that is a container (IOMMU_VFIO_IOAS) [iommufd.vfio_ioas]",
+            arguments: Scenario.all)
         func containerSpace(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
                 let context = try space.requireIOMMUFD(for: "test")

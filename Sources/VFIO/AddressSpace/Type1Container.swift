@@ -293,8 +293,11 @@ final class Type1Container: IOMMUBackend {
                 ranges: [], alignment: UInt64(kernel.pageSize), operation: operation, subject: Type1Info.subject)
         }
         let info = try info(for: operation)
+        var ranges = info.iovaRanges.map { $0.lowerBound.rawValue...$0.upperBound.rawValue }
+        // So the kernel answers while all devices are mediated ones: there is no hardware to set a limit.
+        if ranges.isEmpty { ranges = [0...UInt64.max] }
         return try IOVALayout(
-            ranges: info.iovaRanges.map { $0.lowerBound.rawValue...$0.upperBound.rawValue },
+            ranges: ranges,
             alignment: info.pageSizes.first ?? 0, operation: operation, subject: Type1Info.subject)
     }
 

@@ -31,6 +31,8 @@ final class DeviceCore: Sendable {
         var hasOwner = true
         var leases: [DeviceLease.Holder] = []
         var regions: [RegionIndex: RegionInfo] = [:]
+        /// Regions beyond the number that the device has told, of which it spoke elsewhere.
+        var announcedRegions: Set<RegionIndex> = []
         /// The mappings behind `withRegisters` of ``Device``.
         var registerMappings: [RegionIndex: RegisterMapping] = [:]
         var interrupts = InterruptTable()
@@ -118,7 +120,7 @@ final class DeviceCore: Sendable {
         if let known = state.withLock({ $0.regions[index] }) { return known }
         let subject = "\(index) of \(address)"
         let operation = "ask for the region (VFIO_DEVICE_GET_REGION_INFO)"
-        guard index.rawValue < info.regionCount else {
+        guard index.rawValue < info.regionCount || state.withLock({ $0.announcedRegions.contains(index) }) else {
             throw VFIOError(
                 .notFound, operation, subject, hint: "the device has the regions 0 to \(Int(info.regionCount) - 1)")
         }

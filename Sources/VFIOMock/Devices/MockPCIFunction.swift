@@ -1,3 +1,5 @@
+public import VFIO
+
 /// What a PCI function says of itself: identity, BARs, interrupts, capabilities.
 public struct MockPCIFunction: Sendable, Hashable {
     /// A base address register and what is behind it.
@@ -70,6 +72,19 @@ public struct MockPCIFunction: Sendable, Hashable {
         }
     }
 
+    /// A region of registers behind the fixed ones, whose type says what it holds.
+    public struct TypedRegion: Sendable, Hashable {
+        public var type: RegionInfo.TypeID
+        /// The size in bytes.
+        public var byteCount: Int
+
+        public init(_ type: RegionInfo.TypeID, _ byteCount: Int) {
+            precondition(byteCount > 0, "a region has at least one byte")
+            self.type = type
+            self.byteCount = byteCount
+        }
+    }
+
     public var vendor: UInt16
     public var device: UInt16
     public var subsystemVendor: UInt16
@@ -79,6 +94,8 @@ public struct MockPCIFunction: Sendable, Hashable {
     public var revision: UInt8
     /// By number, 0 to 5. A 64-bit BAR takes the next number too.
     public var bars: [Int: BAR]
+    /// The regions from number 9 on. Their accesses are the model's, with that number in place of a BAR's.
+    public var typedRegions: [TypedRegion]
     /// Whether it has an interrupt pin, INTA.
     public var hasINTx: Bool
     /// 0, or a power of two up to 32.
@@ -108,7 +125,8 @@ public struct MockPCIFunction: Sendable, Hashable {
         isExpress: Bool = false,
         hasFunctionLevelReset: Bool = false,
         hasPowerManagement: Bool = false,
-        extendedCapabilities: [ExtendedCapability] = []
+        extendedCapabilities: [ExtendedCapability] = [],
+        typedRegions: [TypedRegion] = []
     ) {
         precondition(bars.keys.allSatisfy((0...5).contains), "BARs are numbered 0 to 5")
         precondition(
@@ -123,6 +141,7 @@ public struct MockPCIFunction: Sendable, Hashable {
         self.classCode = classCode
         self.revision = revision
         self.bars = bars
+        self.typedRegions = typedRegions
         self.hasINTx = hasINTx
         self.msiVectors = msiVectors
         self.msix = msix

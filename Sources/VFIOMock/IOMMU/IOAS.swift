@@ -32,6 +32,8 @@ final class IOAS: TranslationSpace {
     /// The table that was made first, and so pins the memory, is for devices without an IOMMU.
     private(set) var isUnprotected = false
     private(set) var deviceCount = 0
+    /// How many drivers of mediated devices reach it.
+    var accessCount = 0
     private(set) var combinesPages = true
 
     init(id: UInt32, iommu: MockIOMMU) {
@@ -40,7 +42,7 @@ final class IOAS: TranslationSpace {
     }
 
     /// What mappings are aligned to, in bytes.
-    var alignment: UInt64 { tableCount > 0 ? iommu.granule : combinesPages ? 1 : 4096 }
+    var alignment: UInt64 { tableCount > 0 ? iommu.granule : combinesPages && accessCount == 0 ? 1 : 4096 }
 
     /// What no mapping may touch: what devices reserve, and what the page table cannot reach.
     private var reserved: [ClosedRange<UInt64>] {

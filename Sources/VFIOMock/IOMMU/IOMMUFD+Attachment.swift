@@ -5,6 +5,7 @@ extension IOMMUFD {
     ///
     /// - Returns: The number of the page table.
     func attach(_ device: IOMMUFDDevice, to id: UInt32, _ core: Core) throws(Errno) -> UInt32 {
+        if device.function.mediated != nil { return try attachAccess(device, to: id) }
         switch objects[id] {
         case nil: throw .noSuchFileOrDirectory
         case .tombstone: throw .noSuchFileOrDirectory
@@ -33,6 +34,15 @@ extension IOMMUFD {
             }
             return table.id
         }
+    }
+
+    /// Lets the driver of a mediated device reach an address space, which limits nothing.
+    private func attachAccess(_ device: IOMMUFDDevice, to id: UInt32) throws(Errno) -> UInt32 {
+        guard case .ioas(let ioas)? = objects[id] else { throw .noSuchFileOrDirectory }
+        device.access?.accessCount -= 1
+        device.access = ioas
+        ioas.accessCount += 1
+        return id
     }
 
     func makeTable(
@@ -102,6 +112,8 @@ extension IOMMUFD {
 
     /// Takes a device's page table away; its DMA is blocked from then on.
     func detach(_ device: IOMMUFDDevice, _ core: Core) {
+        device.access?.accessCount -= 1
+        device.access = nil
         guard let table = device.table else { return }
         core.answerPages(of: device, nil, at: table)
         device.table = nil

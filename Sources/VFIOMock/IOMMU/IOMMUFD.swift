@@ -73,7 +73,7 @@ final class IOMMUFD {
         case nil, .tombstone: throw .noSuchFileOrDirectory
         case .device: throw .resourceBusy
         case .ioas(let ioas):
-            if !tables(of: ioas).isEmpty { throw .resourceBusy }
+            if !tables(of: ioas).isEmpty || ioas.accessCount > 0 { throw .resourceBusy }
             if containerSpace == id { containerSpace = nil }
             _ = try? ioas.unmap(0, .max, core)
         case .table(let table):

@@ -7,6 +7,8 @@ final class IOMMUFDDevice {
     var pasidTables: [UInt32: IOMMUFDTable] = [:]
     /// Its name in a guest's IOMMU.
     weak var guestDevice: GuestDevice?
+    /// What the driver of a mediated device reaches memory by; it has no page table.
+    var access: IOAS?
 
     init(id: UInt32, _ function: PCIFunction) {
         self.id = id

@@ -76,6 +76,9 @@ extension Core {
         case .dmaBuf(let buffer):
             text += "size:\t\(buffer.byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\tvfio_pci_core\n"
             if let name = buffer.name { text += "name:\t\(name)\n" }
+        case .picture(let picture):
+            text += "size:\t\(picture.byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\tmbochs\n"
+            if let name = picture.name { text += "name:\t\(name)\n" }
         case .device(let device) where !isOld:
             text += "vfio-device-syspath: \(SysfsBuilder.path(of: device.function))\n"
         case .device, .container, .group, .iommufd, .faultQueue, .eventQueue, .migration, .kvm, .virtualMachine,
@@ -112,6 +115,7 @@ extension Core {
         case .kvm: try kvmControl(request, argument)
         case .virtualMachine(let machine): try virtualMachineControl(machine, file, request, argument)
         case .kvmVFIO(let bridge): try kvmVFIOControl(bridge, request, argument)
+        case .picture(let picture): try pictureControl(picture, request, argument)
         }
     }
 }

@@ -42,6 +42,7 @@ extension Core {
         for function in functions(inGroup: group.number) { function.space = nil }
         group.container = nil
         container.groups.removeAll { $0 === group }
+        noteKinds(of: container)
         if container.groups.isEmpty {
             container.iommu?.unmapAll()
             container.iommu = nil
@@ -97,9 +98,26 @@ extension Core {
         if let other = container.groups.first, other.hasIOMMU != group.hasIOMMU { throw .notPermitted }
         if isClaimedByHost(group.number) || group.owner != nil { throw .notPermitted }
         if container.iommu?.list.areas.contains(where: \.hasLostAddress) == true { throw .resourceBusy }
+        if let iommu = container.iommu, !isEmulated(group) {
+            if !iommu.fitsHardware { throw .invalidArgument }
+            try iommu.pinAll { (area) throws(Errno) in
+                try pin(area.address, area.byteCount, writable: area.isWritable, allowsBARs: true)
+            }
+        }
         group.container = container
         container.groups.append(group)
+        noteKinds(of: container)
         if let iommu = container.iommu { for function in functions(inGroup: group.number) { function.space = iommu } }
+    }
+
+    /// Whether a group is of a mediated device, which has no IOMMU of its own.
+    private func isEmulated(_ group: VFIOGroup) -> Bool {
+        functions(inGroup: group.number).contains { $0.mediated != nil }
+    }
+
+    private func noteKinds(of container: Container) {
+        container.iommu?.hasEmulated = container.groups.contains(where: isEmulated)
+        container.iommu?.hasDomain = container.groups.contains { !isEmulated($0) }
     }
 
     /// `EBADF` for a number that is no descriptor of the process.
@@ -128,6 +146,7 @@ extension Core {
             guard types.contains(type), type1HasExtension(type, nil) else { throw .operationNotSupportedByDevice }
             let iommu = Type1IOMMU(isVersion2: type != CVFIO_TYPE1_IOMMU, iommu: self.iommu)
             container.iommu = iommu
+            noteKinds(of: container)
             for group in container.groups {
                 for function in functions(inGroup: group.number) { function.space = iommu }
             }
@@ -151,7 +170,7 @@ extension Core {
         switch number {
         case CVFIO_TYPE1_IOMMU, CVFIO_TYPE1v2_IOMMU, CVFIO_UNMAP_ALL: true
         case CVFIO_TYPE1_NESTING_IOMMU: isOld
-        case CVFIO_UPDATE_VADDR: iommu != nil
+        case CVFIO_UPDATE_VADDR: iommu.map { !$0.hasEmulated } ?? false
         // CVFIO_DMA_CC_IOMMU among them: the IOMMU cannot enforce what a device asks not to snoop.
         default: false
         }

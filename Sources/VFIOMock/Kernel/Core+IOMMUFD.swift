@@ -113,6 +113,10 @@ extension Core {
         if wraps { throw .overflow }
         let isWritable = command.flags & CIOMMU_IOAS_MAP_WRITEABLE != 0
         let descriptor = FileDescriptor(rawValue: command.fd)
+        if case .picture(let picture)? = file(descriptor)?.object {
+            // Nobody but vfio-pci can revoke, and so nothing else is taken.
+            throw picture.byteCount <= last ? .invalidArgument : .notSupported
+        }
         if case .dmaBuf(let buffer)? = file(descriptor)?.object, let file = file(descriptor) {
             if buffer.byteCount <= last { throw .invalidArgument }
             if buffer.isRevoked { throw .operationNotSupportedByDevice }

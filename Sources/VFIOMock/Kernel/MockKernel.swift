@@ -53,8 +53,11 @@ public struct MockKernel: Kernel {
     public func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 {
         try call(.lseek) { (core) throws(Errno) in
             guard let file = core.file(descriptor) else { return try core.host.size(of: descriptor) }
-            guard case .dmaBuf(let buffer) = file.object else { throw .illegalSeek }
-            return buffer.byteCount
+            switch file.object {
+            case .dmaBuf(let buffer): return buffer.byteCount
+            case .picture(let picture): return picture.byteCount
+            default: throw .illegalSeek
+            }
         }
     }
 

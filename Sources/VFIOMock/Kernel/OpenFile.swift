@@ -18,6 +18,7 @@ final class OpenFile {
         case kvm
         case virtualMachine(VirtualMachineFile)
         case kvmVFIO(KVMVFIOFile)
+        case picture(PictureFile)
     }
 
     let inode: UInt64
@@ -42,7 +43,7 @@ final class OpenFile {
     func seekableDevice() throws(Errno) -> DeviceFile {
         switch object {
         case .device(let device): return device
-        case .dmaBuf, .migration: throw .illegalSeek
+        case .dmaBuf, .migration, .picture: throw .illegalSeek
         default: throw .invalidArgument
         }
     }

@@ -188,7 +188,7 @@ final class Core {
         case .iommufd(let iommufd): iommufd.close(self)
         case .faultQueue(let queue): closeFaultQueue(queue)
         case .eventQueue(let queue): closeEventQueue(queue)
-        case .migration: break
+        case .migration, .picture: break
         case .dmaBuf(let buffer): buffer.exporter?.exports.removeAll { $0 === buffer }
         }
     }

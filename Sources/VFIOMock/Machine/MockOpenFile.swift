@@ -40,6 +40,7 @@ public struct MockOpenFile: Sendable, Hashable {
             case .device(let device): .device(device.function.deviceAddress)
             case .iommufd: .iommufd
             case .dmaBuf(let buffer): .dmaBuf(name: buffer.name ?? "")
+            case .picture(let picture): .dmaBuf(name: picture.name ?? "")
             case .faultQueue: .faultQueue
             case .eventQueue: .eventQueue
             case .migration: .migration

@@ -239,7 +239,7 @@ extension Core {
         if info.argsz < 16 { throw .invalidArgument }
         info.flags = CVFIO_DEVICE_FLAGS_PCI
         if function.hasReset { info.flags |= CVFIO_DEVICE_FLAGS_RESET }
-        info.num_regions = CVFIO_PCI_NUM_REGIONS
+        info.num_regions = function.regionCount
         info.num_irqs = CVFIO_PCI_NUM_IRQS
         try argument.store(info, min(Int(info.argsz), MemoryLayout<cvfio_device_info>.size))
     }
@@ -269,9 +269,19 @@ extension Core {
                 }
             }
         case CVFIO_PCI_ROM_REGION_INDEX: break
+        case CVFIO_PCI_NUM_REGIONS..<function.regionCount:
+            info.size = function.regionSize(Int(index))
+            info.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
+            chain = function.typeCapability(of: index)
         default: throw .invalidArgument
         }
         info.offset = UInt64(index) << 40
+        try storeRegion(&info, chain, argument)
+    }
+
+    /// Answers with a region and its capabilities.
+    func storeRegion(_ info: inout cvfio_region_info, _ chain: CapabilityChain, _ argument: Argument) throws(Errno) {
+        let size = MemoryLayout<cvfio_region_info>.size
         if !chain.isEmpty {
             info.flags |= CVFIO_REGION_INFO_FLAG_CAPS
             if Int(info.argsz) < size + chain.bytes.count {

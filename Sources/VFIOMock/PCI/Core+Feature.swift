@@ -136,13 +136,17 @@ extension Core {
         (0..<8).reduce(0) { $0 | UInt64(bytes[offset + $1]) << UInt64($1 * 8) }
     }
 
+    func checkSync(_ argument: Argument) throws(Errno) {
+        let sync = try argument.load(cdma_buf_sync())
+        if sync.flags & ~CDMA_BUF_SYNC_VALID_FLAGS_MASK != 0 || sync.flags & CDMA_BUF_SYNC_RW == 0 {
+            throw .invalidArgument
+        }
+    }
+
     func dmaBufControl(_ buffer: DMABuf, _ request: UInt, _ argument: Argument) throws(Errno) -> Int {
         switch request {
         case CDMA_BUF_IOCTL_SYNC:
-            let sync = try argument.load(cdma_buf_sync())
-            if sync.flags & ~CDMA_BUF_SYNC_VALID_FLAGS_MASK != 0 || sync.flags & CDMA_BUF_SYNC_RW == 0 {
-                throw .invalidArgument
-            }
+            try checkSync(argument)
         case CDMA_BUF_SET_NAME_A, CDMA_BUF_SET_NAME_B:
             buffer.name = try argument.text(limit: Int(CDMA_BUF_NAME_LEN))
         default: throw .inappropriateIOCTLForDevice

@@ -107,10 +107,20 @@ extension Core {
             }
         case .none:
             if !isOn { throw .invalidArgument }
-            if !interrupts.isDisabledByCommand { interrupts.signal(0) }
+            testINTx(function)
         case .bools(let values):
             if !isOn { throw .invalidArgument }
-            if values[0] && !interrupts.isDisabledByCommand { interrupts.signal(0) }
+            if values[0] { testINTx(function) }
+        }
+    }
+
+    /// Raises INTx as a test. vfio-pci does that past the mask, and the drivers of mediated devices as any other time.
+    private func testINTx(_ function: PCIFunction) {
+        if function.mediated != nil {
+            function.setINTx(true)
+            function.setINTx(false)
+        } else if !function.interrupts.isDisabledByCommand {
+            function.interrupts.signal(0)
         }
     }
 
@@ -128,6 +138,7 @@ extension Core {
         switch data {
         case .none: function.unmaskINTx()
         case .bools(let values): if values[0] { function.unmaskINTx() }
+        case .events where function.mediated != nil: throw .inappropriateIOCTLForDevice
         case .events(let numbers):
             if numbers[0] < 0 {
                 function.interrupts.unmask = nil

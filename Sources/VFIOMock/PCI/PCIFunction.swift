@@ -1,3 +1,4 @@
+internal import CVFIO
 import SystemPackage
 import VFIO
 
@@ -51,6 +52,8 @@ final class PCIFunction {
     var isInLowPower = false
     var lowPowerWake: EventDescriptor?
     var eventWrites: [EventWrite] = []
+    /// What a virtual GPU has shown since it was opened; the number of a picture is its place here, from 1.
+    var pictures: [MockPicture] = []
     /// The page table that its DMA goes through.
     var space: (any TranslationSpace)?
     /// Its object in the iommufd that it is bound to.
@@ -93,6 +96,29 @@ final class PCIFunction {
 
     func barSize(_ bar: Int) -> UInt64 { UInt64(pci.bars[bar]?.byteCount ?? 0) }
 
+    /// How many regions it has: the fixed ones, and its own behind them.
+    var regionCount: UInt32 { CVFIO_PCI_NUM_REGIONS + UInt32(pci.typedRegions.count) }
+
+    /// The region of a number behind the fixed ones.
+    private func typedRegion(_ index: Int) -> MockPCIFunction.TypedRegion? {
+        let number = index - Int(CVFIO_PCI_NUM_REGIONS)
+        return pci.typedRegions.indices.contains(number) ? pci.typedRegions[number] : nil
+    }
+
+    /// The size of a BAR, or of a region behind the fixed ones.
+    func regionSize(_ index: Int) -> UInt64 { typedRegion(index).map { UInt64($0.byteCount) } ?? barSize(index) }
+
+    /// What tells the type of a region behind the fixed ones; empty for the others.
+    func typeCapability(of index: UInt32) -> CapabilityChain {
+        var chain = CapabilityChain()
+        if let region = typedRegion(Int(index)) {
+            chain.append(
+                id: CVFIO_REGION_INFO_CAP_TYPE,
+                body: CapabilityChain.bytes([region.type.type, region.type.subtype]))
+        }
+        return chain
+    }
+
     /// Whether the process may map a BAR.
     func isMappable(_ bar: Int) -> Bool { memory[bar] != nil }
 
@@ -121,6 +147,7 @@ final class PCIFunction {
         interrupts.error = nil
         interrupts.request = nil
         eventWrites = []
+        pictures = []
         isInLowPower = false
         lowPowerWake = nil
         config.hardware = savedHardware

@@ -35,6 +35,9 @@ final class Ledger: Kernel {
     /// What is open now.
     var openDescriptors: [String] { books.withLock { $0.descriptors.values.sorted() } }
 
+    /// Whether memory is mapped now.
+    var hasMemory: Bool { books.withLock { !$0.memory.isEmpty } }
+
     private func opened(_ descriptor: FileDescriptor, _ name: String) -> FileDescriptor {
         books.withLock { $0.descriptors[descriptor.rawValue] = name }
         return descriptor
@@ -89,7 +92,7 @@ final class Ledger: Kernel {
     ) throws(Errno) -> Int {
         let makesDescriptor =
             switch request {
-            case CVFIO_GROUP_GET_DEVICE_FD: true
+            case CVFIO_GROUP_GET_DEVICE_FD, CVFIO_DEVICE_GET_GFX_DMABUF: true
             case CVFIO_DEVICE_FEATURE: Self.exports(argument.load(fromByteOffset: 4, as: UInt32.self))
             default: false
             }

@@ -25,6 +25,8 @@ final class MockedMachine: ContractMachine {
         machine.addMediatedParent(
             "mtty",
             types: ["mtty-1": { SerialPortModel(portCount: 1) }, "mtty-2": { SerialPortModel(portCount: 2) }])
+        machine.addMediatedParent("mdpy", types: ["mdpy-vga": { FramebufferModel() }], limit: 4)
+        machine.addMediatedParent("mbochs", types: ["mbochs-small": { BochsDisplayModel() }], limit: 64)
     }
 
     var kernel: any Kernel { machine.kernel }

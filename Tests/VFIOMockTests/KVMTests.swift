@@ -5,7 +5,7 @@ import VFIO
 import VFIOMock
 
 /// Devices passed to virtual machines, as the mock shows it.
-@Suite struct VirtualMachineTests {
+@Suite struct KVMTests {
     /// Registers in memory, with an MSI-X table in the third of four pages.
     private struct Adapter: MockDevice {
         let pci = MockPCIFunction(

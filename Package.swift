@@ -69,7 +69,7 @@ let package = Package(
             name: "ContractTests",
             dependencies: ["VFIO", "VFIOMock", "CVFIO"],
             path: "Tests/Contract",
-            exclude: ["README.md", "Coverage"],
+            exclude: ["README.md", "Cases.md", "Coverage"],
             swiftSettings: testSettings
         ),
         // Depends on the programs that it runs, so that they are built with it.

@@ -26,6 +26,21 @@ int cmock_memory_file(const char *name, uint64_t size) {
   return fd;
 }
 
+int cmock_pipe(int *writer) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return -errno;
+  *writer = ends[1];
+  return ends[0];
+}
+
+int cmock_is_pipe(int fd) {
+  struct stat status;
+  if (fstat(fd, &status) != 0)
+    return -errno;
+  return S_ISFIFO(status.st_mode);
+}
+
 int cmock_file_identity(int fd, uint64_t *device, uint64_t *inode) {
   struct stat status;
   if (fstat(fd, &status) != 0)
@@ -85,4 +100,18 @@ int cmock_is_event(int fd) {
     return -errno;
   target[length] = 0;
   return strcmp(target, "anon_inode:[eventfd]") == 0;
+}
+
+int64_t cmock_event_identity(int fd) {
+  char path[64], line[128];
+  long long identity = -1;
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+  FILE *file = fopen(path, "re");
+  if (!file)
+    return -1;
+  while (identity < 0 && fgets(line, sizeof line, file))
+    if (sscanf(line, "eventfd-id: %lld", &identity) != 1)
+      identity = -1;
+  fclose(file);
+  return identity;
 }

@@ -8,7 +8,7 @@ import Testing
 extension Contract {
     /// What a device is, its regions, its config space.
     @Suite struct DeviceTests {
-        @Test("a device says what it is", arguments: Scenario.all)
+        @Test("a device says what it is [vfio-pci-device-open]", arguments: Scenario.all)
         func info(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let space = try bench.makeSpace()
@@ -96,7 +96,7 @@ extension Contract {
             }
         }
 
-        @Test("memory in a BAR can be mapped, all of it or a part", arguments: Scenario.all)
+        @Test("memory in a BAR can be mapped, all of it or a part [vfio-pci-device-open]", arguments: Scenario.all)
         func mapping(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let device = try Device(at: bench.memory, in: bench.makeSpace())
@@ -125,7 +125,7 @@ extension Contract {
             }
         }
 
-        @Test("a table of MSI-X may be mapped over", arguments: Scenario.all)
+        @Test("a table of MSI-X may be mapped over [vfio-pci-device-open-sparse-mmap]", arguments: Scenario.all)
         func msixMappable(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let device = try Device(at: bench.nvme, in: bench.makeSpace())

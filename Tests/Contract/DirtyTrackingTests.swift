@@ -66,6 +66,8 @@ extension Contract {
                 expectRefusal(.outOfRange) { _ = try tracking.dirtyPages(from: 0, byteCount: 1 << 44) }
                 expectRefusal(.outOfRange) { _ = try tracking.dirtyPages(from: IOVA(~0xfff), byteCount: 8192) }
                 try tracking.close()
+                // It ends without a word, too.
+                do { _ = try space.startDirtyTracking() }
                 let next = try space.startDirtyTracking()
                 try next.close()
                 try late.close()
@@ -85,7 +87,8 @@ extension Contract {
                 #expect(last.words == [15])
                 #expect(last.iova == 0x40_0000)
                 try bench.expectFault(.read, at: 0x40_0000, by: bench.edu) { try edu.load(4, from: 0x40_0000) }
-                // The addresses are free again.
+                // The addresses are free again, to the library and to the kernel.
+                #expect(space.mapping(overlapping: 0x40_0000...0x40_3fff) == nil)
                 let next = try space.map(memory.bytes, placement: .fixed(0x40_0000))
                 try next.close()
                 let other = try AddressSpace(.type1, kernel: bench.kernel)

@@ -17,7 +17,9 @@ extension Contract {
             }
         }
 
-        @Test("all functions behind the bus are named, with who holds them", arguments: Scenario.all)
+        @Test(
+            "all functions behind the bus are named, with who holds them [iommufd-pci-device-open]",
+            arguments: Scenario.all)
         func info(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let space = try bench.makeSpace()
@@ -51,7 +53,9 @@ extension Contract {
             }
         }
 
-        @Test("the kernel's own answers: ENOSPC with the number, EINVAL for the other flavour", arguments: Scenario.all)
+        @Test(
+            "the kernel's own answers: ENOSPC with the number, EINVAL for the other flavour [vfio-pci-hot-reset]",
+            arguments: Scenario.all)
         func answers(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let device = try Device(at: bench.busMemory, in: bench.makeSpace())

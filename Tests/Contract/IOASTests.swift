@@ -1,5 +1,4 @@
 import CVFIO
-import Glibc
 import SystemPackage
 import Testing
 
@@ -37,23 +36,13 @@ extension Contract {
             }
         }
 
-        /// A file in memory.
-        private func makeFile(pageCount: Int) throws -> FileDescriptor {
-            let path = FilePath("/dev/shm/swift-vfio-test-\(getpid())")
-            let file = try FileDescriptor.open(
-                path, .readWrite, options: [.create, .truncate, .closeOnExec], permissions: .ownerReadWrite)
-            try #require(unlink(path.string) == 0)
-            try #require(ftruncate(file.rawValue, pageCount * 4096) == 0)
-            return file
-        }
-
         // MARK: Files
 
         @Test("a file in memory is mapped, and holds by itself", arguments: Scenario.all)
         func file(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
                 let landing = try space.allocate(byteCount: 4096)
-                let file = try makeFile(pageCount: 4)
+                let file = try FileDescriptor.inMemory(byteCount: 16384)
                 try file.writeAll(toAbsoluteOffset: 8192, [2, 7, 1, 8])
                 let mapping = try space.map(file: file, 8192..<16384)
                 #expect(mapping.byteCount == 8192)
@@ -76,7 +65,7 @@ extension Contract {
         @Test("what is no file in memory, or leaves it, is refused", arguments: Scenario.all)
         func badFile(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
-                let file = try makeFile(pageCount: 2)
+                let file = try FileDescriptor.inMemory(byteCount: 8192)
                 expectRefusal(.invalidArgument) { _ = try space.map(file: file, 4096..<4096) }
                 expectRefusal(.misaligned) { _ = try space.map(file: file, 0..<100) }
                 expectRefusal(.misaligned) { _ = try space.map(file: file, 100..<4096) }
@@ -100,7 +89,9 @@ extension Contract {
 
         // MARK: Siblings and copies
 
-        @Test("siblings are apart, and a copy joins them [iommufd_ioas.copy_area]", arguments: Scenario.all)
+        @Test(
+            "siblings are apart, and a copy joins them [iommufd_ioas.copy_area, iommufd_mock_domain.user_copy, iommufd_mock_domain.all_aligns_copy]",
+            arguments: Scenario.all)
         func copy(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
                 let landing = try space.allocate(byteCount: 4096)
@@ -126,7 +117,9 @@ extension Contract {
             }
         }
 
-        @Test("copies go within one iommufd, with no more access, to a free place", arguments: Scenario.all)
+        @Test(
+            "copies go within one iommufd, with no more access, to a free place [iommufd_ioas.copy_sweep]",
+            arguments: Scenario.all)
         func badCopy(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
                 let sibling = try space.makeSibling()
@@ -144,7 +137,9 @@ extension Contract {
             }
         }
 
-        @Test("an address space is destroyed while its siblings live", arguments: Scenario.all)
+        @Test(
+            "an address space is destroyed while its siblings live [iommufd_ioas.ioas_destroy]",
+            arguments: Scenario.all)
         func destroy(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
                 let context = try space.requireIOMMUFD(for: "test")
@@ -163,7 +158,7 @@ extension Contract {
 
         // MARK: Options
 
-        @Test("ranges are kept from devices that come later [iommufd_ioas.ioas_allowed]", arguments: Scenario.all)
+        @Test("ranges are kept from devices that come later [iommufd_ioas.area_allowed]", arguments: Scenario.all)
         func ranges(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
                 expectRefusal(.invalidArgument, .invalidArgument) { try space.keepAvailable([0x1000...0x1000]) }
@@ -187,7 +182,7 @@ extension Contract {
         }
 
         @Test(
-            "large pages can be forbidden while nothing is mapped [iommufd_ioas.option_huge_pages]",
+            "large pages can be forbidden while nothing is mapped [iommufd_ioas.ioas_option_huge_pages]",
             arguments: Scenario.all)
         func largePages(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
@@ -210,7 +205,7 @@ extension Contract {
             }
         }
 
-        @Test("locked memory counts per user or per process [iommufd.cmd_option RLIMIT_MODE]", arguments: Scenario.all)
+        @Test("locked memory counts per user or per process [iommufd.global_options]", arguments: Scenario.all)
         func accounting(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 guard bench.offer.hasIOMMUFD else {
@@ -234,11 +229,13 @@ extension Contract {
             }
         }
 
-        @Test("mappings of files can be accounted to this process, others cannot", arguments: Scenario.all)
+        @Test(
+            "mappings of files can be accounted to this process, others cannot [change_process.basic]",
+            arguments: Scenario.all)
         func process(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
                 try space.accountToThisProcess()
-                let file = try makeFile(pageCount: 1)
+                let file = try FileDescriptor.inMemory(byteCount: 4096)
                 let mapping = try space.map(file: file, 0..<4096)
                 try space.accountToThisProcess()
                 let buffer = try space.makeSibling().allocate(byteCount: 4096)

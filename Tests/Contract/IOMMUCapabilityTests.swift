@@ -26,7 +26,7 @@ extension Contract {
                     try (0...12).filter { try space.supports(Type1Extension(rawValue: $0)) }
                 }
                 let nesting: [UInt32] = bench.offer.hasContainerNesting ? [6] : []
-                #expect(try offered() == [1, 3] + nesting + [9])
+                #expect(try offered() == [1, 3] + nesting + (bench.offer.hasUnsafeNoIOMMUMode ? [8] : []) + [9])
                 let device = try Device(at: bench.edu, in: space)
                 // Whether addresses can be updated depends on the devices.
                 #expect(try offered() == [1, 3] + nesting + [9, 10])
@@ -104,7 +104,29 @@ extension Contract {
             }
         }
 
-        @Test("a device without virtual functions takes no token [vfio: VF token]", arguments: Scenario.all)
+        @Test("the last mapping of an address space without devices lets the group go", arguments: Scenario.all)
+        func lastMapping(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let space = try bench.makeSpace()
+                let device = try Device(at: bench.nvme, in: space)
+                let one = try space.allocate(byteCount: 4096)
+                let two = try space.allocate(byteCount: 4096)
+                try device.close()
+                try one.close()
+                let other = try bench.makeSpace()
+                if scenario.usesIOMMUFD {
+                    try Device(at: bench.nvme, in: other).close()
+                } else {
+                    // The group holds the IOMMU, and with it what is mapped.
+                    expectRefusal(.busy, .resourceBusy) { _ = try Device(at: bench.nvme, in: other) }
+                }
+                try two.close()
+                try Device(at: bench.nvme, in: other).close()
+                withExtendedLifetime(space) {}
+            }
+        }
+
+        @Test("a device without virtual functions takes no token", arguments: Scenario.all)
         func token(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let space = try bench.makeSpace()

@@ -50,7 +50,7 @@ extension Contract {
             }
         }
 
-        @Test("an MSI comes when the device raises it", arguments: Scenario.all)
+        @Test("an MSI comes when the device raises it [vfio_pci_driver_test.send_msi]", arguments: Scenario.all)
         func msi(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let edu = try EduDriver(at: bench.edu, in: bench.makeSpace())
@@ -322,7 +322,7 @@ extension Contract {
 }
 
 extension Device {
-    fileprivate func interruptCount(_ index: InterruptIndex) throws -> Int { try interrupts(index).count }
+    func interruptCount(_ index: InterruptIndex) throws -> Int { try interrupts(index).count }
 
     fileprivate func interruptFlags(
         _ index: InterruptIndex

@@ -231,6 +231,24 @@ extension Contract {
             }
         }
 
+        @Test("what was switched off altogether is set up anew, for fewer vectors", arguments: Scenario.all)
+        func fewer(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let device = try Device(at: bench.nvme, in: bench.makeSpace())
+                let many = try device.enable(.msix, vectors: 0..<4)
+                try many.close()
+                let one = try device.enable(.msix, vector: 0)
+                let third = try device.enable(.msix, vector: 3)
+                try one.trigger()
+                try third.trigger()
+                #expect(try one.poll() == 1)
+                #expect(try third.poll() == 1)
+                try third.close()
+                try one.close()
+                try device.close()
+            }
+        }
+
         // MARK: Error and request
 
         @Test("the error and the request interrupt go with any other", arguments: Scenario.all)

@@ -19,7 +19,9 @@ extension Contract {
             }
         }
 
-        @Test("a device reads what the CPU wrote, and the CPU what the device wrote", arguments: Scenario.all)
+        @Test(
+            "a device reads what the CPU wrote, and the CPU what the device wrote [vfio_pci_driver_test.memcpy_success, iommufd_mock_domain.basic]",
+            arguments: Scenario.all)
         func bothWays(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in
                 let buffer = try space.allocate(byteCount: 8192)
@@ -56,7 +58,7 @@ extension Contract {
         // MARK: Faults
 
         @Test(
-            "DMA where nothing is mapped faults, and the device goes on [vfio_pci_driver_test.memcpy_to_unmapped_iova]",
+            "DMA where nothing is mapped faults, and the device goes on [vfio_pci_driver_test.memcpy_to_unmapped_iova, vfio_pci_driver_test.memcpy_from_unmapped_iova]",
             arguments: Scenario.all)
         func unmapped(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in
@@ -89,7 +91,9 @@ extension Contract {
             }
         }
 
-        @Test("a device can read what is mapped for reading, and not write it", arguments: Scenario.all)
+        @Test(
+            "a device can read what is mapped for reading, and not write it [iommufd_mock_domain.ro_unshare]",
+            arguments: Scenario.all)
         func readOnly(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in
                 let landing = try space.allocate(byteCount: 4096)
@@ -127,7 +131,7 @@ extension Contract {
 
         // MARK: Conflicts
 
-        @Test("what is mapped is not mapped again [vfio-correctness-tests: remap must fail]", arguments: Scenario.all)
+        @Test("what is mapped is not mapped again [vfio-correctness-tests]", arguments: Scenario.all)
         func conflict(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in
                 let buffer = try space.allocate(byteCount: 3 * 4096, placement: .fixed(0x10_0000))
@@ -197,7 +201,9 @@ extension Contract {
             }
         }
 
-        @Test("what lies outside of the ranges, or off the page, is refused", arguments: Scenario.all)
+        @Test(
+            "what lies outside of the ranges, or off the page, is refused [iommufd_ioas.iova_ranges]",
+            arguments: Scenario.all)
         func outside(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in
                 // The window of the interrupt messages, which on x86 lies in the midst of the addresses.
@@ -302,7 +308,7 @@ extension Contract {
         // MARK: Patterns
 
         @Test(
-            "pages are mapped and unmapped in any order [vfio-correctness-tests: forward, backward, checkerboard]",
+            "pages are mapped and unmapped in any order [vfio-correctness-tests]",
             arguments: Scenario.all)
         func orders(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in

@@ -113,5 +113,152 @@ extension Contract {
                 }
             }
         }
+
+        // MARK: In a container
+
+        @Test("mediated devices alone have no limits, until hardware joins them", arguments: Scenario.all)
+        func alone(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                try bench.withSerialPorts([one]) {
+                    let space = try bench.makeSpace()
+                    let device = try Device(mediated: one, in: space)
+                    #expect(try space.iovaRanges() == [0...IOVA(.max)])
+                    if !scenario.usesIOMMUFD {
+                        // The kernel tells of no ranges then, and of all sizes of pages.
+                        let info = try space.type1Info()
+                        #expect(info.iovaRanges.isEmpty)
+                        #expect(info.pageSizes == (12..<64).map { UInt64(1) << $0 })
+                    }
+                    let buffer = try space.allocate(byteCount: 8192)
+                    // Beyond what the machine's IOMMU can translate.
+                    let high = try space.allocate(byteCount: 4096, placement: .fixed(0x2000_0000_0000))
+                    #expect(throws: VFIOError.self) { _ = try EduDriver(at: bench.edu, in: space) }
+                    try high.close()
+                    let edu = try EduDriver(at: bench.edu, in: space)
+                    #expect(try space.iovaRanges() != [0...IOVA(.max)])
+                    // What was mapped before is there for the newcomer.
+                    try edu.write([1, 2, 3, 4], at: buffer.iova + 4096, by: buffer)
+                    let written = buffer.bytes(at: 4096, count: 4)
+                    #expect(written == [1, 2, 3, 4])
+                    try edu.close()
+                    try buffer.close()
+                    try device.close()
+                }
+            }
+        }
+
+        @Test("with a mediated device no mapping gives its address up", arguments: Scenario.all)
+        func addresses(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                try bench.withSerialPorts([one]) {
+                    let space = try bench.makeSpace()
+                    let device = try Device(mediated: one, in: space)
+                    let memory = try Memory(bench.kernel, pageCount: 1)
+                    let mapping = try space.map(memory.bytes)
+                    expectRefusal(.unsupported) { try mapping.giveUpAddress() }
+                    if !scenario.usesIOMMUFD {
+                        #expect(try space.supports(.updateAddresses) == false)
+                        let container = try space.requireContainer(for: "test")
+                        #expect(throws: Errno.resourceBusy) {
+                            _ = try container.giveUpAddress(mapping.iova.rawValue, byteCount: 4096)
+                        }
+                    }
+                    try mapping.close()
+                    try memory.close()
+                    try device.close()
+                }
+            }
+        }
+
+        // MARK: Interrupts
+
+        /// The registers of a serial port, and their bits.
+        private enum Port {
+            static let data = 0
+            static let interruptEnable = 1
+            static let identification = 2
+            static let fifoControl = 2
+            static let received: UInt8 = 1
+            static let empty: UInt8 = 2
+        }
+
+        private func write(_ value: UInt8, at offset: Int, of device: borrowing Device) throws {
+            try device.withRegisters(.bar0) { $0.write8(value, at: offset) }
+        }
+
+        @Test("INTx of a mediated device comes once, and is masked until it is unmasked", arguments: Scenario.all)
+        func intx(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                try bench.withSerialPorts([one]) {
+                    let device = try Device(mediated: one, in: try bench.makeSpace())
+                    do {
+                        let interrupts = try device.interrupts(.intx)
+                        #expect(interrupts.count == 1)
+                        #expect(interrupts.isMaskable)
+                        #expect(interrupts.isAutomasked)
+                    }
+                    let line = try device.enable(.intx)
+                    // Nothing waits to be sent.
+                    try write(Port.empty, at: Port.interruptEnable, of: device)
+                    #expect(try line.wait(timeout: .seconds(10)) == 1)
+                    try write(Port.empty, at: Port.interruptEnable, of: device)
+                    #expect(try line.wait(timeout: .milliseconds(50)) == nil)
+                    // One that came while it was masked is lost: no level stays up.
+                    try line.unmask()
+                    #expect(try line.wait(timeout: .milliseconds(50)) == nil)
+                    try write(Port.empty, at: Port.interruptEnable, of: device)
+                    #expect(try line.wait(timeout: .seconds(10)) == 1)
+                    try line.unmask()
+                    // A byte comes back.
+                    try write(1, at: Port.fifoControl, of: device)
+                    try write(Port.received, at: Port.interruptEnable, of: device)
+                    try write(65, at: Port.data, of: device)
+                    #expect(try line.wait(timeout: .seconds(10)) == 1)
+                    try device.withRegisters(.bar0) { registers in
+                        #expect(registers.read8(at: Port.identification) == 0xc4)
+                        #expect(registers.read8(at: Port.data) == 65)
+                        #expect(registers.read8(at: Port.identification) == 0xc1)
+                    }
+                    try line.unmask()
+                    try line.mask()
+                    try line.trigger()
+                    #expect(try line.wait(timeout: .milliseconds(50)) == nil)
+                    try line.unmask()
+                    try line.trigger()
+                    #expect(try line.wait(timeout: .seconds(10)) == 1)
+                    // Its driver takes no event for that.
+                    let error = #expect(throws: VFIOError.self) { try line.withUnmaskEvent { _ in } }
+                    #expect(error?.errno == .inappropriateIOCTLForDevice)
+                    try line.close()
+                    try device.close()
+                }
+            }
+        }
+
+        @Test("MSI of a mediated device needs no bus master", arguments: Scenario.all)
+        func msi(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                try bench.withSerialPorts([one]) {
+                    let device = try Device(mediated: one, in: try bench.makeSpace())
+                    #expect(try device.command().contains(.busMaster) == false)
+                    let vector = try device.enable(.msi)
+                    expectRefusal(.busy) { _ = try device.enable(.intx) }
+                    try device.withRegisters(.bar0) { registers in
+                        registers.write8(Port.empty, at: Port.interruptEnable)
+                        registers.write8(Port.empty, at: Port.interruptEnable)
+                    }
+                    #expect(try vector.wait(timeout: .seconds(10)) == 2)
+                    try vector.close()
+                    for index in [InterruptIndex.msix, .error, .request] {
+                        expectRefusal(.notFound, .invalidArgument) { _ = try device.interrupts(index) }
+                        expectErrno(.inappropriateIOCTLForDevice) {
+                            try bench.kernel.setInterrupts(
+                                device.core.descriptor, index, CVFIO_IRQ_SET_ACTION_TRIGGER, 0, 1)
+                        }
+                    }
+                    try device.close()
+                }
+            }
+        }
     }
 }

@@ -30,7 +30,7 @@ extension Contract {
             }
         }
 
-        @Test("what the IOMMU is (IOMMU_GET_HW_INFO)", arguments: Scenario.all)
+        @Test("what the IOMMU is (IOMMU_GET_HW_INFO) [iommufd_ioas.get_hw_info]", arguments: Scenario.all)
         func hardware(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
                 let hardware = try edu.device.iommuHardware()
@@ -46,7 +46,9 @@ extension Contract {
             }
         }
 
-        @Test("a page table is made, attached, and lives as long as a device uses it", arguments: Scenario.all)
+        @Test(
+            "a page table is made, attached, and lives as long as a device uses it [iommufd_ioas.hwpt_attach, iommufd_mock_domain.alloc_hwpt]",
+            arguments: Scenario.all)
         func attach(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
                 let landing = try space.allocate(byteCount: 4096)
@@ -85,7 +87,9 @@ extension Contract {
             }
         }
 
-        @Test("a device moves to another address space and back, and is detached", arguments: Scenario.all)
+        @Test(
+            "a device moves to another address space and back, and is detached [iommufd_mock_domain.replace]",
+            arguments: Scenario.all)
         func move(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
                 let here = try space.allocate(byteCount: 4096, placement: .fixed(0x10_0000))
@@ -118,6 +122,22 @@ extension Contract {
                 try there.close()
                 other = nil
                 try here.close()
+            }
+        }
+
+        @Test("a page table narrows its address space to what the IOMMU reaches", arguments: Scenario.all)
+        func narrows(_ scenario: Scenario) throws {
+            try withIOMMUFD(scenario) { bench, space, edu in
+                let sibling = try space.makeSibling()
+                // Far beyond any IOMMU, and possible as long as there is none.
+                let beyond = IOVA(1 << 60)
+                let early = try sibling.allocate(byteCount: 4096, placement: .fixed(beyond))
+                try early.close()
+                let table = try edu.device.makePageTable(of: sibling)
+                expectRefusal(.outOfRange) {
+                    _ = try sibling.allocate(byteCount: 4096, placement: .fixed(beyond))
+                }
+                try table.close()
             }
         }
 
@@ -168,7 +188,13 @@ extension Contract {
                 try edu.device.attach(to: forPASIDs)
                 try edu.device.attach(to: space)
                 try forPASIDs.close()
+                // A PASID's detachment is not the device's.
                 try edu.device.detach(pasid: 1)
+                let buffer = try space.allocate(byteCount: 4096)
+                buffer.fill([9, 8, 7, 6])
+                let found = try edu.bytes(4, at: buffer.iova, by: buffer)
+                #expect(found == [9, 8, 7, 6])
+                try buffer.close()
                 try table.close()
             }
         }
@@ -179,12 +205,15 @@ extension Contract {
                 let queue = try space.makeFaultQueue()
                 let number = queue.object.id
                 #expect(try queue.faults().isEmpty)
-                #expect(try queue.wait(milliseconds: 0) == false)
+                #expect(try queue.wait(timeout: .zero) == false)
                 let file = try space.requireIOMMUFD(for: "test").file
                 #expect(throws: Errno.resourceBusy) { try file.destroy(number) }
                 let table = try edu.device.makePageTable(faults: queue)
                 // The device cannot ask for pages.
                 expectRefusal(.kernel, .operationNotSupportedByDevice) { try edu.device.attach(to: table) }
+                let stranger = try bench.makeSpace().makeFaultQueue()
+                expectRefusal(.invalidArgument, of: stranger) { _ = try edu.device.makePageTable(faults: $0) }
+                try stranger.close()
                 let buffer = try space.allocate(byteCount: 4096)
                 let found = try edu.bytes(4, at: buffer.iova, by: buffer)
                 #expect(found == [0, 0, 0, 0])
@@ -196,6 +225,37 @@ extension Contract {
             }
         }
 
+        @Test("a fault queue ends without a word, and the one of a page table with that", arguments: Scenario.all)
+        func faultsEnd(_ scenario: Scenario) throws {
+            try withIOMMUFD(scenario) { bench, space, edu in
+                let file = try space.requireIOMMUFD(for: "test").file
+                func isGone(_ number: UInt32) -> Bool {
+                    do throws(Errno) {
+                        try file.destroy(number)
+                        return false
+                    } catch {
+                        return error == .noSuchFileOrDirectory
+                    }
+                }
+                let number = try space.makeFaultQueue().object.id
+                #expect(isGone(number))
+                var queue: UInt32 = 0
+                let table = try Self.tableOfItsOwnQueue(edu.device, space, number: &queue)
+                #expect(throws: Errno.resourceBusy) { try file.destroy(queue) }
+                try table.close()
+                #expect(isGone(queue))
+            }
+        }
+
+        /// A page table whose fault queue is let go before it.
+        private static func tableOfItsOwnQueue(
+            _ device: borrowing Device, _ space: AddressSpace, number: inout UInt32
+        ) throws -> HardwarePageTable {
+            let queue = try space.makeFaultQueue()
+            number = queue.object.id
+            return try device.makePageTable(faults: queue)
+        }
+
         @Test("objects of virtual machines are refused", arguments: Scenario.all)
         func virtualMachines(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
@@ -203,6 +263,14 @@ extension Contract {
                 let kernel = bench.kernel
                 let device = try #require(edu.device.core.iommufdNumber)
                 let table = try edu.device.makePageTable()
+                // The library knows what is no nesting parent.
+                expectRefusal(.invalidArgument, of: table) {
+                    _ = try edu.device.makePageTable(
+                        over: $0, .intelVTD(table: 0x1000, addressWidth: 48, options: []))
+                }
+                expectRefusal(.invalidArgument, of: table) {
+                    _ = try edu.device.makeVirtualIOMMU(.armSMMUv3, over: $0)
+                }
                 var viommu = ciommu_viommu_alloc()
                 viommu.size = UInt32(MemoryLayout<ciommu_viommu_alloc>.size)
                 viommu.dev_id = device
@@ -259,7 +327,9 @@ extension Contract {
             }
         }
 
-        @Test("the address space of an iommufd that is a container (IOMMU_VFIO_IOAS)", arguments: Scenario.all)
+        @Test(
+            "the address space of an iommufd that is a container (IOMMU_VFIO_IOAS) [iommufd.vfio_ioas]",
+            arguments: Scenario.all)
         func containerSpace(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
                 let context = try space.requireIOMMUFD(for: "test")

@@ -85,6 +85,22 @@ extension Contract {
             }
         }
 
+        @Test("an event that is let go writes no more, and its place is free", arguments: Scenario.all)
+        func letGo(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let device = try Device(at: bench.memory, in: bench.makeSpace())
+                try device.setMemoryDecode(true)
+                try Self.clear(device)
+                do { _ = try device.registerWriteEvent(UInt32(5), at: 0, of: .bar2) }
+                // The same value at the same place would be EEXIST.
+                let next = try device.registerWriteEvent(UInt32(5), at: 0, of: .bar2)
+                try next.signal()
+                #expect(try eventually { try Self.value(device) == 5 })
+                try next.close()
+                try device.close()
+            }
+        }
+
         @Test("what cannot be written so is refused", arguments: Scenario.all)
         func refusals(_ scenario: Scenario) throws {
             try scenario.run { bench in

@@ -100,7 +100,9 @@ extension Contract {
             }
         }
 
-        @Test("everything just ends, in every order that matters", arguments: Scenario.all)
+        @Test(
+            "everything just ends, in every order that matters [iommufd_ioas.ioas_auto_destroy]",
+            arguments: Scenario.all)
         func drop(_ scenario: Scenario) throws {
             for order in Self.rotations.map({ Array($0.reversed()) }) {
                 try scenario.run { bench in
@@ -125,7 +127,9 @@ extension Contract {
             }
         }
 
-        @Test("a device can be opened again after each close", arguments: Scenario.all)
+        @Test(
+            "a device can be opened again after each close [vfio_pci_driver_test.init_remove]", arguments: Scenario.all
+        )
         func reopen(_ scenario: Scenario) throws {
             try scenario.run { bench in
                 let space = try bench.makeSpace()

@@ -27,7 +27,7 @@ extension Contract {
         }
 
         @Test(
-            "a BAR mapped without revocation is reached by type1, and not at all by iommufd [vfio_dma_mapping_mmio_test]",
+            "a BAR mapped without revocation is reached by type1, and not at all by iommufd [vfio_dma_mapping_mmio_test.map_partial_bar]",
             arguments: Scenario.all)
         func unsafely(_ scenario: Scenario) throws {
             try scenario.run { bench in

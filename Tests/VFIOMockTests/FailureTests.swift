@@ -51,8 +51,8 @@ struct FailureTests {
         let file = try machine.kernel.open("/dev/iommu", .readWrite)
         machine.failNextCall(.close, with: .ioError)
         #expect(throws: Errno.ioError) { try machine.kernel.close(file) }
+        // That its number is free is not to be tried: another test may have it by now.
         #expect(machine.openFiles.isEmpty)
-        #expect(throws: Errno.badFileDescriptor) { try machine.kernel.close(file) }
     }
 
     /// Every call of the seam can be made to fail.

@@ -1,5 +1,6 @@
 import CVFIO
 import Glibc
+import Synchronization
 import SystemPackage
 import Testing
 
@@ -193,7 +194,147 @@ import Testing
         #expect(code { _ = try device.interrupts(.msix) } == .unexpectedAnswer)
     }
 
-    // MARK: Tokens
+    @Test func aVectorThatCannotBeSwitchedOffLeavesTheOthersNotOn() throws {
+        let seen = Numbers()
+        let device = try device()
+        let vectors = try device.interrupts(.msi).enable(vectors: [0, 1, 2])
+        let fourth = try device.interrupts(.msi).enable(vector: 3)
+        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (bytes) throws(Errno) in
+            let start = bytes.load(as: cvfio_irq_set.self).start
+            seen.add(start)
+            if start == 0 { throw .ioError }
+            return 0
+        }
+        let error = Self.failure(closing: vectors)
+        #expect(error?.errno == .ioError)
+        #expect(seen.all == [0, 1, 2])
+        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        try fourth.close()
+    }
+
+    /// Answers `VFIO_DEVICE_SET_IRQS` and notes the starts and counts; `isRefused` gets both.
+    private func noteInterrupts(
+        _ isRefused: @escaping @Sendable (_ start: UInt32, _ count: UInt32) -> Bool = { _, _ in false }
+    ) -> Numbers {
+        let seen = Numbers()
+        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (bytes) throws(Errno) in
+            let request = bytes.load(as: cvfio_irq_set.self)
+            seen.add(request.start)
+            seen.add(request.count)
+            if isRefused(request.start, request.count) { throw .ioError }
+            return 0
+        }
+        return seen
+    }
+
+    @Test func whatWasSwitchedOnBeforeARefusalIsSwitchedOffAgain() throws {
+        let device = try device()
+        let middle = try device.interrupts(.msi).enable(vector: 1)
+        let seen = noteInterrupts { start, _ in start == 2 }
+        #expect(code { _ = try device.interrupts(.msi).enable(vectors: [0, 2]) } == .kernel)
+        #expect(seen.all == [0, 1, 2, 1, 0, 1])
+        try middle.close()
+    }
+
+    @Test func vectorsThatCouldNotBeRestoredAreNotOn() throws {
+        let device = try device()
+        let first = try device.interrupts(.msix).enable(vector: 0)
+        // All off is possible, and nothing after that.
+        _ = noteInterrupts { _, count in count > 0 }
+        #expect(code { _ = try device.interrupts(.msix).enable(vector: 3) } == .kernel)
+        let seen = noteInterrupts()
+        // So another kind is no conflict, and there is nothing to switch off.
+        let other = try device.interrupts(.msi).enable(vector: 0)
+        try first.close()
+        #expect(seen.all == [0, 1])
+        try other.close()
+    }
+
+    @Test func anEventThatWritesARegisterIsEndedOnce() throws {
+        let seen = Numbers()
+        kernel.answer(CVFIO_DEVICE_IOEVENTFD, cvfio_device_ioeventfd.self) { (request) throws(Errno) in
+            seen.add(request.fd == -1 ? 0 : 1)
+            return 0
+        }
+        let device = try device()
+        let event = try device.registerWriteEvent(UInt32(7), at: 8, of: .bar0)
+        try event.close()
+        #expect(seen.all == [1, 0])
+        do { _ = try device.registerWriteEvent(UInt32(7), at: 8, of: .bar0) }
+        #expect(seen.all == [1, 0, 1, 0])
+    }
+
+    @Test func aSignalDoesNotEndAWait() throws {
+        let device = try device()
+        let vector = try device.interrupts(.msi).enable()
+        let one: UInt64 = 1
+        _ = try withUnsafeBytes(of: one) { bytes in try vector.withEvent { try kernel.write($0, from: bytes) } }
+        // The event is there; only the look at it is put off.
+        kernel.interruptWaits(2)
+        kernel.beforeNextRead {}
+        #expect(try vector.wait(timeout: .seconds(10)) == 1)
+        let wakeup = try device.enterLowPowerUntilWakeup()
+        _ = try withUnsafeBytes(of: one) { bytes in try wakeup.withEvent { try kernel.write($0, from: bytes) } }
+        kernel.interruptWaits(2)
+        #expect(try wakeup.wait(timeout: .seconds(10)))
+        try vector.close()
+    }
+
+    private static func failure(closing vectors: consuming InterruptVectors) -> VFIOError? {
+        do throws(VFIOError) {
+            try vectors.close()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    // MARK: Tokens, and what other buses have
+
+    /// What `VFIO_DEVICE_FEATURE` is given, the header first.
+    private func features(_ body: (borrowing Device) throws -> Void) throws -> [[UInt8]] {
+        let seen = Numbers()
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (bytes) throws(Errno) in
+            for byte in bytes { seen.add(UInt32(byte)) }
+            seen.add(.max)
+            return 0
+        }
+        try body(try device())
+        return seen.all.split(separator: .max).map { $0.map { UInt8($0) } }
+    }
+
+    @Test func aTokenIsSetByItsBytes() throws {
+        let token = try #require(VFToken("2ab74924-c335-45f4-9b16-8569e5b08258"))
+        let requests = try features { try $0.setVFToken(token) }
+        #expect(requests == [[24, 0, 0, 0, 0, 0, 2, 0] + token.bytes])
+    }
+
+    @Test func aTokenComesWithTheBinding() throws {
+        let seen = Numbers()
+        kernel.answer(CVFIO_DEVICE_BIND_IOMMUFD, cvfio_device_bind_iommufd.self) { (request) throws(Errno) in
+            seen.add(request.argsz)
+            seen.add(request.flags)
+            guard request.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 else { return 0 }
+            let bytes = UnsafePointer<UInt8>(bitPattern: UInt(request.token_uuid_ptr))!
+            for index in 0..<16 { seen.add(UInt32(bytes[index])) }
+            return 0
+        }
+        let token = try #require(VFToken("2ab74924-c335-45f4-9b16-8569e5b08258"))
+        let space = try AddressSpace(.iommufd, kernel: kernel)
+        do { _ = try Device(at: ScriptedKernel.address, in: space, token: token) }
+        #expect(seen.all == [24, CVFIO_DEVICE_BIND_FLAG_TOKEN] + token.bytes.map(UInt32.init))
+        // Without one the request is as short as older kernels want it.
+        do { _ = try Device(at: ScriptedKernel.address, in: space) }
+        #expect(seen.all.suffix(2) == [16, 0])
+    }
+
+    @Test func theBusMasterIsSetAndCleared() throws {
+        let requests = try features {
+            try $0.setBusMaster(true)
+            try $0.setBusMaster(false)
+        }
+        #expect(requests == [[12, 0, 0, 0, 10, 0, 2, 0, 1, 0, 0, 0], [12, 0, 0, 0, 10, 0, 2, 0, 0, 0, 0, 0]])
+    }
 
     @Test func tokensAreUUIDs() {
         let text = "2ab74924-c335-45f4-9b16-8569e5b08258"
@@ -204,4 +345,12 @@ import Testing
         }
         #expect(VFToken(bytes: [1]) == nil)
     }
+}
+
+/// What has come, in order.
+private final class Numbers: Sendable {
+    private let numbers = Mutex<[UInt32]>([])
+
+    func add(_ value: UInt32) { numbers.withLock { $0.append(value) } }
+    var all: [UInt32] { numbers.withLock { $0 } }
 }

@@ -114,6 +114,115 @@ import Testing
         #expect(!FaultQueue.Fault(raw).isLast)
     }
 
+    // MARK: Events of guests
+
+    private func buffer(_ words: [UInt32]) -> RequestBuffer {
+        let buffer = RequestBuffer(byteCount: words.count * 4)
+        for (index, word) in words.enumerated() { buffer.store(word, at: index * 4) }
+        return buffer
+    }
+
+    @Test func eventsAreReadAsTheirKindSays() {
+        let smmu = buffer([0, 7, 1, 2, 3, 4, 5, 6, 7, 8, 1, 9])
+        #expect(
+            VirtualEvent.events(in: smmu, byteCount: 48, .armSMMUv3) == [
+                .init(
+                    sequence: 7,
+                    content: .armSMMUv3(record: [0x2_0000_0001, 0x4_0000_0003, 0x6_0000_0005, 0x8_0000_0007])),
+                .init(sequence: 9, content: .lost),
+            ])
+        let tegra = buffer([0, 0, 1, 0, 0, 1])
+        #expect(
+            VirtualEvent.events(in: tegra, byteCount: 24, .tegra241CMDQV) == [
+                .init(sequence: 0, content: .tegra241CMDQV(errors: [1, 1 << 32]))
+            ])
+        let other = buffer([0, 3, 0x0403_0201])
+        #expect(
+            VirtualEvent.events(in: other, byteCount: 12, .other(type: 9, byteCount: 4)) == [
+                .init(sequence: 3, content: .other(bytes: [1, 2, 3, 4]))
+            ])
+        #expect(VirtualEvent.events(in: other, byteCount: 0, .armSMMUv3) == [])
+    }
+
+    @Test(arguments: [-1, 4, 12, 20, 44, 52, 1 << 40])
+    func eventsThatAreCutShortAreNone(_ byteCount: Int) {
+        let smmu = buffer([0, 7, 1, 2, 3, 4, 5, 6, 7, 8, 0, 9])
+        #expect(VirtualEvent.events(in: smmu, byteCount: byteCount, .armSMMUv3) == nil)
+    }
+
+    // MARK: What guests are given
+
+    @Test func guestsPageTablesAreWrittenAsTheKernelReadsThem() {
+        let intel = GuestTranslation.intelVTD(
+            table: 0x1000, addressWidth: 48, options: [.supervisor, .writeProtection]
+        ).request
+        #expect(intel.type == CIOMMU_HWPT_DATA_VTD_S1)
+        let words = RequestBuffer(intel.data)
+        let (flags, table, width) = (
+            words.load(UInt64.self, at: 0), words.load(UInt64.self, at: 8), words.load(UInt32.self, at: 16)
+        )
+        #expect(flags == 5)
+        #expect(table == 0x1000)
+        #expect(width == 48)
+        #expect(intel.data.count == 24)
+        // Nonsense is for the kernel to refuse, and no trap.
+        #expect(GuestTranslation.intelVTD(table: 0, addressWidth: -1, options: []).request.data.count == 24)
+        let arm = GuestTranslation.armSMMUv3(1, 2).request
+        #expect(arm.type == CIOMMU_HWPT_DATA_ARM_SMMUV3)
+        #expect(arm.data == [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0])
+        let amd = GuestTranslation.amd(1, 2, 3, 4).request
+        #expect(amd.type == CIOMMU_HWPT_DATA_AMD_GUEST)
+        #expect(amd.data.count == 32)
+        #expect(VirtualIOMMU.Kind.armSMMUv3.request.data.isEmpty)
+        #expect(VirtualIOMMU.Kind.tegra241CMDQV.request.data.count == 16)
+    }
+
+    // MARK: Invalidation
+
+    private func object() throws -> IOMMUFDObject {
+        let space = try AddressSpace(.iommufd, kernel: kernel)
+        return IOMMUFDObject(77, "a test", of: space, in: try space.requireIOMMUFD(for: "test").file)
+    }
+
+    private func failure(_ entries: IOMMUInvalidation) throws -> InvalidationFailure? {
+        let object = try object()
+        do throws(InvalidationFailure) {
+            try entries.perform(on: object, "a test")
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    @Test(arguments: [(0 as UInt32, 0), (1, 1), (9, 2)])
+    func aKernelThatHandlesAnotherNumberOfEntriesIsNotBelieved(_ answer: UInt32, _ handled: Int) throws {
+        kernel.answer(CIOMMU_HWPT_INVALIDATE, ciommu_hwpt_invalidate.self) { (request) throws(Errno) in
+            request.entry_num = answer
+            return 0
+        }
+        let error = try failure(.armSMMUv3([SMMUCommand(1, 2), SMMUCommand(3, 4)]))
+        #expect(error?.cause.code == .unexpectedAnswer)
+        #expect(error?.handledCount == handled)
+    }
+
+    @Test func entriesThatCannotBeAreRefusedBeforeTheKernel() throws {
+        for entries: [[UInt8]] in [[[]], [[1], [1, 2]], [[UInt8](repeating: 0, count: 4097)]] {
+            let error = try failure(.other(type: 5, entries: entries))
+            #expect(error?.cause.code == .invalidArgument)
+            #expect(error?.cause.errno == nil)
+            #expect(error?.handledCount == 0)
+        }
+        let many = try failure(.intelVTD([VTDInvalidation](repeating: .all, count: 1 << 19 + 1)))
+        #expect(many?.cause.code == .invalidArgument)
+    }
+
+    @Test func aKernelWithoutInvalidationHasHandledNothing() throws {
+        kernel.answer(CIOMMU_HWPT_INVALIDATE) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
+        let error = try failure(.intelVTD([.all]))
+        #expect(error?.cause.code == .unsupported)
+        #expect(error?.handledCount == 0)
+    }
+
     // MARK: Requests
 
     private let kernel = ScriptedKernel.machine()
@@ -132,6 +241,18 @@ import Testing
         #expect(error?.errno == .ioError)
     }
 
+    @Test func theAlignmentIsAskedForAfterAChangeOfLargePages() throws {
+        let space = try AddressSpace(.iommufd, kernel: kernel)
+        _ = try space.iovaRanges()
+        kernel.answer(CIOMMU_OPTION) { (_) throws(Errno) in 0 }
+        kernel.answerRanges([0...0xffff_ffff], alignment: 0x1_0000)
+        try space.setUsesLargePages(false)
+        let error = #expect(throws: VFIOError.self) {
+            _ = try space.allocate(byteCount: 0x1_0000, placement: .fixed(0x1000))
+        }
+        #expect(error?.code == .misaligned)
+    }
+
     @Test func aRefusedAccountingLeavesNothingOpen() throws {
         kernel.answer(CIOMMU_OPTION) { (_) throws(Errno) in throw .notPermitted }
         let error = #expect(throws: VFIOError.self) { _ = try AddressSpace(accounting: .perProcess, kernel: kernel) }
@@ -143,5 +264,69 @@ import Testing
         do { _ = try AddressSpace(.iommufd, kernel: kernel) }
         #expect(kernel.calls.suffix(2) == ["ioctl \(CIOMMU_DESTROY & 0xff)", "close"])
         #expect(kernel.openNames.isEmpty)
+    }
+
+    // MARK: Devices without an IOMMU
+
+    /// An address space for devices without an IOMMU, and a kernel that tells of physical memory as it is told.
+    private func unprotected(
+        _ answer: @escaping @Sendable (inout ciommu_ioas_noiommu_get_pa) throws(Errno) -> Int
+    ) throws -> UnprotectedBuffer {
+        kernel.answer(CIOMMU_IOAS_NOIOMMU_GET_PA, ciommu_ioas_noiommu_get_pa.self) { (request) throws(Errno) in
+            guard request.ioas_id != 0 else { throw .invalidArgument }
+            return try answer(&request)
+        }
+        return try UnprotectedAddressSpace(.iommufd, kernel: kernel).allocate(byteCount: 8192)
+    }
+
+    @Test(arguments: [(0 as UInt64, 0x1000 as UInt64), (8193, 0x1000), (.max, 0x1000), (8192, .max - 4096)])
+    func aLengthThatIsNoneIsAnError(_ length: UInt64, _ address: UInt64) throws {
+        let buffer = try unprotected { (request) throws(Errno) in
+            request.length = length
+            request.out_phys = address
+            return 0
+        }
+        expect(.unexpectedAnswer) { _ = try buffer.physicalRange() }
+        // Nor does asking for all of it go on for ever.
+        expect(.unexpectedAnswer) { _ = try buffer.physicalRanges() }
+        try buffer.close()
+    }
+
+    @Test func piecesAreAskedForOneByOne() throws {
+        let buffer = try unprotected { (request) throws(Errno) in
+            request.out_phys = 0x10_0000 + (request.iova & 0xffff) * 16
+            request.length = min(request.length, 4096)
+            return 0
+        }
+        let pieces = try buffer.physicalRanges()
+        #expect(pieces.map(\.byteCount) == [4096, 4096])
+        #expect(pieces[1].address == pieces[0].address + 65536)
+        expect(.outOfRange) { _ = try buffer.physicalRange(at: 8192) }
+        try buffer.close()
+    }
+
+    @Test func withoutTheRightNoAddressIsTold() throws {
+        let buffer = try unprotected { (_) throws(Errno) in throw .notPermitted }
+        expect(.permissionDenied) { _ = try buffer.physicalRange() }
+        try buffer.close()
+    }
+
+    @Test func aKernelThatTellsNoAddressesIsNotTaken() throws {
+        kernel.answer(CIOMMU_IOAS_NOIOMMU_GET_PA) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
+        expect(.unsupported) { _ = try UnprotectedAddressSpace(.iommufd, kernel: kernel) }
+        #expect(try UnprotectedAddressSpace(kernel: kernel).interface == .type1)
+        #expect(kernel.openNames.isEmpty)
+    }
+
+    @Test func aGroupWithoutAnIOMMUIsNotOpenedUnasked() throws {
+        kernel.addFolder("/sys/class/vfio", ["noiommu-5"])
+        let space = try AddressSpace(.type1, kernel: kernel)
+        expect(.unsupported) { _ = try Device(at: ScriptedKernel.address, in: space) }
+        #expect(kernel.openNames == ["/dev/vfio/vfio"])
+    }
+
+    private func expect(_ code: VFIOError.Code, _ body: () throws -> Void) {
+        let error = #expect(throws: VFIOError.self) { try body() }
+        #expect(error?.code == code, "\(String(describing: error))")
     }
 }

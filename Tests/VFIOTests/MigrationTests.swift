@@ -126,7 +126,8 @@ import Testing
         let error = #expect(throws: VFIOError.self) { _ = try migration.save() }
         #expect(error?.errno == .ioError)
         #expect(
-            error?.hint?.contains("does not go on, after this: cannot change the migration state to STOP_COPY") == true)
+            error?.hint?.contains(
+                "does not go back to RUNNING, after this: cannot change the migration state to STOP_COPY") == true)
     }
 
     @Test func aStreamIsClosedWhenItIsNotUsed() throws {
@@ -140,7 +141,105 @@ import Testing
         #expect(kernel.openNames == before)
     }
 
+    @Test func whoWasStoppedStaysSoWhenASaveFails() throws {
+        let log = Log(changes: Mutex([]))
+        answer { (feature, isSet, data) throws(Errno) in
+            guard feature == CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE else { return }
+            if isSet { log.add(data.load(as: UInt32.self)) }
+            data.storeBytes(of: CVFIO_DEVICE_STATE_STOP, as: UInt32.self)
+            data.storeBytes(of: -1, toByteOffset: 4, as: Int32.self)
+        }
+        let migration = try device().migration()
+        #expect(code { _ = try migration.save() } == .unexpectedAnswer)
+        #expect(log.all == [CVFIO_DEVICE_STATE_STOP_COPY, CVFIO_DEVICE_STATE_STOP])
+    }
+
+    // MARK: Streams
+
+    /// A stream that answers as it is told.
+    private func stream(_ prepare: (FileDescriptor) -> Void) -> MigrationStream {
+        let descriptor = kernel.makeDescriptor("stream")
+        prepare(descriptor)
+        return MigrationStream(OwnedDescriptor(descriptor, of: kernel), of: "it")
+    }
+
+    @Test func nothingNowIsNoError() throws {
+        let stream = stream { kernel.onRead(of: $0) { (_) throws(Errno) in throw .noMessage } }
+        #expect(try stream.read(upTo: 16) == [])
+        try stream.close()
+    }
+
+    @Test func aReadOfMoreThanTheRoomIsAnError() throws {
+        let stream = stream { kernel.onRead(of: $0) { (bytes) throws(Errno) in bytes.count + 1 } }
+        #expect(code { _ = try stream.read(upTo: 16) } == .unexpectedAnswer)
+        #expect(code { _ = try stream.read(upTo: 0) } == .invalidArgument)
+        try stream.close()
+    }
+
+    @Test func allThatThereIsCanBeAskedFor() throws {
+        let stream = stream {
+            kernel.onRead(of: $0) { (bytes) throws(Errno) in
+                bytes[0] = 42
+                return 1
+            }
+        }
+        #expect(try stream.read(upTo: .max) == [42])
+        try stream.close()
+    }
+
+    @Test func aWriteInPartsGoesOnWhereItStopped() throws {
+        let taken = Log(changes: Mutex([]))
+        let stream = stream {
+            kernel.onWrite(to: $0) { (bytes) throws(Errno) in
+                let count = min(bytes.count, 3)
+                for byte in bytes[..<count] { taken.add(UInt32(byte)) }
+                return count
+            }
+        }
+        try stream.write(Array(0..<8))
+        #expect(taken.all == Array(0..<8))
+        try stream.close()
+    }
+
+    @Test(arguments: [-1, 0, 9]) func aWriteOfNothingOrOfMoreThanThereIsIsAnError(_ count: Int) throws {
+        let stream = stream { kernel.onWrite(to: $0) { (_) throws(Errno) in count } }
+        #expect(code { try stream.write(Array(0..<8)) } == .unexpectedAnswer)
+        try stream.close()
+    }
+
+    @Test(arguments: [(Errno.operationNotSupportedByDevice, VFIOError.Code.revoked), (.noMemory, .noSpace)])
+    func refusalsOfAStreamAreNamed(_ errno: Errno, _ expected: VFIOError.Code) throws {
+        let stream = stream {
+            kernel.onRead(of: $0) { (_) throws(Errno) in throw errno }
+            kernel.onWrite(to: $0) { (_) throws(Errno) in throw errno }
+        }
+        #expect(code { _ = try stream.read(upTo: 1) } == expected)
+        #expect(code { try stream.write([1]) } == expected)
+        try stream.close()
+    }
+
     // MARK: DMA logging
+
+    @Test func aLongRangeIsAskedForInPieces() throws {
+        let pieces = Log(changes: Mutex([]))
+        let pagesAtATime: UInt64 = 1 << 18
+        answer { (feature, isSet, data) throws(Errno) in
+            guard feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, !isSet else { return }
+            let report = data.load(as: cvfio_device_feature_dma_logging_report.self)
+            pieces.add(UInt32(report.iova >> 12))
+            pieces.add(UInt32(report.length >> 12))
+            // The last page of each piece.
+            let last = Int(report.length >> 12) - 1
+            UnsafeMutablePointer<UInt64>(bitPattern: UInt(report.bitmap))![last / 64] |= 1 << UInt64(last % 64)
+        }
+        let device = try device()
+        let end = IOVA((1 + 2 * pagesAtATime + 3) << 12)
+        let log = try device.startDMALog(of: [0x1000..<end])
+        let pages = try log.takeDirtyPages(in: 0x1000..<end)
+        #expect(pieces.all == [1, 262_144, 262_145, 262_144, 524_289, 3])
+        #expect(pages.map { $0.rawValue >> 12 } == [pagesAtATime, 2 * pagesAtATime, 2 * pagesAtATime + 3])
+        try log.close()
+    }
 
     @Test(arguments: [0, 5000, .max] as [UInt64])
     func aPageSizeThatIsNoneEndsTheLog(_ pageSize: UInt64) throws {
@@ -174,6 +273,16 @@ import Testing
         let device = try device()
         let log = try device.startDMALog(of: [0..<IOVA(1 << 63)])
         #expect(try log.takeDirtyPages(in: 0..<IOVA(1 << 63), pageSize: 1 << 62).isEmpty)
+    }
+
+    @Test func aSecondLogIsRefusedWithAWord() throws {
+        answer { (feature, _, _) throws(Errno) in
+            if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_START { throw .invalidArgument }
+        }
+        let device = try device()
+        let error = #expect(throws: VFIOError.self) { _ = try device.startDMALog(of: [0x1000..<0x2000]) }
+        #expect(error?.errno == .invalidArgument)
+        #expect(error?.hint?.contains("keeps a log already") == true)
     }
 
     @Test func aLogHoldsTheDeviceAndStopsOnce() throws {

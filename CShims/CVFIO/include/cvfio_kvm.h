@@ -68,6 +68,12 @@ struct ckvm_userspace_memory_region {
 static const uint32_t CKVM_MEM_LOG_DIRTY_PAGES = 1u << 0;
 static const uint32_t CKVM_MEM_READONLY = 1u << 1;
 
+// On /dev/kvm. The library asks none of these: they are for who makes the machine.
+static const unsigned long CKVM_GET_API_VERSION = _IO(0xAE, 0x00);
+static const unsigned long CKVM_CREATE_VM = _IO(0xAE, 0x01);  // gives the machine's descriptor
+
+// On the machine's descriptor.
+static const unsigned long CKVM_CREATE_IRQCHIP = _IO(0xAE, 0x60);
 static const unsigned long CKVM_SET_USER_MEMORY_REGION = _IOW(0xAE, 0x46, struct ckvm_userspace_memory_region);
 static const unsigned long CKVM_IRQFD = _IOW(0xAE, 0x76, struct ckvm_irqfd);
 static const unsigned long CKVM_IOEVENTFD = _IOW(0xAE, 0x79, struct ckvm_ioeventfd);

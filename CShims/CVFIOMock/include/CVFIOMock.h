@@ -15,6 +15,10 @@
 
 /// memfd_create(2), close-on-exec, and ftruncate(2) to `size` bytes.
 int cmock_memory_file(const char *name, uint64_t size);
+/// pipe2(2), close-on-exec: gives the end to read, and puts the end to write into `writer`.
+int cmock_pipe(int *writer);
+/// 1 for an end of a pipe, 0 for other files.
+int cmock_is_pipe(int fd);
 /// fstat(2): what tells one file from another.
 int cmock_file_identity(int fd, uint64_t *device, uint64_t *inode);
 /// fstatfs(2): 1 for a file of tmpfs or hugetlbfs, as memfds are, 0 for others.
@@ -29,6 +33,8 @@ int cmock_signal_event(int fd);
 uint64_t cmock_take_event(int fd);
 /// 1 for an eventfd. 0 for any other descriptor, -EBADF for none.
 int cmock_is_event(int fd);
+/// The number that the kernel gives to an eventfd, the same for all of its descriptors; -1 for anything else.
+int64_t cmock_event_identity(int fd);
 
 #if defined(__clang__)
 #pragma clang assume_nonnull end

@@ -31,8 +31,19 @@ extension AddressSpace {
         return try requireContainer(for: operation).info(for: operation)
     }
 
+    /// Refuses what makes no sense for devices that have no IOMMU.
+    func requireIOMMU(for operation: String) throws(VFIOError) {
+        guard !backend.isUnprotected else {
+            throw VFIOError(
+                .unsupported, operation, "devices without an IOMMU",
+                hint: "nothing translates the addresses of their DMA: they take physical addresses, which the memory "
+                    + "of an UnprotectedAddressSpace tells")
+        }
+    }
+
     /// The container behind this address space, or an error that says that there is none.
     func requireContainer(for operation: String) throws(VFIOError) -> Type1Container {
+        try requireIOMMU(for: operation)
         guard let container = backend as? Type1Container else {
             throw VFIOError(
                 .unsupported, operation, "the IO address space",
@@ -43,6 +54,7 @@ extension AddressSpace {
 
     /// The iommufd behind this address space, or an error that says that there is none.
     func requireIOMMUFD(for operation: String) throws(VFIOError) -> IOMMUFDContext {
+        try requireIOMMU(for: operation)
         guard let context = backend as? IOMMUFDContext else {
             throw VFIOError(
                 .unsupported, operation, Type1Info.subject,

@@ -19,6 +19,15 @@ extension AddressSpace {
         placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMABuffer {
         let operation = "allocate a DMA buffer"
+        try requireIOMMU(for: operation)
+        return try allocate(
+            byteCount: byteCount, pages: pages, access: access, placement: placement, operation: operation)
+    }
+
+    /// Allocates memory and maps it, whatever the devices make of its IOVA.
+    func allocate(
+        byteCount: Int, pages: PageSize, access: DMAAccess, placement: IOVAPlacement, operation: String
+    ) throws(VFIOError) -> DMABuffer {
         guard byteCount > 0 else {
             throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "a buffer has at least one byte")
         }
@@ -79,6 +88,14 @@ extension AddressSpace {
         placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {
         let operation = "map memory"
+        try requireIOMMU(for: operation)
+        return try unsafe map(memory, access: access, placement: placement, operation: operation)
+    }
+
+    /// Maps memory that the caller owns, whatever the devices make of its IOVA.
+    func map(
+        _ memory: UnsafeMutableRawBufferPointer, access: DMAAccess, placement: IOVAPlacement, operation: String
+    ) throws(VFIOError) -> DMAMapping {
         let bytes = UnsafeRawBufferPointer(memory)
         if let owner = unsafe BARAddresses.owner(of: bytes) {
             throw VFIOError(
@@ -108,6 +125,7 @@ extension AddressSpace {
         placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {
         let operation = "map a BAR without revocation"
+        try requireIOMMU(for: operation)
         guard interface == .type1 else {
             throw VFIOError(
                 .unsupported, operation, "\(region.index)",

@@ -27,8 +27,8 @@ public final class AddressSpace: Sendable {
 
     let kernel: any Kernel
     let backend: any IOMMUBackend
-    /// The devices that are open in this address space.
-    let devices = OpenDevices()
+    /// The devices that are open in this address space, and in those that share its iommufd.
+    var devices: OpenDevices { backend.devices }
     private let state = Mutex(State())
     private let refreshTurn = Mutex(())
 
@@ -67,14 +67,16 @@ public final class AddressSpace: Sendable {
     }
 
     /// An address space over one of an open iommufd.
-    init(_ context: IOMMUFDContext) {
-        kernel = context.kernel
-        backend = context
-        interface = .iommufd
+    convenience init(_ context: IOMMUFDContext) { self.init(context, .iommufd, kernel: context.kernel) }
+
+    init(_ backend: any IOMMUBackend, _ interface: Interface, kernel: any Kernel) {
+        self.kernel = kernel
+        self.backend = backend
+        self.interface = interface
     }
 
     /// An iommufd, unless the kernel lacks it or has no device nodes to go with it.
-    private static func iommufdIfUsable(_ kernel: any Kernel) throws(VFIOError) -> IOMMUFDContext? {
+    static func iommufdIfUsable(_ kernel: any Kernel) throws(VFIOError) -> IOMMUFDContext? {
         guard !Sysfs(kernel: kernel).lacksCharacterDevices() else { return nil }
         do throws(VFIOError) {
             return try IOMMUFDContext(kernel: kernel)
@@ -106,8 +108,10 @@ public final class AddressSpace: Sendable {
 
     // MARK: Devices
 
-    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
-        let opened = try backend.open(address, token: token)
+    func open(
+        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) -> OpenedDevice {
+        let opened = try backend.open(address, token: token, for: machine)
         do throws(VFIOError) {
             // The new device may have narrowed what can be mapped.
             try refresh()

@@ -8,8 +8,19 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// What the interface is called in errors.
     var name: String { get }
 
-    /// Opens a device and puts it behind this address space.
-    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice
+    /// The devices that are open by way of the same container or iommufd: what the kernel takes for one owner's.
+    var devices: OpenDevices { get }
+
+    /// It takes devices without an IOMMU, and no others: nothing translates the addresses of their DMA.
+    var isUnprotected: Bool { get }
+
+    /// What virtual machines know of the devices.
+    var registeredFiles: RegisteredFiles { get }
+
+    /// Opens a device and puts it behind this address space; for a virtual machine, which has to know of it before.
+    func open(
+        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) -> OpenedDevice
 
     /// Gives back what `open` took beside the descriptor, which has been closed.
     func release(_ membership: GroupMembership?) throws(VFIOError)
@@ -78,15 +89,22 @@ struct OpenedDevice: ~Copyable, Sendable {
     let membership: GroupMembership?
     /// The device's number in the iommufd; `nil` with type1.
     let iommufdNumber: UInt32?
+    /// What was registered with a virtual machine for it: its own descriptor, or its group's.
+    let registeredFile: FileDescriptor?
 
     /// Takes the device apart into what is closed first and what is given back afterwards.
     consuming func close(backend: any IOMMUBackend) throws(VFIOError) {
         let membership = self.membership
         var failure: VFIOError?
+        do throws(VFIOError) {
+            if let registeredFile { try backend.registeredFiles.remove(registeredFile, subject: "the device") }
+        } catch {
+            failure = error
+        }
         do throws(Errno) {
             try descriptor.close()
         } catch {
-            failure = VFIOError(.kernel, "close the device", "its descriptor", errno: error)
+            failure = failure ?? VFIOError(.kernel, "close the device", "its descriptor", errno: error)
         }
         try backend.release(membership)
         if let failure { throw failure }

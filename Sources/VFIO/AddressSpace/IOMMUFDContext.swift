@@ -7,9 +7,12 @@ final class IOMMUFDContext: IOMMUBackend {
     let file: IOMMUFDFile
     /// The number of the address space in the iommufd.
     let ioas: UInt32
+    let isUnprotected: Bool
+    let registeredFiles = RegisteredFiles()
 
     var kernel: any Kernel { file.kernel }
     var descriptor: FileDescriptor { file.descriptor }
+    var devices: OpenDevices { file.devices }
 
     var name: String { "iommufd" }
     var importsDMABufs: Bool { true }
@@ -21,8 +24,12 @@ final class IOMMUFDContext: IOMMUBackend {
     convenience init(kernel: any Kernel) throws(VFIOError) { try self.init(in: try IOMMUFDFile(kernel: kernel)) }
 
     /// Makes one more address space in an open iommufd.
-    init(in file: IOMMUFDFile) throws(VFIOError) {
+    ///
+    /// - Parameter isUnprotected: It is for devices without an IOMMU, for which the kernel keeps a page table that nothing
+    ///   translates by.
+    init(in file: IOMMUFDFile, isUnprotected: Bool = false) throws(VFIOError) {
         self.file = file
+        self.isUnprotected = isUnprotected
         self.ioas = try file.makeIOAS()
     }
 
@@ -33,7 +40,9 @@ final class IOMMUFDContext: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+    func open(
+        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) -> OpenedDevice {
         let name: String?
         do throws(Errno) {
             name = try Sysfs(kernel: kernel).characterDevice(of: address)
@@ -44,6 +53,9 @@ final class IOMMUFDContext: IOMMUBackend {
             throw Diagnosis(kernel: kernel).missingNode(
                 of: address, hint: "the kernel has no CONFIG_VFIO_DEVICE_CDEV; AddressSpace(.type1) needs none")
         }
+        // A mediated device has no IOMMU either, but its driver answers for its DMA, and its node is named as any other's.
+        try Diagnosis(kernel: kernel).requireProtection(
+            of: address, isUnprotected: name.hasPrefix("noiommu-"), not: isUnprotected)
         let node = FilePath("/dev/vfio/devices/\(name)")
         let opened: FileDescriptor
         do throws(Errno) {
@@ -55,15 +67,25 @@ final class IOMMUFDContext: IOMMUBackend {
             case .permissionDenied, .notPermitted:
                 VFIOError(
                     .permissionDenied, "open the device", "\(address) (\(node))", errno: error,
-                    hint: "the user needs read and write access to the node")
+                    hint: isUnprotected && error == .notPermitted
+                        ? "it takes CAP_SYS_RAWIO" : "the user needs read and write access to the node")
             default:
                 VFIOError(.kernel, "open the device", "\(address) (\(node))", errno: error)
             }
         }
         let device = OwnedDescriptor(opened, of: kernel)
-        let number = try bind(opened, address, token)
-        try attach(opened, address)
-        return OpenedDevice(descriptor: device, membership: nil, iommufdNumber: number)
+        // The binding is when the device's driver is told of the machine.
+        if let machine { try registeredFiles.add(opened, to: machine, subject: "\(address)") }
+        do throws(VFIOError) {
+            let number = try bind(opened, address, token)
+            try attach(opened, address)
+            return OpenedDevice(
+                descriptor: device, membership: nil, iommufdNumber: number,
+                registeredFile: machine == nil ? nil : opened)
+        } catch {
+            if machine != nil { try? registeredFiles.remove(opened, subject: "\(address)") }
+            throw error
+        }
     }
 
     private func bind(_ device: FileDescriptor, _ address: DeviceAddress, _ token: VFToken?) throws(VFIOError) -> UInt32
@@ -81,6 +103,8 @@ final class IOMMUFDContext: IOMMUBackend {
         }
         do throws(Errno) {
             _ = try kernel.control(device, CVFIO_DEVICE_BIND_IOMMUFD, with: &request)
+            // The request points to them.
+            withExtendedLifetime(bytes) {}
             return request.out_devid
         } catch {
             let operation = "bind the device to the iommufd (VFIO_DEVICE_BIND_IOMMUFD)"
@@ -98,7 +122,7 @@ final class IOMMUFDContext: IOMMUBackend {
             case .permissionDenied:
                 throw VFIOError(
                     .permissionDenied, operation, "\(address)", errno: error,
-                    hint: VFToken.missingHint)
+                    hint: VFToken.missingHint(given: token))
             case .resourceBusy:
                 throw VFIOError(
                     .busy, operation, "\(address)", errno: error,

@@ -2,7 +2,8 @@ internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A VFIO container with the type1v2 IOMMU driver, and the groups in it (`/dev/vfio/vfio`, `/dev/vfio/N`).
+/// A VFIO container with the type1v2 IOMMU driver, and the groups in it (`/dev/vfio/vfio`, `/dev/vfio/N`); or one with no
+/// IOMMU at all, and groups that VFIO made up for devices without one (`/dev/vfio/noiommu-N`).
 ///
 /// The kernel gives a container its IOMMU with the first group, and takes it away, with every mapping, when the last
 /// group leaves. So a group is kept for as long as a device of it is open, and the last one for as long as there are
@@ -10,7 +11,10 @@ internal import SystemPackage
 final class Type1Container: IOMMUBackend {
     let kernel: any Kernel
     let descriptor: FileDescriptor
+    let isUnprotected: Bool
     let state = Mutex(State())
+    let devices = OpenDevices()
+    let registeredFiles = RegisteredFiles()
 
     struct State {
         var groups: [Int: Group] = [:]
@@ -36,8 +40,10 @@ final class Type1Container: IOMMUBackend {
     /// Opens a container, and makes sure that the kernel offers type1v2.
     ///
     /// type1 v1, which may split a mapping at an unmap and joins neighbours behind the caller's back, is never used.
-    init(kernel: any Kernel) throws(VFIOError) {
-        let operation = "open a type1 container"
+    ///
+    /// - Parameter isUnprotected: It is for devices without an IOMMU, and the kernel has to offer that instead.
+    init(kernel: any Kernel, isUnprotected: Bool = false) throws(VFIOError) {
+        let operation = isUnprotected ? "open a container without IOMMU" : "open a type1 container"
         let opened: FileDescriptor
         do throws(Errno) {
             opened = try kernel.open(Self.node, .readWrite)
@@ -57,10 +63,10 @@ final class Type1Container: IOMMUBackend {
         }
         let container = OwnedDescriptor(opened, of: kernel)
         let version: Int
-        let hasType1v2: Bool
+        let isOffered: Bool
         do throws(Errno) {
             version = try kernel.control(opened, CVFIO_GET_API_VERSION, value: 0)
-            hasType1v2 = try kernel.control(opened, CVFIO_CHECK_EXTENSION, value: CVFIO_TYPE1v2_IOMMU) > 0
+            isOffered = try kernel.control(opened, CVFIO_CHECK_EXTENSION, value: Self.flavour(isUnprotected)) > 0
         } catch {
             throw VFIOError(
                 .kernel, "ask the container what it can (VFIO_CHECK_EXTENSION)", "\(Self.node)", errno: error)
@@ -70,13 +76,21 @@ final class Type1Container: IOMMUBackend {
                 .unsupported, operation, "\(Self.node)",
                 hint: "the kernel speaks VFIO API version \(version), and this library \(CVFIO_API_VERSION)")
         }
-        guard hasType1v2 else {
+        guard isOffered else {
             throw VFIOError(
                 .unsupported, operation, "\(Self.node)",
-                hint: "the kernel does not offer type1v2; is the module vfio_iommu_type1 loaded?")
+                hint: isUnprotected
+                    ? Diagnosis.unsafeModeHint
+                    : "the kernel does not offer type1v2; is the module vfio_iommu_type1 loaded?")
         }
+        self.isUnprotected = isUnprotected
         self.kernel = kernel
         self.descriptor = container.release()
+    }
+
+    /// What the kernel calls the kind of IOMMU.
+    private static func flavour(_ isUnprotected: Bool) -> UInt {
+        isUnprotected ? CVFIO_NOIOMMU_IOMMU : CVFIO_TYPE1v2_IOMMU
     }
 
     deinit {
@@ -88,7 +102,9 @@ final class Type1Container: IOMMUBackend {
 
     // MARK: Devices
 
-    func open(_ address: DeviceAddress, token: VFToken?) throws(VFIOError) -> OpenedDevice {
+    func open(
+        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) -> OpenedDevice {
         let number: Int?
         do throws(Errno) {
             number = try Sysfs(kernel: kernel).iommuGroup(of: address)
@@ -96,6 +112,7 @@ final class Type1Container: IOMMUBackend {
             throw VFIOError(.kernel, "find the IOMMU group", "\(address)", errno: error)
         }
         guard let number else { throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode) }
+        try Diagnosis(kernel: kernel).requireProtection(of: address, group: number, not: isUnprotected)
         return try state.withLock { (state) throws(VFIOError) -> OpenedDevice in
             var group: Group
             if let known = state.groups[number] {
@@ -110,12 +127,21 @@ final class Type1Container: IOMMUBackend {
                     throw VFIOError(
                         .busy, "open the device", "\(address)", hint: "it is open in this address space already")
                 }
-                let device = try openDevice(address, token: token, in: group)
+                // Now that the group has its IOMMU, and before the device's driver is told of the machine.
+                if let machine { try registeredFiles.add(group.descriptor, to: machine, subject: "\(address)") }
+                let device: FileDescriptor
+                do throws(VFIOError) {
+                    device = try openDevice(address, token: token, in: group)
+                } catch {
+                    if machine != nil { try? registeredFiles.remove(group.descriptor, subject: "\(address)") }
+                    throw error
+                }
                 group.devices.insert(address)
                 state.groups[number] = group
                 return OpenedDevice(
                     descriptor: OwnedDescriptor(device, of: kernel),
-                    membership: GroupMembership(group: number, device: address), iommufdNumber: nil)
+                    membership: GroupMembership(group: number, device: address), iommufdNumber: nil,
+                    registeredFile: machine == nil ? nil : group.descriptor)
             } catch {
                 // The first failure is the one to hear of; a group without devices is of no use to anybody.
                 try? prune(&state)
@@ -138,7 +164,7 @@ final class Type1Container: IOMMUBackend {
     private func attach(group number: Int, for address: DeviceAddress, _ state: inout State) throws(VFIOError)
         -> FileDescriptor
     {
-        let node = FilePath("/dev/vfio/\(number)")
+        let node = FilePath(isUnprotected ? "/dev/vfio/noiommu-\(number)" : "/dev/vfio/\(number)")
         let opened: FileDescriptor
         do throws(Errno) {
             opened = try kernel.open(node, .readWrite)
@@ -153,7 +179,8 @@ final class Type1Container: IOMMUBackend {
             case .permissionDenied, .notPermitted:
                 VFIOError(
                     .permissionDenied, "open the IOMMU group", "\(node)", errno: error,
-                    hint: "the user needs read and write access to it")
+                    hint: isUnprotected && error == .notPermitted
+                        ? "it takes CAP_SYS_RAWIO" : "the user needs read and write access to it")
             default:
                 VFIOError(.kernel, "open the IOMMU group", "\(node)", errno: error)
             }
@@ -179,10 +206,11 @@ final class Type1Container: IOMMUBackend {
         }
         if !state.hasIOMMU {
             do throws(Errno) {
-                _ = try kernel.control(descriptor, CVFIO_SET_IOMMU, value: CVFIO_TYPE1v2_IOMMU)
+                _ = try kernel.control(descriptor, CVFIO_SET_IOMMU, value: Self.flavour(isUnprotected))
             } catch {
                 throw VFIOError(
-                    .kernel, "choose the type1v2 IOMMU (VFIO_SET_IOMMU)", "\(node)", errno: error,
+                    .kernel, "choose the \(isUnprotected ? "lack of an" : "type1v2") IOMMU (VFIO_SET_IOMMU)",
+                    "\(node)", errno: error,
                     hint: error == .notPermitted
                         ? "the platform does not remap interrupts; the kernel log names the module parameter that "
                             + "allows it all the same" : nil)
@@ -223,7 +251,8 @@ final class Type1Container: IOMMUBackend {
             let operation = "open the device (VFIO_GROUP_GET_DEVICE_FD)"
             throw switch error {
             case .permissionDenied:
-                VFIOError(.permissionDenied, operation, "\(address)", errno: error, hint: VFToken.missingHint)
+                VFIOError(
+                    .permissionDenied, operation, "\(address)", errno: error, hint: VFToken.missingHint(given: token))
             case .invalidArgument where token != nil:
                 VFIOError(.invalidArgument, operation, "\(address)", errno: error, hint: VFToken.uselessHint)
             default: VFIOError(.kernel, operation, "\(address)", errno: error)
@@ -259,9 +288,16 @@ final class Type1Container: IOMMUBackend {
 
     func layout() throws(VFIOError) -> IOVALayout {
         let operation = "ask for the IOVA ranges (VFIO_IOMMU_GET_INFO)"
+        if isUnprotected {
+            return try IOVALayout(
+                ranges: [], alignment: UInt64(kernel.pageSize), operation: operation, subject: Type1Info.subject)
+        }
         let info = try info(for: operation)
+        var ranges = info.iovaRanges.map { $0.lowerBound.rawValue...$0.upperBound.rawValue }
+        // So the kernel answers while all devices are mediated ones: there is no hardware to set a limit.
+        if ranges.isEmpty { ranges = [0...UInt64.max] }
         return try IOVALayout(
-            ranges: info.iovaRanges.map { $0.lowerBound.rawValue...$0.upperBound.rawValue },
+            ranges: ranges,
             alignment: info.pageSizes.first ?? 0, operation: operation, subject: Type1Info.subject)
     }
 

@@ -18,6 +18,7 @@ extension AddressSpace {
     ) throws(VFIOError) -> PeerMapping {
         let operation = "map a dma-buf"
         let subject = dmaBuf.subject
+        try requireIOMMU(for: operation)
         guard backend.importsDMABufs else {
             throw VFIOError(
                 .unsupported, operation, subject,

@@ -27,7 +27,8 @@ public struct PeerMapping: ~Copyable, Sendable {
     private let file: OwnedDescriptor
     private let record: Mutex<Record>
 
-    private enum Record: Sendable {
+    // Not private: Swift 6.3.1 breaks off on an optional PeerMapping in another file otherwise.
+    enum Record: Sendable {
         /// The kernel has the mapping, made in this epoch of the exporter.
         case mapped(epoch: UInt64)
         /// A restore() has unmapped it and could not map it again; its place is still held.

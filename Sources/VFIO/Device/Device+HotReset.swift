@@ -16,8 +16,8 @@ extension Device {
     /// The kernel revokes the dma-bufs of all of them meanwhile; mappings of those that were made before stay revoked
     /// until ``PeerMapping/restore()``, whichever of the devices they are of. Interrupts stay on.
     ///
-    /// - Throws: `.unsupported` when neither can be reset; `.busy` when a function behind it is not this address space's,
-    ///   with its address in the hint, or is being accessed.
+    /// - Throws: `.unsupported` when neither can be reset; `.busy` when a function behind it is not this address space's
+    ///   (nor a sibling's of the same iommufd), with its address in the hint, or is being accessed, or is a virtual one.
     public func hotReset() throws(VFIOError) {
         let operation = "reset the bus (VFIO_DEVICE_PCI_HOT_RESET)"
         let info = try core.hotResetInfo(for: operation)
@@ -32,9 +32,14 @@ extension Device {
             } catch {
                 // What it has left behind is to be known even when it failed.
                 for device in affected { try? device.refreshMemoryState() }
-                throw core.hotResetRefusal(error, operation)
+                throw core.hotResetRefusal(error, operation, info)
             }
-            for device in affected { try device.refreshMemoryState() }
+            // One that does not answer is no reason to know less of the others.
+            var failure: VFIOError?
+            for device in affected {
+                do throws(VFIOError) { try device.refreshMemoryState() } catch { failure = failure ?? error }
+            }
+            if let failure { throw failure }
         }
     }
 }
@@ -121,10 +126,13 @@ extension DeviceCore {
             }
         }
         guard strangers.isEmpty else {
+            let hasGroups = info.isOwned == nil
             let names = strangers.map(\.description).joined(separator: ", ")
             throw VFIOError(
                 .busy, operation, "\(address)",
-                hint: "it would reset \(names) too; open a device of each group in the same address space first")
+                // Older kernels, which have groups only, are content when all of them are proven.
+                hint: (hasGroups ? nil : virtualFunctionHint(info))
+                    ?? "it would reset \(names) too; open a device of each group in the same address space first")
         }
         return groups.sorted { $0.key < $1.key }.map(\.value)
     }
@@ -141,8 +149,21 @@ extension DeviceCore {
         _ = try kernel.control(descriptor, CVFIO_DEVICE_PCI_HOT_RESET, with: buffer)
     }
 
-    fileprivate func hotResetRefusal(_ errno: Errno, _ operation: String) -> VFIOError {
-        switch errno {
+    /// What to do about virtual functions, which newer kernels (7.3 is one) reset with no bus, whoever has them; `nil`
+    /// when there are none.
+    private func virtualFunctionHint(_ info: HotResetInfo) -> String? {
+        let sysfs = Sysfs(kernel: kernel)
+        let names = info.functions.map(\.address).filter { ((try? sysfs.physicalFunction(of: .pci($0))) ?? nil) != nil }
+        guard let first = names.first else { return nil }
+        return "\(first) is a virtual function, with which Linux resets no bus; it has to be taken away first "
+            + "(sriov_numvfs), or reset() resets the device alone"
+    }
+
+    fileprivate func hotResetRefusal(_ errno: Errno, _ operation: String, _ info: HotResetInfo? = nil) -> VFIOError {
+        if errno == .invalidArgument, let hint = info.flatMap(virtualFunctionHint) {
+            return VFIOError(.busy, operation, "\(address)", errno: errno, hint: hint)
+        }
+        return switch errno {
         case .operationNotSupportedByDevice:
             VFIOError(
                 .unsupported, operation, "\(address)", errno: errno,

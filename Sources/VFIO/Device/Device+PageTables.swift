@@ -13,24 +13,7 @@ extension Device {
     ///
     /// - Throws: `.unsupported` with type1, and before Linux 6.6.
     public func iommuHardware() throws(VFIOError) -> IOMMUHardware {
-        let operation = "ask what the IOMMU is (IOMMU_GET_HW_INFO)"
-        let (context, id) = try iommufd(for: operation)
-        let data = RequestBuffer(byteCount: 256)
-        var request = ciommu_hw_info()
-        request.size = UInt32(MemoryLayout<ciommu_hw_info>.size)
-        request.dev_id = id
-        request.data_len = UInt32(data.byteCount)
-        request.data_uptr = unsafe UInt64(UInt(bitPattern: data.bytes.baseAddress))
-        do throws(Errno) {
-            _ = try unsafe withUnsafeMutableBytes(of: &request) { (bytes) throws(Errno) in
-                try unsafe core.kernel.control(context.descriptor, CIOMMU_GET_HW_INFO, bytes)
-            }
-        } catch {
-            throw Self.refusal(error, operation, "\(address)", "this kernel or this IOMMU does not tell")
-        }
-        return IOMMUHardware(
-            type: request.out_data_type, capabilities: request.out_capabilities, pasidBits: request.out_max_pasid_log2,
-            data, byteCount: Int(request.data_len))
+        try bound(for: "ask what the IOMMU is (IOMMU_GET_HW_INFO)").hardware()
     }
 
     /// Makes a page table for this device, and others behind the same IOMMU (`IOMMU_HWPT_ALLOC`).
@@ -43,39 +26,17 @@ extension Device {
     public func makePageTable(
         of space: AddressSpace? = nil, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> HardwarePageTable {
-        try makePageTable(of: space, flags: options.rawValue, queue: 0)
+        try bound(for: BoundDevice.makesPageTable).makePageTable(of: space, options: options, faults: nil)
     }
 
-    /// Makes a page table whose faults the process answers.
+    /// Makes a page table whose faults the process answers, as long as the queue is open.
     ///
     /// - Throws: As the other; `.unsupported` before Linux 6.11. Whether the device can ask for pages is seen when it is
     ///   attached.
     public func makePageTable(
         of space: AddressSpace? = nil, options: HardwarePageTable.Options = [], faults: borrowing FaultQueue
     ) throws(VFIOError) -> HardwarePageTable {
-        try makePageTable(of: space, flags: options.rawValue | CIOMMU_HWPT_FAULT_ID_VALID, queue: faults.object.id)
-    }
-
-    private func makePageTable(of space: AddressSpace?, flags: UInt32, queue: UInt32) throws(VFIOError)
-        -> HardwarePageTable
-    {
-        let operation = "make a page table (IOMMU_HWPT_ALLOC)"
-        let (context, id) = try iommufd(for: operation)
-        let space = space ?? self.space
-        let ioas = try number(of: space, in: context, operation)
-        var request = ciommu_hwpt_alloc()
-        request.size = UInt32(MemoryLayout<ciommu_hwpt_alloc>.size)
-        request.flags = flags
-        request.dev_id = id
-        request.pt_id = ioas
-        request.fault_id = queue
-        do throws(Errno) {
-            _ = try core.kernel.control(context.descriptor, CIOMMU_HWPT_ALLOC, with: &request)
-        } catch {
-            throw Self.refusal(error, operation, "\(address)", "the IOMMU of the device cannot do this")
-        }
-        return HardwarePageTable(
-            object: IOMMUFDObject(request.out_hwpt_id, "the page table", of: space, in: context.file))
+        try bound(for: BoundDevice.makesPageTable).makePageTable(of: space, options: options, faults: faults.object)
     }
 
     // MARK: Attachment
@@ -87,11 +48,18 @@ extension Device {
     ///
     /// - Throws: `.unsupported` with type1; `.invalidArgument` for a page table of another iommufd; `.kernel` when the
     ///   device cannot use it, and stays where it was.
-    public func attach(to table: borrowing HardwarePageTable) throws(VFIOError) {
+    public func attach(to table: borrowing HardwarePageTable) throws(VFIOError) { try attach(to: table.object) }
+
+    /// Sends the device's DMA through a guest's page table, and then through that one's parent
+    /// (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`).
+    ///
+    /// - Throws: As with any page table. Some IOMMUs first want a ``VirtualDevice``.
+    public func attach(to table: borrowing NestedPageTable) throws(VFIOError) { try attach(to: table.object) }
+
+    private func attach(to table: IOMMUFDObject) throws(VFIOError) {
         let operation = "attach the device to a page table (VFIO_DEVICE_ATTACH_IOMMUFD_PT)"
-        let (context, _) = try iommufd(for: operation)
-        guard table.object.file === context.file else { throw stranger(operation) }
-        try attach(table.object.id, .table(table.object), operation)
+        try bound(for: operation).require(table, operation)
+        try attach(table.id, .table(table), operation)
     }
 
     /// Sends the device's DMA to another address space from now on (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`).
@@ -102,8 +70,7 @@ extension Device {
     /// - Throws: As with a page table.
     public func attach(to other: AddressSpace) throws(VFIOError) {
         let operation = "attach the device to an address space (VFIO_DEVICE_ATTACH_IOMMUFD_PT)"
-        let (context, _) = try iommufd(for: operation)
-        try attach(try number(of: other, in: context, operation), .space(other), operation)
+        try attach(try bound(for: operation).number(of: other, operation), .space(other), operation)
         // The device may have narrowed what can be mapped.
         try other.refresh()
     }
@@ -113,30 +80,43 @@ extension Device {
     /// - Throws: `.unsupported` with type1.
     public func detach() throws(VFIOError) {
         let operation = "detach the device (VFIO_DEVICE_DETACH_IOMMUFD_PT)"
-        _ = try iommufd(for: operation)
+        _ = try bound(for: operation)
         var request = cvfio_device_detach_iommufd_pt()
         request.argsz = UInt32(MemoryLayout<cvfio_device_detach_iommufd_pt>.offset(of: \.pasid)!)
-        let old = core.attachment.withLock { $0.take() }
         do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &request)
+            try core.changeAttachment(to: nil) { () throws(Errno) in
+                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &request)
+            }
         } catch {
-            core.attachment.withLock { $0 = old }
             throw VFIOError(.kernel, operation, "\(address)", errno: error)
         }
     }
 
-    /// Sends the DMA with a PASID of the device to a page table made for it (`VFIO_DEVICE_ATTACH_PASID`), which has to live
-    /// until ``detach(pasid:)``: afterwards it is destroyed only with the iommufd.
+    /// Sends the DMA with a PASID of the device to a page table made for it, instead of what that PASID was attached to
+    /// (`VFIO_DEVICE_ATTACH_PASID`).
+    ///
+    /// The page table lives until ``detach(pasid:)``, or until the device is closed. The device itself has to be attached to
+    /// one made for PASIDs (``HardwarePageTable/Options/pasid``), or to nothing, while any of its PASIDs is.
     ///
     /// - Throws: `.unsupported` with type1, before Linux 6.15, and where the device or the page table has no PASIDs.
     public func attach(to table: borrowing HardwarePageTable, pasid: UInt32) throws(VFIOError) {
+        try attach(to: table.object, pasid: pasid)
+    }
+
+    /// Sends the DMA with a PASID of the device through a guest's page table made for it (`VFIO_DEVICE_ATTACH_PASID`).
+    ///
+    /// - Throws: As with the other page tables.
+    public func attach(to table: borrowing NestedPageTable, pasid: UInt32) throws(VFIOError) {
+        try attach(to: table.object, pasid: pasid)
+    }
+
+    private func attach(to table: IOMMUFDObject, pasid: UInt32) throws(VFIOError) {
         let operation = "attach a PASID to a page table (VFIO_DEVICE_ATTACH_IOMMUFD_PT)"
-        let (context, _) = try iommufd(for: operation)
-        guard table.object.file === context.file else { throw stranger(operation) }
+        try bound(for: operation).require(table, operation)
         var request = cvfio_device_attach_iommufd_pt()
         request.argsz = UInt32(MemoryLayout<cvfio_device_attach_iommufd_pt>.size)
         request.flags = CVFIO_DEVICE_ATTACH_PASID
-        request.pt_id = table.object.id
+        request.pt_id = table.id
         request.pasid = pasid
         do throws(Errno) {
             _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
@@ -144,14 +124,19 @@ extension Device {
             let isLacking = error == .invalidArgument || error == .notSupported
             throw VFIOError(
                 isLacking ? .unsupported : .kernel, operation, "PASID \(pasid) of \(address)", errno: error,
-                hint: isLacking ? "device and page table both have to be made for PASIDs" : nil)
+                hint: isLacking
+                    ? "the device has to have PASIDs, and this page table and that of the device itself to be made for them"
+                    : nil)
         }
+        // What the PASID has left may end now, so that happens outside of the lock.
+        let old = core.pasidTables.withLock { $0.updateValue(table, forKey: pasid) }
+        withExtendedLifetime(old) {}
     }
 
     /// Blocks the DMA with a PASID of the device (`VFIO_DEVICE_DETACH_PASID`). One that is not attached stays so.
     public func detach(pasid: UInt32) throws(VFIOError) {
         let operation = "detach a PASID (VFIO_DEVICE_DETACH_IOMMUFD_PT)"
-        _ = try iommufd(for: operation)
+        _ = try bound(for: operation)
         var request = cvfio_device_detach_iommufd_pt()
         request.argsz = UInt32(MemoryLayout<cvfio_device_detach_iommufd_pt>.size)
         request.flags = CVFIO_DEVICE_DETACH_PASID
@@ -161,6 +146,8 @@ extension Device {
         } catch {
             throw VFIOError(.kernel, operation, "PASID \(pasid) of \(address)", errno: error)
         }
+        let old = core.pasidTables.withLock { $0.removeValue(forKey: pasid) }
+        withExtendedLifetime(old) {}
     }
 
     private func attach(_ id: UInt32, _ attachment: DeviceAttachment, _ operation: String) throws(VFIOError) {
@@ -168,50 +155,39 @@ extension Device {
         request.argsz = UInt32(MemoryLayout<cvfio_device_attach_iommufd_pt>.offset(of: \.pasid)!)
         request.pt_id = id
         do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
+            try core.changeAttachment(to: attachment) { () throws(Errno) in
+                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
+            }
         } catch {
             throw VFIOError(
                 .kernel, operation, "\(address)", errno: error,
                 hint: error == .addressInUse ? "addresses that are mapped there are reserved for this device" : nil)
         }
-        // What the device has left may end now, so that happens outside of the lock.
-        let old = core.attachment.withLock { current in
-            let old = current
-            current = attachment
-            return old
-        }
-        _ = old
     }
 
     // MARK: -
 
-    /// The iommufd that the device is bound to, and its number in it.
-    private func iommufd(for operation: String) throws(VFIOError) -> (IOMMUFDContext, UInt32) {
+    /// The device as its iommufd knows it.
+    func bound(for operation: String) throws(VFIOError) -> BoundDevice {
         let context = try space.requireIOMMUFD(for: operation)
         guard let id = core.iommufdNumber else {
             throw VFIOError(.unsupported, operation, "\(address)", hint: "the device is not bound to an iommufd")
         }
-        return (context, id)
+        return BoundDevice(id, in: space, context.file, name: "\(address)", core: core)
     }
+}
 
-    private func number(
-        of space: AddressSpace, in context: IOMMUFDContext, _ operation: String
-    ) throws(VFIOError) -> UInt32 {
-        guard let other = space.backend as? IOMMUFDContext, other.file === context.file else {
-            throw stranger(operation)
+extension DeviceCore {
+    /// Attaches or detaches the device, and notes it: one at a time, since the kernel and the note are to agree.
+    fileprivate func changeAttachment(
+        to new: DeviceAttachment?, _ body: () throws(Errno) -> Void
+    ) throws(Errno) {
+        let old = try attachment.withLock { (current) throws(Errno) in
+            try body()
+            defer { current = new }
+            return current
         }
-        return other.ioas
-    }
-
-    private func stranger(_ operation: String) -> VFIOError {
-        VFIOError(
-            .invalidArgument, operation, "\(address)",
-            hint: "it is not of the iommufd that the device is bound to; see AddressSpace.makeSibling()")
-    }
-
-    private static func refusal(_ errno: Errno, _ operation: String, _ subject: String, _ hint: String) -> VFIOError {
-        let isLacking = errno == .notSupported || errno == .inappropriateIOCTLForDevice
-        return VFIOError(
-            isLacking ? .unsupported : .kernel, operation, subject, errno: errno, hint: isLacking ? hint : nil)
+        // What the device has left may end now, so that happens outside of the lock.
+        _ = old
     }
 }

@@ -14,17 +14,23 @@ internal import SystemPackage
 public struct Device: ~Copyable, Sendable {
     let core: DeviceCore
 
+    init(core: DeviceCore) { self.core = core }
+
     /// Opens a device, and puts it behind an address space.
     ///
     /// - Parameters:
     ///   - address: Where the device sits.
     ///   - space: The addresses that its DMA goes to.
     ///   - token: Shared between the users of a physical function and of its virtual ones; any other device refuses one.
+    ///   - machine: The virtual machine that the device is for; it is registered with it before it is opened, and until it
+    ///     is closed (see ``VirtualMachine/register(_:)``).
     /// - Throws: What keeps the device from being opened: `.notFound`, `.driver` (not bound to VFIO),
     ///   `.groupNotViable` (names the devices in the way), `.busy`, `.permissionDenied` (a token that is missing or wrong among
     ///   others), `.invalidArgument` (a token that the device has no use for), `.unsupported`.
-    public init(at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil) throws(VFIOError) {
-        core = try DeviceCore(.pci(address), in: space, token: token)
+    public init(
+        at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil, for machine: VirtualMachine? = nil
+    ) throws(VFIOError) {
+        core = try DeviceCore(.pci(address), in: space, token: token, for: machine)
     }
 
     /// Opens a mediated device, and puts it behind an address space.
@@ -35,9 +41,12 @@ public struct Device: ~Copyable, Sendable {
     /// - Parameters:
     ///   - uuid: The name that it was made with.
     ///   - space: The addresses that its DMA goes to.
+    ///   - machine: The virtual machine that the device is for, without which some drivers do not let it be opened.
     /// - Throws: As for a PCI device; `.notFound` when there is no mediated device of that name.
-    public init(mediated uuid: DeviceUUID, in space: AddressSpace) throws(VFIOError) {
-        core = try DeviceCore(.mediated(uuid), in: space, token: nil)
+    public init(
+        mediated uuid: DeviceUUID, in space: AddressSpace, for machine: VirtualMachine? = nil
+    ) throws(VFIOError) {
+        core = try DeviceCore(.mediated(uuid), in: space, token: nil, for: machine)
     }
 
     /// Where the device sits, or its name.

@@ -56,7 +56,8 @@ extension DeviceCore {
     /// Asks the device whether its memory answers, after something that may have changed it.
     func refreshMemoryState() throws(VFIOError) {
         let command: UInt16 = try readConfig(at: ConfigLayout.command)
-        var isOn = PCICommand(rawValue: command).contains(.memoryDecode)
+        // A virtual function's is switched in the capability of its physical one; its own bit is the kernel's invention.
+        var isOn = PCICommand(rawValue: command).contains(.memoryDecode) || isVirtualFunction
         if let powerControl = try configLayout().powerControl {
             let power: UInt16 = try readConfig(at: powerControl)
             if power & ConfigLayout.powerStateMask == ConfigLayout.d3hot { isOn = false }
@@ -64,11 +65,14 @@ extension DeviceCore {
         revocation.setMemory(on: isOn)
     }
 
+    /// Whether the device is a virtual function of another one (SR-IOV).
+    private var isVirtualFunction: Bool {
+        (try? Sysfs(kernel: kernel).physicalFunction(of: address)) != nil
+    }
+
     private func configLayout() throws(VFIOError) -> ConfigLayout {
         if let known = state.withLock({ $0.configLayout }) { return known }
-        let layout = try ConfigLayout(
-            read8: { (offset) throws(VFIOError) in try readConfig(at: offset) },
-            read16: { (offset) throws(VFIOError) in try readConfig(at: offset) })
+        let layout = try ConfigLayout(self)
         state.withLock { $0.configLayout = layout }
         return layout
     }
@@ -80,4 +84,11 @@ extension DeviceCore {
                 hint: "the offset has to be a multiple of \(width)")
         }
     }
+}
+
+extension DeviceCore: ConfigRegisters {
+    func byteCount() throws(VFIOError) -> UInt64 { try region(.config).byteCount }
+    func read8(at offset: UInt64) throws(VFIOError) -> UInt8 { try readConfig(at: offset) }
+    func read16(at offset: UInt64) throws(VFIOError) -> UInt16 { try readConfig(at: offset) }
+    func read32(at offset: UInt64) throws(VFIOError) -> UInt32 { try readConfig(at: offset) }
 }

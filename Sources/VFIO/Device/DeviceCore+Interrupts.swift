@@ -80,16 +80,20 @@ extension DeviceCore {
             let on = vectors.filter { state.interrupts[index, $0] != nil }
             guard !on.isEmpty else { return }
             for vector in on { state.interrupts[index, vector] = nil }
-            do throws(Errno) {
-                if state.interrupts.isOn(index) {
-                    for vector in on { try setEvents(index, start: vector, [nil]) }
-                } else {
-                    state.interrupts.allocated[index] = nil
-                    try disableAll(index)
+            var failure: Errno?
+            if state.interrupts.isOn(index) {
+                // A refusal of one is no reason to leave the others on.
+                for vector in on {
+                    do throws(Errno) { try setEvents(index, start: vector, [nil]) } catch { failure = failure ?? error }
                 }
-            } catch {
+            } else {
+                state.interrupts.allocated[index] = nil
+                do throws(Errno) { try disableAll(index) } catch { failure = error }
+            }
+            if let failure {
                 throw VFIOError(
-                    .kernel, "disable \(Self.name(on)) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
+                    .kernel, "disable \(Self.name(on)) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)",
+                    errno: failure)
             }
         }
     }

@@ -19,22 +19,30 @@ final class DeviceCore: Sendable {
     let state: Mutex<State>
     /// The device's number in the iommufd; `nil` with type1.
     let iommufdNumber: UInt32?
+    /// The number of the IOMMU group that it was opened through; `nil` with an iommufd.
+    let groupNumber: Int?
     /// Where its DMA goes, when that is not where it was opened into.
     let attachment = Mutex<DeviceAttachment?>(nil)
+    /// Where the DMA with a PASID of the device goes.
+    let pasidTables = Mutex<[UInt32: IOMMUFDObject]>([:])
 
     struct State: ~Copyable, Sendable {
         var device: OpenedDevice?
         var hasOwner = true
         var leases: [DeviceLease.Holder] = []
         var regions: [RegionIndex: RegionInfo] = [:]
+        /// Regions beyond the number that the device has told, of which it spoke elsewhere.
+        var announcedRegions: Set<RegionIndex> = []
         /// The mappings behind `withRegisters` of ``Device``.
         var registerMappings: [RegionIndex: RegisterMapping] = [:]
         var interrupts = InterruptTable()
         var configLayout: ConfigLayout?
     }
 
-    init(_ address: DeviceAddress, in space: AddressSpace, token: VFToken?) throws(VFIOError) {
-        let device = try space.open(address, token: token)
+    init(
+        _ address: DeviceAddress, in space: AddressSpace, token: VFToken?, for machine: VirtualMachine?
+    ) throws(VFIOError) {
+        let device = try space.open(address, token: token, for: machine)
         let descriptor = device.descriptor.descriptor
         do throws(VFIOError) {
             info = try DeviceInfo(of: descriptor, kernel: space.kernel, subject: "\(address)")
@@ -47,6 +55,7 @@ final class DeviceCore: Sendable {
         self.kernel = space.kernel
         self.descriptor = descriptor
         self.iommufdNumber = device.iommufdNumber
+        self.groupNumber = device.membership?.group
         self.state = Mutex(State(device: device))
         space.devices.insert(self)
     }
@@ -93,7 +102,14 @@ final class DeviceCore: Sendable {
         space.devices.remove(self)
         revocation.close()
         // What the device was attached to may end once it is gone.
-        defer { _ = attachment.withLock { $0.take() } }
+        defer {
+            _ = attachment.withLock { $0.take() }
+            let tables = pasidTables.withLock { tables in
+                defer { tables = [:] }
+                return tables
+            }
+            withExtendedLifetime(tables) {}
+        }
         try device.close(backend: space.backend)
     }
 
@@ -104,7 +120,7 @@ final class DeviceCore: Sendable {
         if let known = state.withLock({ $0.regions[index] }) { return known }
         let subject = "\(index) of \(address)"
         let operation = "ask for the region (VFIO_DEVICE_GET_REGION_INFO)"
-        guard index.rawValue < info.regionCount else {
+        guard index.rawValue < info.regionCount || state.withLock({ $0.announcedRegions.contains(index) }) else {
             throw VFIOError(
                 .notFound, operation, subject, hint: "the device has the regions 0 to \(Int(info.regionCount) - 1)")
         }

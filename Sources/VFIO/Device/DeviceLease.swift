@@ -9,6 +9,8 @@ final class DeviceLease: Sendable {
         case config
         case migration
         case dmaLog
+        case virtualDevice
+        case registration
 
         var description: String {
             switch self {
@@ -19,6 +21,8 @@ final class DeviceLease: Sendable {
             case .config: "the config space"
             case .migration: "the migration"
             case .dmaLog: "the log of its DMA"
+            case .virtualDevice: "a guest's name for it (vDEVICE)"
+            case .registration: "its registration with a virtual machine"
             }
         }
     }

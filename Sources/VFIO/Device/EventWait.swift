@@ -4,7 +4,7 @@ internal import SystemPackage
 
 /// One wait of a task for an event.
 ///
-/// Dispatch watches the eventfd, as it watches descriptors for everybody; nothing here is on the way of an interrupt that
+/// Dispatch watches the descriptor, as it watches descriptors for everybody; nothing here is on the way of an interrupt that
 /// has come already.
 final class EventWait: Sendable {
     private enum State {
@@ -13,10 +13,10 @@ final class EventWait: Sendable {
         case over
     }
 
-    private let line: InterruptLine
+    private let line: any WaitableEvent
     private let state = Mutex(State.idle)
 
-    init(_ line: InterruptLine) { self.line = line }
+    init(_ line: any WaitableEvent) { self.line = line }
 
     func untilReadableOrCancelled() async {
         await withTaskCancellationHandler {
@@ -34,7 +34,7 @@ final class EventWait: Sendable {
             let source = DispatchSource.makeReadSource(fileDescriptor: line.event.rawValue, queue: .global())
             source.setEventHandler { [self] in end() }
             // The line keeps the descriptor open until the source has let go of it.
-            source.setCancelHandler { [line] in withExtendedLifetime(line) {} }
+            source.setCancelHandler { [line] in line.letGo() }
             state = .waiting(continuation, source)
             source.resume()
             return false
@@ -42,6 +42,7 @@ final class EventWait: Sendable {
         if isOver {
             // end() came before the line knew of this wait, so it did not take it out.
             line.forget(self)
+            line.letGo()
             continuation.resume()
         }
     }

@@ -14,7 +14,7 @@ public struct HotResetInfo: Sendable, Hashable {
     public enum Owner: Sendable, Hashable {
         /// A function of the IOMMU group with this number; whoever has the group open holds it.
         case group(Int)
-        /// This address space's iommufd has it, under this number.
+        /// The iommufd has it, under this number, in this address space or in a sibling.
         case device(id: UInt32)
         /// Not open in this address space's iommufd, but of a group that is; nobody else can open it.
         case ownGroup

@@ -2,7 +2,7 @@ internal import Synchronization
 internal import SystemPackage
 
 /// A vector that is on, and its event: shared between an ``InterruptVector`` and the sequences made from it.
-final class InterruptLine: Sendable {
+final class InterruptLine: WaitableEvent {
     let index: InterruptIndex
     let vector: UInt32
     let isMaskable: Bool
@@ -86,13 +86,13 @@ final class InterruptLine: Sendable {
     static func disable(_ lines: [InterruptLine]) throws(VFIOError) {
         let ended = lines.filter { $0.markOver() }
         guard let first = ended.first else { return }
-        defer { for line in ended { line.letGo() } }
+        defer { for line in ended { line.finish() } }
         try first.core.disable(first.index, ended.map(\.vector))
     }
 
     /// Ends the line without a word to the kernel.
     private func end() {
-        if markOver() { letGo() }
+        if markOver() { finish() }
     }
 
     /// - Returns: Whether it was not over before.
@@ -104,7 +104,7 @@ final class InterruptLine: Sendable {
     }
 
     /// Wakes whoever waits, and gives the device free: whoever still holds this object does not need it any more.
-    private func letGo() {
+    private func finish() {
         let (waits, lease) = state.withLock { state in
             defer {
                 state.waits = []
@@ -144,6 +144,9 @@ final class InterruptLine: Sendable {
     func forget(_ wait: EventWait) {
         state.withLock { state in state.waits.removeAll { $0 === wait } }
     }
+
+    /// The event is closed with the line only, which each wait holds until then.
+    func letGo() {}
 
     /// Waits for an interrupt and blocks the thread meanwhile.
     func wait(timeout: Duration?) throws(VFIOError) -> UInt64? {

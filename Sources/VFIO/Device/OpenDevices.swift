@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// The devices that are open in an address space, for what one of them does to the others.
+/// The devices that are open in a container or an iommufd, for what one of them does to the others.
 final class OpenDevices: Sendable {
     private struct Entry: Sendable {
         weak let core: DeviceCore?

@@ -65,6 +65,9 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
         }
     }
 
+    /// Leaves the region mapped for as long as the process lives, since something may still reach for its addresses.
+    consuming func abandon() { isMapped = false }
+
     deinit {
         if isMapped { try? unmap() }
     }

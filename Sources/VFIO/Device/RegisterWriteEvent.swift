@@ -28,6 +28,11 @@ public struct RegisterWriteEvent: ~Copyable, Sendable {
         self.lease = lease
     }
 
+    /// What is written.
+    var value: UInt64 { request.data }
+    /// The width of the register in bytes.
+    var width: Int { Int(request.flags) }
+
     deinit {
         if isOn { try? lease.core.endRegisterWrite(request, of: region) }
     }

@@ -1,6 +1,14 @@
 /// The token that a physical function and its virtual functions share, so that only who knows it can open them: a UUID.
 ///
-/// vfio-pci asks for it when a physical function is driven by user space while its virtual functions are in use.
+/// Where vfio-pci has the physical function, it asks whoever opens a virtual one for the token, and whoever opens the
+/// physical one while a virtual one is open. At first nobody knows it. Who opens the physical function with a token while
+/// none of the virtual ones is open sets it, and so does ``Device/setVFToken(_:)``; it stays when that is closed.
+/// ```swift
+/// let physical = try Device(at: "0000:02:00.0", in: space, token: token)
+/// // As root: Y to /sys/module/vfio_pci/parameters/enable_sriov, 1 to sriov_numvfs of the device.
+/// let virtual = try Device(at: "0000:02:00.1", in: space, token: token)
+/// ```
+/// Opening and closing the physical function resets it, which its virtual functions feel: make them afterwards.
 public struct VFToken: Sendable, Hashable {
     private let uuid: DeviceUUID
 

@@ -25,10 +25,14 @@ struct Diagnosis {
         guard case .pci = address else { return VFIOError(.unsupported, operation, "\(address)", hint: hint) }
         let driver = (try? sysfs.driver(of: address)) ?? nil
         guard let driver else {
-            return VFIOError(
-                .driver, operation, "\(address)",
-                hint: "no driver is bound to it; write vfio-pci to \(Sysfs.folder(of: address))/driver_override and "
-                    + "the address to /sys/bus/pci/drivers_probe")
+            var hint =
+                "no driver is bound to it; write vfio-pci to \(Sysfs.folder(of: address))/driver_override and "
+                + "the address to /sys/bus/pci/drivers_probe"
+            if case .some(.none) = try? sysfs.iommuGroup(of: address) {
+                hint += "; it is in no IOMMU group, and then vfio-pci takes it only in its no-IOMMU mode: "
+                hint += Self.unsafeModeHint
+            }
+            return VFIOError(.driver, operation, "\(address)", hint: hint)
         }
         guard DriverName.isVFIO(driver) else {
             return VFIOError(
@@ -41,6 +45,36 @@ struct Diagnosis {
                 hint: "the device is in no IOMMU group: the machine has no IOMMU, or the kernel runs without it")
         }
         return VFIOError(.unsupported, operation, "\(address)", hint: "it is bound to \(driver), but \(hint)")
+    }
+
+    /// How devices without an IOMMU come to VFIO.
+    static let unsafeModeHint =
+        "it takes a kernel with CONFIG_VFIO_NOIOMMU, and the parameter enable_unsafe_noiommu_mode of the module vfio set "
+        + "before the device is bound"
+
+    /// Refuses a device without an IOMMU where the program expects protection, and one with an IOMMU where it has chosen
+    /// to go without.
+    ///
+    /// - Parameter isChosen: The program has chosen to have no protection.
+    func requireProtection(of address: DeviceAddress, isUnprotected: Bool, not isChosen: Bool) throws(VFIOError) {
+        guard isUnprotected != isChosen else { return }
+        throw VFIOError(
+            .unsupported, "open the device", "\(address)",
+            hint: isChosen
+                ? "it has an IOMMU: open it in an AddressSpace, where it reaches only what is mapped for it"
+                : "it has no IOMMU, so it can reach all of the machine's memory; a program that takes that upon itself "
+                    + "opens it in an UnprotectedAddressSpace")
+    }
+
+    /// The same, for a device that is known by its group.
+    func requireProtection(of address: DeviceAddress, group: Int, not isChosen: Bool) throws(VFIOError) {
+        let isUnprotected: Bool
+        do throws(Errno) {
+            isUnprotected = try sysfs.isUnprotected(group: group)
+        } catch {
+            throw VFIOError(.kernel, "find out whether the device has an IOMMU", "\(address)", errno: error)
+        }
+        try requireProtection(of: address, isUnprotected: isUnprotected, not: isChosen)
     }
 
     /// Which devices keep a group from being viable, and the drivers that hold them.

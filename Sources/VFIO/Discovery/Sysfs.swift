@@ -32,6 +32,11 @@ struct Sysfs {
         try linkName(Self.folder(of: address).appending("driver"))
     }
 
+    /// The physical function that a virtual one belongs to; `nil` for any other device.
+    func physicalFunction(of address: DeviceAddress) throws(Errno) -> PCIAddress? {
+        try linkName(Self.folder(of: address).appending("physfn")).flatMap(PCIAddress.init)
+    }
+
     /// The devices of an IOMMU group.
     func devices(inGroup group: Int) throws(Errno) -> [PCIAddress] {
         try kernel.names(in: FilePath("/sys/kernel/iommu_groups/\(group)/devices")).compactMap(PCIAddress.init)
@@ -43,6 +48,15 @@ struct Sysfs {
             return try kernel.names(in: Self.folder(of: address).appending("vfio-dev")).first
         } catch .noSuchFileOrDirectory {
             return nil
+        }
+    }
+
+    /// Whether VFIO has made an IOMMU group up for a device that has no IOMMU.
+    func isUnprotected(group: Int) throws(Errno) -> Bool {
+        do throws(Errno) {
+            return try kernel.names(in: "/sys/class/vfio").contains("noiommu-\(group)")
+        } catch .noSuchFileOrDirectory {
+            return false
         }
     }
 

@@ -18,7 +18,19 @@ struct RequestBuffer: ~Copyable {
 
     deinit { unsafe bytes.deallocate() }
 
+    /// A buffer that holds these bytes.
+    init(_ content: [UInt8]) {
+        self.init(byteCount: content.count)
+        unsafe bytes.copyBytes(from: content)
+    }
+
     var byteCount: Int { unsafe bytes.count }
+
+    /// Where it is, for structures that point to it. The buffer has to outlive the request.
+    var address: UInt64 { unsafe UInt64(UInt(bitPattern: bytes.baseAddress)) }
+
+    /// All of its bytes.
+    var content: [UInt8] { unsafe [UInt8](bytes) }
 
     /// The value at an offset; `nil` when it is not wholly inside.
     func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value? {

@@ -39,6 +39,10 @@ public struct DMALog: ~Copyable, Sendable {
             throw VFIOError(
                 .limit, operation, subject, errno: .argListTooLong,
                 hint: "\(ranges.count) ranges are more than it takes")
+        } catch .invalidArgument {
+            throw VFIOError(
+                .kernel, operation, subject, errno: .invalidArgument,
+                hint: "the device keeps a log already, or none of these ranges or of this page size")
         } catch {
             throw core.featureRefusal(error, operation, place: "the driver logs no DMA")
         }
@@ -75,6 +79,9 @@ public struct DMALog: ~Copyable, Sendable {
 
     /// The pages in a range that the device has written since the last call, in order, and forgets them
     /// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`).
+    ///
+    /// A long range is asked for in pieces. After the kernel's error some pages may be forgotten that nobody was told of:
+    /// take all of the range for written.
     ///
     /// - Parameters:
     ///   - range: Within what is logged, at multiples of the page size.

@@ -4,7 +4,8 @@ extension Migration {
 
     /// Stops the device, hands its state out piece by piece, and lets it go on.
     ///
-    /// When the closure throws, or the task is cancelled, the device runs again, and the error is handed on.
+    /// When the closure throws, or the task is cancelled, the device goes back to where it was, RUNNING or STOP, and the
+    /// error is handed on.
     ///
     /// - Parameters:
     ///   - final: Where the device is left: `.running`, or `.stop` for a device whose successor is to go on in its place.
@@ -13,16 +14,17 @@ extension Migration {
     ///   ``MigrationStream/read(upTo:)``. When the device cannot go on as well, an error that says so, with the first one in
     ///   its hint.
     public func save(endingIn final: MigrationState = .running, into sink: ([UInt8]) throws -> Void) throws {
-        try check(final, for: "save the device's state")
+        let before = try check(final, for: "save the device's state")
         do {
             try copyOut(sink)
         } catch {
             do {
-                _ = try changeState(to: .running)
+                // Who was stopped stays so: its successor may be running already.
+                _ = try changeState(to: before)
             } catch let second {
                 throw VFIOError(
                     second.code, second.operation, second.subject, errno: second.errno,
-                    hint: "the device does not go on, after this: \(error)")
+                    hint: "the device does not go back to \(before), after this: \(error)")
             }
             throw error
         }
@@ -60,7 +62,7 @@ extension Migration {
     ///   ``MigrationStream/write(_:)``. When the device cannot be reset either, an error that says so, with the first one in
     ///   its hint.
     public func restore(endingIn final: MigrationState = .running, from source: () throws -> [UInt8]?) throws {
-        try check(final, for: "restore a device's state")
+        _ = try check(final, for: "restore a device's state")
         do {
             try copyIn(source)
             _ = try changeState(to: final)

@@ -93,7 +93,9 @@ public struct Migration: Sendable {
     }
 
     /// Refuses to begin a copy that could not end well.
-    func check(_ final: MigrationState, for operation: String) throws(VFIOError) {
+    ///
+    /// - Returns: Where the device is: RUNNING or STOP.
+    func check(_ final: MigrationState, for operation: String) throws(VFIOError) -> MigrationState {
         guard final == .running || final == .stop else {
             throw VFIOError(
                 .invalidArgument, operation, subject, hint: "it can end in RUNNING or in STOP, not in \(final)")
@@ -104,6 +106,7 @@ public struct Migration: Sendable {
                 .busy, operation, subject,
                 hint: now == .error ? "the device is in ERROR; recover() resets it" : "the device is in \(now) already")
         }
+        return now
     }
 
     /// The kernel has begun a stream, and gave none.

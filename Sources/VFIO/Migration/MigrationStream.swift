@@ -17,8 +17,9 @@ public struct MigrationStream: ~Copyable, Sendable {
 
     /// Reads what comes next, as `read(2)`.
     ///
-    /// - Parameter byteCount: How many bytes at most.
-    /// - Returns: The bytes. None at the end; in a PRE_COPY state more may come later.
+    /// - Parameter byteCount: How many bytes at most. More than 64 MiB are not read at once, whatever is asked for.
+    /// - Returns: The bytes. None at the end; in a PRE_COPY state none as well when there is nothing now (`ENOMSG`), and
+    ///   more may come later.
     /// - Throws: `.revoked` when the device has gone on to a state in which the stream is over, `.invalidArgument` for a
     ///   `byteCount` below 1.
     public func read(upTo byteCount: Int) throws(VFIOError) -> [UInt8] {
@@ -26,23 +27,29 @@ public struct MigrationStream: ~Copyable, Sendable {
         guard byteCount > 0 else {
             throw VFIOError(.invalidArgument, operation, device, hint: "\(byteCount) bytes are no room")
         }
-        var bytes = [UInt8](repeating: 0, count: byteCount)
+        let room = min(byteCount, Self.mostAtOnce)
+        var bytes = [UInt8](repeating: 0, count: room)
         let count: Int
         do throws(Errno) {
             var span = bytes.mutableSpan
             count = try unsafe span.withUnsafeMutableBytes { (buffer) throws(Errno) in
                 try unsafe descriptor.kernel.read(descriptor.descriptor, into: buffer)
             }
+        } catch .noMessage {
+            // The end for now, of the PRE_COPY states; the real end is a read of nothing.
+            return []
         } catch {
             throw Self.error(error, operation, device)
         }
-        guard (0...byteCount).contains(count) else {
+        guard (0...room).contains(count) else {
             throw VFIOError(
-                .unexpectedAnswer, operation, device, hint: "\(count) bytes were read into room for \(byteCount)")
+                .unexpectedAnswer, operation, device, hint: "\(count) bytes were read into room for \(room)")
         }
-        bytes.removeLast(byteCount - count)
+        bytes.removeLast(room - count)
         return bytes
     }
+
+    private static let mostAtOnce = 64 << 20
 
     /// Writes all of the bytes, as `write(2)` as often as it takes.
     ///

@@ -59,9 +59,9 @@ public import VFIO
     }
 
     /// Sends a message signalled interrupt; nothing while MSI is off, or while the device may not do DMA: the message is
-    /// a write to memory, and is not made up for later.
+    /// a write to memory, and is not made up for later. (A mediated device's is no such write, and always arrives.)
     public func raiseMSI(vector: Int = 0) {
-        if isMSIEnabled && isMaster { function.interrupts.signal(vector) }
+        if isMSIEnabled && (isMaster || function.mediated != nil) { function.interrupts.signal(vector) }
     }
 
     /// Sends an MSI-X interrupt; nothing while MSI-X is off, or while the device may not do DMA.

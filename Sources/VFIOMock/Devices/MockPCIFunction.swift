@@ -1,3 +1,5 @@
+public import VFIO
+
 /// What a PCI function says of itself: identity, BARs, interrupts, capabilities.
 public struct MockPCIFunction: Sendable, Hashable {
     /// A base address register and what is behind it.
@@ -54,6 +56,35 @@ public struct MockPCIFunction: Sendable, Hashable {
         }
     }
 
+    /// An extended capability, which can only be read.
+    public struct ExtendedCapability: Sendable, Hashable {
+        public var id: UInt16
+        /// 0 to 15.
+        public var version: UInt8
+        /// What follows the header of 4 bytes.
+        public var bytes: [UInt8]
+
+        public init(id: UInt16, version: UInt8 = 1, bytes: [UInt8]) {
+            precondition(id != 0 && version < 16, "an extended capability has an id from 1, and a version up to 15")
+            self.id = id
+            self.version = version
+            self.bytes = bytes
+        }
+    }
+
+    /// A region of registers behind the fixed ones, whose type says what it holds.
+    public struct TypedRegion: Sendable, Hashable {
+        public var type: RegionInfo.TypeID
+        /// The size in bytes.
+        public var byteCount: Int
+
+        public init(_ type: RegionInfo.TypeID, _ byteCount: Int) {
+            precondition(byteCount > 0, "a region has at least one byte")
+            self.type = type
+            self.byteCount = byteCount
+        }
+    }
+
     public var vendor: UInt16
     public var device: UInt16
     public var subsystemVendor: UInt16
@@ -63,6 +94,8 @@ public struct MockPCIFunction: Sendable, Hashable {
     public var revision: UInt8
     /// By number, 0 to 5. A 64-bit BAR takes the next number too.
     public var bars: [Int: BAR]
+    /// The regions from number 9 on. Their accesses are the model's, with that number in place of a BAR's.
+    public var typedRegions: [TypedRegion]
     /// Whether it has an interrupt pin, INTA.
     public var hasINTx: Bool
     /// 0, or a power of two up to 32.
@@ -74,6 +107,9 @@ public struct MockPCIFunction: Sendable, Hashable {
     public var hasFunctionLevelReset: Bool
     /// The power management capability: D0 and D3hot, without a reset on the way back.
     public var hasPowerManagement: Bool
+
+    /// In the order of the list; they need PCI Express. That of SR-IOV is the mock's: see ``SingleRootIOVDevice``.
+    public var extendedCapabilities: [ExtendedCapability]
 
     public init(
         vendor: UInt16,
@@ -88,7 +124,9 @@ public struct MockPCIFunction: Sendable, Hashable {
         msix: MSIX? = nil,
         isExpress: Bool = false,
         hasFunctionLevelReset: Bool = false,
-        hasPowerManagement: Bool = false
+        hasPowerManagement: Bool = false,
+        extendedCapabilities: [ExtendedCapability] = [],
+        typedRegions: [TypedRegion] = []
     ) {
         precondition(bars.keys.allSatisfy((0...5).contains), "BARs are numbered 0 to 5")
         precondition(
@@ -103,11 +141,13 @@ public struct MockPCIFunction: Sendable, Hashable {
         self.classCode = classCode
         self.revision = revision
         self.bars = bars
+        self.typedRegions = typedRegions
         self.hasINTx = hasINTx
         self.msiVectors = msiVectors
         self.msix = msix
         self.isExpress = isExpress
         self.hasFunctionLevelReset = hasFunctionLevelReset
         self.hasPowerManagement = hasPowerManagement
+        self.extendedCapabilities = extendedCapabilities
     }
 }

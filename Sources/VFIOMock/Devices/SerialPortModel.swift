@@ -1,8 +1,16 @@
 /// The kernel's sample mediated device mtty, 4348:3253: serial ports that loop back what is sent, and that can migrate.
 ///
 /// BAR 0, and BAR 1 of two ports, are the eight registers of a 16550. What is written to the first of them is read from
-/// there again, in order; 16 bytes wait at most. The model raises no interrupts.
+/// there again, in order; 16 bytes wait at most. Interrupts are those that the interrupt enable register asks for.
 public struct SerialPortModel: MigratableDevice {
+    /// The bits of the interrupt enable register.
+    private enum Interrupt: UInt8 {
+        case received = 1
+        case empty = 2
+        case lineStatus = 4
+        case modem = 8
+    }
+
     private struct Port: Sendable {
         var registers = [UInt8](repeating: 0, count: 8)
         var waiting = [UInt8](repeating: 0, count: capacity)
@@ -10,6 +18,11 @@ public struct SerialPortModel: MigratableDevice {
         var tail: UInt8 = 0
         var count: UInt8 = 0
         var isOverrun = false
+        var divisor: UInt16 = 0
+        var fifoControl: UInt8 = 0
+        var fifoSize = UInt8(capacity)
+        /// How many bytes wait when the interrupt comes; none does until the FIFO was set up.
+        var triggerLevel: UInt8 = 0
 
         static let capacity = 16
 
@@ -17,9 +30,23 @@ public struct SerialPortModel: MigratableDevice {
         static let stateByteCount = 36
 
         var state: [UInt8] {
-            let flags: [UInt8] = [registers[3] >> 7, isOverrun ? 1 : 0]
-            let bytes = registers + waiting + [head, tail, count] + flags
-            return bytes + [UInt8](repeating: 0, count: Self.stateByteCount - bytes.count)
+            let settings = [registers[3] >> 7, isOverrun ? 1 : 0, 0, UInt8(divisor & 0xff), UInt8(divisor >> 8)]
+            return registers + waiting + [head, tail, count] + settings + [fifoControl, fifoSize, triggerLevel, 0]
+        }
+
+        var isDivisorSelected: Bool { registers[3] & 0x80 != 0 }
+        var isEmpty: Bool { head == tail }
+
+        func asks(for interrupt: Interrupt) -> Bool { registers[1] & interrupt.rawValue != 0 }
+
+        /// The register that tells which interrupts are pending.
+        var identification: UInt8 {
+            var pending: UInt8 = 0
+            if asks(for: .lineStatus) && isOverrun { pending |= 0x06 }
+            if asks(for: .received) && count >= triggerLevel { pending |= 0x04 }
+            if asks(for: .empty) && isEmpty { pending |= 0x02 }
+            // That of the modem has no bits of its own.
+            return (pending == 0 && !(asks(for: .modem) && registers[4] & 0x03 != 0) ? 0x01 : pending) | 0xc0
         }
 
         init() {}
@@ -32,6 +59,10 @@ public struct SerialPortModel: MigratableDevice {
             tail = state[25] % UInt8(Self.capacity)
             count = state[26]
             isOverrun = state[28] != 0
+            divisor = UInt16(state[30]) | UInt16(state[31]) << 8
+            fifoControl = state[32]
+            fifoSize = state[33]
+            triggerLevel = state[34]
         }
     }
 
@@ -52,16 +83,22 @@ public struct SerialPortModel: MigratableDevice {
     public mutating func read(bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) -> UInt64 {
         switch offset {
         case 0:
-            guard ports[bar].head != ports[bar].tail else { return 0 }
-            let byte = ports[bar].waiting[Int(ports[bar].tail)]
-            ports[bar].count &-= 1
-            ports[bar].tail = (ports[bar].tail + 1) % UInt8(Port.capacity)
+            if ports[bar].isDivisorSelected { return UInt64(ports[bar].divisor & 0xff) }
+            var byte: UInt8 = 0
+            if !ports[bar].isEmpty {
+                byte = ports[bar].waiting[Int(ports[bar].tail)]
+                ports[bar].count &-= 1
+                ports[bar].tail = (ports[bar].tail + 1) % UInt8(Port.capacity)
+            }
+            if ports[bar].isEmpty && ports[bar].asks(for: .empty) { interrupt(bus) }
             return UInt64(byte)
-        case 1: return UInt64(ports[bar].registers[1] & 0x0f)
-        case 2: return 0xc1
+        case 1:
+            if ports[bar].isDivisorSelected { return UInt64(ports[bar].divisor >> 8) }
+            return UInt64(ports[bar].registers[1] & 0x0f)
+        case 2: return UInt64(ports[bar].identification)
         case 3, 4, 7: return UInt64(ports[bar].registers[Int(offset)])
         case 5:
-            let status: UInt8 = ports[bar].head != ports[bar].tail ? 0x01 : 0x60
+            let status: UInt8 = ports[bar].isEmpty ? 0x60 : 0x01
             return UInt64(status | (ports[bar].isOverrun ? 0x02 : 0))
         default: return 0
         }
@@ -70,18 +107,51 @@ public struct SerialPortModel: MigratableDevice {
     public mutating func write(_ value: UInt64, bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) {
         let byte = UInt8(truncatingIfNeeded: value)
         switch offset {
-        case 0:
-            guard ports[bar].count < Port.capacity else {
-                ports[bar].isOverrun = true
-                return
-            }
-            ports[bar].waiting[Int(ports[bar].head)] = byte
-            ports[bar].head = (ports[bar].head + 1) % UInt8(Port.capacity)
-            ports[bar].count += 1
-            ports[bar].isOverrun = false
-        case 2 where byte & 0x06 != 0: (ports[bar].head, ports[bar].tail, ports[bar].count) = (0, 0, 0)
-        case 1, 3, 4, 7: ports[bar].registers[Int(offset)] = byte
+        case 0 where ports[bar].isDivisorSelected: ports[bar].divisor |= UInt16(byte)
+        case 0: receive(byte, bar, bus)
+        case 1 where ports[bar].isDivisorSelected: ports[bar].divisor |= UInt16(byte) << 8
+        case 1:
+            ports[bar].registers[1] = byte
+            if ports[bar].asks(for: .empty) && ports[bar].isEmpty { interrupt(bus) }
+        case 2:
+            ports[bar].fifoControl = byte
+            if byte & 0x06 != 0 { (ports[bar].head, ports[bar].tail, ports[bar].count) = (0, 0, 0) }
+            // Whatever level was chosen, the sample goes by 1.
+            ports[bar].triggerLevel = 1
+            ports[bar].fifoSize = byte & 1 != 0 ? UInt8(Port.capacity) : 1
+        case 3:
+            ports[bar].registers[3] = byte
+            if ports[bar].isDivisorSelected { ports[bar].divisor = 0 }
+        case 4:
+            ports[bar].registers[4] = byte
+            guard ports[bar].asks(for: .modem) else { return }
+            if byte & 0x08 != 0 { interrupt(bus) }
+            if byte & 0x03 != 0 { interrupt(bus) }
+        case 7: ports[bar].registers[7] = byte
         default: break
+        }
+    }
+
+    /// What is sent comes back.
+    private mutating func receive(_ byte: UInt8, _ bar: Int, _ bus: borrowing MockBus) {
+        guard ports[bar].count < ports[bar].fifoSize else {
+            ports[bar].isOverrun = true
+            if ports[bar].asks(for: .lineStatus) { interrupt(bus) }
+            return
+        }
+        ports[bar].waiting[Int(ports[bar].head)] = byte
+        ports[bar].head = (ports[bar].head + 1) % UInt8(Port.capacity)
+        ports[bar].count += 1
+        ports[bar].isOverrun = false
+        if ports[bar].asks(for: .received) && ports[bar].count == ports[bar].triggerLevel { interrupt(bus) }
+    }
+
+    /// One interrupt, of the kind that is on; one that is masked is lost.
+    private func interrupt(_ bus: borrowing MockBus) {
+        bus.raiseMSI()
+        if !bus.isMSIEnabled {
+            bus.setINTx(true)
+            bus.setINTx(false)
         }
     }
 

@@ -52,11 +52,13 @@ extension Core {
         var done = 0
         while done < byteCount {
             let address = iova &+ UInt64(done)
-            if let translation = function.space?.translate(address),
+            let found = function.hasIOMMU ? function.space?.translate(address) : physicalTranslation(address)
+            if let translation = found,
                 isWrite ? translation.isWritable : translation.isReadable
             {
                 let count = Int(min(translation.byteCount, UInt64(byteCount - done)))
                 body(translation, done..<done + count)
+                if isWrite { function.boundDevice?.table?.noteWrite(at: address, count) }
                 done += count
             } else {
                 let page = address & ~0xfff

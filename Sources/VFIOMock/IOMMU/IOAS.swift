@@ -27,7 +27,13 @@ final class IOAS: TranslationSpace {
     private(set) var allowed: [ClosedRange<UInt64>] = []
     /// The page tables made from it; while there is none, pages are not pinned and nothing is reserved.
     private(set) var tableCount = 0
+    /// Those of them that are for devices with an IOMMU, and so narrow what can be mapped.
+    private(set) var translatingTableCount = 0
+    /// The table that was made first, and so pins the memory, is for devices without an IOMMU.
+    private(set) var isUnprotected = false
     private(set) var deviceCount = 0
+    /// How many drivers of mediated devices reach it.
+    var accessCount = 0
     private(set) var combinesPages = true
 
     init(id: UInt32, iommu: MockIOMMU) {
@@ -36,12 +42,12 @@ final class IOAS: TranslationSpace {
     }
 
     /// What mappings are aligned to, in bytes.
-    var alignment: UInt64 { tableCount > 0 ? iommu.granule : combinesPages ? 1 : 4096 }
+    var alignment: UInt64 { tableCount > 0 ? iommu.granule : combinesPages && accessCount == 0 ? 1 : 4096 }
 
     /// What no mapping may touch: what devices reserve, and what the page table cannot reach.
     private var reserved: [ClosedRange<UInt64>] {
         var ranges = deviceCount > 0 ? iommu.reservedRanges : []
-        if tableCount > 0, iommu.lastAddress < .max { ranges.append(iommu.lastAddress + 1...UInt64.max) }
+        if translatingTableCount > 0, iommu.lastAddress < .max { ranges.append(iommu.lastAddress + 1...UInt64.max) }
         return ranges.sorted { $0.lowerBound < $1.lowerBound }
     }
 
@@ -76,12 +82,14 @@ final class IOAS: TranslationSpace {
     // MARK: Page tables and devices
 
     /// A page table is made from it: from now on pages are pinned, and mappings aligned.
-    func addTable(_ core: Core) throws(Errno) {
-        if tableCount == 0 {
+    func addTable(isUnprotected: Bool, _ core: Core) throws(Errno) {
+        if !isUnprotected, translatingTableCount == 0 {
             let beyond = iommu.lastAddress < .max ? iommu.lastAddress + 1 : nil
             if let beyond, list.touches(beyond, .max) || allowed.contains(where: { $0.upperBound >= beyond }) {
                 throw .addressInUse
             }
+        }
+        if tableCount == 0 {
             let granule = iommu.granule
             if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & (granule - 1) != 0 }) {
                 throw .addressInUse
@@ -95,11 +103,17 @@ final class IOAS: TranslationSpace {
                 }
             }
         }
+        if tableCount == 0 { self.isUnprotected = isUnprotected }
         tableCount += 1
+        if !isUnprotected { translatingTableCount += 1 }
     }
 
-    func removeTable() {
+    func removeTable(isUnprotected: Bool) {
         tableCount -= 1
+        if !isUnprotected { translatingTableCount -= 1 }
+        // Of two kinds, the one that stays has the memory from now on.
+        self.isUnprotected =
+            tableCount > 0 && (translatingTableCount == 0 || self.isUnprotected && tableCount > translatingTableCount)
         if tableCount == 0 { for area in list.areas { area.source.unpin() } }
     }
 
@@ -231,6 +245,27 @@ final class IOAS: TranslationSpace {
             start = area.last + 1
         }
         return byteCount
+    }
+
+    /// Cuts the mapping in two that goes on behind an address.
+    func cut(after address: UInt64) throws(Errno) {
+        guard let index = list.indices(touching: address, address).first else { return }
+        let area = list.areas[index]
+        if address == area.iova || address == area.last { return }
+        if case .dmaBuf = area.source.kind { throw .notSupported }
+        if (address + 1) & (alignment - 1) != 0 { throw .invalidArgument }
+        let head = address - area.iova + 1
+        list.remove(index..<index + 1)
+        for (iova, byteCount, offset) in [
+            (area.iova, head, area.sourceOffset), (address + 1, area.byteCount - head, area.sourceOffset + head),
+        ] {
+            list.insert(
+                Area(
+                    iova: iova, byteCount: byteCount, isReadable: area.isReadable, isWritable: area.isWritable,
+                    source: area.source, sourceOffset: offset))
+        }
+        area.source.areaCount += 1
+        if tableCount > 0 { area.source.pinAgain() }
     }
 
     // MARK: Translation

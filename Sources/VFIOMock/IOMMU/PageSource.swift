@@ -59,6 +59,9 @@ final class PageSource {
         pinCount += 1
     }
 
+    /// Counts one more mapping of pages that are pinned.
+    func pinAgain() { pinCount += 1 }
+
     func unpin() {
         pinCount -= 1
         if pinCount == 0 { pinned = PinnedMemory() }

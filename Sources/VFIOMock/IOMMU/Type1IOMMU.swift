@@ -8,11 +8,17 @@ final class Type1IOMMU: TranslationSpace {
         let byteCount: UInt64
         let isReadable: Bool
         let isWritable: Bool
-        let pinned: PinnedMemory
+        /// What is pinned for the IOMMU; nothing while there are only mediated devices, whose drivers pin for themselves.
+        var pinned: PinnedMemory
+        /// The process's address.
+        let address: UInt64
         /// The process has taken its address back, and owes another one (`VFIO_DMA_UNMAP_FLAG_VADDR`).
         var hasLostAddress = false
 
-        init(iova: UInt64, byteCount: UInt64, isReadable: Bool, isWritable: Bool, pinned: PinnedMemory) {
+        init(
+            iova: UInt64, byteCount: UInt64, address: UInt64, isReadable: Bool, isWritable: Bool, pinned: PinnedMemory
+        ) {
+            self.address = address
             self.iova = iova
             self.byteCount = byteCount
             self.isReadable = isReadable
@@ -28,6 +34,10 @@ final class Type1IOMMU: TranslationSpace {
     private(set) var available: Int
     private(set) var pinnedByteCount: UInt64 = 0
     var isTrackingDirtyPages = false
+    /// There is a group of hardware, and so a page table of the IOMMU's.
+    var hasDomain = false
+    /// There is a group of a mediated device.
+    var hasEmulated = false
 
     init(isVersion2: Bool, iommu: MockIOMMU) {
         self.isVersion2 = isVersion2
@@ -45,8 +55,24 @@ final class Type1IOMMU: TranslationSpace {
     func refusal(_ first: UInt64, _ last: UInt64) -> Errno? {
         if list.touches(first, last) { return .fileExists }
         if available == 0 { return .noSpace }
+        if !hasDomain { return nil }
         let isUsable = iommu.usableRanges.contains { $0.lowerBound <= first && last <= $0.upperBound }
         return isUsable ? nil : .invalidArgument
+    }
+
+    /// Whether all mappings are where the IOMMU's hardware can have them.
+    var fitsHardware: Bool {
+        list.areas.allSatisfy { area in
+            iommu.usableRanges.contains { $0.lowerBound <= area.iova && area.last <= $0.upperBound }
+        }
+    }
+
+    /// Pins what was mapped while there were only mediated devices.
+    func pinAll(_ pin: (Area) throws(Errno) -> PinnedMemory) throws(Errno) {
+        for area in list.areas where area.pinned.segments.isEmpty {
+            area.pinned = try pin(area)
+            pinnedByteCount += area.pinned.accountedByteCount
+        }
     }
 
     /// Removes the mappings in a range.

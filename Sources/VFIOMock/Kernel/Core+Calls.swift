@@ -41,11 +41,21 @@ extension Core {
             guard release.hasContainer else { throw .noSuchFileOrDirectory }
             return try openContainer()
         }
-        if path.hasPrefix("/dev/vfio/devices/vfio"), let number = Int(path.dropFirst(22)) {
-            return try openNode(number)
+        if path == "/dev/kvm" {
+            guard release.hasKVM else { throw .noSuchFileOrDirectory }
+            return try makeFile(.kvm).1
         }
-        if path.hasPrefix("/dev/vfio/"), let number = Int(path.dropFirst(10)) { return try openGroup(number) }
-        return nil
+        guard path.hasPrefix("/dev/vfio/") else { return nil }
+        var name = path.dropFirst("/dev/vfio/".count)
+        let isNode = name.hasPrefix("devices/")
+        if isNode { name = name.dropFirst("devices/".count) }
+        let isUnprotected = name.hasPrefix("noiommu-")
+        if isUnprotected { name = name.dropFirst("noiommu-".count) }
+        if isNode {
+            guard name.hasPrefix("vfio"), let number = Int(name.dropFirst(4)) else { return nil }
+            return try openNode(number, hasIOMMU: !isUnprotected)
+        }
+        return try Int(name).map { (number) throws(Errno) in try openGroup(number, hasIOMMU: !isUnprotected) }
     }
 
     /// `O_LARGEFILE`, which Linux adds by itself to what is opened by a path; to a program on 64 bits the constant is 0.
@@ -66,9 +76,14 @@ extension Core {
         case .dmaBuf(let buffer):
             text += "size:\t\(buffer.byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\tvfio_pci_core\n"
             if let name = buffer.name { text += "name:\t\(name)\n" }
+        case .picture(let picture):
+            text += "size:\t\(picture.byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\tmbochs\n"
+            if let name = picture.name { text += "name:\t\(name)\n" }
         case .device(let device) where !isOld:
             text += "vfio-device-syspath: \(SysfsBuilder.path(of: device.function))\n"
-        case .device, .container, .group, .iommufd, .faultQueue, .migration: break
+        case .device, .container, .group, .iommufd, .faultQueue, .eventQueue, .migration, .kvm, .virtualMachine,
+            .kvmVFIO:
+            break
         }
         return Array(text.utf8)
     }
@@ -95,8 +110,12 @@ extension Core {
         case .device(let device): try deviceControl(device, request, argument)
         case .iommufd(let iommufd): try iommufdControl(iommufd, request, argument)
         case .dmaBuf(let buffer): try dmaBufControl(buffer, request, argument)
-        case .faultQueue: throw .inappropriateIOCTLForDevice
+        case .faultQueue, .eventQueue: throw .inappropriateIOCTLForDevice
         case .migration(let file): try migrationControl(file, request, argument)
+        case .kvm: try kvmControl(request, argument)
+        case .virtualMachine(let machine): try virtualMachineControl(machine, file, request, argument)
+        case .kvmVFIO(let bridge): try kvmVFIOControl(bridge, request, argument)
+        case .picture(let picture): try pictureControl(picture, request, argument)
         }
     }
 }

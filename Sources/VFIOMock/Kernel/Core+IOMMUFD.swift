@@ -5,6 +5,7 @@ import VFIO
 
 extension Core {
     func iommufdControl(_ iommufd: IOMMUFD, _ request: UInt, _ argument: Argument) throws(Errno) -> Int {
+        if Self.containerRequests.contains(request) { return try iommufdContainerControl(iommufd, request, argument) }
         switch request {
         case CIOMMU_DESTROY:
             let command = try argument.loadSized(ciommu_destroy(), minimum: 8)
@@ -112,6 +113,10 @@ extension Core {
         if wraps { throw .overflow }
         let isWritable = command.flags & CIOMMU_IOAS_MAP_WRITEABLE != 0
         let descriptor = FileDescriptor(rawValue: command.fd)
+        if case .picture(let picture)? = file(descriptor)?.object {
+            // Nobody but vfio-pci can revoke, and so nothing else is taken.
+            throw picture.byteCount <= last ? .invalidArgument : .notSupported
+        }
         if case .dmaBuf(let buffer)? = file(descriptor)?.object, let file = file(descriptor) {
             if buffer.byteCount <= last { throw .invalidArgument }
             if buffer.isRevoked { throw .operationNotSupportedByDevice }
@@ -174,7 +179,7 @@ extension Core {
         try argument.storeSized(command)
     }
 
-    // MARK: Options and page tables
+    // MARK: Options
 
     private func option(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
         var command = try argument.loadSized(ciommu_option(), minimum: 24)
@@ -201,36 +206,6 @@ extension Core {
             }
         default: throw .notSupported
         }
-        try argument.storeSized(command)
-    }
-
-    /// Page tables that the kernel keeps. Nested ones and dirty tracking are not offered.
-    private func allocateTable(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
-        var command = try argument.loadSized(ciommu_hwpt_alloc(), minimum: 24)
-        if command.__reserved != 0 { throw .notSupported }
-        if (command.data_type == CIOMMU_HWPT_DATA_NONE) != (command.data_len == 0) { throw .invalidArgument }
-        _ = try iommufd.device(command.dev_id)
-        let ioas: IOAS
-        switch iommufd.objects[command.pt_id] {
-        case .ioas(let space)?: ioas = space
-        // A parent for nesting, which this IOMMU has none of.
-        case .table?:
-            throw command.flags & ~CIOMMU_HWPT_FAULT_ID_VALID != 0 || command.data_len == 0
-                ? .notSupported : .invalidArgument
-        default: throw .invalidArgument
-        }
-        let known = CIOMMU_HWPT_FAULT_ID_VALID | CIOMMU_HWPT_ALLOC_PASID
-        if command.flags & ~known != 0 || command.data_len != 0 { throw .notSupported }
-        var queue: FaultQueueFile?
-        if command.flags & CIOMMU_HWPT_FAULT_ID_VALID != 0 {
-            guard case .faultQueue(let known)? = iommufd.objects[command.fault_id] else {
-                throw .noSuchFileOrDirectory
-            }
-            queue = known
-        }
-        let table = try iommufd.makeTable(ioas, isAutomatic: false, self)
-        table.faultQueue = queue
-        command.out_hwpt_id = table.id
         try argument.storeSized(command)
     }
 }

@@ -2,8 +2,7 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// What the IOMMU's hardware is asked for through an iommufd. It is Intel's, of the kind without scalable mode: it has no
-/// dirty bits, no PASIDs, no page requests and no second stage.
+/// What the IOMMU's hardware is asked for through an iommufd.
 extension Core {
     func hardwareControl(_ iommufd: IOMMUFD, _ request: UInt, _ argument: Argument) throws(Errno) {
         switch request {
@@ -13,31 +12,21 @@ extension Core {
         case CIOMMU_HWPT_INVALIDATE: try invalidate(iommufd, argument)
         case CIOMMU_FAULT_QUEUE_ALLOC: try makeFaultQueue(iommufd, argument)
         case CIOMMU_IOAS_CHANGE_PROCESS: try changeProcess(iommufd, argument)
+        case CIOMMU_IOAS_NOIOMMU_GET_PA where !isOld: try physicalAddress(iommufd, argument)
         case CIOMMU_VFIO_IOAS: try containerSpace(iommufd, argument)
-        case CIOMMU_VIOMMU_ALLOC:
-            let command = try argument.loadSized(ciommu_viommu_alloc(), minimum: 24)
-            if command.flags != 0 || command.type == CIOMMU_VIOMMU_TYPE_DEFAULT { throw .notSupported }
-            _ = try iommufd.device(command.dev_id)
-            throw .notSupported
-        case CIOMMU_VDEVICE_ALLOC:
-            _ = try argument.loadSized(ciommu_vdevice_alloc(), minimum: 24)
-            throw .noSuchFileOrDirectory
-        case CIOMMU_VEVENTQ_ALLOC:
-            let command = try argument.loadSized(ciommu_veventq_alloc(), minimum: 28)
-            if command.flags != 0 || command.__reserved != 0 || command.type == CIOMMU_VEVENTQ_TYPE_DEFAULT {
-                throw .notSupported
-            }
-            if command.veventq_depth == 0 { throw .invalidArgument }
-            throw .noSuchFileOrDirectory
-        case CIOMMU_HW_QUEUE_ALLOC:
-            let command = try argument.loadSized(ciommu_hw_queue_alloc(), minimum: 40)
-            if command.flags != 0 || command.type == CIOMMU_HW_QUEUE_TYPE_DEFAULT { throw .notSupported }
-            if command.length == 0 { throw .invalidArgument }
-            if command.nesting_parent_iova.addingReportingOverflow(command.length - 1).overflow { throw .overflow }
-            throw .noSuchFileOrDirectory
+        case CIOMMU_VIOMMU_ALLOC: try makeGuestIOMMU(iommufd, argument)
+        case CIOMMU_VDEVICE_ALLOC: try makeGuestDevice(iommufd, argument)
+        case CIOMMU_VEVENTQ_ALLOC: try makeEventQueue(iommufd, argument)
+        case CIOMMU_HW_QUEUE_ALLOC: try makeHardwareQueue(iommufd, argument)
         default: throw .inappropriateIOCTLForDevice
         }
     }
+
+    /// The requests that are a container's, and no iommufd's own.
+    static let containerRequests: Set<UInt> = [
+        CVFIO_GET_API_VERSION, CVFIO_CHECK_EXTENSION, CVFIO_SET_IOMMU, CVFIO_IOMMU_GET_INFO, CVFIO_IOMMU_MAP_DMA,
+        CVFIO_IOMMU_UNMAP_DMA,
+    ]
 
     private func hardwareInfo(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
         var command = try argument.loadSized(ciommu_hw_info(), minimum: 32)
@@ -46,64 +35,39 @@ extension Core {
         if reserved.0 != 0 || reserved.1 != 0 || reserved.2 != 0 { throw .notSupported }
         let wanted =
             command.flags & CIOMMU_HW_INFO_FLAG_INPUT_TYPE != 0 ? command.in_data_type : CIOMMU_HW_INFO_TYPE_DEFAULT
-        _ = try iommufd.device(command.dev_id)
-        if wanted != CIOMMU_HW_INFO_TYPE_DEFAULT && wanted != CIOMMU_HW_INFO_TYPE_INTEL_VTD { throw .notSupported }
-        var info = ciommu_hw_info_vtd()
-        info.cap_reg = iommu.capabilityRegister
-        info.ecap_reg = iommu.extendedCapabilityRegister
+        guard try iommufd.device(command.dev_id).function.hasIOMMU else { throw .notSupported }
+        let (type, info) = hardwareData
+        if wanted != CIOMMU_HW_INFO_TYPE_DEFAULT && wanted != type { throw .notSupported }
         if command.data_len > 0 {
             guard let target = unsafe UnsafeMutableRawPointer(bitPattern: UInt(command.data_uptr)) else {
                 throw .badAddress
             }
             unsafe target.initializeMemory(as: UInt8.self, repeating: 0, count: Int(command.data_len))
-            unsafe withUnsafeBytes(of: info) { source in
-                unsafe target.copyMemory(
-                    from: source.baseAddress!, byteCount: min(source.count, Int(command.data_len)))
+            for (offset, byte) in info.prefix(Int(command.data_len)).enumerated() {
+                unsafe target.storeBytes(of: byte, toByteOffset: offset, as: UInt8.self)
             }
         }
-        command.data_len = UInt32(MemoryLayout<ciommu_hw_info_vtd>.size)
-        command.out_data_type = CIOMMU_HW_INFO_TYPE_INTEL_VTD
-        command.out_max_pasid_log2 = 0
-        command.out_capabilities = CIOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED
+        command.data_len = UInt32(info.count)
+        command.out_data_type = type
+        command.out_max_pasid_log2 = UInt8(clamping: iommu.pasidBits)
+        command.out_capabilities = iommu.takesPageRequests ? 0 : CIOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED
+        if iommu.tracksDirtyPages { command.out_capabilities |= CIOMMU_HW_CAP_DIRTY_TRACKING }
         try argument.storeSized(command)
     }
 
-    // MARK: Page tables
-
-    private func setDirtyTracking(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
-        let command = try argument.loadSized(ciommu_hwpt_set_dirty_tracking(), minimum: 16)
-        if command.flags & ~CIOMMU_HWPT_DIRTY_TRACKING_ENABLE != 0 { throw .notSupported }
-        _ = try iommufd.table(command.hwpt_id)
-        throw .notSupported
-    }
-
-    private func dirtyBitmap(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
-        let command = try argument.loadSized(ciommu_hwpt_get_dirty_bitmap(), minimum: 48)
-        if command.flags & ~CIOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR != 0 || command.__reserved != 0 {
-            throw .notSupported
+    private var hardwareData: (type: UInt32, bytes: [UInt8]) {
+        switch iommu.make {
+        case .intelVTD:
+            var info = ciommu_hw_info_vtd()
+            info.cap_reg = iommu.capabilityRegister
+            info.ecap_reg = iommu.extendedCapabilityRegister
+            return (CIOMMU_HW_INFO_TYPE_INTEL_VTD, unsafe withUnsafeBytes(of: info) { unsafe [UInt8]($0) })
+        case .armSMMUv3:
+            var info = ciommu_hw_info_arm_smmuv3()
+            // Both stages of translation.
+            info.idr.0 = iommu.nests ? 0b11 : 0b01
+            return (CIOMMU_HW_INFO_TYPE_ARM_SMMUV3, unsafe withUnsafeBytes(of: info) { unsafe [UInt8]($0) })
         }
-        let table = try iommufd.table(command.hwpt_id)
-        if command.length == 0 { throw .invalidArgument }
-        let (last, wraps) = command.iova.addingReportingOverflow(command.length - 1)
-        if wraps { throw .overflow }
-        if (command.iova | (last &+ 1)) & (table.ioas.alignment - 1) != 0 || command.page_size == 0
-            || (command.iova | (last &+ 1)) & (command.page_size - 1) != 0
-        {
-            throw .invalidArgument
-        }
-        throw .notSupported
-    }
-
-    private func invalidate(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
-        var command = try argument.loadSized(ciommu_hwpt_invalidate(), minimum: 32)
-        let isReserved = command.__reserved != 0
-        let isBad = command.entry_num > 0 && (command.data_uptr == 0 || command.entry_len == 0)
-        command.entry_num = 0
-        try argument.storeSized(command)
-        if isReserved { throw .notSupported }
-        if isBad { throw .invalidArgument }
-        // There are no nested page tables and no virtual IOMMUs.
-        throw iommufd.objects[command.hwpt_id] == nil ? .noSuchFileOrDirectory : .invalidArgument
     }
 
     // MARK: Faults
@@ -111,13 +75,9 @@ extension Core {
     private func makeFaultQueue(_ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
         var command = try argument.loadSized(ciommu_fault_alloc(), minimum: 16)
         if command.flags != 0 { throw .notSupported }
-        guard
-            let owner = files.values.first(where: {
-                if case .iommufd(let other) = $0.object { other === iommufd } else { false }
-            })
-        else { throw .badFileDescriptor }
+        let owner = try file(of: iommufd)
         let queue = FaultQueueFile(id: iommufd.nextID, iommufd: owner)
-        let (_, descriptor) = try makeFile(.faultQueue(queue))
+        let descriptor = try makeQueueFile(queue, .faultQueue(queue))
         // Its file keeps the iommufd open.
         hold(owner)
         iommufd.add(.faultQueue(queue), queue.id)
@@ -126,8 +86,15 @@ extension Core {
         try argument.storeSized(command)
     }
 
+    /// The open file of an iommufd.
+    func file(of iommufd: IOMMUFD) throws(Errno) -> OpenFile {
+        let file = files.values.first { if case .iommufd(let other) = $0.object { other === iommufd } else { false } }
+        guard let file else { throw .badFileDescriptor }
+        return file
+    }
+
     func closeFaultQueue(_ queue: FaultQueueFile) {
-        queue.isOpen = false
+        queue.readiness.close()
         unhold(queue.iommufd)
     }
 

@@ -65,9 +65,11 @@ extension Core {
             switch file.object {
             case .device(let device):
                 return unsafe try mapDevice(device, file, request, offset, protection)
-            case .dmaBuf: throw .invalidArgument
+            // The samples open their dma-bufs for reading, and map them only for writing as well.
+            case .dmaBuf, .picture: throw .invalidArgument
             case .iommufd: throw .noSuchAddressOrDevice
-            case .container, .group, .faultQueue, .migration: throw .operationNotSupportedByDevice
+            case .container, .group, .faultQueue, .eventQueue, .migration, .kvm, .virtualMachine, .kvmVFIO:
+                throw .operationNotSupportedByDevice
             }
         }
     }

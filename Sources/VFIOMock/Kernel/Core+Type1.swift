@@ -19,7 +19,8 @@ extension Core {
         let size = MemoryLayout<cvfio_iommu_type1_info>.size
         let room = Int(info.argsz)
         info.flags = CVFIO_IOMMU_INFO_PGSIZES | CVFIO_IOMMU_INFO_CAPS
-        info.iova_pgsizes = self.iommu.pageSizes
+        // Without hardware any size will do.
+        info.iova_pgsizes = iommu.hasDomain ? self.iommu.pageSizes : ~0xfff
         var chain = CapabilityChain(alignment: isOld ? 1 : 8)
         let largestBitmap = UInt64(Int32.max) / 8 + 1
         chain.append(
@@ -27,11 +28,13 @@ extension Core {
             body: CapabilityChain.bytes([UInt64(0), self.iommu.granule, largestBitmap]))
         chain.append(
             id: CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, body: CapabilityChain.bytes([UInt32(iommu.available)]))
-        let ranges = self.iommu.usableRanges
-        chain.append(
-            id: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
-            body: CapabilityChain.bytes(
-                [UInt32(ranges.count), UInt32(0)] + ranges.flatMap { [$0.lowerBound, $0.upperBound] }))
+        if iommu.hasDomain {
+            let ranges = self.iommu.usableRanges
+            chain.append(
+                id: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+                body: CapabilityChain.bytes(
+                    [UInt32(ranges.count), UInt32(0)] + ranges.flatMap { [$0.lowerBound, $0.upperBound] }))
+        }
         if room < size + chain.bytes.count {
             info.argsz = UInt32(size + chain.bytes.count)
         } else {
@@ -67,11 +70,15 @@ extension Core {
             return
         }
         if let refusal = iommu.refusal(map.iova, last) { throw refusal }
-        let pinned = try pin(map.vaddr, map.size, writable: isWritable, allowsBARs: true)
-        try checkLockLimit(adding: pinned.accountedByteCount)
+        var pinned = PinnedMemory()
+        if iommu.hasDomain {
+            pinned = try pin(map.vaddr, map.size, writable: isWritable, allowsBARs: true)
+            try checkLockLimit(adding: pinned.accountedByteCount)
+        }
         iommu.map(
             .init(
-                iova: map.iova, byteCount: map.size, isReadable: isReadable || isOld, isWritable: isWritable,
+                iova: map.iova, byteCount: map.size, address: map.vaddr, isReadable: isReadable || isOld,
+                isWritable: isWritable,
                 pinned: pinned))
     }
 
@@ -91,6 +98,8 @@ extension Core {
             unsafe bitmap = try argument.load(bitmap, at: size)
             try unsafe checkBitmap(bitmap, unmap.size)
         }
+        // The drivers of mediated devices may be using the addresses.
+        if invalidates && iommu.hasEmulated { throw .resourceBusy }
         let mask = self.iommu.granule - 1
         if unmap.iova & mask != 0 { throw .invalidArgument }
         var last = UInt64.max

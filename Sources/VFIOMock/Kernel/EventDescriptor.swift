@@ -16,6 +16,9 @@ final class EventDescriptor {
 
     deinit { try? HostKernel().close(descriptor) }
 
+    /// What tells this eventfd from others, whichever descriptor of it was given.
+    var identity: Int64 { cmock_event_identity(descriptor.rawValue) }
+
     /// Adds one to the count.
     func signal() { _ = cmock_signal_event(descriptor.rawValue) }
 

@@ -53,8 +53,11 @@ public struct MockKernel: Kernel {
     public func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 {
         try call(.lseek) { (core) throws(Errno) in
             guard let file = core.file(descriptor) else { return try core.host.size(of: descriptor) }
-            guard case .dmaBuf(let buffer) = file.object else { throw .illegalSeek }
-            return buffer.byteCount
+            switch file.object {
+            case .dmaBuf(let buffer): return buffer.byteCount
+            case .picture(let picture): return picture.byteCount
+            default: throw .illegalSeek
+            }
         }
     }
 
@@ -64,8 +67,8 @@ public struct MockKernel: Kernel {
         // Reads of other descriptors may block, so they go without the lock.
         let own = try call(.read) { (core) throws(Errno) -> Int? in
             guard let file = core.file(descriptor) else { return nil }
-            // No device of the mock asks for pages.
-            if case .faultQueue = file.object { return 0 }
+            if case .faultQueue(let queue) = file.object { return try unsafe queue.read(into: buffer) }
+            if case .eventQueue(let queue) = file.object { return try unsafe queue.read(into: buffer) }
             if case .migration(let stream) = file.object { return try unsafe stream.read(into: buffer) }
             guard case .device(let device) = file.object else { throw .invalidArgument }
             let count = try unsafe core.access(device, file.position, buffer, isWrite: false)
@@ -80,6 +83,7 @@ public struct MockKernel: Kernel {
         let own = try call(.write) { (core) throws(Errno) -> Int? in
             guard let file = core.file(descriptor) else { return nil }
             if case .migration(let stream) = file.object { return try unsafe stream.write(buffer) }
+            if case .faultQueue(let queue) = file.object { return try unsafe queue.write(buffer, core) }
             guard case .device(let device) = file.object else { throw .invalidArgument }
             let count = try unsafe core.access(
                 device, file.position, UnsafeMutableRawBufferPointer(mutating: buffer), isWrite: true)
@@ -159,11 +163,7 @@ public struct MockKernel: Kernel {
     }
 
     public func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
-        let isQueue = try call(.poll) { (core) throws(Errno) in
-            if case .faultQueue? = core.file(descriptor)?.object { true } else { false }
-        }
-        // Nothing ever comes; a wait may end early.
-        if isQueue { return false }
+        try call(.poll) { (core) throws(Errno) in }
         return try HostKernel().waitUntilReadable(descriptor, timeout: timeout)
     }
 

@@ -13,7 +13,12 @@ final class OpenFile {
         case iommufd(IOMMUFD)
         case dmaBuf(DMABuf)
         case faultQueue(FaultQueueFile)
+        case eventQueue(EventQueueFile)
         case migration(MigrationFile)
+        case kvm
+        case virtualMachine(VirtualMachineFile)
+        case kvmVFIO(KVMVFIOFile)
+        case picture(PictureFile)
     }
 
     let inode: UInt64
@@ -38,7 +43,7 @@ final class OpenFile {
     func seekableDevice() throws(Errno) -> DeviceFile {
         switch object {
         case .device(let device): return device
-        case .dmaBuf, .migration: throw .illegalSeek
+        case .dmaBuf, .migration, .picture: throw .illegalSeek
         default: throw .invalidArgument
         }
     }

@@ -2,26 +2,31 @@ import SystemPackage
 import VFIO
 
 extension Core {
-    func plug(_ device: some MockDevice, at address: PCIAddress, group: Int?, driver: String?) {
+    func plug(_ device: some MockDevice, at address: PCIAddress, group: Int?, driver: String?, hasIOMMU: Bool) {
         precondition(functions[address] == nil, "there is a device at \(address) already")
-        let number = group ?? (functions.values.map(\.groupNumber).max() ?? 0) + 1
+        precondition(hasIOMMU || group == nil, "a device without an IOMMU shares its group with nobody")
+        let number = group ?? nextGroupNumber
         let native = driver.flatMap { $0 == "vfio-pci" ? nil : $0 }
         let function: PCIFunction
         do throws(Errno) {
             function = try PCIFunction(
-                device, at: address, group: number, barAddresses: placeBARs(device.pci), nativeDriver: native)
+                device, at: address, group: number, placing: { placeBARs($0) }, nativeDriver: native)
         } catch {
             preconditionFailure("no memory for the BARs of \(address): \(error)")
         }
+        function.hasIOMMU = hasIOMMU
         functions[address] = function
         if let native { nativeDrivers.insert(native) }
         if driver == "vfio-pci" { function.driverOverride = driver }
-        setDriver(function, driver)
+        if driver != "vfio-pci" || isTakenByVFIO(function) { setDriver(function, driver) }
         function.call(self) { (model, bus) in model.start(bus: bus) }
     }
 
+    var nextGroupNumber: Int { (functions.values.map(\.groupNumber).max() ?? 0) + 1 }
+
     func setDriver(_ function: PCIFunction, _ driver: String?) {
         function.driver = driver
+        function.virtualFunctions?.forgetToken()
         if driver == "vfio-pci" {
             var number = 0
             while functions.values.contains(where: { $0.nodeNumber == number }) { number += 1 }
@@ -30,6 +35,9 @@ extension Core {
             function.nodeNumber = nil
         }
     }
+
+    /// Whether vfio-pci takes a device that is offered to it.
+    func isTakenByVFIO(_ function: PCIFunction) -> Bool { function.hasIOMMU || release.hasUnsafeNoIOMMUMode }
 
     /// Whether a driver would take a device.
     func matches(_ driver: String, _ function: PCIFunction) -> Bool {
@@ -42,8 +50,10 @@ extension Core {
 
     /// Binds a device to a driver.
     ///
-    /// - Throws: `EBUSY` for the kernel's own driver while a process holds the group.
+    /// - Throws: `EBUSY` for the kernel's own driver while a process holds the group; `EINVAL` from vfio-pci for a device
+    ///   without an IOMMU, unless it has its unsafe mode.
     func probe(_ function: PCIFunction, _ driver: String) throws(Errno) {
+        if driver == "vfio-pci", !isTakenByVFIO(function) { throw .invalidArgument }
         if driver != "vfio-pci", let group = groups[function.groupNumber], group.container != nil || group.owner != nil
         {
             throw .resourceBusy

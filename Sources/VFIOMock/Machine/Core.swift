@@ -16,9 +16,12 @@ final class Core {
     var nativeDrivers: Set<String> = []
     /// Vendor and device numbers that vfio-pci was told to take (`new_id`).
     var vfioIDs: Set<UInt32> = []
+    /// vfio-pci lets virtual functions be made (its parameter `enable_sriov`).
+    var allowsVirtualFunctions = false
     var files: [UInt64: OpenFile] = [:]
     /// What the process has mapped, by address.
     var cpuMappings: [CPUMapping] = []
+    var physicalMemory = PhysicalMemory()
     var lockLimit: UInt64?
     /// How much memory the machine has, in bytes.
     var memoryByteCount = 4 << 30
@@ -26,6 +29,11 @@ final class Core {
     var hugePages = [2 << 20: 16, 1 << 30: 0]
 
     var faults: [IOMMUFault] = []
+    /// What the hardware was told to forget of guests' page tables, in order.
+    var invalidations: [IOMMUInvalidation] = []
+    /// What devices were told of the pages that they have asked for, by the number of the wish.
+    var pageAnswers: [Int: FaultQueue.Answer] = [:]
+    var pageRequestCount = 0
     var plans: [FailurePlan] = []
     var isRecording = false
     var records: [MockCallRecord] = []
@@ -51,6 +59,11 @@ final class Core {
             group.file = nil
             group.container?.groups = []
             group.container = nil
+            group.iommufd = nil
+        }
+        for machine in virtualMachines {
+            machine.bridge?.files = []
+            machine.bridge = nil
         }
         if emptyFile >= 0 { _ = Glibc.close(emptyFile) }
     }
@@ -113,15 +126,30 @@ final class Core {
         return (file, FileDescriptor(rawValue: number))
     }
 
+    /// Opens a file whose descriptor can be waited for, with `poll`, `epoll` and what is built on them.
+    func makeQueueFile(_ queue: any ReadableQueue, _ object: OpenFile.Object) throws(Errno) -> FileDescriptor {
+        var writer: Int32 = -1
+        let number = unsafe cmock_pipe(&writer)
+        guard number >= 0 else { throw Errno(rawValue: -number) }
+        queue.readiness.open(reader: number, writer: writer)
+        let file = OpenFile(inode: inode(number), object)
+        files[file.inode] = file
+        register(number, file)
+        return FileDescriptor(rawValue: number)
+    }
+
+    /// What tells the mock's files apart. Pipes are numbered by themselves.
     private func inode(_ number: Int32) -> UInt64 {
         var device: UInt64 = 0
         var inode: UInt64 = 0
-        return unsafe cmock_file_identity(number, &device, &inode) == 0 ? inode : 0
+        guard unsafe cmock_file_identity(number, &device, &inode) == 0 else { return 0 }
+        return cmock_is_pipe(number) == 1 ? inode | 1 << 63 : inode
     }
 
     /// The open file of the mock that a descriptor refers to, `nil` for descriptors that are not the mock's.
     func file(_ descriptor: FileDescriptor) -> OpenFile? {
-        guard !files.isEmpty, cmock_is_memory_file(descriptor.rawValue) == 1,
+        guard !files.isEmpty,
+            cmock_is_memory_file(descriptor.rawValue) == 1 || cmock_is_pipe(descriptor.rawValue) == 1,
             let file = files[inode(descriptor.rawValue)]
         else { return nil }
         // One that came in by a way that the mock did not see: dup(2), or recvmsg(2).
@@ -153,12 +181,14 @@ final class Core {
     func releaseIfUnused(_ file: OpenFile) {
         guard !file.isInUse, files.removeValue(forKey: file.inode) != nil else { return }
         switch file.object {
-        case .container: break
+        case .container, .kvm, .virtualMachine: break
+        case .kvmVFIO(let bridge): closeKVMVFIO(bridge)
         case .group(let group): closeGroup(group)
         case .device(let device): closeDevice(device)
         case .iommufd(let iommufd): iommufd.close(self)
         case .faultQueue(let queue): closeFaultQueue(queue)
-        case .migration: break
+        case .eventQueue(let queue): closeEventQueue(queue)
+        case .migration, .picture: break
         case .dmaBuf(let buffer): buffer.exporter?.exports.removeAll { $0 === buffer }
         }
     }

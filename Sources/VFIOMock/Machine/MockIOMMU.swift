@@ -1,7 +1,23 @@
 /// What the machine's IOMMU can do.
 ///
 /// The defaults are those of QEMU's `intel-iommu`, which the project's lab uses.
+///
+/// One with nesting, for tests of a virtual machine monitor:
+/// ```swift
+/// var iommu = MockIOMMU()
+/// iommu.make = .armSMMUv3
+/// iommu.nests = true
+/// let machine = MockMachine(iommu: iommu)
+/// ```
 public struct MockIOMMU: Sendable, Hashable {
+    /// Whose IOMMU it is.
+    public enum Make: Sendable, Hashable {
+        /// Intel VT-d. It nests page tables, and has no virtual IOMMUs.
+        case intelVTD
+        /// Arm SMMUv3. It nests page tables in virtual IOMMUs only, and reports events for them.
+        case armSMMUv3
+    }
+
     /// How many bits an IOVA has: 39 makes 0x7f_ffff_ffff the last one.
     public var addressWidth: Int
     /// The page sizes, one bit each. The smallest is what mappings are aligned to.
@@ -10,6 +26,16 @@ public struct MockIOMMU: Sendable, Hashable {
     public var reservedRanges: [ClosedRange<UInt64>]
     /// How many mappings one type1 container takes (the parameter `dma_entry_limit` of `vfio_iommu_type1`).
     public var mappingLimit: Int
+    /// Whose it is: what it tells of itself, and which page tables of guests it takes.
+    public var make = Make.intelVTD
+    /// Whether it takes page tables of guests. It does not walk them: what they lead to is as if they changed no address.
+    public var nests = false
+    /// Whether it can note which pages are written.
+    public var tracksDirtyPages = false
+    /// How many bits the PASIDs of its devices have; 0 for none.
+    public var pasidBits = 0
+    /// Whether devices can ask for pages (``MockMachine/requestPage(at:_:pasid:by:)``).
+    public var takesPageRequests = false
 
     public init(
         addressWidth: Int = 39,

@@ -49,10 +49,14 @@ public final class MockMachine: Sendable {
     ///   - group: The number of its IOMMU group; without one it gets a group of its own.
     ///   - driver: The driver that is bound to it, `nil` for none. With any other than `vfio-pci`, `pci-stub` and
     ///     `pcieport` the group is not viable, as the kernel says.
+    ///   - hasIOMMU: Whether the machine's IOMMU stands between the device and the memory. Without one, the device is for
+    ///     an `UnprotectedAddressSpace`: vfio-pci takes it only when the kernel has
+    ///     ``MockRelease/hasUnsafeNoIOMMUMode``, and its DMA is to physical addresses.
     public func plug(
-        _ device: some MockDevice, at address: PCIAddress, group: Int? = nil, driver: String? = "vfio-pci"
+        _ device: some MockDevice, at address: PCIAddress, group: Int? = nil, driver: String? = "vfio-pci",
+        hasIOMMU: Bool = true
     ) {
-        locked { core in core.plug(device, at: address, group: group, driver: driver) }
+        locked { core in core.plug(device, at: address, group: group, driver: driver, hasIOMMU: hasIOMMU) }
     }
 
     /// Reaches into a device from outside, as a button on its front would: to look at it, to change it, to let it do
@@ -83,6 +87,9 @@ public final class MockMachine: Sendable {
     // MARK: What happened
 
     /// The DMA that the IOMMU refused, in order.
+    ///
+    /// DMA of a device without an IOMMU to a physical address where no memory is pinned for it is here as well, though
+    /// nobody refuses it: on a real machine it would have hit somebody else's memory.
     public var faults: [IOMMUFault] { locked { $0.faults } }
 
     /// Forgets the faults up to now.

@@ -16,8 +16,16 @@ public struct MockOpenFile: Sendable, Hashable {
         case dmaBuf(name: String)
         /// A queue of page faults of an iommufd.
         case faultQueue
+        /// A queue of what the IOMMU reports for a guest.
+        case eventQueue
         /// A stream of a device's state.
         case migration
+        /// `/dev/kvm`
+        case kvm
+        /// A virtual machine.
+        case virtualMachine
+        /// The kvm-vfio device of a virtual machine.
+        case kvmVFIO
     }
 
     public let kind: Kind
@@ -32,8 +40,13 @@ public struct MockOpenFile: Sendable, Hashable {
             case .device(let device): .device(device.function.deviceAddress)
             case .iommufd: .iommufd
             case .dmaBuf(let buffer): .dmaBuf(name: buffer.name ?? "")
+            case .picture(let picture): .dmaBuf(name: picture.name ?? "")
             case .faultQueue: .faultQueue
+            case .eventQueue: .eventQueue
             case .migration: .migration
+            case .kvm: .kvm
+            case .virtualMachine: .virtualMachine
+            case .kvmVFIO: .kvmVFIO
             }
         descriptorCount = file.descriptors.count
     }

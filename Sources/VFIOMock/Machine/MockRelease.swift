@@ -34,6 +34,11 @@ public struct MockRelease: Sendable, Hashable {
     public var hasDMABuf: Bool
     /// Devices in low power are suspended when they are idle, and woken by an access (CONFIG_PM).
     public var hasRuntimePowerManagement: Bool
+    /// vfio-pci takes devices without an IOMMU (CONFIG_VFIO_NOIOMMU, and the parameter `enable_unsafe_noiommu_mode` of the
+    /// module vfio).
+    public var hasUnsafeNoIOMMUMode: Bool
+    /// There is `/dev/kvm`, with the kvm-vfio device (CONFIG_KVM, CONFIG_KVM_VFIO).
+    public var hasKVM: Bool
 
     public init(
         name: String,
@@ -43,7 +48,9 @@ public struct MockRelease: Sendable, Hashable {
         hasDeviceNodes: Bool = false,
         hasMapFile: Bool = false,
         hasDMABuf: Bool = false,
-        hasRuntimePowerManagement: Bool = true
+        hasRuntimePowerManagement: Bool = true,
+        hasUnsafeNoIOMMUMode: Bool = false,
+        hasKVM: Bool = false
     ) {
         self.name = name
         self.generation = generation
@@ -53,12 +60,14 @@ public struct MockRelease: Sendable, Hashable {
         self.hasMapFile = hasMapFile
         self.hasDMABuf = hasDMABuf
         self.hasRuntimePowerManagement = hasRuntimePowerManagement
+        self.hasUnsafeNoIOMMUMode = hasUnsafeNoIOMMUMode
+        self.hasKVM = hasKVM
     }
 
-    /// Linux 7.3 with containers, iommufd, device nodes and dma-bufs; without power management.
+    /// Linux 7.3 with containers, iommufd, device nodes, dma-bufs, the unsafe no-IOMMU mode and KVM.
     public static let iommufd = MockRelease(
         name: "7.3.0", generation: .linux7_3, hasIOMMUFD: true, hasDeviceNodes: true, hasMapFile: true, hasDMABuf: true,
-        hasRuntimePowerManagement: false)
+        hasUnsafeNoIOMMUMode: true, hasKVM: true)
 
     /// Debian's 7.3.4: containers and dma-bufs, but neither iommufd nor device nodes.
     public static let stock = MockRelease(name: "7.3.4+deb13-amd64", generation: .linux7_3, hasDMABuf: true)

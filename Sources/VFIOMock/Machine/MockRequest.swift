@@ -28,6 +28,11 @@ public struct MockRequest: RawRepresentable, Sendable, Hashable {
     /// `VFIO_IOMMU_UNMAP_DMA`
     public static var iommuUnmapDMA: MockRequest { MockRequest(rawValue: CVFIO_IOMMU_UNMAP_DMA) }
 
+    /// `IOMMU_VFIO_IOAS`
+    public static var vfioIOAS: MockRequest { MockRequest(rawValue: CIOMMU_VFIO_IOAS) }
+    /// `IOMMU_IOAS_NOIOMMU_GET_PA`
+    public static var ioasNoIOMMUGetPA: MockRequest { MockRequest(rawValue: CIOMMU_IOAS_NOIOMMU_GET_PA) }
+
     // MARK: Devices
 
     /// `VFIO_DEVICE_BIND_IOMMUFD`
@@ -59,4 +64,17 @@ public struct MockRequest: RawRepresentable, Sendable, Hashable {
     public static var ioasMapFile: MockRequest { MockRequest(rawValue: CIOMMU_IOAS_MAP_FILE) }
     /// `IOMMU_IOAS_UNMAP`
     public static var ioasUnmap: MockRequest { MockRequest(rawValue: CIOMMU_IOAS_UNMAP) }
+
+    // MARK: KVM
+
+    /// `KVM_CREATE_DEVICE`
+    public static var kvmCreateDevice: MockRequest { MockRequest(rawValue: CKVM_CREATE_DEVICE) }
+    /// `KVM_SET_DEVICE_ATTR`
+    public static var kvmSetDeviceAttribute: MockRequest { MockRequest(rawValue: CKVM_SET_DEVICE_ATTR) }
+    /// `KVM_SET_USER_MEMORY_REGION`
+    public static var kvmSetUserMemoryRegion: MockRequest { MockRequest(rawValue: CKVM_SET_USER_MEMORY_REGION) }
+    /// `KVM_IRQFD`
+    public static var kvmIRQFD: MockRequest { MockRequest(rawValue: CKVM_IRQFD) }
+    /// `KVM_IOEVENTFD`
+    public static var kvmIOEventFD: MockRequest { MockRequest(rawValue: CKVM_IOEVENTFD) }
 }

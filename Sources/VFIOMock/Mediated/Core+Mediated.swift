@@ -17,8 +17,7 @@ extension Core {
         while functions[Self.hiddenAddress(slot)] != nil { slot += 1 }
         let address = Self.hiddenAddress(slot)
         let model = make()
-        let number = (functions.values.map(\.groupNumber).max() ?? 0) + 1
-        let function = try PCIFunction(model, at: address, group: number, barAddresses: [:], nativeDriver: nil)
+        let function = try PCIFunction(model, at: address, group: nextGroupNumber, nativeDriver: nil)
         function.mediated = MediatedName(uuid: uuid, parent: parent)
         functions[address] = function
         parent.available -= 1
@@ -47,6 +46,9 @@ extension Core {
     ///
     /// - Returns: `nil` for requests that are answered like vfio-pci's.
     func mediatedControl(_ function: PCIFunction, _ request: UInt, _ argument: Argument) throws(Errno) -> Int? {
+        if let display = function.model as? any DisplayDevice {
+            return try displayControl(function, display, request, argument)
+        }
         switch request {
         case CVFIO_DEVICE_GET_REGION_INFO:
             var info = try argument.load(cvfio_region_info())
@@ -63,8 +65,8 @@ extension Core {
         case CVFIO_DEVICE_GET_IRQ_INFO, CVFIO_DEVICE_SET_IRQS:
             let index = try argument.load(cvfio_irq_info()).index
             let isThere = index == CVFIO_PCI_INTX_IRQ_INDEX || index == CVFIO_PCI_MSI_IRQ_INDEX
-            if request == CVFIO_DEVICE_GET_IRQ_INFO, !isThere { throw .invalidArgument }
-            return nil
+            if isThere { return nil }
+            throw request == CVFIO_DEVICE_GET_IRQ_INFO ? .invalidArgument : .inappropriateIOCTLForDevice
         case CVFIO_DEVICE_RESET:
             function.migration?.end()
             return 0

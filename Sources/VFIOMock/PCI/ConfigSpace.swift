@@ -24,6 +24,8 @@ struct ConfigSpace {
         static let msi: UInt8 = 0x05
         static let express: UInt8 = 0x10
         static let msix: UInt8 = 0x11
+        /// Any extended capability.
+        static let extended: UInt8 = 0xfe
         /// Config space that no capability claims.
         static let none: UInt8 = 0xff
         /// The standard header, which has no capability number.
@@ -44,10 +46,25 @@ struct ConfigSpace {
     private(set) var position: [UInt8: Int] = [:]
     private let pci: MockPCIFunction
     private let barAddresses: [Int: UInt64]
+    private let place: Place
+    /// Where the capability of SR-IOV is.
+    private var virtualFunctions: Int?
 
-    init(_ pci: MockPCIFunction, barAddresses: [Int: UInt64]) {
+    /// Where the function is, as far as it shows in its config space.
+    struct Place {
+        /// Behind a port, and not on the root complex.
+        var isBehindPort = false
+        /// It is a virtual function, whose memory decode is switched in the physical one.
+        var isVirtual = false
+        /// How many virtual functions it can have, if any, and what they are.
+        var virtualFunctions: (limit: Int, pci: MockPCIFunction)?
+    }
+
+    init(_ pci: MockPCIFunction, barAddresses: [Int: UInt64], _ place: Place = Place()) {
         self.pci = pci
-        self.barAddresses = barAddresses
+        // A virtual function's addresses are in the capability of the physical one, and its own registers zero.
+        self.barAddresses = place.isVirtual ? [:] : barAddresses
+        self.place = place
         byteCount = pci.isExpress ? 4096 : 256
         hardware = [UInt8](repeating: 0, count: byteCount)
         hardwareMask = hardware
@@ -58,6 +75,7 @@ struct ConfigSpace {
         owner.replaceSubrange(0..<64, with: repeatElement(Capability.header, count: 64))
         setHeader()
         setCapabilities()
+        setExtendedCapabilities()
     }
 
     // MARK: Access to both kinds of bytes
@@ -92,10 +110,10 @@ struct ConfigSpace {
     }
 
     /// Whether the device answers to accesses of its BARs.
-    var respondsToMemory: Bool { hardwareCommand & Command.memory != 0 && powerState < 3 }
+    var respondsToMemory: Bool { (place.isVirtual || hardwareCommand & Command.memory != 0) && powerState < 3 }
 
     /// Whether vfio-pci lets the process reach the BARs.
-    var isMemoryEnabled: Bool { shadowCommand & Command.memory != 0 && powerState < 3 }
+    var isMemoryEnabled: Bool { (place.isVirtual || shadowCommand & Command.memory != 0) && powerState < 3 }
 
     mutating func setInterruptStatus(_ isAsserted: Bool) {
         hardware[Register.status] = hardware[Register.status] & ~8 | (isAsserted ? 8 : 0)
@@ -132,6 +150,12 @@ struct ConfigSpace {
         Self.store(&hardwareMask, Register.command, 2, 0x0507)
         hardwareMask[0x0c] = 0xff
         hardwareMask[Register.interruptLine] = 0xff
+        if place.isVirtual {
+            Self.store(&hardware, 0x00, 4, .max)
+            hardwareCommand = 0
+            // Bus master alone.
+            Self.store(&hardwareMask, Register.command, 2, UInt32(Command.busMaster))
+        }
     }
 
     private func barFlags(_ bar: Int) -> UInt32 {
@@ -161,8 +185,8 @@ struct ConfigSpace {
         }
         if pci.isExpress {
             var bytes = [UInt8](repeating: 0, count: 0x2c)
-            // Version 2, an endpoint integrated in the root complex, as all devices on QEMU's root bus are.
-            Self.store(&bytes, 2, 2, 0x92)
+            // Version 2, an endpoint; integrated in the root complex, as all devices on QEMU's root bus are.
+            Self.store(&bytes, 2, 2, place.isBehindPort ? 0x02 : 0x92)
             Self.store(&bytes, 4, 4, 0x8000 | (pci.hasFunctionLevelReset ? 1 << 28 : 0))
             Self.store(&bytes, 0x0c, 4, 0x411)
             Self.store(&bytes, 0x12, 2, 0x11)
@@ -189,6 +213,47 @@ struct ConfigSpace {
         }
     }
 
+    private mutating func setExtendedCapabilities() {
+        var list = pci.extendedCapabilities
+        if let (limit, virtual) = place.virtualFunctions {
+            var bytes = [UInt8](repeating: 0, count: 0x3c)
+            func set(_ offset: Int, _ count: Int, _ value: UInt32) { Self.store(&bytes, offset - 4, count, value) }
+            set(0x08, 2, 0x10)
+            set(0x0c, 2, UInt32(limit))
+            set(0x0e, 2, UInt32(limit))
+            // The first virtual function is the next function, and so on.
+            set(0x14, 2, 1)
+            set(0x16, 2, 1)
+            set(0x1a, 2, UInt32(virtual.device))
+            set(0x1c, 4, 0x553)
+            set(0x20, 4, 1)
+            list.append(.init(id: 0x10, bytes: bytes))
+        }
+        precondition(list.isEmpty || pci.isExpress, "extended capabilities need PCI Express")
+        var position = 0x100
+        for (number, capability) in list.enumerated() {
+            if capability.id == 0x10 { virtualFunctions = position }
+            let end = position + 4 + capability.bytes.count
+            // Each begins at a multiple of 32 bytes, as QEMU has it.
+            let next = (end + 31) & ~31
+            precondition(end <= byteCount, "the extended capabilities do not fit")
+            let link = number == list.count - 1 ? 0 : next
+            Self.store(
+                &hardware, position, 4, UInt32(capability.id) | UInt32(capability.version) << 16 | UInt32(link) << 20)
+            hardware.replaceSubrange(position + 4..<end, with: capability.bytes)
+            owner.replaceSubrange(position..<end, with: repeatElement(Capability.extended, count: end - position))
+            position = next
+        }
+    }
+
+    /// Notes in the capability of SR-IOV how many virtual functions there are.
+    mutating func setVirtualFunctions(_ count: Int) {
+        guard let virtualFunctions else { return }
+        // Enabled, with memory decode, and with routing ids that need no slots.
+        Self.store(&hardware, virtualFunctions + 0x08, 2, count > 0 ? 0x19 : 0x10)
+        Self.store(&hardware, virtualFunctions + 0x10, 2, UInt32(count))
+    }
+
     // MARK: What vfio-pci makes of it
 
     /// Sets up the virtual space, as when the device is opened.
@@ -209,6 +274,12 @@ struct ConfigSpace {
         set(Register.capabilities, 1, shadow: 0xff, write: 0)
         set(Register.interruptLine, 1, shadow: 0xff, write: 0xff)
         set(Register.interruptPin, 1, shadow: 0xff, write: 0)
+        if place.isVirtual {
+            // The kernel fills in what a virtual function leaves to the physical one.
+            Self.store(&shadow, 0x00, 2, UInt32(pci.vendor))
+            Self.store(&shadow, 0x02, 2, UInt32(pci.device))
+            shadowCommand |= Command.memory
+        }
         for (id, at) in position {
             // The link to the next capability, and the number before it, can be read only.
             set(at, 2, shadow: 0xffff, write: 0)
@@ -246,7 +317,9 @@ struct ConfigSpace {
         if owner[offset] == Capability.none { return Self.load(hardware, offset, count) }
         if offset < 0x34, offset + count > Register.bars { fixBARs() }
         let mask = Self.load(shadowMask, offset, count)
-        return Self.load(hardware, offset, count) & ~mask | Self.load(shadow, offset, count) & mask
+        let value = Self.load(hardware, offset, count) & ~mask | Self.load(shadow, offset, count) & mask
+        guard place.isVirtual, offset == Register.command else { return value }
+        return value | UInt32(shadowCommand & Command.memory)
     }
 
     mutating func write(_ offset: Int, _ count: Int, _ value: UInt32) {

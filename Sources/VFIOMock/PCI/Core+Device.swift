@@ -13,12 +13,18 @@ extension Core {
         }
         let rest = name.dropFirst(function.name.count)
         if let next = rest.first, next != " " { throw .operationNotSupportedByDevice }
-        // What follows the name after spaces are options, and no device here takes any.
-        if rest.contains(where: { $0 != " " }) { throw .invalidArgument }
-        guard let container = group.container, container.iommu != nil, let groupFile = group.file else {
+        // What follows the name after spaces are options, which a mediated device does not take for any.
+        if function.mediated != nil && !rest.isEmpty { throw .operationNotSupportedByDevice }
+        try checkToken(function, try Self.token(inOptions: rest))
+        guard let groupFile = group.file, group.iommufd != nil || group.container?.hasDriver == true else {
             throw .invalidArgument
         }
         let device = DeviceFile(function, group: group)
+        if let file = group.iommufd, case .iommufd(let iommufd) = file.object, function.openCount == 0 {
+            try bind(function, group, iommufd)
+            hold(file)
+            device.iommufd = file
+        }
         let (_, descriptor) = try makeFile(.device(device))
         if function.openCount == 0 { function.open(hasReset: canReset(function), self) }
         function.openCount += 1
@@ -29,11 +35,11 @@ extension Core {
         return descriptor
     }
 
-    /// Opens `/dev/vfio/devices/vfioN`. Nothing works on it until it is bound.
-    func openNode(_ number: Int) throws(Errno) -> FileDescriptor {
-        guard release.hasDeviceNodes, let function = functions.values.first(where: { $0.nodeNumber == number }) else {
-            throw .noSuchFileOrDirectory
-        }
+    /// Opens `/dev/vfio/devices/vfioN`, or `noiommu-vfioN`. Nothing works on it until it is bound.
+    func openNode(_ number: Int, hasIOMMU: Bool) throws(Errno) -> FileDescriptor {
+        guard release.hasDeviceNodes,
+            let function = functions.values.first(where: { $0.nodeNumber == number && $0.hasIOMMU == hasIOMMU })
+        else { throw .noSuchFileOrDirectory }
         let (_, descriptor) = try makeFile(.device(DeviceFile(function, group: nil)))
         function.fileCount += 1
         return descriptor
@@ -52,11 +58,14 @@ extension Core {
         }
         if let group = device.group {
             group.deviceCount -= 1
+            if function.openCount == 0 { unbind(function, group) }
+            if let file = device.iommufd { unhold(file) }
             if let file = group.file { unhold(file) }
         } else if let file = device.iommufd, case .iommufd(let iommufd) = file.object {
             if let bound = function.boundDevice {
-                iommufd.detach(bound)
-                iommufd.remove(bound.id)
+                for pasid in bound.pasidTables.keys { iommufd.detach(bound, pasid: pasid, self) }
+                iommufd.detach(bound, self)
+                iommufd.removeDevice(bound)
                 function.boundDevice = nil
             }
             function.isOpenByNode = false
@@ -65,6 +74,37 @@ extension Core {
             if group?.nodeCount == 0 { group?.owner = nil }
             unhold(file)
         }
+    }
+
+    /// Puts a device of a group into the iommufd that the group has as its container.
+    private func bind(_ function: PCIFunction, _ group: VFIOGroup, _ iommufd: IOMMUFD) throws(Errno) {
+        guard group.hasIOMMU else {
+            // Who has made an address space expects translation.
+            if iommufd.containerSpace != nil { throw .notPermitted }
+            return
+        }
+        if isClaimedByHost(group.number) || (group.owner != nil && group.owner !== iommufd) { throw .notPermitted }
+        guard let space = iommufd.containerSpace else { throw .operationNotSupportedByDevice }
+        let bound = IOMMUFDDevice(id: iommufd.nextID, function)
+        iommufd.add(.device(bound), bound.id)
+        function.boundDevice = bound
+        do throws(Errno) {
+            _ = try iommufd.attach(bound, to: space, self)
+        } catch {
+            iommufd.remove(bound.id)
+            function.boundDevice = nil
+            throw error
+        }
+        group.owner = iommufd
+    }
+
+    private func unbind(_ function: PCIFunction, _ group: VFIOGroup) {
+        guard let bound = function.boundDevice, let iommufd = group.owner else { return }
+        iommufd.detach(bound, self)
+        iommufd.removeDevice(bound)
+        function.boundDevice = nil
+        let isLast = !functions(inGroup: group.number).contains { $0.boundDevice != nil }
+        if isLast { group.owner = nil }
     }
 
     /// Whether a reset of the function alone is there: of its own, or of its bus when nobody else is on that.
@@ -99,8 +139,14 @@ extension Core {
             case CVFIO_DEVICE_DETACH_IOMMUFD_PT:
                 let detach = try argument.load(cvfio_device_detach_iommufd_pt(), 8)
                 if detach.argsz < 8 || detach.flags & ~CVFIO_DEVICE_DETACH_PASID != 0 { throw .invalidArgument }
-                // The IOMMU has no PASIDs, so none is attached.
-                if detach.flags == 0, let bound = function.boundDevice { iommufd.detach(bound) }
+                guard let bound = function.boundDevice else { return 0 }
+                if detach.flags == 0 {
+                    iommufd.detach(bound, self)
+                } else {
+                    if detach.argsz < 12 { throw .invalidArgument }
+                    let pasid = try argument.load(cvfio_device_detach_iommufd_pt(), 12).pasid
+                    iommufd.detach(bound, pasid: pasid, self)
+                }
                 return 0
             default: break
             }
@@ -137,16 +183,14 @@ extension Core {
         groups[function.groupNumber] = group
         if group.file != nil { throw .resourceBusy }
         if device.isGranted { throw .invalidArgument }
-        if bind.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 {
-            // Tokens are for virtual functions, and there are none.
-            throw try argument.load(cvfio_device_bind_iommufd()).token_uuid_ptr == 0 ? .badAddress : .invalidArgument
-        }
+        try checkToken(function, try token(of: bind, function, argument))
         let descriptor = FileDescriptor(rawValue: bind.iommufd)
         let file = self.file(descriptor)
         if file == nil { try checkDescriptor(descriptor) }
         guard let file, case .iommufd(let iommufd) = file.object else { throw .badDescriptorState }
         // A device node gives access once; another one of the same device is refused.
         if function.openCount > 0 { throw .invalidArgument }
+        group.hasIOMMU = function.hasIOMMU
         if isClaimedByHost(group.number) || (group.owner != nil && group.owner !== iommufd) { throw .notPermitted }
         let bound = IOMMUFDDevice(id: iommufd.nextID, function)
         bind.out_devid = bound.id
@@ -164,14 +208,28 @@ extension Core {
         device.isGranted = true
     }
 
+    /// The token that comes with `VFIO_DEVICE_BIND_IOMMUFD`.
+    private func token(
+        of bind: cvfio_device_bind_iommufd, _ function: PCIFunction, _ argument: Argument
+    ) throws(Errno) -> [UInt8]? {
+        guard bind.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 else { return nil }
+        if function.mediated != nil { throw .invalidArgument }
+        let pointer = try argument.load(cvfio_device_bind_iommufd(), Int(bind.argsz)).token_uuid_ptr
+        guard pointer != 0, ProcessMemory.isMapped(pointer, 16, writable: false) else { throw .badAddress }
+        var token = [UInt8](repeating: 0, count: 16)
+        unsafe token.withUnsafeMutableBytes { unsafe ProcessMemory.read(pointer, into: $0) }
+        return token
+    }
+
     private func attach(_ function: PCIFunction, _ iommufd: IOMMUFD, _ argument: Argument) throws(Errno) {
         var attach = try argument.load(cvfio_device_attach_iommufd_pt(), 12)
         if attach.argsz < 12 || attach.flags & ~CVFIO_DEVICE_ATTACH_PASID != 0 { throw .invalidArgument }
-        if attach.flags & CVFIO_DEVICE_ATTACH_PASID != 0 {
-            // The IOMMU has no PASIDs.
-            throw .invalidArgument
-        }
         guard let bound = function.boundDevice else { throw .invalidArgument }
+        if attach.flags & CVFIO_DEVICE_ATTACH_PASID != 0 {
+            if attach.argsz < 16 { throw .invalidArgument }
+            let pasid = try argument.load(cvfio_device_attach_iommufd_pt(), 16).pasid
+            return try iommufd.attach(bound, pasid: pasid, to: attach.pt_id, self)
+        }
         attach.pt_id = try iommufd.attach(bound, to: attach.pt_id, self)
         try argument.store(attach, 12)
     }
@@ -181,7 +239,7 @@ extension Core {
         if info.argsz < 16 { throw .invalidArgument }
         info.flags = CVFIO_DEVICE_FLAGS_PCI
         if function.hasReset { info.flags |= CVFIO_DEVICE_FLAGS_RESET }
-        info.num_regions = CVFIO_PCI_NUM_REGIONS
+        info.num_regions = function.regionCount
         info.num_irqs = CVFIO_PCI_NUM_IRQS
         try argument.store(info, min(Int(info.argsz), MemoryLayout<cvfio_device_info>.size))
     }
@@ -211,9 +269,19 @@ extension Core {
                 }
             }
         case CVFIO_PCI_ROM_REGION_INDEX: break
+        case CVFIO_PCI_NUM_REGIONS..<function.regionCount:
+            info.size = function.regionSize(Int(index))
+            info.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
+            chain = function.typeCapability(of: index)
         default: throw .invalidArgument
         }
         info.offset = UInt64(index) << 40
+        try storeRegion(&info, chain, argument)
+    }
+
+    /// Answers with a region and its capabilities.
+    func storeRegion(_ info: inout cvfio_region_info, _ chain: CapabilityChain, _ argument: Argument) throws(Errno) {
+        let size = MemoryLayout<cvfio_region_info>.size
         if !chain.isEmpty {
             info.flags |= CVFIO_REGION_INFO_FLAG_CAPS
             if Int(info.argsz) < size + chain.bytes.count {

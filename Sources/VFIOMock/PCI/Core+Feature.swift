@@ -37,6 +37,10 @@ extension Core {
         if function.mediated != nil { throw .inappropriateIOCTLForDevice }
 
         switch request.flags & CVFIO_DEVICE_FEATURE_MASK {
+        case CVFIO_DEVICE_FEATURE_PCI_VF_TOKEN where function.virtualFunctions != nil:
+            if try isAsked(canSet: true, byteCount: 16) {
+                function.virtualFunctions?.setToken(try argument.bytes(at: header, 16))
+            }
         case CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
             if try isAsked(canSet: true, byteCount: 0) { try enterLowPower(function, wake: nil) }
         case CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
@@ -76,7 +80,10 @@ extension Core {
     /// An access brings the device out of low power. Whoever asked to be told of it has to leave low power for good by
     /// that; otherwise the device goes back by itself.
     func wake(_ function: PCIFunction) {
-        guard release.hasRuntimePowerManagement, let wake = function.lowPowerWake else { return }
+        // With virtual functions the device was never suspended.
+        guard release.hasRuntimePowerManagement, function.virtualFunctions?.functions.isEmpty ?? true,
+            let wake = function.lowPowerWake
+        else { return }
         wake.signal()
         function.lowPowerWake = nil
         function.isInLowPower = false
@@ -129,13 +136,17 @@ extension Core {
         (0..<8).reduce(0) { $0 | UInt64(bytes[offset + $1]) << UInt64($1 * 8) }
     }
 
+    func checkSync(_ argument: Argument) throws(Errno) {
+        let sync = try argument.load(cdma_buf_sync())
+        if sync.flags & ~CDMA_BUF_SYNC_VALID_FLAGS_MASK != 0 || sync.flags & CDMA_BUF_SYNC_RW == 0 {
+            throw .invalidArgument
+        }
+    }
+
     func dmaBufControl(_ buffer: DMABuf, _ request: UInt, _ argument: Argument) throws(Errno) -> Int {
         switch request {
         case CDMA_BUF_IOCTL_SYNC:
-            let sync = try argument.load(cdma_buf_sync())
-            if sync.flags & ~CDMA_BUF_SYNC_VALID_FLAGS_MASK != 0 || sync.flags & CDMA_BUF_SYNC_RW == 0 {
-                throw .invalidArgument
-            }
+            try checkSync(argument)
         case CDMA_BUF_SET_NAME_A, CDMA_BUF_SET_NAME_B:
             buffer.name = try argument.text(limit: Int(CDMA_BUF_NAME_LEN))
         default: throw .inappropriateIOCTLForDevice

@@ -107,10 +107,20 @@ extension Core {
             }
         case .none:
             if !isOn { throw .invalidArgument }
-            if !interrupts.isDisabledByCommand { interrupts.signal(0) }
+            testINTx(function)
         case .bools(let values):
             if !isOn { throw .invalidArgument }
-            if values[0] && !interrupts.isDisabledByCommand { interrupts.signal(0) }
+            if values[0] { testINTx(function) }
+        }
+    }
+
+    /// Raises INTx as a test. vfio-pci does that past the mask, and the drivers of mediated devices as any other time.
+    private func testINTx(_ function: PCIFunction) {
+        if function.mediated != nil {
+            function.setINTx(true)
+            function.setINTx(false)
+        } else if !function.interrupts.isDisabledByCommand {
+            function.interrupts.signal(0)
         }
     }
 
@@ -128,6 +138,7 @@ extension Core {
         switch data {
         case .none: function.unmaskINTx()
         case .bools(let values): if values[0] { function.unmaskINTx() }
+        case .events where function.mediated != nil: throw .inappropriateIOCTLForDevice
         case .events(let numbers):
             if numbers[0] < 0 {
                 function.interrupts.unmask = nil
@@ -235,10 +246,12 @@ extension Core {
                 bar: bar, offset: offset, width: width, value: request.data, event: try EventDescriptor(request.fd)))
     }
 
-    /// Serves the eventfds that the kernel waits for: those that unmask INTx, and those that write registers.
+    /// Serves the eventfds that the kernel waits for: those that unmask INTx, those that write registers, and those that
+    /// are interrupts of virtual machines.
     ///
     /// The kernel is woken by them; the mock looks at them at the start of each call.
     func serveEvents() {
+        for case .virtualMachine(let machine) in files.values.map(\.object) { machine.takeInterrupts() }
         for function in functions.values {
             if let unmask = function.interrupts.unmask, unmask.take() > 0 { function.unmaskINTx() }
             for write in function.eventWrites where write.event.take() > 0 && function.config.isMemoryEnabled {

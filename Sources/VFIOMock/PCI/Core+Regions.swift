@@ -14,12 +14,14 @@ extension Core {
         let function = device.function
         let index = UInt32(truncatingIfNeeded: min(offset >> 40, UInt64(UInt32.max)))
         let position = offset & (1 << 40 - 1)
-        guard index < CVFIO_PCI_NUM_REGIONS else { throw .invalidArgument }
+        guard index < function.regionCount else { throw .invalidArgument }
         wake(function)
         switch index {
         case CVFIO_PCI_CONFIG_REGION_INDEX:
             return try unsafe accessConfig(function, Int(position), buffer, isWrite: isWrite)
         case CVFIO_PCI_BAR0_REGION_INDEX...CVFIO_PCI_BAR5_REGION_INDEX:
+            return try unsafe accessBAR(function, Int(index), position, buffer, isWrite: isWrite)
+        case CVFIO_PCI_NUM_REGIONS...:
             return try unsafe accessBAR(function, Int(index), position, buffer, isWrite: isWrite)
         default: throw .invalidArgument
         }
@@ -28,7 +30,7 @@ extension Core {
     private func accessBAR(
         _ function: PCIFunction, _ bar: Int, _ position: UInt64, _ buffer: UnsafeMutableRawBufferPointer, isWrite: Bool
     ) throws(Errno) -> Int {
-        let size = function.barSize(bar)
+        let size = function.regionSize(bar)
         guard position < size else { throw .invalidArgument }
         let count = Int(min(UInt64(buffer.count), size - position))
         var hidden = 0..<0
@@ -48,11 +50,13 @@ extension Core {
                 done += part
                 continue
             }
-            guard function.config.isMemoryEnabled else { throw .ioError }
+            guard function.config.isMemoryEnabled || bar >= CVFIO_PCI_NUM_REGIONS else { throw .ioError }
             let room = offset < hidden.lowerBound ? min(count - done, hidden.lowerBound - offset) : count - done
             // Before 6.10 vfio-pci itself goes by 4 bytes at most. But real registers are mapped, and these accesses stand
             // for the loads and stores that are made there, which no kernel takes apart.
-            let width = [8, 4, 2, 1].first { room >= $0 && offset % $0 == 0 }!
+            // The drivers of mediated devices do take them apart.
+            let widths = function.mediated == nil ? [8, 4, 2, 1] : [4, 2, 1]
+            let width = widths.first { room >= $0 && offset % $0 == 0 }!
             if isWrite {
                 let value = (0..<width).reduce(UInt64(0)) { unsafe $0 | UInt64(buffer[done + $1]) << UInt64($1 * 8) }
                 function.store(self, bar: bar, offset: UInt64(offset), width: width, value)
@@ -134,7 +138,8 @@ extension Core {
         // D1 and D2 are optional, and no device here has them: the kernel refuses, and nothing changes.
         guard state == 0 || state == 3 else { return settle(function) }
         if state == 3 { function.moveExports(revoked: true) }
-        function.config.powerState = state
+        // The virtual functions need the physical one's power.
+        if state == 0 || function.virtualFunctions?.functions.isEmpty ?? true { function.config.powerState = state }
         settle(function)
     }
 
@@ -188,7 +193,9 @@ extension Core {
             entry.bus = other.address.bus
             entry.devfn = other.address.device << 3 | other.address.function
             if function.isOpenByNode {
-                entry.devid = deviceID(other, for: groups[function.groupNumber]?.owner)
+                entry.devid =
+                    areResetTogether(function, other)
+                    ? deviceID(other, for: groups[function.groupNumber]?.owner) : CVFIO_PCI_DEVID_NOT_OWNED
                 if entry.devid == CVFIO_PCI_DEVID_NOT_OWNED { info.flags &= ~CVFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED }
             } else {
                 entry.group_id = UInt32(other.groupNumber)
@@ -196,6 +203,12 @@ extension Core {
             try argument.store(entry, at: size + index * MemoryLayout<cvfio_pci_dependent_device>.size)
         }
         try argument.store(info)
+    }
+
+    /// Whether vfio-pci takes two functions of a bus for a set, which it resets as a whole. Each virtual function is a set
+    /// of its own, though its bus would be reset with the others; not so in 6.1.
+    private func areResetTogether(_ function: PCIFunction, _ other: PCIFunction) -> Bool {
+        isOld || function === other || (function.physical == nil && other.physical == nil)
     }
 
     /// How an iommufd knows a device: by its number, as one of a group of its own, or not at all.
@@ -227,7 +240,7 @@ extension Core {
         }
         let owner = groups[function.groupNumber]?.owner
         for other in affected {
-            guard other.driver == "vfio-pci" else { throw .invalidArgument }
+            guard other.driver == "vfio-pci", areResetTogether(function, other) else { throw .invalidArgument }
             let isOwned =
                 function.isOpenByNode
                 ? deviceID(other, for: owner) != CVFIO_PCI_DEVID_NOT_OWNED : given.contains(other.groupNumber)

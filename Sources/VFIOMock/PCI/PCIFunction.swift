@@ -1,3 +1,4 @@
+internal import CVFIO
 import SystemPackage
 import VFIO
 
@@ -14,6 +15,10 @@ final class PCIFunction {
     var mediated: MediatedName?
     /// Its migration state, when it can migrate.
     private(set) var migration: MigrationControl?
+    /// The function that this one is a virtual function of.
+    private(set) weak var physical: PCIFunction?
+    /// Its virtual functions, when it can have some.
+    let virtualFunctions: VirtualFunctions?
     /// A call of the model is under way; another device's DMA into its registers cannot be answered then.
     var isBusy = false
     private var isINTxAsserted = false
@@ -21,6 +26,10 @@ final class PCIFunction {
     // The hardware, and vfio-pci's view of it.
     var config: ConfigSpace
     private var savedHardware: [UInt8] = []
+
+    /// An IOMMU translates its DMA. Without one its DMA is to physical addresses, and its group is one that VFIO makes up
+    /// while it has the device.
+    var hasIOMMU = true
 
     // Drivers.
     var driver: String?
@@ -43,21 +52,31 @@ final class PCIFunction {
     var isInLowPower = false
     var lowPowerWake: EventDescriptor?
     var eventWrites: [EventWrite] = []
+    /// What a virtual GPU has shown since it was opened; the number of a picture is its place here, from 1.
+    var pictures: [MockPicture] = []
     /// The page table that its DMA goes through.
     var space: (any TranslationSpace)?
     /// Its object in the iommufd that it is bound to.
     var boundDevice: IOMMUFDDevice?
 
     init(
-        _ model: any MockDevice, at address: PCIAddress, group: Int, barAddresses: [Int: UInt64], nativeDriver: String?
+        _ model: any MockDevice, at address: PCIAddress, group: Int,
+        placing: (MockPCIFunction) -> [Int: UInt64] = { _ in [:] }, nativeDriver: String?,
+        physical: PCIFunction? = nil
     ) throws(Errno) {
         self.model = model
         self.address = address
         groupNumber = group
         pci = model.pci
-        self.barAddresses = barAddresses
+        barAddresses = placing(pci)
         self.nativeDriver = nativeDriver
-        config = ConfigSpace(pci, barAddresses: barAddresses)
+        self.physical = physical
+        var place = ConfigSpace.Place(isBehindPort: address.bus != 0, isVirtual: physical != nil)
+        if let device = model as? any SingleRootIOVDevice {
+            place.virtualFunctions = (device.virtualFunctionLimit, device.makeVirtualFunction(0).pci)
+        }
+        virtualFunctions = place.virtualFunctions.map { VirtualFunctions(limit: $0.limit) }
+        config = ConfigSpace(pci, barAddresses: barAddresses, place)
         var memory: [Int: MemoryObject] = [:]
         for (number, bar) in pci.bars where bar.kind == .memory {
             memory[number] = try MemoryObject(
@@ -77,6 +96,29 @@ final class PCIFunction {
 
     func barSize(_ bar: Int) -> UInt64 { UInt64(pci.bars[bar]?.byteCount ?? 0) }
 
+    /// How many regions it has: the fixed ones, and its own behind them.
+    var regionCount: UInt32 { CVFIO_PCI_NUM_REGIONS + UInt32(pci.typedRegions.count) }
+
+    /// The region of a number behind the fixed ones.
+    private func typedRegion(_ index: Int) -> MockPCIFunction.TypedRegion? {
+        let number = index - Int(CVFIO_PCI_NUM_REGIONS)
+        return pci.typedRegions.indices.contains(number) ? pci.typedRegions[number] : nil
+    }
+
+    /// The size of a BAR, or of a region behind the fixed ones.
+    func regionSize(_ index: Int) -> UInt64 { typedRegion(index).map { UInt64($0.byteCount) } ?? barSize(index) }
+
+    /// What tells the type of a region behind the fixed ones; empty for the others.
+    func typeCapability(of index: UInt32) -> CapabilityChain {
+        var chain = CapabilityChain()
+        if let region = typedRegion(Int(index)) {
+            chain.append(
+                id: CVFIO_REGION_INFO_CAP_TYPE,
+                body: CapabilityChain.bytes([region.type.type, region.type.subtype]))
+        }
+        return chain
+    }
+
     /// Whether the process may map a BAR.
     func isMappable(_ bar: Int) -> Bool { memory[bar] != nil }
 
@@ -84,6 +126,7 @@ final class PCIFunction {
 
     func open(hasReset: Bool, _ core: Core) {
         self.hasReset = hasReset
+        physical?.virtualFunctions?.userCount += 1
         config.powerState = 0
         config.hardwareCommand &= ~ConfigSpace.Command.busMaster
         if hasReset { reset(core) }
@@ -95,6 +138,7 @@ final class PCIFunction {
     }
 
     func close(_ core: Core) {
+        physical?.virtualFunctions?.userCount -= 1
         config.powerState = 0
         config.hardwareCommand &= ~ConfigSpace.Command.busMaster
         disableInterrupts()
@@ -103,6 +147,7 @@ final class PCIFunction {
         interrupts.error = nil
         interrupts.request = nil
         eventWrites = []
+        pictures = []
         isInLowPower = false
         lowPowerWake = nil
         config.hardware = savedHardware

@@ -16,11 +16,12 @@ struct SysfsBuilder {
         for folder in [
             "/sys/bus/pci/devices", "/sys/bus/pci/drivers/vfio-pci", "/sys/kernel/iommu_groups",
             "/sys/class/iommu/dmar0",
-            "/sys/class/vfio-dev", "/dev/vfio",
+            "/sys/class/vfio-dev", "/sys/class/vfio", "/dev/vfio",
         ] { tree.addFolder(folder) }
         tree.addAttribute("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "\(core.iommu.mappingLimit)")
         tree.addAttribute("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "N")
         tree.addAttribute("/sys/module/vfio_pci/parameters/disable_idle_d3", "N")
+        addVirtualFunctionsParameter()
         if core.release.hasIOMMUFD { tree.add("/dev/iommu", .device) }
         if core.release.hasContainer { tree.add("/dev/vfio/vfio", .device) }
         for function in core.functions.values where function.mediated == nil { addFunction(function) }
@@ -30,7 +31,12 @@ struct SysfsBuilder {
             guard let function = Self.function(core, bytes) else { throw .operationNotSupportedByDevice }
             guard function.driver == nil else { return true }
             let drivers = ["vfio-pci"] + core.nativeDrivers.sorted()
-            if let driver = drivers.first(where: { core.matches($0, function) }) { try core.probe(function, driver) }
+            if let driver = drivers.first(where: { core.matches($0, function) }) {
+                // The file does not tell that a driver has refused a device.
+                do throws(Errno) {
+                    try core.probe(function, driver)
+                } catch .invalidArgument {}
+            }
             return true
         }
     }
@@ -85,14 +91,8 @@ struct SysfsBuilder {
         }
         tree.addLink("\(path)/subsystem", to: "/sys/bus/pci")
         tree.addLink("/sys/bus/pci/devices/\(function.address)", to: path)
-        let group = "/sys/kernel/iommu_groups/\(function.groupNumber)"
-        tree.addLink("\(path)/iommu_group", to: group)
-        tree.addLink("\(group)/devices/\(function.address)", to: path)
-        tree.addAttribute("\(group)/type", "DMA-FQ")
-        let ranges = core.iommu.reservedRanges.map {
-            "\(Self.hexadecimal($0.lowerBound, 16)) \(Self.hexadecimal($0.upperBound, 16)) msi"
-        }
-        tree.addAttribute("\(group)/reserved_regions", ranges.joined(separator: "\n"))
+        addGroup(function, path)
+        addVirtualFunctions(function, path)
         guard let driver = function.driver else { return }
         tree.addLink("\(path)/driver", to: "/sys/bus/pci/drivers/\(driver)")
         tree.addLink("/sys/bus/pci/drivers/\(driver)/\(function.address)", to: path)
@@ -100,17 +100,45 @@ struct SysfsBuilder {
         addNodes(function, path)
     }
 
+    private func addGroup(_ function: PCIFunction, _ path: String) {
+        let group = "/sys/kernel/iommu_groups/\(function.groupNumber)"
+        guard function.hasIOMMU else {
+            // VFIO makes the group up when it takes the device.
+            guard function.driver == "vfio-pci" else { return }
+            tree.addLink("\(path)/iommu_group", to: group)
+            tree.addLink("\(group)/devices/\(function.address)", to: path)
+            tree.addAttribute("\(group)/name", "vfio-noiommu")
+            return
+        }
+        tree.addLink("\(path)/iommu_group", to: group)
+        tree.addLink("\(group)/devices/\(function.address)", to: path)
+        tree.addAttribute("\(group)/type", "DMA-FQ")
+        let ranges = core.iommu.reservedRanges.map {
+            "\(Self.hexadecimal($0.lowerBound, 16)) \(Self.hexadecimal($0.upperBound, 16)) msi"
+        }
+        tree.addAttribute("\(group)/reserved_regions", ranges.joined(separator: "\n"))
+    }
+
     /// The nodes of a device that VFIO has.
     func addNodes(_ function: PCIFunction, _ path: String) {
         guard let number = function.nodeNumber else { return }
-        if core.release.hasContainer { tree.add("/dev/vfio/\(function.groupNumber)", .device) }
-        let node = "\(path)/vfio-dev/vfio\(number)"
+        let mark = function.hasIOMMU ? "" : "noiommu-"
+        if core.release.hasContainer {
+            tree.add("/dev/vfio/\(mark)\(function.groupNumber)", .device)
+            tree.addFolder("/sys/devices/virtual/vfio/\(mark)\(function.groupNumber)")
+            tree.addLink(
+                "/sys/class/vfio/\(mark)\(function.groupNumber)",
+                to: "/sys/devices/virtual/vfio/\(mark)\(function.groupNumber)")
+        }
+        // Before device nodes, the class had the plain name.
+        let name = core.release.hasDeviceNodes ? "\(mark)vfio\(number)" : "vfio\(number)"
+        let node = "\(path)/vfio-dev/\(name)"
         tree.addFolder(node)
         tree.addLink("\(node)/device", to: path)
-        tree.addLink("/sys/class/vfio-dev/vfio\(number)", to: node)
+        tree.addLink("/sys/class/vfio-dev/\(name)", to: node)
         guard core.release.hasDeviceNodes else { return }
         tree.addAttribute("\(node)/dev", "244:\(number)")
-        tree.add("/dev/vfio/devices/vfio\(number)", .device)
+        tree.add("/dev/vfio/devices/\(name)", .device)
     }
 
     private func resources(_ function: PCIFunction) -> String {
@@ -145,6 +173,7 @@ struct SysfsBuilder {
                 function.interrupts.request?.signal()
                 return false
             }
+            guard core.removeVirtualFunctions(of: function) else { return false }
             core.setDriver(function, nil)
             return true
         }

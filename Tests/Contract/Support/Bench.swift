@@ -29,6 +29,17 @@ struct Bench: Sendable {
     /// A device that does DMA on command, the second function of that slot, and of the same group.
     let busEdu: PCIAddress = "0000:01:00.1"
 
+    /// A device that can have four virtual functions, behind a port of its own.
+    let physicalFunction: PCIAddress = "0000:02:00.0"
+    /// A network device with address translation services, behind a port of its own.
+    let net: PCIAddress = "0000:03:00.0"
+    /// A device that does DMA on command, and that no IOMMU serves.
+    let unprotectedEdu: PCIAddress = "0000:41:01.0"
+
+    func makeUnprotectedSpace() throws -> UnprotectedAddressSpace {
+        try UnprotectedAddressSpace(scenario.interface, kernel: kernel)
+    }
+
     func makeSpace() throws -> AddressSpace { try AddressSpace(scenario.interface, kernel: kernel) }
 
     // MARK: Faults

@@ -6,6 +6,9 @@ protocol ContractMachine: Sendable {
     /// Who answers the system calls.
     var kernel: any Kernel { get }
 
+    /// The kernel is built for tests of iommufd, and makes devices up (`IOMMU_TEST_CMD`).
+    var makesUpDevices: Bool { get }
+
     /// The DMA accesses that the IOMMU has refused since the machine was made.
     func faults() throws -> Set<Fault>
 }
@@ -50,19 +53,25 @@ struct Offer: Sendable {
 
     /// Mediated devices can be made: the kernel's sample driver mtty is loaded.
     let hasMediatedDevices: Bool
+    /// `/dev/kvm`.
+    let hasKVM: Bool
 
     static let iommufd = Offer(
         name: "iommufd", hasIOMMUFD: true, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: false, hasMediatedDevices: true)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: true, hasMediatedDevices: true,
+        hasKVM: true)
     static let stock = Offer(
         name: "stock", hasIOMMUFD: false, hasDMABuf: true, hasDynamicMSIX: true, reportsOverflow: true,
-        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: true, hasMediatedDevices: false)
+        refusesReadsOfWriteOnly: true, hasErrorInterrupt: true, suspendsIdleDevices: true, hasMediatedDevices: false,
+        hasKVM: false)
     static let release612 = Offer(
         name: "6.12", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: true, reportsOverflow: false,
-        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true, hasMediatedDevices: false)
+        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true, hasMediatedDevices: false,
+        hasKVM: false)
     static let release61 = Offer(
         name: "6.1", hasIOMMUFD: false, hasDMABuf: false, hasDynamicMSIX: false, reportsOverflow: false,
-        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true, hasMediatedDevices: false)
+        refusesReadsOfWriteOnly: false, hasErrorInterrupt: false, suspendsIdleDevices: true, hasMediatedDevices: false,
+        hasKVM: false)
 
     static let all = [iommufd, stock, release612, release61]
 }

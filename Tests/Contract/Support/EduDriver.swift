@@ -44,6 +44,17 @@ struct EduDriver: ~Copyable {
         return device
     }
 
+    /// Opens a device without an IOMMU, with DMA allowed.
+    init(at address: PCIAddress, in space: UnprotectedAddressSpace) throws {
+        device = try Self.open(address, in: space)
+    }
+
+    private static func open(_ address: PCIAddress, in space: UnprotectedAddressSpace) throws -> Device {
+        let device = try Device(at: address, in: space)
+        try device.updateCommand { $0.insert([.memoryDecode, .busMaster]) }
+        return device
+    }
+
     consuming func close() throws { try device.close() }
 
     func identification() throws -> UInt32 {

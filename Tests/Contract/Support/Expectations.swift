@@ -14,6 +14,22 @@ func expectRefusal(
     #expect(error.errno == errno, "\(error)", sourceLocation: sourceLocation)
 }
 
+/// Expects the library's refusal of something done with an owner, which closures do not capture well in Swift 6.3.
+func expectRefusal<Owner: ~Copyable>(
+    _ code: VFIOError.Code, _ errno: Errno? = nil, of owner: borrowing Owner,
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: (borrowing Owner) throws -> Void
+) {
+    do {
+        try body(owner)
+        Issue.record("it was not refused", sourceLocation: sourceLocation)
+    } catch let error as VFIOError {
+        #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
+        #expect(error.errno == errno, "\(error)", sourceLocation: sourceLocation)
+    } catch {
+        Issue.record(error, sourceLocation: sourceLocation)
+    }
+}
+
 /// Expects the kernel's refusal.
 func expectErrno(
     _ errno: Errno, _ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation,

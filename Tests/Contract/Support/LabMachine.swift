@@ -21,6 +21,9 @@ final class LabMachine: ContractMachine {
 
     private let remembered: FaultMemory
 
+    /// CONFIG_IOMMUFD_TEST, which only the lab's own configuration has.
+    var makesUpDevices: Bool { Self.name == "iommufd" }
+
     func faults() throws -> Set<Fault> {
         var record = [UInt8](repeating: 0, count: 8192)
         while true {

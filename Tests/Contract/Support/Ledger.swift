@@ -15,7 +15,13 @@ final class Ledger: Kernel {
         var complaints: [String] = []
     }
 
-    init(_ kernel: any Kernel) { self.kernel = kernel }
+    /// Nodes that stand for others.
+    private let aliases: [FilePath: FilePath]
+
+    init(_ kernel: any Kernel, aliases: [FilePath: FilePath] = [:]) {
+        self.kernel = kernel
+        self.aliases = aliases
+    }
 
     /// Everything that was opened is closed. What another thread is about to close gets a little time.
     func expectBalance(_ sourceLocation: SourceLocation) {
@@ -29,6 +35,9 @@ final class Ledger: Kernel {
     /// What is open now.
     var openDescriptors: [String] { books.withLock { $0.descriptors.values.sorted() } }
 
+    /// Whether memory is mapped now.
+    var hasMemory: Bool { books.withLock { !$0.memory.isEmpty } }
+
     private func opened(_ descriptor: FileDescriptor, _ name: String) -> FileDescriptor {
         books.withLock { $0.descriptors[descriptor.rawValue] = name }
         return descriptor
@@ -37,7 +46,7 @@ final class Ledger: Kernel {
     // MARK: Descriptors
 
     func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
-        opened(try kernel.open(path, mode), path.string)
+        opened(try kernel.open(aliases[path] ?? path, mode), path.string)
     }
 
     func close(_ descriptor: FileDescriptor) throws(Errno) {
@@ -83,7 +92,7 @@ final class Ledger: Kernel {
     ) throws(Errno) -> Int {
         let makesDescriptor =
             switch request {
-            case CVFIO_GROUP_GET_DEVICE_FD: true
+            case CVFIO_GROUP_GET_DEVICE_FD, CVFIO_DEVICE_GET_GFX_DMABUF: true
             case CVFIO_DEVICE_FEATURE: Self.exports(argument.load(fromByteOffset: 4, as: UInt32.self))
             default: false
             }
@@ -91,8 +100,16 @@ final class Ledger: Kernel {
         if request == CIOMMU_FAULT_QUEUE_ALLOC {
             _ = opened(FileDescriptor(rawValue: argument.load(fromByteOffset: 12, as: Int32.self)), "a fault queue")
         }
+        if request == CIOMMU_VEVENTQ_ALLOC {
+            _ = opened(FileDescriptor(rawValue: argument.load(fromByteOffset: 24, as: Int32.self)), "a queue of events")
+        }
         if request == CVFIO_DEVICE_FEATURE, let stream = Self.stream(argument) {
             _ = opened(FileDescriptor(rawValue: stream), "a migration stream")
+        }
+        if request == CKVM_CREATE_DEVICE,
+            argument.load(fromByteOffset: 8, as: UInt32.self) & CKVM_CREATE_DEVICE_TEST == 0
+        {
+            _ = opened(FileDescriptor(rawValue: argument.load(fromByteOffset: 4, as: Int32.self)), "a kvm-vfio device")
         }
         if makesDescriptor { _ = opened(FileDescriptor(rawValue: Int32(result)), "request \(request)") }
         return result
@@ -114,7 +131,9 @@ final class Ledger: Kernel {
     }
 
     func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {
-        try kernel.control(descriptor, request, value: value)
+        let result = try kernel.control(descriptor, request, value: value)
+        if request == CKVM_CREATE_VM { _ = opened(FileDescriptor(rawValue: Int32(result)), "a virtual machine") }
+        return result
     }
 
     // MARK: Memory

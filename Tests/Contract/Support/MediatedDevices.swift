@@ -4,7 +4,11 @@ import VFIO
 
 extension Bench {
     /// Where the kernel's sample driver mtty makes its devices; the kernels that lack it have no such folder.
-    static let mediatedTypes: FilePath = "/sys/class/mdev_bus/mtty/mdev_supported_types"
+    static let mediatedTypes: FilePath = types(of: "mtty")
+
+    private static func types(of parent: String) -> FilePath {
+        FilePath("/sys/class/mdev_bus/\(parent)/mdev_supported_types")
+    }
 
     /// Makes a serial port for each name, runs a test with them, and removes them again. Where the kernel has no mediated
     /// devices, the test is that none can be opened.
@@ -12,9 +16,18 @@ extension Bench {
         _ uuids: [DeviceUUID], type: String = "mtty-1", sourceLocation: SourceLocation = #_sourceLocation,
         _ body: () throws -> Void
     ) throws {
+        try withMediated(uuids, by: "mtty", type: type, sourceLocation: sourceLocation, body)
+    }
+
+    /// The same with the devices of any of the kernel's sample drivers.
+    func withMediated(
+        _ uuids: [DeviceUUID], by parent: String, type: String, sourceLocation: SourceLocation = #_sourceLocation,
+        _ body: () throws -> Void
+    ) throws {
+        let types = Self.types(of: parent)
         guard offer.hasMediatedDevices else {
             #expect(throws: Errno.noSuchFileOrDirectory, sourceLocation: sourceLocation) {
-                _ = try kernel.names(in: Self.mediatedTypes)
+                _ = try kernel.names(in: types)
             }
             let space = try makeSpace()
             for uuid in uuids {
@@ -33,8 +46,7 @@ extension Bench {
             }
         }
         for uuid in uuids {
-            try kernel.writeFile(
-                Self.mediatedTypes.appending(type).appending("create"), Array("\(uuid)".utf8))
+            try kernel.writeFile(types.appending(type).appending("create"), Array("\(uuid)".utf8))
             made.append(uuid)
         }
         try body()

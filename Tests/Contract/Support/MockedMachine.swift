@@ -17,14 +17,21 @@ final class MockedMachine: ContractMachine {
         machine.plug(NVMeMemoryModel(memoryByteCount: 4 << 20), at: "0000:00:04.0")
         machine.plug(SharedMemoryModel(byteCount: 16 << 20), at: "0000:01:00.0", group: 8)
         machine.plug(EduModel(dmaMask: .max), at: "0000:01:00.1", group: 8)
+        machine.plug(NVMePhysicalFunctionModel(virtualFunctionLimit: 4), at: "0000:02:00.0")
+        machine.plug(NetworkModel(), at: "0000:03:00.0")
+        machine.plug(EduModel(dmaMask: .max), at: "0000:41:01.0", hasIOMMU: false)
         // Only the lab's own kernel has the driver.
         guard release.hasIOMMUFD else { return }
         machine.addMediatedParent(
             "mtty",
             types: ["mtty-1": { SerialPortModel(portCount: 1) }, "mtty-2": { SerialPortModel(portCount: 2) }])
+        machine.addMediatedParent("mdpy", types: ["mdpy-vga": { FramebufferModel() }], limit: 4)
+        machine.addMediatedParent("mbochs", types: ["mbochs-small": { BochsDisplayModel() }], limit: 64)
     }
 
     var kernel: any Kernel { machine.kernel }
+
+    var makesUpDevices: Bool { false }
 
     func faults() -> Set<Fault> {
         Set(
@@ -35,4 +42,15 @@ final class MockedMachine: ContractMachine {
                 }
             })
     }
+}
+
+/// QEMU's `virtio-net-pci` with ATS, as far as its config space and its BARs go.
+private struct NetworkModel: MockDevice {
+    let pci = MockPCIFunction(
+        vendor: 0x1af4, device: 0x1041, classCode: 0x020000, revision: 1,
+        bars: [1: .init(.memory, 4096), 4: .memory(16384)], hasINTx: true,
+        msix: .init(vectors: 4, bar: 1, tableOffset: 0, pendingOffset: 0x800), isExpress: true,
+        hasFunctionLevelReset: true, hasPowerManagement: true,
+        // Page-aligned requests, 32 invalidations; switched off.
+        extendedCapabilities: [.init(id: 0x0f, bytes: [0x20, 0, 0, 0])])
 }

@@ -138,3 +138,62 @@ struct RawIOMMUFD {
 
     func close() throws { try kernel.close(descriptor) }
 }
+
+extension Bench {
+    /// The node of a device's group, whose name may begin with a mark.
+    func groupNode(of device: PCIAddress, _ mark: String = "") throws -> FilePath {
+        let link = try kernel.readLink(FilePath("/sys/bus/pci/devices/\(device)/iommu_group"))
+        return FilePath("/dev/vfio/\(mark)\(link.lastComponent!.string)")
+    }
+
+    /// A device's own node.
+    func deviceNode(of device: PCIAddress) throws -> FilePath {
+        let names = try kernel.names(in: FilePath("/sys/bus/pci/devices/\(device)/vfio-dev"))
+        return FilePath("/dev/vfio/devices/\(names[0])")
+    }
+}
+
+/// An iommufd that is used as a container, without the library in between.
+struct RawIOMMUFDContainer {
+    private let kernel: any Kernel
+    let descriptor: FileDescriptor
+
+    init(_ kernel: any Kernel, _ descriptor: FileDescriptor) {
+        self.kernel = kernel
+        self.descriptor = descriptor
+    }
+
+    func choose(_ type: UInt) throws(Errno) -> Int { try kernel.control(descriptor, CVFIO_SET_IOMMU, value: type) }
+
+    func info(size: UInt32 = 16) throws(Errno) -> cvfio_iommu_type1_info {
+        var info = cvfio_iommu_type1_info()
+        info.argsz = size
+        _ = try kernel.control(descriptor, CVFIO_IOMMU_GET_INFO, with: &info)
+        return info
+    }
+
+    func map(
+        _ address: UInt64, _ byteCount: UInt64, at iova: UInt64, flags: UInt32 = 3, size: UInt32 = 32
+    ) throws(Errno) -> Int {
+        var request = cvfio_iommu_type1_dma_map()
+        request.argsz = size
+        request.flags = flags
+        request.vaddr = address
+        request.iova = iova
+        request.size = byteCount
+        return try kernel.control(descriptor, CVFIO_IOMMU_MAP_DMA, with: &request)
+    }
+
+    /// How much was unmapped.
+    func unmap(_ iova: UInt64, _ byteCount: UInt64, flags: UInt32 = 0) throws(Errno) -> UInt64 {
+        var request = cvfio_iommu_type1_dma_unmap()
+        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
+        request.flags = flags
+        request.iova = iova
+        request.size = byteCount
+        _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &request)
+        return request.size
+    }
+
+    func close() throws { try kernel.close(descriptor) }
+}

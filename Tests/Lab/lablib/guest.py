@@ -33,6 +33,29 @@ DEVICES["bus-memory"] = ("0000:01:00.0", [
     "-object", "memory-backend-ram,id=shared2,size=16M,share=on",
     "-device", "ivshmem-plain,memdev=shared2,bus=rootport,multifunction=on,addr=00.0"])
 DEVICES["bus-edu"] = ("0000:01:00.1", ["-device", "edu,dma_mask=0xffffffffffffffff,bus=rootport,addr=00.1"])
+# Behind another port, a disk controller that can have four virtual functions: an nvme has them only in a subsystem, and
+# with queues and vectors set aside for them. QEMU's ports lose their sign of an active link when an Express device behind
+# them is reset, and for links of more than 5 GT/s the kernel waits for it.
+DEVICES["sriov-nvme"] = ("0000:02:00.0", [
+    "-device", "pcie-root-port,id=rootport2,chassis=2,slot=2,x-speed=5,addr=06.0",
+    "-device", "nvme-subsys,id=subsystem,nqn=lab-sriov",
+    "-device", "nvme,serial=lab-sriov,subsys=subsystem,bus=rootport2,addr=00.0,max_ioqpairs=18,msix_qsize=19,"
+               "sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=8"])
+# Behind a third port, so that it is PCI Express, with address translation services. Its network sends each frame to
+# where it listens itself: what goes out comes back.
+DEVICES["net"] = ("0000:03:00.0", [
+    "-device", "pcie-root-port,id=rootport3,chassis=3,slot=3,x-speed=5,addr=07.0",
+    "-netdev", "dgram,id=loop,local.type=unix,local.path={folder}/net,remote.type=unix,remote.path={folder}/net",
+    "-device", "virtio-net-pci,netdev=loop,disable-legacy=on,ats=on,mac=52:54:00:00:00:07,romfile=,"
+               "bus=rootport3,addr=00.0"])
+# Under a root complex of its own that the IOMMU does not serve. Only a kernel with CONFIG_VFIO_NOIOMMU binds it to
+# vfio-pci, so the guest does not insist. Its bridge has no MSI: Linux 6.1 complains of one that no IOMMU remaps.
+UNPROTECTED_DEVICES = {
+    "unprotected-edu": ("0000:41:01.0", [
+        "-device", "pxb-pcie,id=unprotected,bus=pcie.0,bus_nr=64,addr=1c.0,bypass_iommu=on",
+        "-device", "pcie-pci-bridge,id=unprotectedbridge,bus=unprotected,addr=00.0,msi=off",
+        "-device", "edu,dma_mask=0xffffffffffffffff,bus=unprotectedbridge,addr=01.0"]),
+}
 DISK_SIZE = 64 << 20
 
 # One host thread for all emulated processors: with a thread for each (QEMU's default), a guest kernel that patches its
@@ -41,7 +64,9 @@ ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
 
 # panic=-1: a panic restarts the machine at once, which -no-reboot turns into the end of QEMU. no_timer_check: the kernel
 # checks that its timer ticks against a busy loop, which goes wrong when the host is too busy to emulate ticks in time.
-KERNEL_PARAMETERS = "console=ttyS0 loglevel=5 printk.devkmsg=on intel_iommu=on panic=-1 no_timer_check"
+# enable_unsafe_noiommu_mode: for the unprotected device; it changes nothing for one behind the IOMMU.
+KERNEL_PARAMETERS = ("console=ttyS0 loglevel=5 printk.devkmsg=on intel_iommu=on panic=-1 no_timer_check "
+                     "vfio.enable_unsafe_noiommu_mode=1")
 
 # Folders of the host that the guest covers with fresh, writable file systems.
 COVERED = ("/tmp", "/run")
@@ -128,6 +153,7 @@ class Guest:
         """A folder of this run's own, with the files that QEMU reads."""
         settings = dict(settings)
         settings["lab_devices"] = " ".join(address for address, _ in DEVICES.values())
+        settings["lab_unprotected_devices"] = " ".join(address for address, _ in UNPROTECTED_DEVICES.values())
         settings["lab_visible_paths"] = " ".join(visible_paths(command))
         assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
         with tempfile.TemporaryDirectory(prefix="swift-vfio-lab-") as name:
@@ -155,7 +181,7 @@ class Guest:
             "-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot,addr=1e.0",
             *channel,
         ]
-        for _, device in DEVICES.values():
+        for _, device in (DEVICES | UNPROTECTED_DEVICES).values():
             arguments += [word.format(folder=folder) for word in device]
         with open(folder / "qemu.log", "wb") as log:
             return subprocess.Popen(arguments, stderr=log, **options)
@@ -229,7 +255,8 @@ def guest_environment(kernel_name):
     }
     environment.update({name: value for name, value in os.environ.items() if name.startswith("SWIFT_VFIO_")})
     environment["SWIFT_VFIO_LAB"] = kernel_name
-    environment["SWIFT_VFIO_LAB_DEVICES"] = ",".join(f"{name}={address}" for name, (address, _) in DEVICES.items())
+    devices = DEVICES | UNPROTECTED_DEVICES
+    environment["SWIFT_VFIO_LAB_DEVICES"] = ",".join(f"{name}={address}" for name, (address, _) in devices.items())
     return environment
 
 

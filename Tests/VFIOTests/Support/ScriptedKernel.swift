@@ -22,6 +22,9 @@ final class ScriptedKernel: Kernel {
         var readAt: Access?
         var writeAt: Access?
         var beforeRead: (@Sendable () -> Void)?
+        var signals = 0
+        var reads: [Int32: Answer] = [:]
+        var writes: [Int32: Answer] = [:]
         var sizes: [Int32: UInt64] = [:]
         var nextDescriptor: Int32 = 1 << 20
         var open: [Int32: String] = [:]
@@ -76,6 +79,19 @@ final class ScriptedKernel: Kernel {
     func addLink(_ path: String, to target: String) { state.withLock { $0.links[path] = target } }
     func onReadAt(_ access: @escaping Access) { state.withLock { $0.readAt = access } }
     func onWriteAt(_ access: @escaping Access) { state.withLock { $0.writeAt = access } }
+
+    /// Lets the next waits be ended by a signal.
+    func interruptWaits(_ count: Int) { state.withLock { $0.signals = count } }
+
+    /// Answers `read(2)` of a descriptor.
+    func onRead(of descriptor: FileDescriptor, _ answer: @escaping Answer) {
+        state.withLock { $0.reads[descriptor.rawValue] = answer }
+    }
+
+    /// Answers `write(2)` to a descriptor.
+    func onWrite(to descriptor: FileDescriptor, _ answer: @escaping Answer) {
+        state.withLock { $0.writes[descriptor.rawValue] = answer }
+    }
 
     /// Runs once, before the next read of an event counter.
     func beforeNextRead(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.beforeRead = body } }
@@ -154,11 +170,15 @@ final class ScriptedKernel: Kernel {
     func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
         let hook = state.withLock { $0.beforeRead.take() }
         hook?()
+        if let answer = state.withLock({ $0.reads[descriptor.rawValue] }) { return try answer(buffer) }
         return try host.read(descriptor, into: buffer)
     }
 
     func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
-        try host.write(descriptor, from: buffer)
+        if let answer = state.withLock({ $0.writes[descriptor.rawValue] }) {
+            return try answer(UnsafeMutableRawBufferPointer(mutating: buffer))
+        }
+        return try host.write(descriptor, from: buffer)
     }
 
     func read(
@@ -217,7 +237,11 @@ final class ScriptedKernel: Kernel {
     }
 
     func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
-        try host.waitUntilReadable(descriptor, timeout: timeout)
+        let isInterrupted = state.withLock { state in
+            defer { state.signals = max(state.signals - 1, 0) }
+            return state.signals > 0
+        }
+        return try isInterrupted ? false : host.waitUntilReadable(descriptor, timeout: timeout)
     }
 
     func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) { try note("sendmsg") }

@@ -139,5 +139,7 @@ extension AddressSpace {
             default: VFIOError(.kernel, operation, subject, errno: error)
             }
         }
+        // The request points to it.
+        withExtendedLifetime(room) {}
     }
 }

@@ -58,44 +58,60 @@ public struct FaultQueue: ~Copyable, Sendable {
         case invalid
     }
 
-    let object: IOMMUFDObject
+    // In this order: fields end in the order of their declaration, and while the descriptor is open, the kernel keeps the
+    // object.
     private let descriptor: OwnedDescriptor
+    let object: IOMMUFDObject
 
     init(_ object: IOMMUFDObject, _ descriptor: consuming OwnedDescriptor) {
         self.object = object
         self.descriptor = descriptor
     }
 
-    /// Whether there are faults, after waiting no longer than `milliseconds` (`nil`: for ever). May be `false` early.
-    public func wait(milliseconds: Int32? = nil) throws(VFIOError) -> Bool {
+    /// Waits for faults and blocks the thread meanwhile.
+    ///
+    /// - Parameter timeout: How long to wait; zero for no more than a look, `nil` for ever.
+    /// - Returns: Whether there are faults.
+    public func wait(timeout: Duration? = nil) throws(VFIOError) -> Bool {
         do throws(Errno) {
-            return try descriptor.kernel.waitUntilReadable(descriptor.descriptor, timeout: milliseconds)
+            return try descriptor.kernel.waitUntilReadable(
+                descriptor.descriptor, until: timeout.map { ContinuousClock.now + $0 })
         } catch {
             throw VFIOError(.kernel, "wait for page faults (poll)", "the fault queue", errno: error)
         }
     }
 
-    /// Takes the faults that there are now, 16 at most.
+    /// Takes the faults that there are now, or the first groups of them; none when there are none.
     public func faults() throws(VFIOError) -> [Fault] {
         let operation = "read page faults (read)"
         let size = MemoryLayout<ciommu_hwpt_pgfault>.size
-        let buffer = RequestBuffer(byteCount: 16 * size)
-        let count: Int
-        do throws(Errno) {
-            count = try unsafe descriptor.kernel.read(descriptor.descriptor, into: buffer.bytes)
-        } catch .resourceTemporarilyUnavailable {
-            return []
-        } catch {
-            throw VFIOError(.kernel, operation, "the fault queue", errno: error)
-        }
-        guard count >= 0, count <= buffer.byteCount, count % size == 0 else {
-            throw VFIOError(
-                .unexpectedAnswer, operation, "the fault queue", hint: "\(count) bytes are no number of faults")
-        }
-        return stride(from: 0, to: count, by: size).compactMap { offset in
-            buffer.load(ciommu_hwpt_pgfault.self, at: offset).map(Fault.init)
+        var room = 16
+        // A group comes whole or not at all, and one that is longer than the room is EINVAL.
+        while true {
+            let buffer = RequestBuffer(byteCount: room * size)
+            let count: Int
+            do throws(Errno) {
+                count = try unsafe descriptor.kernel.read(descriptor.descriptor, into: buffer.bytes)
+            } catch .resourceTemporarilyUnavailable {
+                return []
+            } catch .invalidArgument where room < Self.longestGroup {
+                room *= 2
+                continue
+            } catch {
+                throw VFIOError(.kernel, operation, "the fault queue", errno: error)
+            }
+            guard count >= 0, count <= buffer.byteCount, count % size == 0 else {
+                throw VFIOError(
+                    .unexpectedAnswer, operation, "the fault queue", hint: "\(count) bytes are no number of faults")
+            }
+            return stride(from: 0, to: count, by: size).compactMap { offset in
+                buffer.load(ciommu_hwpt_pgfault.self, at: offset).map(Fault.init)
+            }
         }
     }
+
+    /// More than the queue of any IOMMU holds.
+    private static let longestGroup = 1 << 16
 
     /// Answers a group of faults.
     ///

@@ -27,6 +27,8 @@ public struct HardwarePageTable: ~Copyable, Sendable {
     }
 
     let object: IOMMUFDObject
+    /// What it was made for.
+    public let options: Options
 
     /// The address space whose mappings it has.
     public var space: AddressSpace { object.space }

@@ -34,6 +34,8 @@ public enum IOMMUFDFeature: Sendable, Hashable, CaseIterable {
     case virtualEventQueues
     /// Queues in a guest's memory that the hardware reads: `IOMMU_HW_QUEUE_ALLOC` (Linux 6.17).
     case hardwareQueues
+    /// Physical addresses of what is mapped, for devices without an IOMMU: `IOMMU_IOAS_NOIOMMU_GET_PA` (Linux 7.3).
+    case physicalAddresses
 
     var request: UInt {
         switch self {
@@ -51,6 +53,7 @@ public enum IOMMUFDFeature: Sendable, Hashable, CaseIterable {
         case .changeProcess: CIOMMU_IOAS_CHANGE_PROCESS
         case .virtualEventQueues: CIOMMU_VEVENTQ_ALLOC
         case .hardwareQueues: CIOMMU_HW_QUEUE_ALLOC
+        case .physicalAddresses: CIOMMU_IOAS_NOIOMMU_GET_PA
         }
     }
 }

@@ -5,6 +5,8 @@ internal import SystemPackage
 final class IOMMUFDFile: Sendable {
     let kernel: any Kernel
     let descriptor: FileDescriptor
+    /// The devices that are bound to it, whichever of its address spaces they are in.
+    let devices = OpenDevices()
 
     static let node: FilePath = "/dev/iommu"
 

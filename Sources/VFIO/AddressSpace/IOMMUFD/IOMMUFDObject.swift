@@ -9,13 +9,20 @@ final class IOMMUFDObject: Sendable {
     let id: UInt32
     /// What it is, for errors.
     private let name: String
+    /// What has to outlive it: other objects, which the kernel destroys only after this one, or the device it is of. Let go of
+    /// after the deinit has destroyed it.
+    private let parents: [any AnyObject & Sendable]
     private let isAlive = Mutex(true)
 
-    init(_ id: UInt32, _ name: String, of space: AddressSpace, in file: IOMMUFDFile) {
+    init(
+        _ id: UInt32, _ name: String, of space: AddressSpace, in file: IOMMUFDFile,
+        holding parents: [any AnyObject & Sendable] = []
+    ) {
         self.id = id
         self.name = name
         self.space = space
         self.file = file
+        self.parents = parents
     }
 
     /// Destroys it now.

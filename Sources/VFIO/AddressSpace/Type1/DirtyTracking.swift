@@ -56,7 +56,11 @@ public struct DirtyTracking: ~Copyable, Sendable {
     /// Unmaps a mapping, and tells which of its pages were written until then
     /// (`VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`): none is missed in between.
     ///
-    /// - Throws: `.invalidArgument` for a mapping of another address space, which is unmapped all the same.
+    /// After an error the mapping's owner is gone all the same, and what was written is not known: take all of it for
+    /// dirty. It is still mapped only where the kernel refused.
+    ///
+    /// - Throws: `.invalidArgument` for a mapping of another address space, `.outOfRange` for one whose bitmap would be too
+    ///   long, `.kernel` when the kernel refused.
     public func unmap(_ mapping: consuming DMAMapping) throws(VFIOError) -> DirtyBitmap {
         let operation = "unmap memory and read its dirty pages (VFIO_IOMMU_UNMAP_DMA)"
         guard mapping.space === space else {

@@ -15,7 +15,7 @@ extension Type1Container {
         do throws(Errno) {
             try dirtyPages(CVFIO_IOMMU_DIRTY_PAGES_FLAG_START)
         } catch {
-            state.withLock { $0.isTracking = false }
+            endTracking()
             throw VFIOError(.kernel, operation, Type1Info.subject, errno: error)
         }
     }

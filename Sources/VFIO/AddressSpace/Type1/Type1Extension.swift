@@ -27,9 +27,16 @@ public struct Type1Extension: RawRepresentable, Sendable, Hashable {
     public static let nesting = Type1Extension(rawValue: 6)
     /// The second version of ``sPAPR`` (`VFIO_SPAPR_TCE_v2_IOMMU`).
     public static let sPAPRv2 = Type1Extension(rawValue: 7)
-    /// Containers without translation and without isolation (`VFIO_NOIOMMU_IOMMU`), which this library never makes.
+    /// Containers without translation and without isolation (`VFIO_NOIOMMU_IOMMU`), which only an
+    /// ``UnprotectedAddressSpace`` uses.
+    ///
+    /// Told before the first device: with one behind an IOMMU it is no longer possible.
     public static let noIOMMU = Type1Extension(rawValue: 8)
     /// One request unmaps everything (`VFIO_UNMAP_ALL`).
+    ///
+    /// The library makes no such request, and offers none: each ``DMAMapping``, ``DMABuffer`` and ``PeerMapping`` unmaps its
+    /// own part at its end, and one that is alive says that the devices reach it. All at once are unmapped with the
+    /// ``AddressSpace`` itself, which nothing that is mapped outlives.
     public static let unmapAll = Type1Extension(rawValue: 9)
     /// The process can give up the addresses of its mappings and set others, while DMA goes on (`VFIO_UPDATE_VADDR`).
     ///

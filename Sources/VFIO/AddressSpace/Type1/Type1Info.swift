@@ -4,7 +4,8 @@ internal import CVFIO
 public struct Type1Info: Sendable, Hashable {
     /// The sizes of the IOMMU's pages in bytes, smallest first.
     public let pageSizes: [UInt64]
-    /// The ranges that can be mapped, last address included; empty when the kernel does not tell.
+    /// The ranges that can be mapped, last address included; empty when the kernel does not tell, and when
+    /// there are only mediated devices, which have no limits.
     public let iovaRanges: [ClosedRange<IOVA>]
     /// How many more mappings the container takes now; `nil` when the kernel does not tell.
     public let availableMappings: Int?

@@ -13,32 +13,21 @@ struct ConfigLayout: Sendable {
     static let powerStateMask: UInt16 = 0x3
     static let d3hot: UInt16 = 0x3
 
-    private static let status: UInt64 = 0x06
-    private static let statusHasCapabilities: UInt16 = 1 << 4
-    private static let capabilityPointer: UInt64 = 0x34
+    /// Where the capability list's space ends.
     private static let endOfCapabilities: UInt64 = 0x100
 
-    private enum CapabilityID {
-        static let powerManagement: UInt8 = 0x01
-        static let express: UInt8 = 0x10
-        static let advancedFeatures: UInt8 = 0x13
-    }
+    /// No registers but the command register.
+    init() {}
 
-    /// Walks the capability list. It is the device's, and may be broken: the walk ends at a pointer that leads nowhere and
-    /// after as many steps as the space has room for.
-    init(
-        read8: (UInt64) throws(VFIOError) -> UInt8, read16: (UInt64) throws(VFIOError) -> UInt16
-    ) throws(VFIOError) {
-        guard try read16(Self.status) & Self.statusHasCapabilities != 0 else { return }
-        var pointer = UInt64(try read8(Self.capabilityPointer)) & ~3
-        for _ in 0..<48 where pointer >= 0x40 && pointer + 2 <= Self.endOfCapabilities {
-            switch try read8(pointer) {
-            case CapabilityID.powerManagement: powerControl = Self.register(pointer + 4)
-            case CapabilityID.express: expressControl = Self.register(pointer + 8)
-            case CapabilityID.advancedFeatures: advancedControl = Self.register(pointer + 4)
+    /// Finds the registers by the capability list.
+    init(_ config: some ConfigRegisters) throws(VFIOError) {
+        for capability in try config.walkCapabilities() {
+            switch capability.id {
+            case .powerManagement: powerControl = Self.register(capability.offset + 4)
+            case .pciExpress: expressControl = Self.register(capability.offset + 8)
+            case .advancedFeatures: advancedControl = Self.register(capability.offset + 4)
             default: break
             }
-            pointer = UInt64(try read8(pointer + 1)) & ~3
         }
     }
 

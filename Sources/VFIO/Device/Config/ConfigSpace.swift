@@ -14,14 +14,14 @@ public struct ConfigSpace: Sendable, ConfigRegisters {
     }
 
     /// The size in bytes: 256 for a conventional PCI device, 4096 with PCI Express.
-    public func byteCount() throws(VFIOError) -> UInt64 { try core.region(.config).byteCount }
+    public func byteCount() throws(VFIOError) -> UInt64 { try core.byteCount() }
 
     /// Reads one byte.
-    public func read8(at offset: UInt64) throws(VFIOError) -> UInt8 { try core.readConfig(at: offset) }
+    public func read8(at offset: UInt64) throws(VFIOError) -> UInt8 { try core.read8(at: offset) }
     /// Reads 16 bits, at a multiple of 2.
-    public func read16(at offset: UInt64) throws(VFIOError) -> UInt16 { try core.readConfig(at: offset) }
+    public func read16(at offset: UInt64) throws(VFIOError) -> UInt16 { try core.read16(at: offset) }
     /// Reads 32 bits, at a multiple of 4.
-    public func read32(at offset: UInt64) throws(VFIOError) -> UInt32 { try core.readConfig(at: offset) }
+    public func read32(at offset: UInt64) throws(VFIOError) -> UInt32 { try core.read32(at: offset) }
     /// Writes one byte.
     public func write8(_ value: UInt8, at offset: UInt64) throws(VFIOError) { try core.writeConfig(value, at: offset) }
     /// Writes 16 bits, at a multiple of 2.

@@ -7,6 +7,9 @@ public struct PCICommand: OptionSet, Sendable, Hashable {
     /// The function answers at its IO ports.
     public static let ioDecode = PCICommand(rawValue: 1 << 0)
     /// The function answers at its memory BARs. While this is off, its dma-bufs are revoked and its BAR mappings fault.
+    ///
+    /// A virtual function (SR-IOV) answers when its physical one is told so: there this holds nothing back, and switching it
+    /// off revokes once.
     public static let memoryDecode = PCICommand(rawValue: 1 << 1)
     /// The function may do DMA and send MSIs. Off after opening.
     public static let busMaster = PCICommand(rawValue: 1 << 2)

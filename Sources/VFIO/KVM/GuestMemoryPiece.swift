@@ -1,0 +1,72 @@
+internal import Synchronization
+internal import SystemPackage
+
+/// A range of a guest's memory that is mapped: for its devices, and, unless it is the caller's, for the CPU.
+final class GuestMemoryPiece: Sendable {
+    let range: ClosedRange<UInt64>
+    /// The first byte, as an address of the process.
+    let baseAddress: UInt
+    private let kernel: any Kernel
+    private let isOwned: Bool
+    private let mapping: Mutex<DMAMapping?>
+
+    var byteCount: UInt64 { range.upperBound - range.lowerBound + 1 }
+
+    /// - Parameter wanted: A range that has been checked.
+    init(_ wanted: GuestMemoryRange, in space: AddressSpace, operation: String) throws(VFIOError) {
+        kernel = space.kernel
+        range = wanted.addresses
+        guard let count = Int(exactly: wanted.byteCount) else {
+            throw VFIOError(.invalidArgument, operation, wanted.subject, hint: "the size is out of reach")
+        }
+        switch wanted.source {
+        case .memory(let address):
+            baseAddress = address
+            isOwned = false
+        case .new(let pages):
+            baseAddress = try Self.map(
+                MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: pages.byteCount)), kernel,
+                operation: "\(operation) (mmap)", subject: wanted.subject)
+            isOwned = true
+        case .file(let file, let offset):
+            baseAddress = try Self.map(
+                MemoryMapRequest(byteCount: count, source: .file(file, offset: offset)), kernel,
+                operation: "\(operation) (mmap)", subject: wanted.subject)
+            isOwned = true
+        }
+        mapping = Mutex(nil)
+        // From here on the deinit gives back what was taken.
+        try mapping.withLock { (mapping) throws(VFIOError) in
+            mapping = try unsafe space.map(
+                UnsafeMutableRawBufferPointer(start: UnsafeMutableRawPointer(bitPattern: baseAddress), count: count),
+                access: wanted.access, placement: .fixed(wanted.address.iova))
+        }
+    }
+
+    private static func map(
+        _ request: MemoryMapRequest, _ kernel: any Kernel, operation: String, subject: String
+    ) throws(VFIOError) -> UInt {
+        do throws(Errno) {
+            return UInt(bitPattern: try unsafe kernel.map(request))
+        } catch {
+            throw VFIOError(
+                error == .noMemory ? .noSpace : .kernel, operation, subject, errno: error,
+                hint: error == .noMemory ? "the process has no room for as much memory" : nil)
+        }
+    }
+
+    /// Takes the memory from the devices, and reports what the kernel said. The CPU keeps it to the end of this object.
+    func unmap() throws(VFIOError) {
+        try mapping.withLock { (mapping) throws(VFIOError) in
+            if let mapping = mapping.take() { try mapping.close() }
+        }
+    }
+
+    deinit {
+        try? unmap()
+        if isOwned {
+            let base = unsafe UnsafeMutableRawPointer(bitPattern: baseAddress)
+            try? unsafe kernel.unmap(UnsafeMutableRawBufferPointer(start: base, count: Int(byteCount)))
+        }
+    }
+}

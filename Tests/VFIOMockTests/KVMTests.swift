@@ -1,0 +1,221 @@
+import CVFIO
+import SystemPackage
+import Testing
+import VFIO
+import VFIOMock
+
+/// Devices passed to virtual machines, as the mock shows it.
+@Suite struct KVMTests {
+    /// Registers in memory, with an MSI-X table in the third of four pages.
+    private struct Adapter: MockDevice {
+        let pci = MockPCIFunction(
+            vendor: 0x1234, device: 0x5678, bars: [0: .memory(0x4000)],
+            msix: .init(vectors: 8, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000))
+    }
+
+    private static let edu: PCIAddress = "0000:00:02.0"
+    private static let adapter: PCIAddress = "0000:00:05.0"
+
+    private static func machine() -> MockMachine {
+        let machine = MockMachine()
+        machine.plug(EduModel(), at: edu)
+        machine.plug(Adapter(), at: adapter)
+        return machine
+    }
+
+    /// A virtual machine with an interrupt controller, as a monitor makes it.
+    private static func monitor(_ kernel: MockKernel) throws -> FileDescriptor {
+        let kvm = try kernel.open("/dev/kvm", .readWrite)
+        let guest = FileDescriptor(rawValue: Int32(try kernel.control(kvm, CKVM_CREATE_VM, value: 0)))
+        try kernel.close(kvm)
+        _ = try kernel.control(guest, CKVM_CREATE_IRQCHIP, value: 0)
+        return guest
+    }
+
+    @Test func registrationsAreShown() throws {
+        let machine = Self.machine()
+        let guest = try Self.monitor(machine.kernel)
+        do {
+            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+            let device = try Device(at: Self.edu, in: AddressSpace(.iommufd, kernel: machine.kernel), for: virtual)
+            #expect(machine.virtualMachines.map(\.registrations) == [[.device(.pci(Self.edu))]])
+            try device.close()
+            #expect(machine.virtualMachines.map(\.registrations) == [[]])
+            let other = try Device(at: Self.edu, in: AddressSpace(.type1, kernel: machine.kernel), for: virtual)
+            #expect(machine.virtualMachines[0].registrations.count == 1)
+            guard case .group? = machine.virtualMachines[0].registrations.first else {
+                Issue.record("with type1 it is the group that is registered")
+                return
+            }
+            try other.close()
+            #expect(machine.virtualMachines.map(\.registrations) == [[]])
+        }
+        try machine.kernel.close(guest)
+        #expect(machine.openFiles.isEmpty)
+    }
+
+    /// The machine has to be known when the device is opened, so that its driver learns of it.
+    @Test func theRegistrationComesBeforeTheBinding() throws {
+        let machine = Self.machine()
+        let guest = try Self.monitor(machine.kernel)
+        for interface in [AddressSpace.Interface.iommufd, .type1] {
+            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+            let space = try AddressSpace(interface, kernel: machine.kernel)
+            let opening = interface == .iommufd ? CVFIO_DEVICE_BIND_IOMMUFD : CVFIO_GROUP_GET_DEVICE_FD
+            machine.failNextCall(.ioctl, with: .permissionDenied, request: MockRequest(rawValue: opening))
+            machine.recordsCalls = true
+            let before = machine.calls.count
+            #expect(throws: VFIOError.self) { _ = try Device(at: Self.edu, in: space, for: virtual) }
+            let requests = machine.calls.dropFirst(before).compactMap(\.request)
+            let first = try #require(requests.firstIndex(of: CKVM_SET_DEVICE_ATTR))
+            let last = try #require(requests.lastIndex(of: CKVM_SET_DEVICE_ATTR))
+            let middle = try #require(requests.firstIndex(of: opening))
+            // Added before, and taken out after the refusal.
+            #expect(first < middle && middle < last)
+            #expect(machine.virtualMachines.map(\.registrations) == [[]])
+        }
+        try machine.kernel.close(guest)
+        #expect(machine.openFiles.isEmpty)
+    }
+
+    @Test func slotsLeadToTheBARAroundItsMSIXTable() throws {
+        let machine = Self.machine()
+        let guest = try Self.monitor(machine.kernel)
+        do {
+            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+            let device = try Device(at: Self.adapter, in: AddressSpace(kernel: machine.kernel))
+            let bar = try device.guestBAR(.bar0, of: virtual, slots: 4..<8)
+            #expect(machine.virtualMachines[0].slots == [])
+            try bar.show(at: 0xc000_0000)
+            #expect(bar.pieces == [0..<0x2000, 0x3000..<0x4000])
+            let shown = machine.virtualMachines[0].slots
+            #expect(shown.map(\.number) == [4, 5])
+            #expect(shown.map(\.guestAddress) == [0xc000_0000, 0xc000_3000])
+            #expect(shown.map(\.byteCount) == [0x2000, 0x1000])
+            #expect(
+                shown.map(\.target) == [
+                    .bar(0, of: .pci(Self.adapter), offset: 0), .bar(0, of: .pci(Self.adapter), offset: 0x3000),
+                ])
+            try bar.hide()
+            #expect(machine.virtualMachines[0].slots == [])
+            try bar.close()
+            try device.close()
+        }
+        try machine.kernel.close(guest)
+        #expect(machine.openFiles.isEmpty)
+    }
+
+    @Test func aSlotThatCannotBeMadeTakesTheOthersBack() throws {
+        let machine = Self.machine()
+        let guest = try Self.monitor(machine.kernel)
+        do {
+            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+            let space = try AddressSpace(.iommufd, kernel: machine.kernel)
+            let device = try Device(at: Self.adapter, in: space)
+            let bar = try device.guestBAR(.bar0, of: virtual, slots: 4..<8, peersIn: space)
+            machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion, skipping: 1)
+            #expect(throws: VFIOError.self) { try bar.show(at: 0xc000_0000) }
+            #expect(bar.address == nil)
+            #expect(machine.virtualMachines[0].slots == [])
+            #expect(machine.mappings == [])
+            try bar.show(at: 0xc000_0000)
+            #expect(machine.mappings.count == 2)
+            // A hiding that fails can be tried again.
+            machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion)
+            #expect(throws: VFIOError.self) { try bar.hide() }
+            #expect(bar.address == 0xc000_0000)
+            try bar.hide()
+            #expect(machine.mappings == [])
+            try bar.close()
+            try device.close()
+        }
+        try machine.kernel.close(guest)
+        #expect(machine.openFiles.isEmpty)
+    }
+
+    /// The guest must never find other memory of the process where a BAR was.
+    @Test func aSlotThatStaysKeepsItsMapping() throws {
+        let machine = Self.machine()
+        let guest = try Self.monitor(machine.kernel)
+        do {
+            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+            let device = try Device(at: Self.adapter, in: AddressSpace(kernel: machine.kernel))
+            let bar = try device.guestBAR(.bar0, of: virtual, slots: 4..<8)
+            try bar.show(at: 0xc000_0000)
+            // Each of the two slots, at the closing, and at the end of what was closed.
+            machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion, count: 4)
+            expectFailure(bar)
+        }
+        #expect(machine.pendingFailureCount == 0)
+        let left = machine.virtualMachines[0].slots
+        #expect(left.count == 2)
+        #expect(left.allSatisfy { $0.target != .nothing })
+        try machine.kernel.close(guest)
+    }
+
+    private func expectFailure(_ bar: consuming GuestBAR) {
+        do throws(VFIOError) {
+            try bar.close()
+            Issue.record("the slot was taken away")
+        } catch {
+            #expect(error.errno == .noMemory)
+        }
+    }
+
+    @Test func anINTxComesAgainUntilTheDeviceIsServed() throws {
+        let machine = Self.machine()
+        let guest = try Self.monitor(machine.kernel)
+        do {
+            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+            let device = try Device(at: Self.edu, in: AddressSpace(kernel: machine.kernel))
+            let vector = try device.interrupts(.intx).enable()
+            let connection = try virtual.connect(vector, to: 11)
+            func count() -> UInt64? {
+                // The mock looks at eventfds when a call comes in.
+                _ = try? machine.kernel.memoryLockLimit()
+                return machine.virtualMachines[0].interrupts.first?.count
+            }
+            #expect(machine.virtualMachines[0].interrupts.map(\.isResampled) == [true])
+            try device.withRegisters(.bar0) { $0.write32(1, at: 0x60) }
+            #expect(count() == 1)
+            // Masked until the guest has acknowledged it; then it comes again, since its level is up.
+            machine.acknowledgeInterrupt(11)
+            #expect(count() == 2)
+            try device.withRegisters(.bar0) { $0.write32(1, at: 0x64) }
+            machine.acknowledgeInterrupt(11)
+            #expect(count() == 2)
+            try device.withRegisters(.bar0) { $0.write32(1, at: 0x60) }
+            #expect(count() == 3)
+            try connection.close()
+            #expect(machine.virtualMachines[0].interrupts == [])
+            try vector.close()
+            try device.close()
+        }
+        try machine.kernel.close(guest)
+        #expect(machine.openFiles.isEmpty)
+    }
+
+    @Test func aGuestRingsADoorbell() throws {
+        let machine = Self.machine()
+        let guest = try Self.monitor(machine.kernel)
+        do {
+            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+            let device = try Device(at: Self.adapter, in: AddressSpace(kernel: machine.kernel))
+            let doorbell = try virtual.connect(
+                try device.registerWriteEvent(UInt32(7), at: 0x1000, of: .bar0), at: 0xc000_1000)
+            #expect(
+                machine.virtualMachines[0].doorbells == [
+                    .init(guestAddress: 0xc000_1000, width: 4, value: 7)
+                ])
+            #expect(machine.writeAsGuest(8, width: 4, at: 0xc000_1000) == false)
+            #expect(machine.writeAsGuest(7, width: 2, at: 0xc000_1000) == false)
+            #expect(machine.writeAsGuest(7, width: 4, at: 0xc000_1000))
+            #expect(try device.withRegisters(.bar0) { $0.read32(at: 0x1000) } == 7)
+            try doorbell.close()
+            #expect(machine.writeAsGuest(7, width: 4, at: 0xc000_1000) == false)
+            try device.close()
+        }
+        try machine.kernel.close(guest)
+        #expect(machine.openFiles.isEmpty)
+    }
+}

@@ -1,0 +1,79 @@
+import CVFIO
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// Dirty pages of a container over a kernel that refuses, or answers what it cannot mean.
+@Suite struct DirtyPageAnswerTests {
+    private let kernel = ScriptedKernel.machine()
+
+    init() {
+        kernel.answerType1Info {
+            var bytes = Bytes(cvfio_info_cap_header(id: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, version: 1, next: 56))
+            bytes.append(UInt32(1), UInt32(0), UInt64(0x1000), UInt64(0xffff_ffff))
+            bytes.append(cvfio_info_cap_header(id: CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, version: 1, next: 0))
+            bytes.append(UInt32(0), UInt32(0), UInt64(4096), UInt64(1 << 28))
+            return bytes
+        }
+        kernel.answer(CVFIO_IOMMU_DIRTY_PAGES) { (_) throws(Errno) in 0 }
+    }
+
+    private func memory() -> UnsafeMutableRawBufferPointer { .allocate(byteCount: 8192, alignment: 4096) }
+
+    @Test func aRefusedStartIsNoTracking() throws {
+        let space = try AddressSpace(.type1, kernel: kernel)
+        let device = try Device(at: ScriptedKernel.address, in: space)
+        kernel.answer(CVFIO_IOMMU_DIRTY_PAGES) { (_) throws(Errno) in throw .noMemory }
+        let error = #expect(throws: VFIOError.self) { _ = try space.startDirtyTracking() }
+        #expect(error?.errno == .noMemory)
+        kernel.answer(CVFIO_IOMMU_DIRTY_PAGES) { (_) throws(Errno) in 0 }
+        let tracking = try space.startDirtyTracking()
+        try tracking.close()
+        try device.close()
+    }
+
+    @Test func aGroupThatLeftMeanwhileIsLetGoAfterARefusedStart() throws {
+        let space = try AddressSpace(.type1, kernel: kernel)
+        let container = try space.requireContainer(for: "test")
+        let device = try Device(at: ScriptedKernel.address, in: space)
+        let core = device.core
+        kernel.answer(CVFIO_IOMMU_DIRTY_PAGES) { (_) throws(Errno) in
+            // The last device leaves while the kernel still thinks about it.
+            try? core.endOwnership()
+            throw .noMemory
+        }
+        #expect(throws: VFIOError.self) { _ = try space.startDirtyTracking() }
+        #expect(container.groupDescriptor(5) == nil)
+        #expect(kernel.openNames == ["/dev/vfio/vfio"])
+        try? device.close()
+    }
+
+    @Test(arguments: [0, 4096, 12288] as [UInt64])
+    func anotherNumberOfBytesThanTheMappingsIsAnError(_ count: UInt64) throws {
+        let space = try AddressSpace(.type1, kernel: kernel)
+        let device = try Device(at: ScriptedKernel.address, in: space)
+        let tracking = try space.startDirtyTracking()
+        let memory = memory()
+        defer { memory.deallocate() }
+        let mapping = try space.map(memory)
+        kernel.answer(CVFIO_IOMMU_UNMAP_DMA, cvfio_iommu_type1_dma_unmap.self) { (request) throws(Errno) in
+            request.size = count
+            return 0
+        }
+        #expect(Self.code(unmapping: mapping, tracking) == .unexpectedAnswer)
+        try tracking.close()
+        try device.close()
+    }
+
+    private static func code(
+        unmapping mapping: consuming DMAMapping, _ tracking: borrowing DirtyTracking
+    ) -> VFIOError.Code? {
+        do throws(VFIOError) {
+            _ = try tracking.unmap(mapping)
+            return nil
+        } catch {
+            return error.code
+        }
+    }
+}

@@ -1,0 +1,88 @@
+import CVFIO
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// What the library knows of a device's memory after calls that failed, and after changes behind its back.
+@Suite struct KnownMemoryTests {
+    private let config = RegionBytes.config()
+    private let kernel: ScriptedKernel
+
+    init() { kernel = ScriptedKernel.machine(config: config) }
+
+    private func device() throws -> Device {
+        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+    }
+
+    /// Puts memory decode off, as the device or the kernel might.
+    private static func putMemoryOff(_ config: RegionBytes) {
+        withUnsafeTemporaryAllocation(byteCount: 2, alignment: 2) { bytes in
+            bytes.storeBytes(of: 0, as: UInt16.self)
+            _ = config.write(at: 4, from: bytes)
+        }
+    }
+
+    @Test func aFailedResetIsLookedAfter() throws {
+        let config = config
+        kernel.answerValue(CVFIO_DEVICE_RESET) { (_) throws(Errno) in
+            Self.putMemoryOff(config)
+            throw .ioError
+        }
+        let device = try device()
+        let known = device.core.revocation
+        #expect(known.current.isMemoryOn)
+        let error = #expect(throws: VFIOError.self) { try device.reset() }
+        #expect(error?.errno == .ioError)
+        #expect(!known.current.isMemoryOn)
+    }
+
+    @Test func aFailedWriteOfConfigSpaceIsLookedAfter() throws {
+        let config = config
+        let device = try device()
+        let known = device.core.revocation
+        kernel.onWriteAt { (_, _) throws(Errno) in
+            Self.putMemoryOff(config)
+            throw .ioError
+        }
+        let error = #expect(throws: VFIOError.self) { try device.config.write16(0, at: 4) }
+        #expect(error?.errno == .ioError)
+        #expect(!known.current.isMemoryOn)
+    }
+
+    @Test func aRefusedLowPowerIsNone() throws {
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
+        let device = try device()
+        let known = device.core.revocation
+        let before = known.current.epoch
+        #expect(throws: VFIOError.self) { try device.enterLowPower() }
+        #expect(throws: VFIOError.self) { _ = try device.enterLowPowerUntilWakeup() }
+        #expect(!known.current.isInLowPower)
+        #expect(known.current.isMemoryOn)
+        // The kernel revokes before it refuses.
+        #expect(known.current.epoch > before)
+        #expect(!kernel.openNames.contains("eventfd"))
+    }
+
+    @Test func whatLowPowerLeftIsLookedAt() throws {
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in 0 }
+        let device = try device()
+        let known = device.core.revocation
+        try device.enterLowPower()
+        #expect(!known.current.isMemoryOn)
+        Self.putMemoryOff(config)
+        try device.leaveLowPower()
+        #expect(!known.current.isInLowPower)
+        #expect(!known.current.isMemoryOn)
+    }
+
+    @Test func aRefusedWayOutOfLowPowerLeavesTheDeviceInIt() throws {
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in 0 }
+        let device = try device()
+        let known = device.core.revocation
+        try device.enterLowPower()
+        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .ioError }
+        #expect(throws: VFIOError.self) { try device.leaveLowPower() }
+        #expect(known.current.isInLowPower)
+    }
+}

@@ -1,0 +1,264 @@
+import CVFIO
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// What an iommufd is asked about page tables and faults that the hardware of no machine here can do.
+@Suite struct PageTableRequestTests {
+    private let kernel = ScriptedKernel.machine()
+
+    init() {
+        kernel.answer(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { (request) throws(Errno) in
+            request.out_hwpt_id = 77
+            return 0
+        }
+        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (_) throws(Errno) in 0 }
+    }
+
+    private func device() throws -> Device {
+        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+    }
+
+    // MARK: Dirty pages
+
+    @Test func trackingIsPutOnAndOff() throws {
+        let flags = Seen()
+        kernel.answer(CIOMMU_HWPT_SET_DIRTY_TRACKING, ciommu_hwpt_set_dirty_tracking.self) { (request) throws(Errno) in
+            flags.add(UInt64(request.size), UInt64(request.flags), UInt64(request.hwpt_id))
+            return 0
+        }
+        let device = try device()
+        let table = try device.makePageTable(options: .dirtyTracking)
+        try table.setDirtyTracking(true)
+        try table.setDirtyTracking(false)
+        #expect(flags.all == [16, 1, 77, 16, 0, 77])
+        try table.close()
+    }
+
+    @Test(arguments: [false, true]) func dirtyPagesAreAskedForAndRead(_ keepsMarks: Bool) throws {
+        let seen = Seen()
+        kernel.answer(CIOMMU_HWPT_GET_DIRTY_BITMAP, ciommu_hwpt_get_dirty_bitmap.self) { (request) throws(Errno) in
+            seen.add(
+                UInt64(request.size), UInt64(request.hwpt_id), UInt64(request.flags), request.iova, request.length,
+                request.page_size)
+            let words = UnsafeMutablePointer<UInt64>(bitPattern: UInt(request.data))!
+            words[0] = 0b101
+            words[1] = .max
+            return 0
+        }
+        let device = try device()
+        let table = try device.makePageTable(options: .dirtyTracking)
+        let pages = try table.dirtyPages(
+            from: 0x40_0000, byteCount: 66 << 14, pageSize: 1 << 14, keepsMarks: keepsMarks)
+        #expect(seen.all == [48, 77, keepsMarks ? 1 : 0, 0x40_0000, 66 << 14, 1 << 14])
+        #expect(pages.words == [0b101, 0b11])
+        #expect(pages.pageCount == 66)
+        #expect(pages.iova == 0x40_0000)
+        try table.close()
+    }
+
+    // MARK: Attachment
+
+    @Test func optionsOfAPageTableAreItsFlags() throws {
+        let seen = Seen()
+        kernel.answer(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { (request) throws(Errno) in
+            seen.add(
+                UInt64(request.flags), UInt64(request.dev_id), UInt64(request.pt_id), UInt64(request.fault_id),
+                UInt64(request.data_type), UInt64(request.data_len))
+            return 0
+        }
+        kernel.answer(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { [kernel] (request) throws(Errno) in
+            request.out_fault_id = 5
+            request.out_fault_fd = UInt32(kernel.makeDescriptor("faults").rawValue)
+            return 0
+        }
+        kernel.answer(CVFIO_DEVICE_BIND_IOMMUFD, cvfio_device_bind_iommufd.self) { (request) throws(Errno) in
+            request.out_devid = 9
+            return 0
+        }
+        let device = try device()
+        _ = try device.makePageTable(options: [.nestingParent, .pasid])
+        let queue = try device.space.makeFaultQueue()
+        _ = try device.makePageTable(options: .dirtyTracking, faults: queue)
+        #expect(seen.all == [0b1001, 9, 3, 0, 0, 0, 0b110, 9, 3, 5, 0, 0])
+        try queue.close()
+        #expect(!kernel.openNames.contains("faults"))
+    }
+
+    @Test func aPASIDIsNamed() throws {
+        let device = try device()
+        let table = try device.makePageTable(options: .pasid)
+        let seen = Seen()
+        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT, cvfio_device_attach_iommufd_pt.self) { (request) throws(Errno) in
+            seen.add(UInt64(request.argsz), UInt64(request.flags), UInt64(request.pt_id), UInt64(request.pasid))
+            return 0
+        }
+        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT, cvfio_device_detach_iommufd_pt.self) { (request) throws(Errno) in
+            seen.add(UInt64(request.argsz), UInt64(request.flags), UInt64(request.pasid))
+            return 0
+        }
+        try device.attach(to: table, pasid: 12)
+        try device.detach(pasid: 12)
+        try device.attach(to: table)
+        try device.detach()
+        #expect(seen.all == [16, 1, 77, 12, 12, 1, 12, 12, 0, 77, 0, 8, 0, 0])
+        try table.close()
+    }
+
+    /// What the device is noted to be attached to: the number of a page table, 0 for an address space.
+    private func noted(_ device: borrowing Device) -> UInt32? {
+        switch device.core.attachment.withLock({ $0 }) {
+        case nil: nil
+        case .space: 0
+        case .table(let table): table.id
+        }
+    }
+
+    @Test func whatIsRefusedLeavesTheDeviceWhereItWas() throws {
+        let device = try device()
+        let table = try device.makePageTable()
+        try device.attach(to: table)
+        #expect(noted(device) == 77)
+        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in throw .addressInUse }
+        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in throw .ioError }
+        let error = #expect(throws: VFIOError.self) { try device.attach(to: device.space) }
+        #expect(error?.errno == .addressInUse)
+        #expect(error?.hint?.contains("reserved for this device") == true)
+        #expect(noted(device) == 77)
+        #expect(throws: VFIOError.self) { try device.detach() }
+        #expect(noted(device) == 77)
+        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        try device.detach()
+        #expect(noted(device) == nil)
+        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        try device.attach(to: device.space)
+        #expect(noted(device) == 0)
+        try table.close()
+    }
+
+    @Test func aPageTableThatIsInUseIsDestroyedLater() throws {
+        let device = try device()
+        let destroyed = Seen()
+        kernel.answer(CIOMMU_DESTROY) { (_) throws(Errno) in throw .resourceBusy }
+        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        let table = try device.makePageTable()
+        try device.attach(to: table)
+        #expect(Self.failure(closing: table)?.code == .inUse)
+        #expect(destroyed.all == [])
+        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (request) throws(Errno) in
+            destroyed.add(UInt64(request.id))
+            return 0
+        }
+        try device.detach()
+        #expect(destroyed.all == [77])
+    }
+
+    @Test func aDeviceThatIsClosedLetsItsPageTableGo() throws {
+        let destroyed = Seen()
+        let device = try device()
+        let space = device.space
+        // Holds what there was of the device, but not the device.
+        let vector = try device.interrupts(.msi).enable()
+        let events = vector.events
+        try vector.close()
+        do {
+            let table = try device.makePageTable()
+            try device.attach(to: table)
+        }
+        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (request) throws(Errno) in
+            destroyed.add(UInt64(request.id))
+            return 0
+        }
+        try device.close()
+        #expect(destroyed.all == [77])
+        withExtendedLifetime((events, space)) {}
+    }
+
+    private static func failure(closing table: consuming HardwarePageTable) -> VFIOError? {
+        do throws(VFIOError) {
+            try table.close()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    // MARK: Faults
+
+    /// A queue whose descriptor answers as it is told.
+    private func queue(_ prepare: (FileDescriptor) -> Void) throws -> FaultQueue {
+        let descriptor = kernel.makeDescriptor("faults")
+        prepare(descriptor)
+        kernel.answer(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { (request) throws(Errno) in
+            request.out_fault_id = 5
+            request.out_fault_fd = UInt32(descriptor.rawValue)
+            return 0
+        }
+        return try AddressSpace(.iommufd, kernel: kernel).makeFaultQueue()
+    }
+
+    @Test func aGroupThatIsLongerThanTheRoomIsReadWithMore() throws {
+        let size = MemoryLayout<ciommu_hwpt_pgfault>.size
+        let queue = try queue {
+            kernel.onRead(of: $0) { (bytes) throws(Errno) in
+                // As the kernel does with the first group.
+                guard bytes.count >= 40 * size else { throw .invalidArgument }
+                for index in 0..<40 {
+                    var fault = ciommu_hwpt_pgfault()
+                    fault.addr = UInt64(index) << 12
+                    fault.flags = index == 39 ? CIOMMU_PGFAULT_FLAGS_LAST_PAGE : 0
+                    bytes.storeBytes(of: fault, toByteOffset: index * size, as: ciommu_hwpt_pgfault.self)
+                }
+                return 40 * size
+            }
+        }
+        let faults = try queue.faults()
+        #expect(faults.map(\.iova.rawValue) == (0..<40).map { $0 << 12 })
+        #expect(faults.filter(\.isLast).map(\.iova) == [0x2_7000])
+        try queue.close()
+    }
+
+    @Test func aQueueThatRefusesEveryLengthIsAnError() throws {
+        let queue = try queue { kernel.onRead(of: $0) { (_) throws(Errno) in throw .invalidArgument } }
+        let error = #expect(throws: VFIOError.self) { _ = try queue.faults() }
+        #expect(error?.errno == .invalidArgument)
+        try queue.close()
+    }
+
+    @Test(arguments: [-1, 1, 41, 16 * 40 + 40]) func aReadThatIsNoNumberOfFaultsIsAnError(_ count: Int) throws {
+        let queue = try queue { kernel.onRead(of: $0) { (_) throws(Errno) in count } }
+        let error = #expect(throws: VFIOError.self) { _ = try queue.faults() }
+        #expect(error?.code == .unexpectedAnswer)
+        try queue.close()
+    }
+
+    @Test func faultsAreAnsweredByTheirCookie() throws {
+        let seen = Seen()
+        let queue = try queue {
+            kernel.onWrite(to: $0) { (bytes) throws(Errno) in
+                let response = bytes.load(as: ciommu_hwpt_page_response.self)
+                seen.add(UInt64(bytes.count), UInt64(response.cookie), UInt64(response.code))
+                return bytes.count
+            }
+        }
+        var raw = ciommu_hwpt_pgfault()
+        raw.cookie = 42
+        let error = #expect(throws: VFIOError.self) { try queue.answer(FaultQueue.Fault(raw), .success) }
+        #expect(error?.code == .invalidArgument)
+        raw.flags = CIOMMU_PGFAULT_FLAGS_LAST_PAGE
+        try queue.answer(FaultQueue.Fault(raw), .success)
+        try queue.answer(FaultQueue.Fault(raw), .invalid)
+        #expect(seen.all == [8, 42, 0, 8, 42, 1])
+        try queue.close()
+    }
+}
+
+/// What has come, in order.
+private final class Seen: Sendable {
+    private let numbers = Mutex<[UInt64]>([])
+
+    func add(_ values: UInt64...) { numbers.withLock { $0 += values } }
+    var all: [UInt64] { numbers.withLock { $0 } }
+}

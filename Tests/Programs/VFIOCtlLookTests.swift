@@ -1,4 +1,5 @@
 import Foundation
+import FoundationXML
 import Testing
 
 /// What `vfioctl` shows of the mock machine: `list`, `topology`, `doctor`.

@@ -156,8 +156,8 @@ import VFIO
             """)
         #expect(
             try bus.uses(of: "0000:00:04.0").sorted { "\($0)" < "\($1)" } == [
-                .mounted(blockDevice: "nvme0n1p1", at: "/home"), .partOf(blockDevice: "nvme0n1", holder: "dm-0"),
-                .swap(blockDevice: "nvme0n1"),
+                .partOf(blockDevice: "nvme0n1", holder: "dm-0"), .swap(blockDevice: "nvme0n1"),
+                .mounted(blockDevice: "nvme0n1p1", at: "/home"),
             ])
         #expect(try bus.uses(of: "0000:00:02.0") == [])
     }
@@ -175,7 +175,7 @@ import VFIO
             /proc/net/if_inet6 = 00000000000000000000000000000001 01 80 10 80       lo
             """)
         #expect(try bus.uses(of: "0000:02:02.0") == [])
-        tree.add("/proc/net/route = Iface\\tDestination\\neth0\\t00000000")
+        tree.add("/proc/net/route = Iface Destination\\neth0 00000000")
         #expect(try bus.uses(of: "0000:02:02.0") == [.network(interface: "eth0")])
         tree.add("\(folder)/flags = 0x1002")
         #expect(try bus.uses(of: "0000:02:02.0") == [])

@@ -1,3 +1,4 @@
+import Glibc
 import SystemPackage
 import VFIO
 
@@ -27,32 +28,64 @@ struct PCINames {
 
     /// Reads the format of `pci.ids`: lines of `VVVV  vendor`, below them `<tab>DDDD  device`, further down `C CC  class`,
     /// `<tab>SS  subclass`. Two tabs stand before what we do not need.
-    init(_ file: [UInt8], for functions: [PCIFunctionInfo]) {
-        let wantedVendors = Set(functions.map(\.vendorID))
-        let wantedDevices = Set(functions.map(Self.key))
-        var vendor: UInt16?
-        var baseClass: UInt32?
-        for line in file.split(separator: UInt8(ascii: "\n")) {
-            switch line.first {
-            case UInt8(ascii: "#"): continue
-            case UInt8(ascii: "\t"):
-                let entry = line.dropFirst()
-                if entry.first == UInt8(ascii: "\t") { continue }
-                if let vendor, let number: UInt16 = Self.number(entry, digits: 4) {
-                    let key = UInt32(vendor) << 16 | UInt32(number)
-                    if wantedDevices.contains(key) { devices[key] = Self.name(entry, after: 4) }
-                } else if let baseClass, let number: UInt32 = Self.number(entry, digits: 2) {
-                    classes[baseClass << 8 | number] = Self.name(entry, after: 2)
-                }
-            case UInt8(ascii: "C") where line.dropFirst().first == UInt8(ascii: " "):
-                vendor = nil
-                baseClass = Self.number(line.dropFirst(2), digits: 2)
-                if let baseClass { classes[baseClass << 8 | 0xffff_0000] = Self.name(line.dropFirst(2), after: 2) }
-            default:
-                baseClass = nil
-                vendor = Self.number(line, digits: 4).flatMap { wantedVendors.contains($0) ? $0 : nil }
-                if let vendor { vendors[vendor] = Self.name(line, after: 4) }
+    ///
+    /// The file has a million bytes, so only the sections that are wanted are looked at line by line.
+    init(_ text: [UInt8], for functions: [PCIFunctionInfo]) {
+        // Ended by a zero, as C wants it; the line end before it lets the first line be found like all others.
+        let file = [UInt8(ascii: "\n")] + text + [0]
+        for vendor in Set(functions.map(\.vendorID)) {
+            let wanted = functions.filter { $0.vendorID == vendor }.map { Hexadecimal.text($0.deviceID) }
+            let section = Section("\n\(Hexadecimal.text(vendor))  ", of: Set(wanted), in: file)
+            vendors[vendor] = section?.title
+            for (number, name) in section?.entries ?? [:] {
+                if let device = UInt16(number, radix: 16) { devices[UInt32(vendor) << 16 | UInt32(device)] = name }
             }
+        }
+        for base in Set(functions.map { $0.classCode >> 16 }) {
+            let wanted = functions.map { Hexadecimal.text($0.classCode >> 8 & 0xff, digits: 2) }
+            let section = Section("\nC \(Hexadecimal.text(base, digits: 2))  ", of: Set(wanted), in: file)
+            classes[base << 8 | 0xffff_0000] = section?.title
+            for (number, name) in section?.entries ?? [:] {
+                if let subclass = UInt32(number, radix: 16) { classes[base << 8 | subclass] = name }
+            }
+        }
+    }
+
+    /// A vendor or a base class, with what is below it.
+    private struct Section {
+        let title: String
+        /// By their numbers, as they stand in the file.
+        let entries: [String: String]
+
+        /// - Parameters:
+        ///   - heading: The beginning of its first line, with the line end before it.
+        ///   - numbers: Which entries are wanted.
+        init?(_ heading: String, of numbers: Set<String>, in file: [UInt8]) {
+            let digits = numbers.first?.utf8.count ?? 0
+            // The C library's search: the same in Swift takes a second in a debug build.
+            let place: Int? = unsafe file.withUnsafeBytes { bytes in
+                let text = unsafe bytes.assumingMemoryBound(to: CChar.self).baseAddress!
+                return unsafe strstr(text, heading).map { found in unsafe UnsafePointer(found) - text }
+            }
+            guard let place else { return nil }
+            var rest = file[(place + heading.utf8.count)...]
+            title = String(decoding: Self.takeLine(from: &rest), as: UTF8.self)
+            var entries: [String: String] = [:]
+            // Comments stand in between here and there; two tabs are before the boards of the device above.
+            while let first = rest.first, first == UInt8(ascii: "\t") || first == UInt8(ascii: "#") {
+                let number = String(decoding: rest.dropFirst().prefix(digits), as: UTF8.self)
+                let line = Self.takeLine(from: &rest)
+                guard first == UInt8(ascii: "\t"), numbers.contains(number) else { continue }
+                // The tab, the number, two spaces.
+                entries[number] = String(decoding: line.dropFirst(digits + 3), as: UTF8.self)
+            }
+            self.entries = entries
+        }
+
+        private static func takeLine(from rest: inout ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+            let end = rest.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex
+            defer { rest = rest[min(end + 1, rest.endIndex)...] }
+            return rest[..<end]
         }
     }
 
@@ -80,15 +113,6 @@ struct PCINames {
 
     private static func key(_ function: PCIFunctionInfo) -> UInt32 {
         UInt32(function.vendorID) << 16 | UInt32(function.deviceID)
-    }
-
-    private static func number<Number: FixedWidthInteger>(_ text: ArraySlice<UInt8>, digits: Int) -> Number? {
-        guard text.dropFirst(digits).first == UInt8(ascii: " ") else { return nil }
-        return Number(String(decoding: text.prefix(digits), as: UTF8.self), radix: 16)
-    }
-
-    private static func name(_ text: ArraySlice<UInt8>, after digits: Int) -> String {
-        String(decoding: text.dropFirst(digits).drop { $0 == UInt8(ascii: " ") }, as: UTF8.self)
     }
 
     /// The base classes of the PCI Code and ID Assignment Specification, in short.

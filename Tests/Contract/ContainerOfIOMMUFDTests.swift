@@ -8,7 +8,7 @@ extension Contract {
     /// An iommufd in the place of a container: the requests of type1, on one of its address spaces.
     @Suite struct ContainerOfIOMMUFDTests {
         @Test(
-            "which address space a container's requests act on [iommufd: vfio_ioas, simple_ioctls]",
+            "which address space a container's requests act on [iommufd.vfio_ioas, iommufd.simple_ioctls]",
             arguments: Scenario.all)
         func space(_ scenario: Scenario) throws {
             try scenario.run { bench in
@@ -45,7 +45,7 @@ extension Contract {
         }
 
         @Test(
-            "type1's requests on it, and their refusals [iommufd: set_iommu_cmd, info_cmd, map_cmd, unmap_cmd]",
+            "type1's requests on it, and their refusals [iommufd.set_iommu_cmd, iommufd.info_cmd, iommufd.map_cmd, iommufd.unmap_cmd, vfio_compat_mock_domain.simple_close, vfio_compat_mock_domain.map]",
             arguments: Scenario.all)
         func requests(_ scenario: Scenario) throws {
             try scenario.run { bench in
@@ -54,9 +54,16 @@ extension Contract {
                 let raw = RawIOMMUFDContainer(bench.kernel, try space.duplicateIOMMUFD())
                 let memory = try Memory(bench.kernel, pageCount: 4)
                 expectErrno(.operationNotSupportedByDevice, "no address space") { try raw.choose(CVFIO_TYPE1v2_IOMMU) }
+                expectErrno(.operationNotSupportedByDevice) { try raw.choose(CVFIO_TYPE1_IOMMU) }
                 expectErrno(.operationNotSupportedByDevice) { try raw.map(memory.address, 4096, at: 0x10_0000) }
                 expectErrno(.operationNotSupportedByDevice) { Int(try raw.unmap(0, 4096)) }
                 expectErrno(.operationNotSupportedByDevice) { Int(try raw.info().argsz) }
+                // What is wrong in itself is refused before that.
+                expectErrno(.invalidArgument) { try raw.map(memory.address, 4096, at: 0x10_0000, size: 1) }
+                expectErrno(.invalidArgument) { try raw.map(memory.address, 4096, at: 0x10_0000, flags: 1 << 31) }
+                expectErrno(.invalidArgument) { Int(try raw.unmap(0x10_0000, 4096, size: 1)) }
+                expectErrno(.invalidArgument) { Int(try raw.unmap(0x10_0000, 4096, flags: 1 << 31)) }
+                expectErrno(.invalidArgument) { Int(try raw.info(size: 1).argsz) }
                 try space.becomeContainerSpace()
                 expectErrno(.invalidArgument, "no such kind") { try raw.choose(99) }
                 expectErrno(.invalidArgument, "its devices have an IOMMU") { try raw.choose(CVFIO_NOIOMMU_IOMMU) }
@@ -95,6 +102,86 @@ extension Contract {
                 #expect(try raw.unmap(0, 0, flags: CVFIO_DMA_UNMAP_FLAG_ALL) == 4096)
                 try raw.close()
                 try memory.close()
+            }
+        }
+
+        @Test(
+            "version 1 of type1 cuts mappings, version 2 does not [vfio_compat_mock_domain.map, vfio_compat_mock_domain.huge_map, vfio_compat_mock_domain.option_huge_pages]",
+            arguments: Scenario.all)
+        func cut(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                guard scenario.usesIOMMUFD else { return }
+                for version in [CVFIO_TYPE1v2_IOMMU, CVFIO_TYPE1_IOMMU] {
+                    let cuts = version == CVFIO_TYPE1_IOMMU
+                    let space = try bench.makeSpace()
+                    let device = try Device(at: bench.edu, in: space)
+                    // Memory of another address space, to be mapped in this one by type1.
+                    let memory = try space.makeSibling().allocate(byteCount: 4 << 20, pages: .huge2MiB)
+                    let address = UInt64(UInt(bitPattern: memory.unsafeBaseAddress))
+                    try space.becomeContainerSpace()
+                    let raw = RawIOMMUFDContainer(bench.kernel, try space.duplicateIOMMUFD())
+                    #expect(try raw.choose(version) == 0)
+                    #expect(try space.usesLargePages() == !cuts)
+                    // Sixteen pages, which are unmapped in another order.
+                    let start: UInt64 = 0x4000_0000
+                    for page in 0..<UInt64(16) {
+                        #expect(try raw.map(address + page * 4096, 4096, at: start + page * 4096) == 0)
+                    }
+                    for page in 0..<UInt64(16) {
+                        #expect(try raw.unmap(start + page * 5 % 16 * 4096, 4096) == 4096)
+                    }
+                    // Two huge pages, in sixteen parts.
+                    let part: UInt64 = 256 << 10
+                    #expect(try raw.map(address, part * 16, at: start) == 0)
+                    for index in 0..<UInt64(16) {
+                        let iova = start + index * 5 % 16 * part
+                        if cuts {
+                            #expect(try raw.unmap(iova, part) == part)
+                        } else {
+                            expectErrno(.noSuchFileOrDirectory) { Int(try raw.unmap(iova, part)) }
+                        }
+                    }
+                    #expect(try raw.unmap(0, 0, flags: CVFIO_DMA_UNMAP_FLAG_ALL) == (cuts ? 0 : part * 16))
+                    try raw.close()
+                    try memory.close()
+                    try device.close()
+                }
+            }
+        }
+
+        @Test(
+            "what its properties take, and nothing past the room for them [vfio_compat_mock_domain.get_info]",
+            arguments: Scenario.all)
+        func info(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                guard scenario.usesIOMMUFD else { return }
+                let space = try bench.makeSpace()
+                let device = try Device(at: bench.edu, in: space)
+                try space.becomeContainerSpace()
+                let raw = try space.duplicateIOMMUFD()
+                /// How much there is to tell, and where the capabilities begin.
+                func ask(_ room: Int) throws -> (byteCount: UInt32?, capabilities: UInt32?) {
+                    let answer = RequestBuffer([UInt8](repeating: 0xaa, count: 1024))
+                    answer.store(UInt32(room), at: 0)
+                    _ = try bench.kernel.control(raw, CVFIO_IOMMU_GET_INFO, with: answer)
+                    let flags = answer.load(UInt32.self, at: 4)
+                    #expect(flags == CVFIO_IOMMU_INFO_PGSIZES | CVFIO_IOMMU_INFO_CAPS)
+                    let pageSizes = answer.load(UInt64.self, at: 8)
+                    #expect(pageSizes != 0)
+                    let rest = answer.content[room...]
+                    #expect(rest.allSatisfy { $0 == 0xaa }, "\(room)")
+                    return (answer.load(at: 0), answer.load(at: 16))
+                }
+                let byteCount = try #require(try ask(24).byteCount)
+                #expect((25..<1024).contains(byteCount))
+                for room in 16..<Int(min(byteCount, 1023)) {
+                    let (told, capabilities) = try ask(room)
+                    #expect(told == byteCount)
+                    if room >= 20 { #expect(capabilities == 0) }
+                }
+                #expect(try ask(Int(min(byteCount, 1023))).capabilities == 24)
+                try bench.kernel.close(raw)
+                try device.close()
             }
         }
 
@@ -142,7 +229,7 @@ extension Contract {
         /// Where iommufd provides `/dev/vfio/vfio` (CONFIG_IOMMUFD_VFIO_CONTAINER), the node is one of an iommufd. So a
         /// kernel whose `/dev/vfio/vfio` is its `/dev/iommu` is such a one.
         @Test(
-            "the library's type1 works on it [iommufd: vfio_compat_mock_domain map, huge_map, get_info]",
+            "the library's type1 works on it [vfio_compat_mock_domain.get_info]",
             arguments: Scenario.all)
         func library(_ scenario: Scenario) throws {
             try scenario.run { bench in

@@ -14,15 +14,17 @@ extension Contract {
         }
 
         @Test(
-            """
-            devices without dirty tracking do not join those with (iommufd_dirty_tracking.enforce_dirty, \
-            .device_dirty_capability)
-            """, arguments: Scenario.all)
+            "devices without dirty tracking do not join those with [iommufd_dirty_tracking.enforce_dirty, iommufd_dirty_tracking.set_dirty_tracking, iommufd_dirty_tracking.device_dirty_capability]",
+            arguments: Scenario.all)
         func capability(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 #expect(try device.bound.hardware().capabilities.contains(.dirtyTracking))
                 let table = try makeTable(device)
                 let number = table.object.id
+                let joining = try TestDevice(in: space, at: number)
+                try table.setDirtyTracking(true)
+                try table.setDirtyTracking(false)
+                try joining.destroy()
                 #expect(throws: Errno.invalidArgument) {
                     _ = try TestDevice(in: space, .noDirtyTracking, at: number)
                 }
@@ -39,7 +41,7 @@ extension Contract {
         }
 
         @Test(
-            "what the hardware is, of a make that the library has no word for (iommufd_ioas.get_hw_info)",
+            "what the hardware is, of a make that the library has no word for [iommufd_ioas.get_hw_info]",
             arguments: Scenario.all)
         func hardware(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice(.pasid) { bench, space, device in
@@ -51,10 +53,8 @@ extension Contract {
         }
 
         @Test(
-            """
-            pages that are written are noted, and told once (iommufd_dirty_tracking.set_dirty_tracking, \
-            .get_dirty_bitmap, .get_dirty_bitmap_no_clear)
-            """, arguments: Scenario.all)
+            "pages that are written are noted, and told once [iommufd_dirty_tracking.get_dirty_bitmap, iommufd_dirty_tracking.get_dirty_bitmap_no_clear]",
+            arguments: Scenario.all)
         func bitmap(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 let start = TestDevice.firstIOVA

@@ -20,7 +20,7 @@ extension Contract {
         }
 
         @Test(
-            "page tables are attached to a PASID, replaced and detached (iommufd_device_pasid.pasid_attach)",
+            "page tables are attached to a PASID, replaced and detached [iommufd_device_pasid.pasid_attach]",
             arguments: Scenario.all)
         func attach(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice(.pasid) { bench, space, device in
@@ -54,6 +54,8 @@ extension Contract {
 
                 #expect(throws: Errno.invalidArgument, "nothing to replace") { try device.replace(200, by: plain) }
                 try device.attach(200, to: plain)
+                #expect(throws: Errno.invalidArgument, "an address space") { try device.replace(200, by: ioas) }
+                #expect(try device.pasid(200, isAt: plain))
                 try device.replace(200, by: first)
                 #expect(try device.pasid(200, isAt: first))
                 try device.replace(200, by: second)
@@ -81,7 +83,7 @@ extension Contract {
             }
         }
 
-        @Test("a fault of a PASID tells which (iommufd_device_pasid.pasid_attach)", arguments: Scenario.all)
+        @Test("a fault of a PASID tells which [iommufd_device_pasid.pasid_attach]", arguments: Scenario.all)
         func faults(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice(.pasid) { bench, space, device in
                 let parent = try makeTable(device, .nestingParent)
@@ -111,7 +113,7 @@ extension Contract {
             }
         }
 
-        @Test("dirty pages by PASID (iommufd_dirty_tracking.pasid_set_dirty_tracking)", arguments: Scenario.all)
+        @Test("dirty pages by PASID [iommufd_dirty_tracking.pasid_set_dirty_tracking]", arguments: Scenario.all)
         func dirtyPages(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice(.pasid) { bench, space, device in
                 let table = try makeTable(device, [.pasid, .dirtyTracking])

@@ -21,7 +21,7 @@ extension Contract {
             }
         }
 
-        @Test("what hardware remembers for a device is dropped (iommufd_viommu.vdevice_cache)", arguments: Scenario.all)
+        @Test("what hardware remembers for a device is dropped [iommufd_viommu.vdevice_cache]", arguments: Scenario.all)
         func cache(_ scenario: Scenario) throws {
             try withVirtualIOMMU(scenario) { space, device, viommu in
                 let name = try device.bound.makeVirtualDevice(in: viommu.object, number: 0x99)
@@ -77,7 +77,7 @@ extension Contract {
             }
         }
 
-        @Test("queues in a guest's memory pin it (iommufd_viommu.hw_queue)", arguments: Scenario.all)
+        @Test("queues in a guest's memory pin it [iommufd_viommu.hw_queue]", arguments: Scenario.all)
         func queue(_ scenario: Scenario) throws {
             try withVirtualIOMMU(scenario) { space, device, viommu in
                 let iova = TestDevice.firstIOVA
@@ -121,7 +121,7 @@ extension Contract {
             }
         }
 
-        @Test("a name ends with the device (iommufd_viommu.vdevice_tombstone)", arguments: Scenario.all)
+        @Test("a name ends with the device [iommufd_viommu.vdevice_tombstone]", arguments: Scenario.all)
         func tombstone(_ scenario: Scenario) throws {
             try withVirtualIOMMU(scenario) { space, device, viommu in
                 let name = try device.bound.makeVirtualDevice(in: viommu.object, number: 0x99)

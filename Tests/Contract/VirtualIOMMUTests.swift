@@ -29,7 +29,7 @@ extension Contract {
         // MARK: Nested page tables
 
         @Test(
-            "page tables are nested, attached, and keep the one below (iommufd_ioas.alloc_hwpt_nested)",
+            "page tables are nested, attached, and keep the one below [iommufd_ioas.alloc_hwpt_nested]",
             arguments: Scenario.all)
         func nested(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
@@ -74,7 +74,9 @@ extension Contract {
             }
         }
 
-        @Test("what hardware remembers of a nested page table is dropped", arguments: Scenario.all)
+        @Test(
+            "what hardware remembers of a nested page table is dropped [iommufd_ioas.alloc_hwpt_nested]",
+            arguments: Scenario.all)
         func invalidate(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 let parent = try makeParent(device)
@@ -126,7 +128,8 @@ extension Contract {
         // MARK: Virtual IOMMUs
 
         @Test(
-            "all of it ends in any order (iommufd_viommu.viommu_auto_destroy)", arguments: Scenario.all)
+            "all of it ends in any order [iommufd_viommu.viommu_auto_destroy, iommufd_viommu.viommu_negative_tests]",
+            arguments: Scenario.all)
         func ends(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 let parent = try makeParent(device)
@@ -158,7 +161,7 @@ extension Contract {
 
         private func discard<Owner: ~Copyable>(_ owner: consuming Owner) {}
 
-        @Test("what is no virtual IOMMU (iommufd_viommu.viommu_negative_tests)", arguments: Scenario.all)
+        @Test("what is no virtual IOMMU [iommufd_viommu.viommu_negative_tests]", arguments: Scenario.all)
         func refusals(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 let parent = try makeParent(device)
@@ -194,7 +197,7 @@ extension Contract {
         }
 
         @Test(
-            "what a virtual IOMMU was given comes back (iommufd_viommu.viommu_alloc_with_data)",
+            "what a virtual IOMMU was given comes back [iommufd_viommu.viommu_alloc_with_data]",
             arguments: Scenario.all)
         func data(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
@@ -228,7 +231,7 @@ extension Contract {
         }
 
         @Test(
-            "a nested page table in a virtual IOMMU, with faults (iommufd_viommu.viommu_alloc_nested_iopf)",
+            "a nested page table in a virtual IOMMU, with faults [iommufd_viommu.viommu_alloc_nested_iopf]",
             arguments: Scenario.all)
         func faults(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
@@ -278,7 +281,7 @@ extension Contract {
 
         // MARK: Devices and events
 
-        @Test("a device gets a name, and events under it (iommufd_viommu.vdevice_alloc)", arguments: Scenario.all)
+        @Test("a device gets a name, and events under it [iommufd_viommu.vdevice_alloc]", arguments: Scenario.all)
         func events(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 let bound = device.bound

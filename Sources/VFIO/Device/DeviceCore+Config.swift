@@ -57,7 +57,8 @@ extension DeviceCore {
     func refreshMemoryState() throws(VFIOError) {
         let command: UInt16 = try readConfig(at: ConfigLayout.command)
         // A virtual function's is switched in the capability of its physical one; its own bit is the kernel's invention.
-        var isOn = PCICommand(rawValue: command).contains(.memoryDecode) || isVirtualFunction
+        var isOn = PCICommand(rawValue: command).contains(.memoryDecode)
+        if !isOn { isOn = try isVirtualFunction() }
         if let powerControl = try configLayout().powerControl {
             let power: UInt16 = try readConfig(at: powerControl)
             if power & ConfigLayout.powerStateMask == ConfigLayout.d3hot { isOn = false }
@@ -66,8 +67,16 @@ extension DeviceCore {
     }
 
     /// Whether the device is a virtual function of another one (SR-IOV).
-    private var isVirtualFunction: Bool {
-        (try? Sysfs(kernel: kernel).physicalFunction(of: address)) != nil
+    private func isVirtualFunction() throws(VFIOError) -> Bool {
+        if let known = state.withLock({ $0.isVirtualFunction }) { return known }
+        let isVirtual: Bool
+        do throws(Errno) {
+            isVirtual = try Sysfs(kernel: kernel).physicalFunction(of: address) != nil
+        } catch {
+            throw VFIOError(.kernel, "ask whether it is a virtual function (physfn)", "\(address)", errno: error)
+        }
+        state.withLock { $0.isVirtualFunction = isVirtual }
+        return isVirtual
     }
 
     private func configLayout() throws(VFIOError) -> ConfigLayout {

@@ -37,6 +37,7 @@ final class DeviceCore: Sendable {
         var registerMappings: [RegionIndex: RegisterMapping] = [:]
         var interrupts = InterruptTable()
         var configLayout: ConfigLayout?
+        var isVirtualFunction: Bool?
     }
 
     init(

@@ -185,9 +185,11 @@ struct RawIOMMUFDContainer {
     }
 
     /// How much was unmapped.
-    func unmap(_ iova: UInt64, _ byteCount: UInt64, flags: UInt32 = 0) throws(Errno) -> UInt64 {
+    func unmap(
+        _ iova: UInt64, _ byteCount: UInt64, flags: UInt32 = 0, size: UInt32 = 24
+    ) throws(Errno) -> UInt64 {
         var request = cvfio_iommu_type1_dma_unmap()
-        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
+        request.argsz = size
         request.flags = flags
         request.iova = iova
         request.size = byteCount

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import selftest, swifttests
 from .errors import LabError
-from .guest import ACCELERATORS, Guest
+from .guest import ACCELERATORS, MACHINES, STANDARD, Guest
 from .host import CHECKOUT, cache_folder, note
 from .kernels import DEFAULT_KERNEL, KERNELS, cached, require_ready, set_up
 
@@ -46,6 +46,8 @@ def parser():
 
     def add_guest_options(command):
         command.add_argument("--accel", choices=ACCELERATORS, default="tcg", help="how QEMU runs the guest (tcg)")
+        command.add_argument("--machine", choices=MACHINES, default=STANDARD, help="what is in the guest: "
+                             + "; ".join(f"{name}, {text}" for name, text in MACHINES.items()))
 
     command = add("setup", setup, "Install what is missing on this machine and prepare kernels.")
     command.add_argument("--kernel", choices=[*KERNELS, "all"], default="all")
@@ -92,18 +94,18 @@ def run(options):
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not words:
         raise LabError("no command to run; write: lab run -- COMMAND [ARGUMENT ...]")
-    guest = Guest(require_ready(options.kernel, cache_folder()), options.accel)
+    guest = Guest(require_ready(options.kernel, cache_folder()), options.accel, options.machine)
     result = guest.run([product(words[0]), *words[1:]], write_output, options.timeout)
     return report(result, options.show_faults, options.keep_log)
 
 
 def shell(options):
     note("leave the shell with `exit`")
-    return report(Guest(require_ready(options.kernel, cache_folder()), options.accel).shell(), show_faults=False)
+    return report(Guest(require_ready(options.kernel, cache_folder()), options.accel, options.machine).shell(), show_faults=False)
 
 
 def test(options):
-    guests = [Guest(kernel, options.accel) for kernel in chosen_ready(options)]
+    guests = [Guest(kernel, options.accel, options.machine) for kernel in chosen_ready(options)]
     bundle = swifttests.bundle(build=not options.skip_build)
     reports = []
     for guest in guests:

@@ -58,6 +58,17 @@ UNPROTECTED_DEVICES = {
 }
 DISK_SIZE = 64 << 20
 
+# What `--machine` chooses from. The standard one has the IOMMU, and everything above bound to vfio-pci.
+STANDARD = "standard"
+NO_IOMMU = "no-iommu"
+BLOCKED = "blocked"
+MACHINES = {
+    STANDARD: "all devices are bound to vfio-pci",
+    NO_IOMMU: "no IOMMU, and nothing is bound",
+    BLOCKED: "bus-memory and bus-edu share their group with a network card that the kernel's driver holds",
+}
+BLOCKER = ["-device", "virtio-net-pci,disable-legacy=on,romfile=,bus=rootport,addr=00.2"]
+
 # One host thread for all emulated processors: with a thread for each (QEMU's default), a guest kernel that patches its
 # own code now and then executes a breakpoint that was already taken away again, and panics ("Oops: int3").
 ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
@@ -65,8 +76,8 @@ ACCELERATORS = {"tcg": "tcg,thread=single", "kvm": "kvm"}
 # panic=-1: a panic restarts the machine at once, which -no-reboot turns into the end of QEMU. no_timer_check: the kernel
 # checks that its timer ticks against a busy loop, which goes wrong when the host is too busy to emulate ticks in time.
 # enable_unsafe_noiommu_mode: for the unprotected device; it changes nothing for one behind the IOMMU.
-KERNEL_PARAMETERS = ("console=ttyS0 loglevel=5 printk.devkmsg=on intel_iommu=on panic=-1 no_timer_check "
-                     "vfio.enable_unsafe_noiommu_mode=1")
+KERNEL_PARAMETERS = "console=ttyS0 loglevel=5 printk.devkmsg=on panic=-1 no_timer_check"
+IOMMU_PARAMETERS = " intel_iommu=on vfio.enable_unsafe_noiommu_mode=1"
 
 # Folders of the host that the guest covers with fresh, writable file systems.
 COVERED = ("/tmp", "/run")
@@ -106,9 +117,14 @@ class Result:
 class Guest:
     """A machine that is going to boot `kernel` for one command."""
 
-    def __init__(self, kernel, accelerator):
+    def __init__(self, kernel, accelerator, machine=STANDARD):
         self.kernel = kernel
         self.accelerator = accelerator
+        self.machine = machine
+
+    @property
+    def has_iommu(self):
+        return self.machine != NO_IOMMU
 
     def run(self, command, write, timeout):
         """Boots, runs `command` (a list of words), hands its output to `write` as it comes, and gives a Result."""
@@ -152,13 +168,14 @@ class Guest:
     def _files(self, command, settings, **variables):
         """A folder of this run's own, with the files that QEMU reads."""
         settings = dict(settings)
-        settings["lab_devices"] = " ".join(address for address, _ in DEVICES.values())
-        settings["lab_unprotected_devices"] = " ".join(address for address, _ in UNPROTECTED_DEVICES.values())
+        bound, unprotected = (DEVICES, UNPROTECTED_DEVICES) if self.has_iommu else ({}, {})
+        settings["lab_devices"] = " ".join(address for address, _ in bound.values())
+        settings["lab_unprotected_devices"] = " ".join(address for address, _ in unprotected.values())
         settings["lab_visible_paths"] = " ".join(visible_paths(command))
         assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
         with tempfile.TemporaryDirectory(prefix="swift-vfio-lab-") as name:
             folder = Path(name)
-            script = guest_script(command, {**guest_environment(self.kernel.name), **variables})
+            script = guest_script(command, {**guest_environment(self.kernel.name, self.machine), **variables})
             archive = initramfs.build(self.kernel.modules, assignments, script)
             (folder / "initramfs").write_bytes(archive)
             with open(folder / "nvme.img", "wb") as disk:
@@ -171,11 +188,12 @@ class Guest:
             "setpriv", "--pdeathsig", "KILL",
             "qemu-system-x86_64",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35,kernel-irqchip=split", "-accel", ACCELERATORS[self.accelerator],
+            # The IOMMU remaps interrupts, for which part of the interrupt controller has to be QEMU's.
+            "-machine", "q35,kernel-irqchip=" + ("split" if self.has_iommu else "on"), "-accel", ACCELERATORS[self.accelerator],
             "-cpu", "max", "-smp", "2", "-m", "4G",
-            "-device", "intel-iommu,intremap=on,caching-mode=on",
+            *(["-device", "intel-iommu,intremap=on,caching-mode=on"] if self.has_iommu else []),
             "-kernel", str(self.kernel.image), "-initrd", str(folder / "initramfs"),
-            "-append", KERNEL_PARAMETERS,
+            "-append", KERNEL_PARAMETERS + (IOMMU_PARAMETERS if self.has_iommu else ""),
             "-serial", f"file:{folder}/kernel.log",
             "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap",
             "-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot,addr=1e.0",
@@ -183,6 +201,8 @@ class Guest:
         ]
         for _, device in (DEVICES | UNPROTECTED_DEVICES).values():
             arguments += [word.format(folder=folder) for word in device]
+        if self.machine == BLOCKED:
+            arguments += BLOCKER
         with open(folder / "qemu.log", "wb") as log:
             return subprocess.Popen(arguments, stderr=log, **options)
 
@@ -242,7 +262,7 @@ def partial_suffix(data, token):
     return next((size for size in range(min(len(token), len(data)), 0, -1) if token.startswith(data[-size:])), 0)
 
 
-def guest_environment(kernel_name):
+def guest_environment(kernel_name, machine):
     """The command's environment: the host's search path, the lab's own variables, and the host's SWIFT_VFIO_ ones."""
     path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
     environment = {
@@ -255,6 +275,7 @@ def guest_environment(kernel_name):
     }
     environment.update({name: value for name, value in os.environ.items() if name.startswith("SWIFT_VFIO_")})
     environment["SWIFT_VFIO_LAB"] = kernel_name
+    environment["SWIFT_VFIO_LAB_MACHINE"] = machine
     devices = DEVICES | UNPROTECTED_DEVICES
     environment["SWIFT_VFIO_LAB_DEVICES"] = ",".join(f"{name}={address}" for name, (address, _) in devices.items())
     return environment

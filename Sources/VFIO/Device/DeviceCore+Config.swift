@@ -1,4 +1,5 @@
 internal import Synchronization
+internal import SystemPackage
 
 extension DeviceCore {
     func readConfig<Value: FixedWidthInteger & BitwiseCopyable>(at offset: UInt64) throws(VFIOError) -> Value {

@@ -15,7 +15,9 @@ struct VFIOCtl: ParsableCommand {
             CommandGroup(name: "See", subcommands: [ListCommand.self, TopologyCommand.self, DoctorCommand.self]),
             CommandGroup(
                 name: "Prepare",
-                subcommands: [BindCommand.self, UnbindCommand.self, RestoreCommand.self, VFsCommand.self]),
+                subcommands: [
+                    BindCommand.self, UnbindCommand.self, RestoreCommand.self, VFsCommand.self, VFTokenCommand.self,
+                ]),
             CommandGroup(
                 name: "Use",
                 subcommands: [

@@ -2,7 +2,13 @@ import Foundation
 
 /// A program of this package, as it was built beside the tests.
 struct Program {
-    let name: String
+    private let url: URL
+
+    /// One of this package.
+    init(name: String) { url = Self.buildFolder.appendingPathComponent(name) }
+
+    /// Any other.
+    init(path: String) { url = URL(fileURLWithPath: path) }
 
     struct Result {
         let status: Int32
@@ -16,7 +22,7 @@ struct Program {
 
     func run(arguments: [String]) throws -> Result {
         let process = Process()
-        process.executableURL = Self.folder.appendingPathComponent(name)
+        process.executableURL = url
         process.arguments = arguments
         let (output, errors) = (Pipe(), Pipe())
         process.standardOutput = output
@@ -32,7 +38,7 @@ struct Program {
     }
 
     /// The build folder, which the test bundle lies in.
-    private static var folder: URL {
+    static var buildFolder: URL {
         URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
     }
 }

@@ -91,7 +91,26 @@ import Testing
         let many = try vfioctl.run("vfs", "--mock", "00:06.0", "5")
         #expect(many.status == 1)
         #expect(many.errors.contains("it can have 0 to 4 virtual functions, not 5"))
+        let refused = try vfioctl.run("vfs", "--mock", "00:06.0", "2")
+        #expect(refused.status == 1)
+        #expect(refused.errors.contains("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov"))
         let none = try vfioctl.run("vfs", "--mock", "00:02.0", "1")
         #expect(none.errors == "Error: cannot make virtual functions for 0000:00:02.0: it has no SR-IOV\n")
+    }
+
+    @Test func setsTokens() throws {
+        let uuid = "2ab74924-c335-45f4-9b16-8569e5b08258"
+        #expect(try vfioctl.run("vf-token", "--mock", "00:06.0", uuid).output == "\(uuid)\n")
+        let random = try vfioctl.run("vf-token", "--mock", "00:06.0").output
+        #expect(UUID(uuidString: random.trimmingCharacters(in: .newlines)) != nil)
+        #expect(try vfioctl.run("vf-token", "--mock", "00:06.0").output != random)
+        #expect(
+            try vfioctl.run("vf-token", "--mock", "-n", "00:06.0", uuid).output
+                == "would set the token of 0000:00:06.0 to \(uuid)\n")
+        let none = try vfioctl.run("vf-token", "--mock", "00:04.0", uuid)
+        #expect(none.status == 1)
+        let odd = try vfioctl.run("vf-token", "--mock", "00:06.0", "abc")
+        #expect(odd.status == 64)
+        #expect(odd.errors.contains("'abc' is no UUID; one looks like"))
     }
 }

@@ -29,7 +29,8 @@ import Testing
         let result = try vfioctl.run("config", "--mock", "00:04.0")
         #expect(result.status == 0)
         #expect(result.output.hasPrefix("1b36:0010  class 010802, revision 02, subsystem 1af4:1100\n"))
-        #expect(result.output.contains("MSI-X: 65 vectors, off, table in BAR 0 at 0x2000, pending bits in BAR 0 at 0x3000"))
+        #expect(
+            result.output.contains("MSI-X: 65 vectors, off, table in BAR 0 at 0x2000, pending bits in BAR 0 at 0x3000"))
         #expect(result.output.contains("FLR"))
         let virtual = try vfioctl.run("config", "--mock", "00:06.0")
         #expect(virtual.output.contains("single root I/O virtualization (SR-IOV): 0 of 4 virtual functions, off"))

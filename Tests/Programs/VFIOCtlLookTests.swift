@@ -14,9 +14,11 @@ import Testing
         #expect(result.errors == "")
         let lines = result.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
         #expect(lines[0] == ["ADDRESS", "ID", "GROUP", "NUMA", "DRIVER", "VFIO", "DEVICE"])
-        #expect(lines.dropFirst().map { $0[0] } == [
-            "0000:00:02.0", "0000:00:03.0", "0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:01:00.0", "0000:01:00.1",
-        ])
+        #expect(
+            lines.dropFirst().map { $0[0] } == [
+                "0000:00:02.0", "0000:00:03.0", "0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:01:00.0",
+                "0000:01:00.1",
+            ])
         #expect(lines.dropFirst().map { $0[5] } == ["ready", "free", "ready", "kernel", "ready", "kernel", "blocked"])
         #expect(lines[4][1] == "1b36:0010")
         #expect(lines[4][4] == "nvme")
@@ -64,7 +66,8 @@ import Testing
         let result = try vfioctl.run("list", "--mock", "00:1f.7")
         #expect(result.status == 1)
         #expect(
-            result.errors == "Error: cannot read what sysfs says of the device for 0000:00:1f.7: No such file or directory "
+            result.errors
+                == "Error: cannot read what sysfs says of the device for 0000:00:1f.7: No such file or directory "
                 + "(ENOENT): the machine has no device at this address\n")
     }
 
@@ -152,7 +155,8 @@ import Testing
     @Test func tellsProgramsWhatItFound() throws {
         let result = try vfioctl.run("doctor", "--mock", "--json", "00:05.0")
         #expect(result.status == 1)
-        let sections = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let sections = try #require(
+            try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
         #expect(sections.map { $0["title"] as? String } == ["This machine", "0000:00:05.0"])
         let findings = try #require(sections[1]["findings"] as? [[String: Any]])
         let problem = try #require(findings.first { $0["verdict"] as? String == "problem" })

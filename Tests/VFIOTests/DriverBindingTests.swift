@@ -16,7 +16,8 @@ import VFIO
             if path == "\(Self.folder)/driver_override" { tree.add("\(path) = \(word)") }
             if path.hasSuffix("/unbind") { tree.remove("\(Self.folder)/driver") }
             if path == "/sys/bus/pci/drivers_probe" {
-                let override = String(decoding: try tree.readFile(FilePath("\(Self.folder)/driver_override")), as: UTF8.self)
+                let override = String(
+                    decoding: try tree.readFile(FilePath("\(Self.folder)/driver_override")), as: UTF8.self)
                 let driver = override == "(null)\n" ? "nvme" : String(override.dropLast())
                 tree.add("\(Self.folder)/driver -> ../../../bus/pci/drivers/\(driver)")
             }
@@ -78,7 +79,8 @@ import VFIO
             if path == "\(Self.folder)/driver_override" { tree.add("\(path) = \(text == "\n" ? "(null)" : text)") }
             if path.hasSuffix("/unbind") { tree.remove("\(Self.folder)/driver") }
             if path == "/sys/bus/pci/drivers_probe" {
-                let override = String(decoding: try tree.readFile(FilePath("\(Self.folder)/driver_override")), as: UTF8.self)
+                let override = String(
+                    decoding: try tree.readFile(FilePath("\(Self.folder)/driver_override")), as: UTF8.self)
                 // No driver of that name is loaded: the kernel does nothing, and says nothing.
                 guard override == "(null)\n" else { return }
                 tree.add("\(Self.folder)/driver -> ../../../bus/pci/drivers/nvme")

@@ -45,7 +45,8 @@ public struct DriverBinding: Sendable {
             steps += unbinding(function)
         }
         return DriverChange(
-            address: address, previousDriver: function.driver, previousOverride: function.driverOverride, driver: driver,
+            address: address, previousDriver: function.driver, previousOverride: function.driverOverride,
+            driver: driver,
             takesAnyDriver: false, steps: steps)
     }
 

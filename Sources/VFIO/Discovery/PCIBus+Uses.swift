@@ -60,7 +60,9 @@ private struct UseReader {
         for interface in interfaces {
             let text = try lines(of: FilePath("/sys/class/net/\(interface)/flags")).first ?? ""
             guard let flags = UInt32(text.dropFirst(2), radix: 16), flags & Self.isUp != 0 else { continue }
-            if routes.contains(interface) || addresses.contains(interface) { uses.append(.network(interface: interface)) }
+            if routes.contains(interface) || addresses.contains(interface) {
+                uses.append(.network(interface: interface))
+            }
         }
         return uses
     }

@@ -47,6 +47,7 @@ public struct PCIBus: Sendable {
                 virtualFunctions.append(address)
             }
         }
+        let group = try folder.linkName("iommu_group", in: names).flatMap { Int($0) }
         let override = try folder.text("driver_override", in: names)
         return PCIFunctionInfo(
             address: address,
@@ -60,7 +61,8 @@ public struct PCIBus: Sendable {
             driver: try folder.linkName("driver", in: names),
             driverOverride: override.flatMap { $0 == "(null)" || $0.isEmpty ? nil : $0 },
             isEnabled: try folder.text("enable", in: names).map { $0 != "0" } ?? false,
-            iommuGroup: try folder.linkName("iommu_group", in: names).flatMap { Int($0) },
+            iommuGroup: group,
+            hasIOMMU: try group.map { (number) throws(VFIOError) in try !isMadeUp(group: number) } ?? false,
             numaNode: try folder.text("numa_node", in: names).flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 },
             vfioNode: names.contains("vfio-dev") ? try folder.names(of: "vfio-dev").first : nil,
             isBootDisplay: try folder.text("boot_vga", in: names) == "1",
@@ -85,12 +87,22 @@ public struct PCIBus: Sendable {
         }
     }
 
+    /// Whether vfio has made the group up, for a device that has no IOMMU.
+    private func isMadeUp(group: Int) throws(VFIOError) -> Bool {
+        do throws(Errno) {
+            return try Sysfs(kernel: kernel).isUnprotected(group: group)
+        } catch {
+            throw VFIOError(.kernel, "ask whether a group has an IOMMU", "IOMMU group \(group)", errno: error)
+        }
+    }
+
     private func names(in folder: FilePath) throws(VFIOError) -> [String] {
         do throws(Errno) {
             return try kernel.names(in: folder)
         } catch {
             throw VFIOError(
-                error == .noSuchFileOrDirectory ? .unsupported : .kernel, "list the PCI devices", "\(folder)", errno: error,
+                error == .noSuchFileOrDirectory ? .unsupported : .kernel, "list the PCI devices", "\(folder)",
+                errno: error,
                 hint: error == .noSuchFileOrDirectory ? "the kernel has no PCI, or /sys is not mounted" : nil)
         }
     }

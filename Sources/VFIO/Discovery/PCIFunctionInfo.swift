@@ -21,6 +21,9 @@ public struct PCIFunctionInfo: Sendable, Hashable, Identifiable {
     public let isEnabled: Bool
     /// The number of its IOMMU group; `nil` when it has none, as without an IOMMU.
     public let iommuGroup: Int?
+    /// Whether an IOMMU stands between the device and memory. A group that vfio has made up for a device without one
+    /// (no-IOMMU mode) does not count.
+    public let hasIOMMU: Bool
     /// The NUMA node that it is nearest to; `nil` when the machine does not say.
     public let numaNode: Int?
     /// The name of its character device in `/dev/vfio/devices`, such as `vfio0`; `nil` when it has none.

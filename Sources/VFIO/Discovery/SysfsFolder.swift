@@ -93,7 +93,8 @@ struct SysfsFolder {
 
     /// A device that is unplugged while its attributes are open answers `ENODEV`.
     private func failure(_ error: Errno, at path: FilePath) -> VFIOError {
-        if error == .noSuchFileOrDirectory || error == .operationNotSupportedByDevice || error == .noSuchAddressOrDevice {
+        if error == .noSuchFileOrDirectory || error == .operationNotSupportedByDevice || error == .noSuchAddressOrDevice
+        {
             return VFIOError(
                 .notFound, Self.operation, subject, errno: error, hint: "the machine has no device at this address")
         }

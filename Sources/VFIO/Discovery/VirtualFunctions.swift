@@ -27,7 +27,8 @@ public struct VirtualFunctions: Sendable {
         }
         guard (0...limit).contains(count) else {
             throw VFIOError(
-                .outOfRange, Self.operation, "\(address)", hint: "it can have 0 to \(limit) virtual functions, not \(count)")
+                .outOfRange, Self.operation, "\(address)",
+                hint: "it can have 0 to \(limit) virtual functions, not \(count)")
         }
         let folder = Sysfs.folder(of: .pci(address))
         var steps: [DriverChange.Step] = []
@@ -73,7 +74,8 @@ public struct VirtualFunctions: Sendable {
                 hint: driver == "vfio-pci"
                     ? "vfio-pci makes virtual functions only with its parameter: "
                         + "echo 1 > /sys/module/vfio_pci/parameters/enable_sriov"
-                    : "\(driver.map { "its driver \($0)" } ?? "a device without a driver") does not make virtual functions")
+                    : "\(driver.map { "its driver \($0)" } ?? "a device without a driver") does not make virtual functions"
+            )
         default:
             return VFIOError(.kernel, operation, "\(address)", errno: error)
         }

@@ -5,6 +5,8 @@ final class VirtualFunctions {
     let limit: Int
     /// Those that there are.
     var functions: [PCIFunction] = []
+    /// The kernel's drivers may take new ones (`sriov_drivers_autoprobe`).
+    var isProbed = true
     /// The token that their users and that of the physical function share: nobody's, until somebody sets it.
     private(set) var token: [UInt8] = []
     /// How many of them are open.

@@ -23,7 +23,15 @@ extension SysfsBuilder {
         tree.addAttribute("\(path)/sriov_totalvfs", "\(own.limit)")
         tree.addAttribute("\(path)/sriov_offset", "1")
         tree.addAttribute("\(path)/sriov_stride", "1")
-        tree.addAttribute("\(path)/sriov_drivers_autoprobe", "1")
+        // vfio-pci claims the functions of one that it holds, whatever is written here.
+        tree.addWritable("\(path)/sriov_drivers_autoprobe", own.isProbed ? "1" : "0") { (bytes) throws(Errno) in
+            switch Self.text(bytes) {
+            case "Y", "y", "1": own.isProbed = true
+            case "N", "n", "0": own.isProbed = false
+            default: throw .invalidArgument
+            }
+            return true
+        }
         tree.addWritable("\(path)/sriov_numvfs", "\(own.functions.count)") { [core] (bytes) throws(Errno) in
             try core.setVirtualFunctions(Self.text(bytes), of: function)
         }

@@ -129,7 +129,8 @@ struct ConfigReport: Encodable {
             guard let express = try config.pciExpress() else { return [] }
             return [
                 "version \(express.version)", "payload \(express.payload) of \(express.largestSupportedPayload) bytes",
-                "read request \(express.readRequest) bytes", "link x\(express.linkWidth), generation \(express.linkSpeed)",
+                "read request \(express.readRequest) bytes",
+                "link x\(express.linkWidth), generation \(express.linkSpeed)",
                 express.supportsFLR ? "FLR" : "no FLR",
             ]
         default: return []
@@ -143,12 +144,18 @@ struct ConfigReport: Encodable {
             return [translation.isEnabled ? "on" : "off", "queue of \(translation.invalidationQueueDepth)"]
         case .singleRootIOVirtualization:
             guard let iov = try config.singleRootIOV() else { return [] }
-            return ["\(iov.virtualFunctions) of \(iov.totalVirtualFunctions) virtual functions", iov.isEnabled ? "on" : "off"]
+            return [
+                "\(iov.virtualFunctions) of \(iov.totalVirtualFunctions) virtual functions",
+                iov.isEnabled ? "on" : "off",
+            ]
         case .resizableBAR:
             return try config.resizableBARs()?.entries.map { "BAR \($0.bar): \($0.size >> 20) MiB" } ?? []
         case .accessControlServices:
             guard let control = try config.accessControl() else { return [] }
-            return ["supports 0x\(Hexadecimal.text(control.supported.rawValue))", "on 0x\(Hexadecimal.text(control.enabled.rawValue))"]
+            return [
+                "supports 0x\(Hexadecimal.text(control.supported.rawValue))",
+                "on 0x\(Hexadecimal.text(control.enabled.rawValue))",
+            ]
         default: return []
         }
     }

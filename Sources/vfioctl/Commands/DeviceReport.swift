@@ -51,7 +51,7 @@ struct DeviceReport: Encodable {
                 if kind.count > 0 {
                     interrupts.append(Interrupt(name: name, count: kind.count, isMaskable: kind.isMaskable))
                 }
-            } catch where error.code == .notFound || error.code == .unsupported || error.code == .kernel {
+            } catch  where error.code == .notFound || error.code == .unsupported || error.code == .kernel {
                 // An index that this device has no interrupts for; older kernels refuse to speak of it.
                 continue
             }
@@ -59,7 +59,7 @@ struct DeviceReport: Encodable {
         self.interrupts = interrupts
         do throws(VFIOError) {
             hotReset = try device.hotResetInfo().functions.map { "\($0.address)" }
-        } catch where error.code == .unsupported || error.code == .notFound {
+        } catch  where error.code == .unsupported || error.code == .notFound {
             hotReset = nil
         }
         var features: [String: Bool] = [:]
@@ -104,11 +104,13 @@ struct DeviceReport: Encodable {
     private static func areas(_ region: Region) -> String {
         if region.mappable.isEmpty { return "no" }
         if region.mappable == [[0, region.byteCount]] { return "all of it" }
-        return region.mappable.map { "0x\(String($0[0], radix: 16))..0x\(String($0[1], radix: 16))" }.joined(separator: ", ")
+        return region.mappable.map { "0x\(String($0[0], radix: 16))..0x\(String($0[1], radix: 16))" }.joined(
+            separator: ", ")
     }
 
     private static func size(_ count: UInt64) -> String {
-        for (unit, shift) in [("G", UInt64(30)), ("M", 20), ("K", 10)] where count >= 1 << shift && count % (1 << shift) == 0 {
+        for (unit, shift) in [("G", UInt64(30)), ("M", 20), ("K", 10)]
+        where count >= 1 << shift && count % (1 << shift) == 0 {
             return "\(count >> shift)\(unit)"
         }
         return "\(count)"

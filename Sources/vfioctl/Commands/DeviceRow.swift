@@ -11,6 +11,7 @@ struct DeviceRow: Encodable {
     let driver: String?
     let driverOverride: String?
     let iommuGroup: Int?
+    let hasIOMMU: Bool
     let numaNode: Int?
     let parent: String?
     let physicalFunction: String?
@@ -30,6 +31,7 @@ struct DeviceRow: Encodable {
         driver = function.driver
         driverOverride = function.driverOverride
         iommuGroup = function.iommuGroup
+        hasIOMMU = function.hasIOMMU
         numaNode = function.numaNode
         parent = function.parent.map { "\($0)" }
         physicalFunction = function.physicalFunction.map { "\($0)" }

@@ -37,7 +37,8 @@ struct DoctorCommand: ParsableCommand {
         }
         if devices.count == 2 && !sections.contains(where: \.hasProblem) {
             let doctor = PeerDoctor(kernel: kernel, reader: devices[0], owner: devices[1])
-            sections.append(Section(title: "\(devices[0]) and the memory of \(devices[1])", findings: doctor.findings()))
+            sections.append(
+                Section(title: "\(devices[0]) and the memory of \(devices[1])", findings: doctor.findings()))
         }
         if output.json {
             try JSON.print(sections)

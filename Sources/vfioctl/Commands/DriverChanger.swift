@@ -31,7 +31,8 @@ struct DriverChanger {
         let functions = try bus.functions()
         let groups = Set(functions.filter { devices.contains($0.address) }.compactMap(\.iommuGroup))
         let companions = functions.filter { function in
-            function.iommuGroup.map(groups.contains) ?? false && !function.isBridge && !devices.contains(function.address)
+            function.iommuGroup.map(groups.contains) ?? false && !function.isBridge
+                && !devices.contains(function.address)
         }
         return devices + companions.map(\.address)
     }

@@ -9,8 +9,8 @@ struct ListCommand: ParsableCommand {
         discussion: """
             Bridges are left out unless --all is given. The column VFIO says how a device stands to VFIO: "ready" (a \
             program can open it), "in-use" (a program has it open), "blocked" (bound, but a driver of the kernel holds \
-            another device of its group), "free" (no driver), "kernel" (a driver of the kernel holds it), "no-group" (bound, but \
-            without an IOMMU).
+            another device of its group), "free" (no driver), "kernel" (a driver of the kernel holds it), "unprotected" (bound, but \
+            without an IOMMU: VFIO's unsafe no-IOMMU mode).
             """
     )
 
@@ -23,9 +23,15 @@ struct ListCommand: ParsableCommand {
     var driver: String?
     @Option(help: ArgumentHelp("Only those of this IOMMU group.", valueName: "number"))
     var group: Int?
-    @Option(name: .customLong("class"), help: ArgumentHelp("Only those whose class number starts with these digits: 01 for storage, 0108 for NVMe.", valueName: "digits"))
+    @Option(
+        name: .customLong("class"),
+        help: ArgumentHelp(
+            "Only those whose class number starts with these digits: 01 for storage, 0108 for NVMe.",
+            valueName: "digits"))
     var classPrefix: String?
-    @Option(help: ArgumentHelp("Only those of this vendor and device; either may be left out: 1b36:, :0010.", valueName: "vendor:device"))
+    @Option(
+        help: ArgumentHelp(
+            "Only those of this vendor and device; either may be left out: 1b36:, :0010.", valueName: "vendor:device"))
     var id: DeviceNumberFilter?
     @Argument(help: ArgumentHelp("Only these devices.", valueName: "bdf"), transform: PCIAddress.parse)
     var devices: [PCIAddress] = []

@@ -12,8 +12,8 @@ enum VFIOState: String {
     case free
     /// A driver of the kernel holds it.
     case taken = "kernel"
-    /// It is in no IOMMU group.
-    case noGroup = "no-group"
+    /// It is bound to VFIO, but no IOMMU protects memory from it.
+    case unprotected
 
     init(of function: PCIFunctionInfo, among functions: [PCIFunctionInfo]) {
         guard function.driver != nil else {
@@ -24,8 +24,8 @@ enum VFIOState: String {
             self = .taken
             return
         }
-        guard let group = function.iommuGroup else {
-            self = .noGroup
+        guard let group = function.iommuGroup, function.hasIOMMU else {
+            self = .unprotected
             return
         }
         if functions.contains(where: { $0.iommuGroup == group && !$0.leavesGroupViable }) {

@@ -15,7 +15,9 @@ enum UnixListener {
         }
         defer { unsafe unlink(path) }
         let connection = accept(listener.rawValue, nil, nil)
-        guard connection >= 0, fcntl(connection, F_SETFD, FD_CLOEXEC) == 0 else { throw failure("accept a connection on the socket", path) }
+        guard connection >= 0, fcntl(connection, F_SETFD, FD_CLOEXEC) == 0 else {
+            throw failure("accept a connection on the socket", path)
+        }
         let peer = FileDescriptor(rawValue: connection)
         defer { try? peer.close() }
         try window.send(over: peer)
@@ -48,7 +50,8 @@ enum UnixListener {
         address.sun_family = sa_family_t(AF_UNIX)
         let room = MemoryLayout.size(ofValue: address.sun_path)
         guard path.utf8.count < room else {
-            throw VFIOError(.invalidArgument, "use the socket", path, hint: "a path of a socket has at most \(room - 1) bytes")
+            throw VFIOError(
+                .invalidArgument, "use the socket", path, hint: "a path of a socket has at most \(room - 1) bytes")
         }
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
         try unsafe withUnsafePointer(to: address) { pointer in

@@ -17,7 +17,9 @@ struct DeviceDoctor {
             function = try bus.function(at: address)
             functions = try bus.functions()
         } catch {
-            return [.problem("device", error.hint ?? "\(error)", remedy: "vfioctl list --all shows those that there are")]
+            return [
+                .problem("device", error.hint ?? "\(error)", remedy: "vfioctl list --all shows those that there are")
+            ]
         }
         var findings = [Finding.fine("device", "\(address) is there: \(PCINames(for: [function]).title(of: function))")]
         findings += [driver(function), group(function)].compactMap { $0 } + viability(function, functions)
@@ -53,7 +55,14 @@ struct DeviceDoctor {
     }
 
     private func group(_ function: PCIFunctionInfo) -> Finding? {
-        if let group = function.iommuGroup { return .fine("IOMMU group", "\(group)") }
+        if let group = function.iommuGroup {
+            guard !function.isBoundToVFIO || function.hasIOMMU else {
+                return .problem(
+                    "IOMMU group", "\(group) is made up: no IOMMU stands between the device and all of memory",
+                    remedy: "use a device behind an IOMMU; or, in a program that may, UnprotectedAddressSpace")
+            }
+            return .fine("IOMMU group", "\(group)")
+        }
         return .problem("IOMMU group", "it is in none", remedy: "see to the IOMMU first")
     }
 
@@ -63,7 +72,12 @@ struct DeviceDoctor {
         guard !others.isEmpty else { return [.fine("group members", "it is alone in its group")] }
         let blockers = others.filter { !$0.leavesGroupViable }
         guard !blockers.isEmpty else {
-            return [.fine("group members", "it shares its group with \(others.map { "\($0.address)" }.joined(separator: ", ")), which are not in the way")]
+            return [
+                .fine(
+                    "group members",
+                    "it shares its group with \(others.map { "\($0.address)" }.joined(separator: ", ")), which are not in the way"
+                )
+            ]
         }
         return [
             .problem(
@@ -107,7 +121,8 @@ struct DeviceDoctor {
     private func holders(_ nodes: [String]) -> String {
         let processes = (files.names("/proc") ?? []).filter { Int($0) != nil }.filter { process in
             (files.names("/proc/\(process)/fd") ?? []).contains { descriptor in
-                (try? kernel.readLink(FilePath("/proc/\(process)/fd/\(descriptor)"))).map { nodes.contains($0.string) } ?? false
+                (try? kernel.readLink(FilePath("/proc/\(process)/fd/\(descriptor)"))).map { nodes.contains($0.string) }
+                    ?? false
             }
         }
         let names = processes.map { "\(files.text("/proc/\($0)/comm") ?? "process") (\($0))" }
@@ -133,7 +148,8 @@ struct DeviceDoctor {
         findings.append(
             device.info.canReset
                 ? .fine("reset", "it can be reset alone")
-                : .warning("reset", "it cannot be reset alone, so it keeps the state that its last user left", remedy: nil))
+                : .warning(
+                    "reset", "it cannot be reset alone, so it keeps the state that its last user left", remedy: nil))
         findings.append(
             try device.supports(.dmaBuf)
                 ? .fine("dma-buf", "its memory can be exported, and is revocable")

@@ -22,7 +22,8 @@ struct MachineDoctor {
         if version < (4, 0) { return .problem("kernel", "Linux \(release) is too old for VFIO's type1v2", remedy: nil) }
         if version < (6, 6) {
             return .warning(
-                "kernel", "Linux \(release): type1 containers only; iommufd for devices came with 6.6, dma-buf export with 6.19",
+                "kernel",
+                "Linux \(release): type1 containers only; iommufd for devices came with 6.6, dma-buf export with 6.19",
                 remedy: "a newer kernel, if dma-bufs are wanted")
         }
         if version < (6, 19) {
@@ -36,8 +37,11 @@ struct MachineDoctor {
     // MARK: IOMMU
 
     private func iommu() -> Finding {
-        let units = files.names("/sys/class/iommu") ?? []
-        if !units.isEmpty { return .fine("IOMMU", "the kernel uses \(units.joined(separator: ", "))\(Self.make(units))") }
+        // The kernel's own tests make a unit that serves no device.
+        let units = (files.names("/sys/class/iommu") ?? []).filter { !$0.hasPrefix("iommufd_selftest") }
+        if !units.isEmpty {
+            return .fine("IOMMU", "the kernel uses \(units.joined(separator: ", "))\(Self.make(units))")
+        }
         if files.names("/sys/kernel/iommu_groups")?.isEmpty == false {
             return .fine("IOMMU", "the kernel has made groups for it")
         }
@@ -59,7 +63,8 @@ struct MachineDoctor {
                 remedy: "give it one; QEMU: -machine q35,kernel-irqchip=split -device intel-iommu,intremap=on, "
                     + "and intel_iommu=on on the guest kernel's command line")
         }
-        let name = cpu.contains("AuthenticAMD") ? "AMD-Vi (IOMMU)" : cpu.contains("GenuineIntel") ? "VT-d" : "the IOMMU (SMMU)"
+        let name =
+            cpu.contains("AuthenticAMD") ? "AMD-Vi (IOMMU)" : cpu.contains("GenuineIntel") ? "VT-d" : "the IOMMU (SMMU)"
         return .problem("IOMMU", "the firmware describes none", remedy: "switch on \(name) in the firmware's set-up")
     }
 
@@ -78,17 +83,23 @@ struct MachineDoctor {
     private func commandLine() -> [Finding] {
         guard let line = files.text("/proc/cmdline") else { return [] }
         let words = line.split(separator: " ").map(String.init)
-        let harmful = words.filter { ["intel_iommu=off", "amd_iommu=off", "iommu=off", "noapic", "pci=nomsi"].contains($0) }
+        let harmful = words.filter {
+            ["intel_iommu=off", "amd_iommu=off", "iommu=off", "noapic", "pci=nomsi"].contains($0)
+        }
         guard harmful.isEmpty else {
             let list = harmful.joined(separator: " ")
             return [
                 .problem(
                     "kernel command line", "it has \(list)",
-                    remedy: "sed -i 's/ *\\(\(harmful.joined(separator: "\\|"))\\)//g' /etc/default/grub && update-grub && reboot")
+                    remedy:
+                        "sed -i 's/ *\\(\(harmful.joined(separator: "\\|"))\\)//g' /etc/default/grub && update-grub && reboot"
+                )
             ]
         }
         let relevant = words.filter { $0.contains("iommu") || $0.hasPrefix("vfio") }
-        return [.fine("kernel command line", relevant.isEmpty ? "nothing about the IOMMU" : relevant.joined(separator: " "))]
+        return [
+            .fine("kernel command line", relevant.isEmpty ? "nothing about the IOMMU" : relevant.joined(separator: " "))
+        ]
     }
 
     private func groups() -> Finding {
@@ -113,7 +124,9 @@ struct MachineDoctor {
         let isMissing = { (error: Errno?) in error == .noSuchFileOrDirectory || error == .noSuchAddressOrDevice }
         if isMissing(iommufd) && isMissing(container) {
             return [
-                .problem("/dev", "neither /dev/iommu nor /dev/vfio/vfio is there", remedy: "modprobe iommufd vfio_iommu_type1 vfio")
+                .problem(
+                    "/dev", "neither /dev/iommu nor /dev/vfio/vfio is there",
+                    remedy: "modprobe iommufd vfio_iommu_type1 vfio")
             ]
         }
         findings.append(

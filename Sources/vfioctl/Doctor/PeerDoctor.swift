@@ -29,10 +29,12 @@ struct PeerDoctor {
         }
         let (first, second) = (ancestors(reader), ancestors(owner))
         if let common = first.first(where: second.contains) {
-            return .fine("route", "both are behind \(common), which can turn their transfers round unless ACS forbids it")
+            return .fine(
+                "route", "both are behind \(common), which can turn their transfers round unless ACS forbids it")
         }
         return .warning(
-            "route", "the devices are behind different ports, so their transfers cross the root complex; some refuse that",
+            "route",
+            "the devices are behind different ports, so their transfers cross the root complex; some refuse that",
             remedy: "try a transfer: vfioctl demo --from \(owner) --to DEVICE")
     }
 
@@ -52,7 +54,8 @@ struct PeerDoctor {
         return finding
     }
 
-    private func map(_ bar: RegionInfo, of owner: borrowing Device, in space: AddressSpace) throws(VFIOError) -> Finding {
+    private func map(_ bar: RegionInfo, of owner: borrowing Device, in space: AddressSpace) throws(VFIOError) -> Finding
+    {
         try owner.config.updateCommand { $0.insert(.memoryDecode) }
         do throws(VFIOError) {
             let window = try owner.exportDMABuf(of: bar.index, 0..<UInt64(kernel.pageSize))
@@ -60,7 +63,8 @@ struct PeerDoctor {
             let state = mapping.state
             try mapping.close()
             try window.close()
-            return .fine("peer to peer", "\(bar.index) of \(owner.address) can be mapped for \(reader), revocably: \(state)")
+            return .fine(
+                "peer to peer", "\(bar.index) of \(owner.address) can be mapped for \(reader), revocably: \(state)")
         } catch {
             return .problem(
                 "peer to peer", "\(error)", remedy: "it takes Linux 6.19, iommufd and CONFIG_VFIO_PCI_DMABUF")

@@ -4,9 +4,10 @@ import VFIOMock
 
 /// Which machine a command is about.
 struct MachineOptions: ParsableArguments {
-    @Flag(help: ArgumentHelp(
-        "Use a machine in memory, for learning and testing.",
-        discussion: "It is made anew for each command and forgotten after it; nothing of this machine is touched."))
+    @Flag(
+        help: ArgumentHelp(
+            "Use a machine in memory, for learning and testing.",
+            discussion: "It is made anew for each command and forgotten after it; nothing of this machine is touched."))
     var mock = false
 
     var kernel: any Kernel { mock ? SampleMachine.shared.kernel : HostKernel() }

@@ -64,7 +64,8 @@ struct SVGDrawing {
         let middle = tops[place] + Size.box / 2
         let from = x(place) - Size.indent + 12
         let start = tree.nodes[place].parent.map { tops[$0] + Size.box } ?? rootTop
-        return "<path d=\"M\(from) \(start) V\(middle) H\(x(place))\" fill=\"none\" stroke=\"#9aa5b1\" stroke-width=\"1.5\"/>"
+        return
+            "<path d=\"M\(from) \(start) V\(middle) H\(x(place))\" fill=\"none\" stroke=\"#9aa5b1\" stroke-width=\"1.5\"/>"
     }
 
     private func box(_ place: Int, top: Int, end: Int) -> String {
@@ -129,7 +130,7 @@ struct SVGDrawing {
         switch state {
         case .ready: "#2f855a"
         case .inUse: "#2b6cb0"
-        case .blocked, .noGroup: "#c53030"
+        case .blocked, .unprotected: "#c53030"
         case .free: "#b7791f"
         case .taken: "#718096"
         }

@@ -57,7 +57,7 @@ struct TextDrawing {
         switch state {
         case .ready: .green
         case .inUse: .cyan
-        case .blocked, .noGroup: .red
+        case .blocked, .unprotected: .red
         case .free: .yellow
         case .taken: .dim
         }

@@ -1,0 +1,41 @@
+import ArgumentParser
+import VFIO
+
+/// `vfioctl vf-token`.
+struct VFTokenCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vf-token",
+        abstract: "Set the token that virtual functions are opened with.",
+        discussion: """
+            A physical function that vfio-pci holds shares a token with the users of its virtual functions: who does not know it \
+            cannot open them. It stays until the physical function leaves vfio-pci. Without a UUID a new one is made and printed.
+            """
+    )
+
+    @OptionGroup var machine: MachineOptions
+    @OptionGroup var change: ChangeOptions
+    @OptionGroup var options: DeviceOptions
+    @Argument(help: ArgumentHelp("The new token.", valueName: "uuid"), transform: VFToken.parse)
+    var newToken: VFToken?
+
+    func run() throws {
+        let new = newToken ?? Self.random()
+        if change.dryRun {
+            print("would set the token of \(options.device) to \(new)")
+            return
+        }
+        let device = try options.open(machine)
+        try device.setVFToken(new)
+        try device.close()
+        print(new)
+    }
+
+    /// A UUID of version 4 (RFC 9562): random but for six bits.
+    private static func random() -> VFToken {
+        var bytes = (0..<16).map { _ in UInt8.random(in: .min ... .max) }
+        bytes[6] = bytes[6] & 0x0f | 0x40
+        bytes[8] = bytes[8] & 0x3f | 0x80
+        guard let token = VFToken(bytes: bytes) else { preconditionFailure("a token has 16 bytes") }
+        return token
+    }
+}

@@ -23,7 +23,7 @@ enum ChildProcess {
         unsafe setenv(variable, "\(handedNumber)", 1)
         var process: pid_t = 0
         var words = unsafe command.map { unsafe strdup($0) } + [nil]
-        defer { for unsafeword in unsafe words { unsafe free(word) } }
+        defer { for index in unsafe words.indices { unsafe free(words[index]) } }
         let error = unsafe posix_spawnp(&process, command[0], &actions, nil, &words, environ)
         guard error == 0 else {
             throw VFIOError(.kernel, "run the command", command[0], errno: Errno(rawValue: error))

@@ -81,6 +81,11 @@ import Testing
         let none = try vfioctl.run("reset", "--mock", "00:02.0")
         #expect(none.status == 1)
         #expect(none.errors.contains("it has no FLR, and nothing else resets it alone"))
+        #expect(
+            try vfioctl.run("hot-reset", "--mock", "02:00.0").output == "0000:02:00.0, 0000:02:00.1: reset together\n")
+        #expect(
+            try vfioctl.run("hot-reset", "--mock", "-n", "02:00.1").output
+                == "would reset 0000:02:00.0, 0000:02:00.1 together\n")
         let hot = try vfioctl.run("hot-reset", "--mock", "00:04.0")
         #expect(hot.status == 1)
         #expect(hot.errors.contains("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO"))

@@ -17,9 +17,9 @@ import Testing
         #expect(
             lines.dropFirst().map { $0[0] } == [
                 "0000:00:02.0", "0000:00:03.0", "0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:01:00.0",
-                "0000:01:00.1",
+                "0000:01:00.1", "0000:02:00.0", "0000:02:00.1",
             ])
-        #expect(lines.dropFirst().map { $0[5] } == ["ready", "free", "ready", "kernel", "ready", "kernel", "blocked"])
+        #expect(lines.dropFirst().map { $0[5] } == ["ready", "free", "ready", "kernel", "ready", "kernel", "blocked", "ready", "ready"])
         #expect(lines[4][1] == "1b36:0010")
         #expect(lines[4][4] == "nvme")
         // Without colours, since this is no terminal.
@@ -39,7 +39,7 @@ import Testing
             (["--driver", "none"], ["0000:00:03.0"]),
             (["--group", "12"], ["0000:01:00.0", "0000:01:00.1"]),
             (["--class", "0108"], ["0000:00:04.0", "0000:00:05.0", "0000:00:06.0"]),
-            (["--id", "1234:"], ["0000:00:02.0", "0000:01:00.1"]),
+            (["--id", "1234:"], ["0000:00:02.0", "0000:01:00.1", "0000:02:00.1"]),
             (["--id", "8086:10d3"], ["0000:01:00.0"]),
             (["00:02.0", "00:1c.0"], ["0000:00:02.0", "0000:00:1c.0"]),
         ])
@@ -80,9 +80,10 @@ import Testing
         #expect(lines[0] == "pci0000:00")
         #expect(lines.contains { $0.hasPrefix("└─ 0000:00:1c.0") && $0.hasSuffix("pcieport") })
         #expect(lines.contains { $0.hasPrefix("   ├─ 0000:01:00.0") && $0.contains("┌ group 12") })
-        #expect(lines.contains { $0.hasPrefix("   └─ 0000:01:00.1") && $0.contains("└ group 12") })
+        #expect(lines.contains { $0.hasPrefix("   ├─ 0000:01:00.1") && $0.contains("└ group 12") })
+        #expect(lines.contains { $0.hasPrefix("   └─ 0000:02:00.1") && $0.contains("└ group 13") })
         #expect(
-            lines.last == "IOMMU group 12 is shared: a program gets all of 0000:01:00.0, 0000:01:00.1, or none.")
+            lines.last == "IOMMU group 13 is shared: a program gets all of 0000:02:00.0, 0000:02:00.1, or none.")
     }
 
     @Test func drawsAPicture() throws {

@@ -9,6 +9,7 @@ import VFIOMock
 /// - 00:05.0 an NVMe disk, held by the kernel's driver
 /// - 00:06.0 a disk controller with SR-IOV, held by vfio-pci, with room for four virtual functions
 /// - 01:00.0, 01:00.1 behind a port: a network card that the kernel holds, and in its group an edu that is therefore blocked
+/// - 02:00.0, 02:00.1 two devices that share a group and a bus, both ready, which a hot reset resets together
 enum SampleMachine {
     static let shared = make()
 
@@ -38,6 +39,8 @@ enum SampleMachine {
             Plain(vendor: 0x8086, device: 0x10d3, classCode: 0x020000, isExpress: true), at: "0000:01:00.0",
             group: group, driver: "e1000e")
         machine.plug(EduModel(), at: "0000:01:00.1", group: group)
+        machine.plug(SharedMemoryModel(), at: "0000:02:00.0", group: group + 1)
+        machine.plug(EduModel(), at: "0000:02:00.1", group: group + 1)
         let binding = DriverBinding(kernel: machine.kernel)
         do {
             try binding.carryOut(binding.change(of: "0000:00:04.0", to: "vfio-pci"))

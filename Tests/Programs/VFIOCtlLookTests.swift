@@ -19,7 +19,10 @@ import Testing
                 "0000:00:02.0", "0000:00:03.0", "0000:00:04.0", "0000:00:05.0", "0000:00:06.0", "0000:01:00.0",
                 "0000:01:00.1", "0000:02:00.0", "0000:02:00.1",
             ])
-        #expect(lines.dropFirst().map { $0[5] } == ["ready", "free", "ready", "kernel", "ready", "kernel", "blocked", "ready", "ready"])
+        #expect(
+            lines.dropFirst().map { $0[5] } == [
+                "ready", "free", "ready", "kernel", "ready", "kernel", "blocked", "ready", "ready",
+            ])
         #expect(lines[4][1] == "1b36:0010")
         #expect(lines[4][4] == "nvme")
         // Without colours, since this is no terminal.

@@ -100,8 +100,8 @@ struct SVGDrawing {
             let hue = (number * 137 + 210) % 360
             for run in runs {
                 let left = run.map(x).min()! - 8
-                let top = tops[run.lowerBound] - 7
-                let height = tops[run.upperBound] + Size.box + 7 - top
+                let top = tops[run.lowerBound] - 5
+                let height = tops[run.upperBound] + Size.box + 5 - top
                 frames.append(
                     "<rect x=\"\(left)\" y=\"\(top)\" width=\"\(end + Size.groupColumn - left)\" height=\"\(height)\" rx=\"10\" "
                         + "fill=\"hsl(\(hue),70%,95%)\" stroke=\"hsl(\(hue),60%,55%)\" stroke-width=\"2\"/>")
@@ -112,14 +112,18 @@ struct SVGDrawing {
 
     private func legend(top: Int) -> String {
         let entries: [(VFIOState, String)] = [
-            (.ready, "ready for VFIO"), (.inUse, "in use by a program"), (.blocked, "blocked by its group"),
+            (.ready, "ready for VFIO"), (.inUse, "in use by a program"), (.blocked, "blocked, or unprotected"),
             (.free, "no driver"), (.taken, "held by the kernel"),
         ]
-        return entries.enumerated().map { place, entry in
-            let left = Size.margin + place * 165
-            return "<rect x=\"\(left)\" y=\"\(top)\" width=\"14\" height=\"14\" rx=\"7\" fill=\"\(colour(entry.0))\"/>"
-                + label(entry.1, x: left + 20, y: top + 12, "title")
-        }.joined(separator: "\n")
+        var left = Size.margin
+        var parts: [String] = []
+        for (state, text) in entries {
+            parts.append(
+                "<rect x=\"\(left)\" y=\"\(top)\" width=\"14\" height=\"14\" rx=\"7\" fill=\"\(colour(state))\"/>"
+                    + label(text, x: left + 20, y: top + 12, "title"))
+            left += 44 + text.count * 6
+        }
+        return parts.joined(separator: "\n")
     }
 
     private func label(_ text: String, x: Int, y: Int, _ style: String) -> String {

@@ -15,6 +15,7 @@ public struct VirtualFunctions: Sendable {
     ///
     /// - Parameters:
     ///   - count: 0 takes those away that there are.
+    ///   - address: The physical function.
     ///   - isProbed: Whether the kernel's drivers may take the new functions at once; without, they stay free for VFIO.
     /// - Throws: `.notFound` when there is no such device, `.unsupported` when it has no SR-IOV, `.outOfRange` when it
     ///   cannot have as many.

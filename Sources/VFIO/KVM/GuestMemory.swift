@@ -92,7 +92,9 @@ public struct GuestMemory: ~Copyable, Sendable {
 
     /// Gives access to the range of memory that a guest address is in.
     ///
-    /// - Parameter body: Gets all of the range, and how far into it the address is, in bytes.
+    /// - Parameters:
+    ///   - address: Anywhere in the range.
+    ///   - body: Gets all of the range, and how far into it the address is, in bytes.
     /// - Throws: `.notFound` when the address is no memory.
     public func withMemory<Result: ~Copyable>(
         at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws(VFIOError) -> Result

@@ -88,6 +88,8 @@ extension Contract {
                 try bar.move(to: 0xd000_0000)
                 expectRefusal(.misaligned) { try bar.move(to: 0xd000_0100) }
                 expectRefusal(.outOfRange) { try bar.move(to: 0xffff_ffff_ffff_f000) }
+                // Beyond the addresses that a machine has.
+                expectRefusal(.invalidArgument, .invalidArgument) { try bar.move(to: 0x10_0000_0000_0000) }
                 #expect(bar.address == 0xd000_0000)
                 let other = try device.guestBAR(.bar2, of: machine, slots: [5, 40000])
                 // It is one piece, which takes the first slot.

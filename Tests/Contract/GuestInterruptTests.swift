@@ -88,6 +88,10 @@ extension Contract {
                     _ = try machine.connect(
                         try device.registerWriteEvent(UInt32(1), at: 0x2000, of: .bar2), at: 0xc000_1000)
                 }
+                expectRefusal(.misaligned) {
+                    _ = try machine.connect(
+                        try device.registerWriteEvent(UInt32(3), at: 0x1000, of: .bar2), at: 0xc000_1002)
+                }
                 try one.close()
                 let again = try machine.connect(
                     try device.registerWriteEvent(UInt32(1), at: 0x1000, of: .bar2), at: 0xc000_1000)

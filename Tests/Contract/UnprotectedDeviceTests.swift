@@ -216,6 +216,14 @@ extension Contract {
             let window = try nvme.exportDMABuf(of: .bar2, 0..<4096)
             expectRefusal(.unsupported) { _ = try plain.map(window) }
             try window.close()
+            let raw = try RawMachine(bench.kernel)
+            do {
+                let machine = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
+                expectRefusal(.unsupported) {
+                    _ = try nvme.guestBAR(.bar2, of: machine, slots: 0..., peersIn: plain)
+                }
+            }
+            try raw.close()
             try nvme.close()
         }
 

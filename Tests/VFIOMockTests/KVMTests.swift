@@ -133,6 +133,59 @@ import VFIOMock
         #expect(machine.openFiles.isEmpty)
     }
 
+    /// What is shown and what is not is known at each moment, also when KVM refuses to take a slot away.
+    @Test func aBARThatIsHiddenInPartIsPutBackOrHiddenAgain() throws {
+        let machine = Self.machine()
+        let guest = try Self.monitor(machine.kernel)
+        do {
+            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+            let space = try AddressSpace(.iommufd, kernel: machine.kernel)
+            let device = try Device(at: Self.adapter, in: space)
+            let bar = try device.guestBAR(.bar0, of: virtual, slots: 4..<8, peersIn: space)
+            func places() -> [UInt32: GuestAddress] {
+                Dictionary(uniqueKeysWithValues: machine.virtualMachines[0].slots.map { ($0.number, $0.guestAddress) })
+            }
+            func peers() -> [UInt64] { machine.mappings.map(\.iova.rawValue).sorted() }
+            try bar.show(at: 0xc000_0000)
+            // The first piece stays, and the second one goes all the same.
+            machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion)
+            #expect(throws: VFIOError.self) { try bar.hide() }
+            #expect(bar.address == 0xc000_0000)
+            #expect(places() == [4: 0xc000_0000])
+            #expect(peers() == [0xc000_0000])
+            // To move it to where it counts as shown puts back what is missing.
+            try bar.move(to: 0xc000_0000)
+            #expect(places() == [4: 0xc000_0000, 5: 0xc000_3000])
+            #expect(peers() == [0xc000_0000, 0xc000_3000])
+            // So does a move whose beginning fails.
+            machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion)
+            #expect(throws: VFIOError.self) { try bar.move(to: 0xd000_0000) }
+            #expect(bar.address == 0xc000_0000)
+            #expect(places() == [4: 0xc000_0000, 5: 0xc000_3000])
+            #expect(peers() == [0xc000_0000, 0xc000_3000])
+            // A piece that could not be taken back after another one failed is nowhere else later.
+            try bar.hide()
+            machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion, skipping: 1, count: 2)
+            #expect(throws: VFIOError.self) { try bar.show(at: 0xe000_0000) }
+            #expect(places() == [4: 0xe000_0000])
+            #expect(bar.address == nil)
+            let taken = try space.allocate(byteCount: 4096, placement: .fixed(0xd000_0000))
+            #expect(throws: VFIOError.self) { try bar.show(at: 0xd000_0000) }
+            #expect(places() == [:])
+            try taken.close()
+            try bar.show(at: 0xd000_0000)
+            #expect(places() == [4: 0xd000_0000, 5: 0xd000_3000])
+            #expect(peers() == [0xd000_0000, 0xd000_3000])
+            try bar.close()
+            #expect(places() == [:])
+            #expect(peers() == [])
+            try device.close()
+        }
+        #expect(machine.pendingFailureCount == 0)
+        try machine.kernel.close(guest)
+        #expect(machine.openFiles.isEmpty)
+    }
+
     /// The guest must never find other memory of the process where a BAR was.
     @Test func aSlotThatStaysKeepsItsMapping() throws {
         let machine = Self.machine()

@@ -116,7 +116,7 @@ public final class AddressSpace: Sendable {
             // The new device may have narrowed what can be mapped.
             try refresh()
         } catch {
-            try? opened.close(backend: backend)
+            try? opened.close(backend: backend, subject: "\(address)")
             throw error
         }
         return opened

@@ -93,18 +93,18 @@ struct OpenedDevice: ~Copyable, Sendable {
     let registeredFile: FileDescriptor?
 
     /// Takes the device apart into what is closed first and what is given back afterwards.
-    consuming func close(backend: any IOMMUBackend) throws(VFIOError) {
+    consuming func close(backend: any IOMMUBackend, subject: String) throws(VFIOError) {
         let membership = self.membership
         var failure: VFIOError?
         do throws(VFIOError) {
-            if let registeredFile { try backend.registeredFiles.remove(registeredFile, subject: "the device") }
+            if let registeredFile { try backend.registeredFiles.remove(registeredFile, subject: subject) }
         } catch {
             failure = error
         }
         do throws(Errno) {
             try descriptor.close()
         } catch {
-            failure = failure ?? VFIOError(.kernel, "close the device", "its descriptor", errno: error)
+            failure = failure ?? VFIOError(.kernel, "close the device", subject, errno: error)
         }
         try backend.release(membership)
         if let failure { throw failure }

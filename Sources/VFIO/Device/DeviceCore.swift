@@ -48,7 +48,7 @@ final class DeviceCore: Sendable {
         do throws(VFIOError) {
             info = try DeviceInfo(of: descriptor, kernel: space.kernel, subject: "\(address)")
         } catch {
-            try? device.close(backend: space.backend)
+            try? device.close(backend: space.backend, subject: "\(address)")
             throw error
         }
         self.address = address
@@ -111,7 +111,7 @@ final class DeviceCore: Sendable {
             }
             withExtendedLifetime(tables) {}
         }
-        try device.close(backend: space.backend)
+        try device.close(backend: space.backend, subject: "\(address)")
     }
 
     // MARK: Regions

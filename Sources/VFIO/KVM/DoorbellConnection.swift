@@ -54,12 +54,17 @@ extension VirtualMachine {
     ///
     /// - Parameters:
     ///   - event: What writes the register. It is the connection's from then on, and ends also when this throws.
-    ///   - address: Where the guest sees the register.
-    /// - Throws: `.busy` when such writes go to another event already.
+    ///   - address: Where the guest sees the register, a multiple of its width.
+    /// - Throws: `.misaligned` for an address that no write of the register's width goes to; `.busy` when such writes go to
+    ///   another event already.
     public func connect(
         _ event: consuming RegisterWriteEvent, at address: GuestAddress
     ) throws(VFIOError) -> DoorbellConnection {
         let operation = "pass a guest's writes to the device (KVM_IOEVENTFD)"
+        guard address.rawValue.isAligned(to: UInt64(event.width)) else {
+            throw VFIOError(
+                .misaligned, operation, "\(address)", hint: "the address has to be a multiple of \(event.width)")
+        }
         let request = event.guestWrite(at: address)
         do throws(Errno) {
             var asked = request

@@ -73,7 +73,8 @@ public struct GuestBAR: ~Copyable, Sendable {
 
     /// Hides the BAR from the guest and from its other devices.
     ///
-    /// Does nothing to one that is hidden. After an error it counts as shown, and can be hidden again.
+    /// Does nothing to one that is hidden. What can be hidden is, also when KVM refuses it for one of the pieces: after such
+    /// an error the BAR counts as shown, and can be hidden again.
     public func hide() throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in try hide(&state) }
     }
@@ -87,12 +88,14 @@ public struct GuestBAR: ~Copyable, Sendable {
     public func move(to address: GuestAddress) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
             let old = state.address
-            if old == address { return }
+            if old == address, state.pieces.allSatisfy(\.isShown) { return }
             try check(address)
-            try hide(&state)
             do throws(VFIOError) {
+                try hide(&state)
                 try show(at: address, &state)
             } catch {
+                // Also the pieces that were hidden before one could not be.
+                state.address = nil
                 if let old { try? show(at: old, &state) }
                 throw error
             }
@@ -119,15 +122,7 @@ public struct GuestBAR: ~Copyable, Sendable {
             defer { state = State(pieces: []) }
             return state.pieces
         }
-        var failure: VFIOError?
-        for piece in pieces {
-            do throws(VFIOError) {
-                try piece.end()
-            } catch {
-                failure = failure ?? error
-            }
-        }
-        if let failure { throw failure }
+        try Self.each(of: pieces) { (piece) throws(VFIOError) in try piece.end() }
     }
 
     // MARK: -
@@ -153,8 +148,23 @@ public struct GuestBAR: ~Copyable, Sendable {
     }
 
     private borrowing func hide(_ state: inout State) throws(VFIOError) {
-        for piece in state.pieces { try piece.hide() }
+        try Self.each(of: state.pieces) { (piece) throws(VFIOError) in try piece.hide() }
         state.address = nil
+    }
+
+    /// Does something to all pieces, and throws the first of the errors.
+    private static func each(
+        of pieces: [GuestBARPiece], _ body: (GuestBARPiece) throws(VFIOError) -> Void
+    ) throws(VFIOError) {
+        var failure: VFIOError?
+        for piece in pieces {
+            do throws(VFIOError) {
+                try body(piece)
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
     }
 
     private borrowing func check(_ address: GuestAddress) throws(VFIOError) {
@@ -194,6 +204,7 @@ extension Device {
         let operation = "make a BAR ready for the guest"
         let subject = "\(index) of \(address)"
         let (region, ranges) = try guestPieces(of: index, trapping: trapped, operation: operation)
+        try space?.requireIOMMU(for: operation)
         if let space, !space.backend.importsDMABufs {
             throw VFIOError(
                 .unsupported, operation, subject,

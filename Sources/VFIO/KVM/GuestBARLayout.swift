@@ -66,7 +66,7 @@ extension Device {
                     + "emulated")
         }
         var trapped = trapped
-        if case .pci = address, let msix = try config.msix(), msix.table.bar == Int(index.rawValue) {
+        if core.info.isPCI, let msix = try config.msix(), msix.table.bar == Int(index.rawValue) {
             trapped.append(msix.tableRange)
         }
         let pieces = GuestBARLayout.pieces(mappable: region.mappableAreas, trapped: trapped, pageSize: pageSize)

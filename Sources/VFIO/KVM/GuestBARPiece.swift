@@ -29,8 +29,8 @@ final class GuestBARPiece: Sendable {
 
     private struct State: ~Copyable, Sendable {
         var mapping: RegionMapping?
-        /// Whether the guest has the slot.
-        var isShown = false
+        /// Where the guest has the slot; `nil` when it does not.
+        var place: GuestAddress?
         var peer: PeerMapping?
     }
 
@@ -56,7 +56,10 @@ final class GuestBARPiece: Sendable {
         }
     }
 
-    /// Lets the guest see it.
+    /// Whether the guest sees it.
+    var isShown: Bool { state.withLock { $0.place != nil } }
+
+    /// Lets the guest see it, there alone.
     ///
     /// - Parameter bar: Where the guest sees the start of the BAR. The sum has been checked.
     func show(at bar: GuestAddress) throws(VFIOError) {
@@ -66,6 +69,9 @@ final class GuestBARPiece: Sendable {
             number: slot, guestAddress: place, byteCount: range.upperBound - range.lowerBound, address: address,
             isWritable: isWritable)
         try state.withLock { (state) throws(VFIOError) in
+            if state.place == place { return }
+            // It is somewhere still when KVM did not take it away before.
+            try hide(&state)
             // First what can be refused, and takes nothing away from anybody.
             if let peer { state.peer = try peer.space.map(peer.window, placement: .fixed(place.iova)) }
             do throws(VFIOError) {
@@ -74,19 +80,21 @@ final class GuestBARPiece: Sendable {
                 state.peer = nil
                 throw error
             }
-            state.isShown = true
+            state.place = place
         }
     }
 
     /// Takes it from the guest, and from the other devices.
     func hide() throws(VFIOError) {
-        try state.withLock { (state) throws(VFIOError) in
-            if state.isShown {
-                try machine.removeSlot(slot, operation: "hide a BAR from the guest", subject: subject)
-                state.isShown = false
-            }
-            if let mapping = state.peer.take() { try mapping.close() }
+        try state.withLock { (state) throws(VFIOError) in try hide(&state) }
+    }
+
+    private func hide(_ state: inout State) throws(VFIOError) {
+        if state.place != nil {
+            try machine.removeSlot(slot, operation: "hide a BAR from the guest", subject: subject)
+            state.place = nil
         }
+        if let mapping = state.peer.take() { try mapping.close() }
     }
 
     /// Puts back what the other devices reach, after a revocation.
@@ -106,7 +114,7 @@ final class GuestBARPiece: Sendable {
             failure = error
         }
         let unmapping = state.withLock { (state) -> VFIOError? in
-            guard !state.isShown, let mapping = state.mapping.take() else { return nil }
+            guard state.place == nil, let mapping = state.mapping.take() else { return nil }
             do throws(VFIOError) {
                 try mapping.close()
                 return nil

@@ -21,6 +21,8 @@ public struct GuestMemory: ~Copyable, Sendable {
     public let space: AddressSpace
     /// By their addresses.
     private let pieces: Mutex<[GuestMemoryPiece]>
+    /// Held while memory is added: pinning it may take seconds, in which the rest of it is to be reached.
+    private let addingTurn = Mutex(())
 
     /// Maps a guest's memory.
     ///
@@ -49,11 +51,13 @@ public struct GuestMemory: ~Copyable, Sendable {
     ///
     /// - Throws: As the initializer.
     public func add(_ ranges: [GuestMemoryRange]) throws(VFIOError) {
-        try pieces.withLock { (pieces) throws(VFIOError) in
+        try addingTurn.withLock { (_) throws(VFIOError) in
             let added = try Self.map(
-                ranges, in: space, beside: pieces.map(\.range), operation: "add memory to the guest")
-            pieces += added
-            pieces.sort { $0.range.lowerBound < $1.range.lowerBound }
+                ranges, in: space, beside: pieces.withLock { $0.map(\.range) }, operation: "add memory to the guest")
+            pieces.withLock { pieces in
+                pieces += added
+                pieces.sort { $0.range.lowerBound < $1.range.lowerBound }
+            }
         }
     }
 

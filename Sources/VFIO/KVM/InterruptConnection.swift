@@ -51,7 +51,7 @@ extension VirtualMachine {
     /// - Parameters:
     ///   - vector: What is delivered. It may be closed before the connection; then nothing comes any more.
     ///   - interruptLine: The machine's interrupt line (GSI). For MSI and MSI-X it is one that the monitor has routed to a
-    ///     message (`KVM_SET_GSI_ROUTING`).
+    ///     message (`KVM_SET_GSI_ROUTING`). KVM takes any number, and delivers nothing while it is routed nowhere.
     /// - Throws: `.busy` when the vector is connected already, here or elsewhere; `.invalidArgument` when the machine has no
     ///   interrupt controller in the kernel yet (`KVM_CREATE_IRQCHIP`); for INTx all of it has to be there, and not the local
     ///   part alone.

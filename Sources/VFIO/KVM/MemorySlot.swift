@@ -33,7 +33,8 @@ extension VirtualMachine {
             case .invalidArgument:
                 VFIOError(
                     .invalidArgument, request, place, errno: error,
-                    hint: "the slot is in use for something else, or the machine has no slot of this number")
+                    hint: "the slot is in use for something else, the machine has none of this number, or its "
+                        + "addresses end before")
             default: failure(request, place, error)
             }
         }

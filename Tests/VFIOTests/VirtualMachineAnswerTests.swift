@@ -1,0 +1,323 @@
+import CVFIO
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// What the library makes of KVM's answers, and what it asks.
+@Suite struct VirtualMachineAnswerTests {
+    private let kernel = ScriptedKernel.machine()
+    /// What KVM was asked, in order.
+    private let asked = Asked()
+
+    private final class Asked: Sendable {
+        let attributes = Mutex<[UInt64]>([])
+        let slots = Mutex<[ckvm_userspace_memory_region]>([])
+        let interrupts = Mutex<[ckvm_irqfd]>([])
+        let doorbells = Mutex<[ckvm_ioeventfd]>([])
+    }
+
+    init() {
+        kernel.answer(CKVM_CREATE_DEVICE, ckvm_create_device.self) { [kernel] (request) throws(Errno) in
+            request.fd = UInt32(bitPattern: kernel.makeDescriptor("kvm-vfio").rawValue)
+            return 0
+        }
+        kernel.answer(CKVM_SET_DEVICE_ATTR, ckvm_device_attr.self) { [asked] (request) throws(Errno) in
+            asked.attributes.withLock { $0.append(request.attr) }
+            return 0
+        }
+        kernel.answer(CKVM_SET_USER_MEMORY_REGION, ckvm_userspace_memory_region.self) {
+            [asked] (request) throws(Errno) in
+            asked.slots.withLock { $0.append(request) }
+            return 0
+        }
+        kernel.answer(CKVM_IRQFD, ckvm_irqfd.self) { [asked] (request) throws(Errno) in
+            asked.interrupts.withLock { $0.append(request) }
+            return 0
+        }
+        kernel.answer(CKVM_IOEVENTFD, ckvm_ioeventfd.self) { [asked] (request) throws(Errno) in
+            asked.doorbells.withLock { $0.append(request) }
+            return 0
+        }
+        kernel.answer(CVFIO_DEVICE_IOEVENTFD) { (_) throws(Errno) in 0 }
+    }
+
+    private func machine() throws -> VirtualMachine {
+        try VirtualMachine(kernel.makeDescriptor("machine"), kernel: kernel)
+    }
+
+    private func device(_ interface: AddressSpace.Interface = .iommufd, for machine: VirtualMachine? = nil) throws
+        -> Device
+    {
+        try Device(at: ScriptedKernel.address, in: try AddressSpace(interface, kernel: kernel), for: machine)
+    }
+
+    private func error(_ body: () throws -> Void) -> VFIOError? {
+        let error = #expect(throws: VFIOError.self) { try body() }
+        // Whatever it is, it can be told.
+        #expect(error?.description.isEmpty == false)
+        return error
+    }
+
+    // MARK: Registrations
+
+    @Test(arguments: [AddressSpace.Interface.iommufd, .type1])
+    func whatWasRegisteredIsTakenOutOnce(_ interface: AddressSpace.Interface) throws {
+        do {
+            let machine = try machine()
+            let device = try device(interface, for: machine)
+            do {
+                let registration = try machine.register(device)
+                _ = registration
+            }
+            #expect(asked.attributes.withLock { $0 } == [CKVM_DEV_VFIO_FILE_ADD])
+            try device.close()
+            #expect(asked.attributes.withLock { $0 } == [CKVM_DEV_VFIO_FILE_ADD, CKVM_DEV_VFIO_FILE_DEL])
+            let another = try self.device(interface)
+            do {
+                let registration = try machine.register(another)
+                _ = registration
+            }
+            #expect(asked.attributes.withLock { $0.count } == 4)
+            try another.close()
+            #expect(asked.attributes.withLock { $0.count } == 4)
+        }
+        // The kvm-vfio device among them.
+        #expect(kernel.openNames == ["machine"])
+    }
+
+    @Test(arguments: [AddressSpace.Interface.iommufd, .type1])
+    func aRegistrationThatCannotBeEndedIsToldOfAndTheDeviceIsClosed(_ interface: AddressSpace.Interface) throws {
+        do {
+            let device = try device(interface, for: machine())
+            kernel.answer(CKVM_SET_DEVICE_ATTR) { (_) throws(Errno) in throw .ioError }
+            let failure = closingError(device)
+            #expect(failure?.errno == .ioError)
+            #expect(failure?.hint?.contains("another process's") == true)
+            #expect(failure?.subject == "\(ScriptedKernel.address)")
+            #expect(kernel.openNames.contains("device") == false)
+        }
+        #expect(kernel.openNames == ["machine"])
+    }
+
+    @Test func aBridgeThatIsNoDescriptorIsAnError() throws {
+        kernel.answer(CKVM_CREATE_DEVICE, ckvm_create_device.self) { (request) throws(Errno) in
+            request.fd = .max
+            return 0
+        }
+        kernel.answer(CKVM_SET_DEVICE_ATTR) { (_) throws(Errno) in throw .badFileDescriptor }
+        #expect(error { _ = try device(for: machine()) }?.errno == .badFileDescriptor)
+        #expect(kernel.openNames == ["machine"])
+    }
+
+    @Test(arguments: [
+        (Errno.fileExists, VFIOError.Code.busy), (.invalidArgument, .unsupported), (.noMemory, .kernel),
+        (.ioError, .kernel),
+    ])
+    func registrationsThatAreRefusedLeaveNothing(_ errno: Errno, _ code: VFIOError.Code) throws {
+        kernel.answer(CKVM_SET_DEVICE_ATTR) { (_) throws(Errno) in throw errno }
+        for interface in [AddressSpace.Interface.iommufd, .type1] {
+            #expect(error { _ = try device(interface, for: machine()) }?.code == code)
+            #expect(Set(kernel.openNames) == ["machine"])
+        }
+    }
+
+    @Test(arguments: [
+        (Errno.resourceBusy, VFIOError.Code.busy), (.operationNotSupportedByDevice, .unsupported),
+        (.inappropriateIOCTLForDevice, .invalidArgument), (.permissionDenied, .kernel),
+    ])
+    func aBridgeThatIsRefusedIsTriedAgain(_ errno: Errno, _ code: VFIOError.Code) throws {
+        let machine = try machine()
+        let device = try device()
+        let count = Mutex(0)
+        kernel.answer(CKVM_CREATE_DEVICE) { (_) throws(Errno) in
+            count.withLock { $0 += 1 }
+            throw errno
+        }
+        for _ in 0..<2 { #expect(error { _ = try machine.register(device) }?.code == code) }
+        #expect(count.withLock { $0 } == 2)
+        try device.close()
+    }
+
+    // MARK: Slots
+
+    @Test func aSlotIsWhatItSays() throws {
+        kernel.answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+            region.flags = CVFIO_REGION_INFO_FLAG_READ
+            region.offset = ScriptedKernel.offset(ofRegion: region.index)
+            region.size = region.index == CVFIO_PCI_CONFIG_REGION_INDEX ? 256 : 8192
+            if region.index == CVFIO_PCI_BAR0_REGION_INDEX { region.flags |= CVFIO_REGION_INFO_FLAG_MMAP }
+            return 0
+        }
+        let device = try device()
+        let bar = try device.guestBAR(.bar0, of: machine(), slots: 0x1_0007...)
+        try bar.show(at: 0x1_c000_0000)
+        try bar.close()
+        try device.close()
+        let slots = asked.slots.withLock { $0 }
+        #expect(slots.map(\.slot) == [0x1_0007, 0x1_0007])
+        #expect(slots.map(\.memory_size) == [8192, 0])
+        #expect(slots.first?.guest_phys_addr == 0x1_c000_0000)
+        // A BAR that cannot be written is not for the guest to write.
+        #expect(slots.first?.flags == CKVM_MEM_READONLY)
+        #expect(kernel.mappedLengths.isEmpty)
+    }
+
+    @Test(arguments: [
+        (Errno.fileExists, VFIOError.Code.alreadyMapped), (.invalidArgument, .invalidArgument), (.noMemory, .kernel),
+        (.ioError, .kernel), (.inappropriateIOCTLForDevice, .invalidArgument),
+    ])
+    func aSlotThatIsRefusedIsToldOf(_ errno: Errno, _ code: VFIOError.Code) throws {
+        kernel.answer(CKVM_SET_USER_MEMORY_REGION) { (_) throws(Errno) in throw errno }
+        let device = try device()
+        let bar = try device.guestBAR(.bar0, of: machine(), slots: [7])
+        let failure = error { try bar.show(at: 0xc000_0000) }
+        #expect(failure?.code == code)
+        #expect(failure?.errno == errno)
+        #expect(failure?.subject.contains("(slot 7)") == true)
+        #expect(bar.address == nil)
+        // There is no slot to be taken away.
+        try bar.close()
+        try device.close()
+    }
+
+    @Test func theMSIXTableOfAMediatedDeviceIsNoMemoryEither() throws {
+        let uuid: DeviceUUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
+        // A capability list with MSI-X, whose table is in the second page of BAR 0.
+        let kernel = ScriptedKernel.machine(
+            config: .config([0x06: 0x10, 0x34: 0x40, 0x40: 0x11, 0x45: 0x10, 0x49: 0x18]))
+        kernel.addFolder("/sys/bus/mdev/devices/\(uuid)", ["vfio-dev"])
+        kernel.addFolder("/sys/bus/mdev/devices/\(uuid)/vfio-dev", ["vfio0"])
+        let device = try Device(mediated: uuid, in: try AddressSpace(.iommufd, kernel: kernel))
+        #expect(try device.guestPieces(of: .bar0) == [0..<4096])
+        try device.close()
+    }
+
+    // MARK: Events
+
+    @Test func anInterruptEndsAsItBegan() throws {
+        let machine = try machine()
+        let device = try device()
+        kernel.answer(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { (info) throws(Errno) in
+            info.flags = CVFIO_IRQ_INFO_EVENTFD | CVFIO_IRQ_INFO_MASKABLE | CVFIO_IRQ_INFO_AUTOMASKED
+            info.count = 1
+            return 0
+        }
+        let vector = try device.interrupts(.intx).enable()
+        do {
+            let connection = try machine.connect(vector, to: .max)
+            _ = connection
+        }
+        let asked = asked.interrupts.withLock { $0 }
+        #expect(asked.map(\.gsi) == [.max, .max])
+        #expect(asked.map(\.flags) == [CKVM_IRQFD_FLAG_RESAMPLE, CKVM_IRQFD_FLAG_DEASSIGN])
+        #expect(Set(asked.map(\.fd)).count == 1)
+        #expect(asked.first?.resamplefd != asked.first?.fd)
+        try vector.close()
+        try device.close()
+    }
+
+    @Test(arguments: [
+        (Errno.resourceBusy, VFIOError.Code.busy), (.invalidArgument, .invalidArgument),
+        (.resourceTemporarilyUnavailable, .invalidArgument), (.ioError, .kernel),
+    ])
+    func anInterruptThatIsRefusedIsToldOf(_ errno: Errno, _ code: VFIOError.Code) throws {
+        kernel.answer(CKVM_IRQFD) { (_) throws(Errno) in throw errno }
+        let machine = try machine()
+        let device = try device()
+        let vector = try device.interrupts(.msi).enable()
+        let failure = error { _ = try machine.connect(vector, to: 5) }
+        #expect(failure?.code == code)
+        #expect(failure?.errno == errno)
+        try vector.close()
+        try device.close()
+    }
+
+    @Test func aDoorbellEndsAsItBegan() throws {
+        let machine = try machine()
+        let device = try device()
+        do {
+            let doorbell = try machine.connect(
+                try device.registerWriteEvent(UInt16(0xfffe), at: 0x10, of: .bar0), at: 0xc000_0010)
+            _ = doorbell
+        }
+        let asked = asked.doorbells.withLock { $0 }
+        #expect(asked.map(\.datamatch) == [0xfffe, 0xfffe])
+        #expect(asked.map(\.addr) == [0xc000_0010, 0xc000_0010])
+        #expect(asked.map(\.len) == [2, 2])
+        let match = CKVM_IOEVENTFD_FLAG_DATAMATCH
+        #expect(asked.map(\.flags) == [match, match | CKVM_IOEVENTFD_FLAG_DEASSIGN])
+        try device.close()
+    }
+
+    @Test func aDoorbellIsWhereAWriteOfItsWidthCanBe() throws {
+        let machine = try machine()
+        let device = try device()
+        let failure = error {
+            _ = try machine.connect(
+                try device.registerWriteEvent(UInt32(1), at: 0x10, of: .bar0), at: 0xc000_0012)
+        }
+        #expect(failure?.code == .misaligned)
+        #expect(asked.doorbells.withLock { $0.isEmpty })
+        // The event ended with the attempt.
+        try device.close()
+        #expect(kernel.openNames.contains("eventfd") == false)
+    }
+
+    // MARK: Memory
+
+    private final class Guest: Sendable {
+        let memory: GuestMemory
+        init(_ memory: consuming GuestMemory) { self.memory = memory }
+    }
+
+    /// Pinning takes its time, in which the guest runs on.
+    @Test func memoryIsReachedWhileMoreIsAdded() throws {
+        let guest = Guest(
+            try GuestMemory([.new(at: 0, byteCount: 4096)], in: try AddressSpace(.iommufd, kernel: kernel)))
+        let seen = Mutex<[Int]>([])
+        kernel.answer(CIOMMU_IOAS_MAP, ciommu_ioas_map.self) { [weak guest] (_) throws(Errno) in
+            seen.withLock { $0.append(guest?.memory.ranges.count ?? 0) }
+            return 0
+        }
+        try guest.memory.add([.new(at: 0x1000, byteCount: 4096), .new(at: 0x2000, byteCount: 4096)])
+        #expect(seen.withLock { $0 } == [1, 1])
+        #expect(guest.memory.ranges.count == 3)
+    }
+
+    @Test func memoryThatIsNotUnmappedIsFreedAllTheSame() throws {
+        do {
+            let memory = try GuestMemory(
+                [.new(at: 0, byteCount: 4096), .new(at: 0x1000, byteCount: 4096)],
+                in: try AddressSpace(.iommufd, kernel: kernel))
+            let count = Mutex(0)
+            kernel.answer(CIOMMU_IOAS_UNMAP, ciommu_ioas_unmap.self) { (_) throws(Errno) in
+                count.withLock { $0 += 1 }
+                throw .ioError
+            }
+            let failure = closingError(memory)
+            #expect(failure?.errno == .ioError)
+            #expect(count.withLock { $0 } == 2)
+        }
+        #expect(kernel.mappedLengths.isEmpty)
+    }
+}
+
+private func closingError(_ device: consuming Device) -> VFIOError? {
+    do throws(VFIOError) {
+        try device.close()
+        return nil
+    } catch {
+        return error
+    }
+}
+
+private func closingError(_ memory: consuming GuestMemory) -> VFIOError? {
+    do throws(VFIOError) {
+        try memory.close()
+        return nil
+    } catch {
+        return error
+    }
+}

@@ -1,0 +1,146 @@
+import CVFIO
+import Synchronization
+import SystemPackage
+import Testing
+
+@testable import VFIO
+
+/// What an iommufd is asked for the IOMMUs of guests and for PASIDs, and in which order it all ends.
+@Suite struct GuestIOMMURequestTests {
+    private let kernel = ScriptedKernel.machine()
+    private let objects = Objects()
+
+    /// The numbers that the kernel has given, and those that it was asked to destroy.
+    private final class Objects: Sendable {
+        private let state = Mutex((last: 80 as UInt32, destroyed: [] as [UInt32]))
+
+        func next() -> UInt32 {
+            state.withLock { state in
+                state.last += 1
+                return state.last
+            }
+        }
+
+        func destroy(_ number: UInt32) { state.withLock { $0.destroyed.append(number) } }
+        var destroyed: [UInt32] { state.withLock { $0.destroyed } }
+    }
+
+    init() {
+        let objects = objects
+        kernel.answer(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { (request) throws(Errno) in
+            request.out_hwpt_id = objects.next()
+            return 0
+        }
+        kernel.answer(CIOMMU_VIOMMU_ALLOC, ciommu_viommu_alloc.self) { (request) throws(Errno) in
+            request.out_viommu_id = objects.next()
+            return 0
+        }
+        kernel.answer(CIOMMU_HW_QUEUE_ALLOC, ciommu_hw_queue_alloc.self) { (request) throws(Errno) in
+            request.out_hw_queue_id = objects.next()
+            return 0
+        }
+        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (request) throws(Errno) in
+            objects.destroy(request.id)
+            return 0
+        }
+    }
+
+    private func device() throws -> Device {
+        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+    }
+
+    private func discard<Owner: ~Copyable>(_ owner: consuming Owner) {}
+
+    // MARK: Queues of the hardware
+
+    private static func queue(_ index: UInt32, of viommu: borrowing VirtualIOMMU) throws(VFIOError) -> HardwareQueue {
+        try viommu.makeQueue(.tegra241CMDQV, index: index, at: 0x10_0000, byteCount: 4096)
+    }
+
+    @Test func queuesEndFromTheLastToTheFirst() throws {
+        let device = try device()
+        let parent = try device.makePageTable(options: .nestingParent)
+        let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)
+        let first = try Self.queue(0, of: viommu)
+        let second = try Self.queue(1, of: viommu)
+        let third = try Self.queue(2, of: viommu)
+        #expect([first.object.id, second.object.id, third.object.id] == [83, 84, 85])
+        discard(second)
+        discard(first)
+        #expect(objects.destroyed.isEmpty)
+        discard(third)
+        #expect(objects.destroyed == [85, 84, 83])
+        // What has gone is held by nobody, nor does one of a lower index wait for one of a higher.
+        let again = try Self.queue(0, of: viommu)
+        let beside = try Self.queue(5, of: viommu)
+        let between = try Self.queue(3, of: viommu)
+        discard(between)
+        #expect(objects.destroyed.suffix(1) == [88])
+        try beside.close()
+        try again.close()
+        #expect(objects.destroyed.suffix(2) == [87, 86])
+        try viommu.close()
+        try parent.close()
+    }
+
+    @Test func anObjectThatIsGoneIsNotDestroyedAgain() throws {
+        let device = try device()
+        let table = try device.makePageTable()
+        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { [objects] (request) throws(Errno) in
+            objects.destroy(request.id)
+            throw .noSuchFileOrDirectory
+        }
+        #expect(Self.failure(closing: table)?.errno == .noSuchFileOrDirectory)
+        #expect(objects.destroyed == [81])
+    }
+
+    private static func failure(closing table: consuming HardwarePageTable) -> VFIOError? {
+        do throws(VFIOError) {
+            try table.close()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    // MARK: PASIDs
+
+    @Test(arguments: [0 as UInt32, 1 << 20, .max])
+    func whatIsNoPASIDIsRefusedBeforeTheKernel(_ pasid: UInt32) throws {
+        let device = try device()
+        let table = try device.makePageTable(options: .pasid)
+        let attached = #expect(throws: VFIOError.self) { try device.attach(to: table, pasid: pasid) }
+        let detached = #expect(throws: VFIOError.self) { try device.detach(pasid: pasid) }
+        for error in [attached, detached] {
+            #expect(error?.code == .outOfRange)
+            #expect(error?.errno == nil)
+        }
+        try table.close()
+    }
+
+    @Test func aRefusedPASIDKeepsItsPageTable() throws {
+        let device = try device()
+        let first = try device.makePageTable(options: .pasid)
+        let second = try device.makePageTable(options: .pasid)
+        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        try device.attach(to: first, pasid: 1 << 20 - 1)
+        discard(first)
+        for (errno, code) in [
+            (Errno.invalidArgument, VFIOError.Code.unsupported), (.notSupported, .unsupported), (.ioError, .kernel),
+        ] {
+            kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in throw errno }
+            kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in throw errno }
+            let attached = #expect(throws: VFIOError.self) { try device.attach(to: second, pasid: 1 << 20 - 1) }
+            let detached = #expect(throws: VFIOError.self) { try device.detach(pasid: 1 << 20 - 1) }
+            for error in [attached, detached] {
+                #expect(error?.code == code)
+                #expect(error?.errno == errno)
+            }
+        }
+        #expect(objects.destroyed.isEmpty)
+        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        try device.detach(pasid: 1 << 20 - 1)
+        #expect(objects.destroyed == [81])
+        try second.close()
+    }
+}

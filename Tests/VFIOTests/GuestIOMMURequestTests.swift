@@ -22,11 +22,13 @@ import Testing
         }
 
         func destroy(_ number: UInt32) { state.withLock { $0.destroyed.append(number) } }
+        var made: [UInt32] { state.withLock { Array(81..<$0.last + 1) } }
         var destroyed: [UInt32] { state.withLock { $0.destroyed } }
     }
 
-    init() {
-        let objects = objects
+    init() { Self.prepare(kernel, objects) }
+
+    private static func prepare(_ kernel: ScriptedKernel, _ objects: Objects) {
         kernel.answer(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { (request) throws(Errno) in
             request.out_hwpt_id = objects.next()
             return 0
@@ -35,14 +37,30 @@ import Testing
             request.out_viommu_id = objects.next()
             return 0
         }
+        kernel.answer(CIOMMU_VDEVICE_ALLOC, ciommu_vdevice_alloc.self) { (request) throws(Errno) in
+            request.out_vdevice_id = objects.next()
+            return 0
+        }
         kernel.answer(CIOMMU_HW_QUEUE_ALLOC, ciommu_hw_queue_alloc.self) { (request) throws(Errno) in
             request.out_hw_queue_id = objects.next()
+            return 0
+        }
+        kernel.answer(CIOMMU_VEVENTQ_ALLOC, ciommu_veventq_alloc.self) { [unowned kernel] (request) throws(Errno) in
+            request.out_veventq_id = objects.next()
+            request.out_veventq_fd = UInt32(kernel.makeDescriptor("events").rawValue)
+            return 0
+        }
+        kernel.answer(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { [unowned kernel] (request) throws(Errno) in
+            request.out_fault_id = objects.next()
+            request.out_fault_fd = UInt32(kernel.makeDescriptor("faults").rawValue)
             return 0
         }
         kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (request) throws(Errno) in
             objects.destroy(request.id)
             return 0
         }
+        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
     }
 
     private func device() throws -> Device {
@@ -122,7 +140,6 @@ import Testing
         let device = try device()
         let first = try device.makePageTable(options: .pasid)
         let second = try device.makePageTable(options: .pasid)
-        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
         try device.attach(to: first, pasid: 1 << 20 - 1)
         discard(first)
         for (errno, code) in [
@@ -142,5 +159,97 @@ import Testing
         try device.detach(pasid: 1 << 20 - 1)
         #expect(objects.destroyed == [81])
         try second.close()
+    }
+
+    // MARK: What is held, and what is refused
+
+    @Test func eachKeepsWhatItNeeds() throws {
+        let device = try device()
+        let parent = try device.makePageTable(options: .nestingParent)
+        let faults = try device.space.makeFaultQueue()
+        let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)
+        let nested = try device.makePageTable(in: viommu, .armSMMUv3(0b1011, 0), faults: faults)
+        let name = try device.makeVirtualDevice(in: viommu, number: 7)
+        discard(parent)
+        discard(faults)
+        discard(viommu)
+        #expect(objects.destroyed.isEmpty)
+        discard(nested)
+        #expect(objects.destroyed == [84, 82])
+        discard(name)
+        #expect(objects.destroyed == [84, 82, 85, 83, 81])
+    }
+
+    @Test func whatCannotBeIsRefusedBeforeTheKernel() throws {
+        let device = try device()
+        let parent = try device.makePageTable(options: .nestingParent)
+        let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)
+        let strange = try AddressSpace(.iommufd, kernel: kernel).makeFaultQueue()
+        let made = objects.made
+        let errors = [
+            #expect(throws: VFIOError.self) {
+                _ = try device.makePageTable(in: viommu, .armSMMUv3(0, 0), faults: strange)
+            },
+            #expect(throws: VFIOError.self) { _ = try device.makePageTable(in: viommu, .other(type: 9, data: [])) },
+            #expect(throws: VFIOError.self) { _ = try viommu.makeEventQueue(.other(type: 9, byteCount: 0)) },
+            #expect(throws: VFIOError.self) { _ = try viommu.makeEventQueue(.other(type: 9, byteCount: .max)) },
+            #expect(throws: VFIOError.self) { _ = try viommu.map(.init(offset: 4096, byteCount: 100)) },
+            #expect(throws: VFIOError.self) { _ = try viommu.map(.init(offset: 100, byteCount: 4096)) },
+        ]
+        #expect(
+            errors.map { $0?.code } == [
+                .invalidArgument, .invalidArgument, .outOfRange, .outOfRange, .misaligned, .misaligned,
+            ])
+        #expect(errors.allSatisfy { $0?.errno == nil })
+        #expect(objects.made == made)
+    }
+
+    // MARK: Failures
+
+    /// All that there is of it, and its end.
+    private static func run(_ kernel: ScriptedKernel) throws(VFIOError) {
+        let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        let parent = try device.makePageTable(options: .nestingParent)
+        let faults = try device.space.makeFaultQueue()
+        let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)
+        let nested = try device.makePageTable(in: viommu, .armSMMUv3(0b1011, 0), options: .pasid, faults: faults)
+        let name = try device.makeVirtualDevice(in: viommu, number: 7)
+        let events = try viommu.makeEventQueue(.tegra241CMDQV)
+        let first = try queue(0, of: viommu)
+        let second = try queue(1, of: viommu)
+        try device.attach(to: nested)
+        try device.attach(to: nested, pasid: 1)
+        try device.detach(pasid: 1)
+        try device.detach()
+        try second.close()
+        try first.close()
+        try events.close()
+        try name.close()
+        try nested.close()
+        try viommu.close()
+        try faults.close()
+        try parent.close()
+        try device.close()
+    }
+
+    @Test func whicheverCallFailsNothingIsLeft() throws {
+        for number in 1..<200 {
+            let kernel = ScriptedKernel.machine()
+            let objects = Objects()
+            Self.prepare(kernel, objects)
+            kernel.failCall(number, with: .ioError)
+            var caught: VFIOError?
+            do throws(VFIOError) { try Self.run(kernel) } catch { caught = error }
+            #expect(kernel.openNames.isEmpty, "call \(number), \(String(describing: caught))")
+            // The address space is not among those that were made.
+            let left = Set(objects.made).subtracting(objects.destroyed)
+            #expect(left.isEmpty, "call \(number), \(String(describing: caught))")
+            #expect(objects.destroyed.count == Set(objects.destroyed).count)
+            guard kernel.hasFailed else {
+                #expect(number > 25 && caught == nil)
+                return
+            }
+        }
+        Issue.record("the calls have no end")
     }
 }

@@ -141,6 +141,24 @@ extension Contract {
             }
         }
 
+        @Test("what is reserved for a device is so in the address space behind its page table", arguments: Scenario.all)
+        func reserves(_ scenario: Scenario) throws {
+            try withIOMMUFD(scenario) { bench, space, edu in
+                let sibling = try space.makeSibling()
+                // Where devices send their MSIs.
+                let messages = IOVA(0xfee0_0000)
+                let table = try edu.device.makePageTable(of: sibling)
+                let early = try sibling.allocate(byteCount: 4096, placement: .fixed(messages))
+                try early.close()
+                try edu.device.attach(to: table)
+                expectRefusal(.outOfRange) {
+                    _ = try sibling.allocate(byteCount: 4096, placement: .fixed(messages))
+                }
+                try edu.device.attach(to: space)
+                try table.close()
+            }
+        }
+
         @Test("a page table that is attached ends with the device", arguments: Scenario.all)
         func endsWithDevice(_ scenario: Scenario) throws {
             try scenario.run { bench in

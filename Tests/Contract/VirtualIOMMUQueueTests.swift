@@ -101,12 +101,17 @@ extension Contract {
                 // The second depends on it.
                 let number = first.object.id
                 #expect(throws: Errno.resourceBusy) { try context.file.destroy(number) }
+                // So it waits for that one, without its owner.
+                discard(first)
+                #expect(throws: Errno.resourceBusy) { try context.file.destroy(number) }
                 try second.close()
-                try first.close()
+                #expect(throws: Errno.noSuchFileOrDirectory) { try context.file.destroy(number) }
                 try memory.close()
                 try device.destroy()
             }
         }
+
+        private func discard(_ queue: consuming HardwareQueue) {}
 
         private func expectNoQueue(
             _ code: VFIOError.Code, _ errno: Errno?, _ viommu: borrowing VirtualIOMMU, _ kind: HardwareQueue.Kind,

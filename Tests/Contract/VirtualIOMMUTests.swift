@@ -387,6 +387,14 @@ extension Contract {
                 #expect(try await iterator.next()?.sequence == 1)
                 #expect(try await iterator.next()?.sequence == 2)
 
+                // Who stops leaves the others to whoever comes.
+                for _ in 0..<2 { try device.raiseEvent() }
+                for try await event in events {
+                    #expect(event.sequence == 3)
+                    break
+                }
+                #expect(try queue.poll().map(\.sequence) == [4])
+
                 let last = Task {
                     for try await _ in events { return false }
                     return true

@@ -78,6 +78,33 @@ import Testing
         #expect(error?.errno == .invalidArgument)
     }
 
+    @Test func aPlaneThatTheDeviceDoesNotHaveIsNotFound() throws {
+        // As GVT-g answers for an overlay, and for a picture without size.
+        kernel.answer(CVFIO_DEVICE_QUERY_GFX_PLANE) { (bytes) throws(Errno) in
+            let flags = bytes.load(fromByteOffset: 4, as: UInt32.self)
+            guard flags == CVFIO_GFX_PLANE_TYPE_DMABUF | CVFIO_GFX_PLANE_TYPE_PROBE else { throw .invalidArgument }
+            return 0
+        }
+        let device = try device()
+        #expect(try device.displayFlavor() == .dmaBuf)
+        for (flavor, code) in [(DisplayPlane.Flavor.dmaBuf, VFIOError.Code.notFound), (.region, .unsupported)] {
+            let error = #expect(throws: VFIOError.self) { _ = try device.displayPlane(.overlay, as: flavor) }
+            #expect(error?.code == code)
+            #expect(error?.errno == .invalidArgument)
+        }
+    }
+
+    @Test(arguments: [Errno.noSuchFileOrDirectory, .invalidArgument])
+    func aPictureThatTheDeviceHasForgottenIsNotFound(_ errno: Errno) throws {
+        answerPlane([Field.format: 1, Field.location: 1])
+        kernel.answer(CVFIO_DEVICE_GET_GFX_DMABUF) { (_) throws(Errno) in throw errno }
+        let device = try device()
+        let plane = try #require(try device.displayPlane(as: .dmaBuf))
+        let error = #expect(throws: VFIOError.self) { _ = try device.makeDisplayDMABuf(of: plane) }
+        #expect(error?.code == .notFound)
+        #expect(error?.errno == errno)
+    }
+
     @Test func whatCannotBeShownIsAQuestionMark() {
         #expect("\(DRMFormat(rawValue: 0x7f00_4152))" == "RA??")
     }

@@ -9,10 +9,8 @@ extension Device {
     /// `VFIO_GFX_PLANE_TYPE_PROBE`).
     public func displayFlavor() throws(VFIOError) -> DisplayPlane.Flavor? {
         for flavor in DisplayPlane.Flavor.allCases {
-            var request = Self.planeRequest(flavor)
-            request.flags |= CVFIO_GFX_PLANE_TYPE_PROBE
             do throws(Errno) {
-                try queryPlane(&request)
+                try probe(flavor)
                 return flavor
             } catch {
                 switch error {
@@ -33,7 +31,8 @@ extension Device {
     ///   - kind: Which plane.
     ///   - flavor: How the device hands out its pictures, as ``displayFlavor()`` says.
     /// - Returns: `nil` while the guest shows nothing there.
-    /// - Throws: `.unsupported` when the device has no picture, or not in this way.
+    /// - Throws: `.unsupported` when the device has no picture, or not in this way; `.notFound` when it has no such plane, or
+    ///   what the guest has put there cannot be shown.
     public func displayPlane(
         _ kind: DisplayPlane.Kind = .primary, as flavor: DisplayPlane.Flavor
     ) throws(VFIOError) -> DisplayPlane? {
@@ -46,6 +45,11 @@ extension Device {
             switch error {
             case .inappropriateIOCTLForDevice:
                 throw VFIOError(.unsupported, operation, "\(address)", errno: error, hint: Self.displayPlace)
+            // Drivers have one answer for both.
+            case .invalidArgument where hasPlanes(as: flavor):
+                throw VFIOError(
+                    .notFound, operation, "\(address)", errno: error,
+                    hint: "the device has no such plane, or the guest has none there that can be shown")
             case .invalidArgument:
                 throw VFIOError(
                     .unsupported, operation, "\(address)", errno: error,
@@ -83,7 +87,8 @@ extension Device {
                 OwnedDescriptor(FileDescriptor(rawValue: Int32(truncatingIfNeeded: given)), of: kernel))
         } catch {
             switch error {
-            case .noSuchFileOrDirectory:
+            // mbochs, and Intel's GVT-g.
+            case .noSuchFileOrDirectory, .invalidArgument:
                 throw VFIOError(
                     .notFound, operation, subject, errno: error, hint: "ask for the plane again: it has changed")
             case .inappropriateIOCTLForDevice:
@@ -101,6 +106,14 @@ extension Device {
         try given.close()
         return own
     }
+
+    private func probe(_ flavor: DisplayPlane.Flavor) throws(Errno) {
+        var request = Self.planeRequest(flavor)
+        request.flags |= CVFIO_GFX_PLANE_TYPE_PROBE
+        try queryPlane(&request)
+    }
+
+    private func hasPlanes(as flavor: DisplayPlane.Flavor) -> Bool { (try? probe(flavor)) != nil }
 
     // Apart from the other requests, since a structure with a union is not bitwise copyable to Swift.
     private func queryPlane(_ request: inout cvfio_device_gfx_plane_info) throws(Errno) {

@@ -60,6 +60,8 @@ extension Device {
         let operation = "attach the device to a page table (VFIO_DEVICE_ATTACH_IOMMUFD_PT)"
         try bound(for: operation).require(table, operation)
         try attach(table.id, .table(table), operation)
+        // What is reserved for the device is so in the address space behind the page table.
+        try table.space.refresh()
     }
 
     /// Sends the device's DMA to another address space from now on (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`).
@@ -98,7 +100,11 @@ extension Device {
     /// The page table lives until ``detach(pasid:)``, or until the device is closed. The device itself has to be attached to
     /// one made for PASIDs (``HardwarePageTable/Options/pasid``), or to nothing, while any of its PASIDs is.
     ///
-    /// - Throws: `.unsupported` with type1, before Linux 6.15, and where the device or the page table has no PASIDs.
+    /// - Parameters:
+    ///   - table: Made with ``HardwarePageTable/Options/pasid``.
+    ///   - pasid: 1 to 1048575. With 0 there is none: that is the DMA of the device itself.
+    /// - Throws: `.outOfRange` for the PASID; `.unsupported` with type1, before Linux 6.15, and where the device or the page
+    ///   table has no PASIDs.
     public func attach(to table: borrowing HardwarePageTable, pasid: UInt32) throws(VFIOError) {
         try attach(to: table.object, pasid: pasid)
     }
@@ -113,41 +119,56 @@ extension Device {
     private func attach(to table: IOMMUFDObject, pasid: UInt32) throws(VFIOError) {
         let operation = "attach a PASID to a page table (VFIO_DEVICE_ATTACH_IOMMUFD_PT)"
         try bound(for: operation).require(table, operation)
+        try requirePASID(pasid, operation)
         var request = cvfio_device_attach_iommufd_pt()
         request.argsz = UInt32(MemoryLayout<cvfio_device_attach_iommufd_pt>.size)
         request.flags = CVFIO_DEVICE_ATTACH_PASID
         request.pt_id = table.id
         request.pasid = pasid
         do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
+            try core.changeTable(of: pasid, to: table) { () throws(Errno) in
+                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
+            }
         } catch {
-            let isLacking = error == .invalidArgument || error == .notSupported
-            throw VFIOError(
-                isLacking ? .unsupported : .kernel, operation, "PASID \(pasid) of \(address)", errno: error,
-                hint: isLacking
-                    ? "the device has to have PASIDs, and this page table and that of the device itself to be made for them"
-                    : nil)
+            throw pasidRefusal(
+                error, operation, pasid,
+                "the device has to have PASIDs, and this page table and that of the device itself to be made for them")
         }
-        // What the PASID has left may end now, so that happens outside of the lock.
-        let old = core.pasidTables.withLock { $0.updateValue(table, forKey: pasid) }
-        withExtendedLifetime(old) {}
     }
 
     /// Blocks the DMA with a PASID of the device (`VFIO_DEVICE_DETACH_PASID`). One that is not attached stays so.
+    ///
+    /// - Throws: `.outOfRange` for the PASID; `.unsupported` with type1, before Linux 6.15, and for devices without PASIDs.
     public func detach(pasid: UInt32) throws(VFIOError) {
         let operation = "detach a PASID (VFIO_DEVICE_DETACH_IOMMUFD_PT)"
         _ = try bound(for: operation)
+        try requirePASID(pasid, operation)
         var request = cvfio_device_detach_iommufd_pt()
         request.argsz = UInt32(MemoryLayout<cvfio_device_detach_iommufd_pt>.size)
         request.flags = CVFIO_DEVICE_DETACH_PASID
         request.pasid = pasid
         do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &request)
+            try core.changeTable(of: pasid, to: nil) { () throws(Errno) in
+                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &request)
+            }
         } catch {
-            throw VFIOError(.kernel, operation, "PASID \(pasid) of \(address)", errno: error)
+            throw pasidRefusal(error, operation, pasid, "the kernel (Linux 6.15) or the device has no PASIDs")
         }
-        let old = core.pasidTables.withLock { $0.removeValue(forKey: pasid) }
-        withExtendedLifetime(old) {}
+    }
+
+    /// PASIDs have 20 bits. The kernel would take 0 for the device itself, behind the back of its own attachment.
+    private func requirePASID(_ pasid: UInt32, _ operation: String) throws(VFIOError) {
+        guard (1..<1 << 20).contains(pasid) else {
+            throw VFIOError(
+                .outOfRange, operation, "PASID \(pasid) of \(address)", hint: "a PASID is one of 1 to \(1 << 20 - 1)")
+        }
+    }
+
+    private func pasidRefusal(_ errno: Errno, _ operation: String, _ pasid: UInt32, _ hint: String) -> VFIOError {
+        let isLacking = errno == .invalidArgument || errno == .notSupported
+        return VFIOError(
+            isLacking ? .unsupported : .kernel, operation, "PASID \(pasid) of \(address)", errno: errno,
+            hint: isLacking ? hint : nil)
     }
 
     private func attach(_ id: UInt32, _ attachment: DeviceAttachment, _ operation: String) throws(VFIOError) {
@@ -188,6 +209,18 @@ extension DeviceCore {
             return current
         }
         // What the device has left may end now, so that happens outside of the lock.
+        _ = old
+    }
+
+    /// The same for one of its PASIDs.
+    fileprivate func changeTable(
+        of pasid: UInt32, to new: IOMMUFDObject?, _ body: () throws(Errno) -> Void
+    ) throws(Errno) {
+        let old = try pasidTables.withLock { (tables) throws(Errno) in
+            try body()
+            defer { tables[pasid] = new }
+            return tables[pasid]
+        }
         _ = old
     }
 }

@@ -15,6 +15,7 @@ public struct HardwareQueue: ~Copyable, Sendable {
 
     /// Destroys the queue and reports what the kernel said.
     ///
-    /// - Throws: `.inUse` while another queue depends on it, as those of Tegra241 do on the ones of lower index.
+    /// - Throws: `.inUse` while another queue depends on it, as those of Tegra241 do on the ones of lower index: it is
+    ///   destroyed after that one.
     public consuming func close() throws(VFIOError) { try object.close() }
 }

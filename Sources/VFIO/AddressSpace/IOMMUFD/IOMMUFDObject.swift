@@ -39,7 +39,13 @@ final class IOMMUFDObject: Sendable {
     private func destroy() throws(Errno) {
         try isAlive.withLock { (isAlive) throws(Errno) in
             guard isAlive else { return }
-            try file.destroy(id)
+            do throws(Errno) {
+                try file.destroy(id)
+            } catch {
+                // It is gone, and its number is free for another one, which is not to be destroyed later.
+                if error == .noSuchFileOrDirectory { isAlive = false }
+                throw error
+            }
             isAlive = false
         }
     }

@@ -53,11 +53,11 @@ final class VirtualEventSource: WaitableEvent {
 
     // MARK: Events
 
-    /// The events that there are, up to some dozen; `nil` when there are none, or no more to come.
-    func take() throws(VFIOError) -> [VirtualEvent]? {
+    /// The events that there are, up to some dozen or `limit`; `nil` when there are none, or no more to come.
+    func take(upTo limit: Int = .max) throws(VFIOError) -> [VirtualEvent]? {
         let operation = "read a guest's events (read)"
         let size = MemoryLayout<ciommufd_vevent_header>.size + kind.byteCount
-        let buffer = RequestBuffer(byteCount: max(4096 / size, 1) * size)
+        let buffer = RequestBuffer(byteCount: min(max(4096 / size, 1), limit) * size)
         let count: Int
         do throws(Errno) {
             count = try state.withLock { (state) throws(Errno) -> Int in

@@ -18,7 +18,7 @@ public struct VirtualEvents: AsyncSequence, Sendable {
 
     public struct AsyncIterator: AsyncIteratorProtocol {
         private let source: VirtualEventSource
-        /// What was read and not handed out, the next one last.
+        /// What was read and not handed out, the next one last: words of losses have no size of their own.
         private var rest: [VirtualEvent] = []
 
         init(_ source: VirtualEventSource) { self.source = source }
@@ -29,7 +29,8 @@ public struct VirtualEvents: AsyncSequence, Sendable {
             while !Task.isCancelled {
                 if let event = rest.popLast() { return event }
                 guard !source.isOver else { return nil }
-                if let events = try source.take() {
+                // No more than is wanted: whoever stops here leaves the others in the queue.
+                if let events = try source.take(upTo: 1) {
                     rest = events.reversed()
                 } else {
                     await EventWait(source).untilReadableOrCancelled()

@@ -53,6 +53,7 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
     public let answer: [UInt8]
     /// The first page of the virtual interface of ``Kind/tegra241CMDQV``.
     public let window: Window?
+    private let queues = HardwareQueues()
 
     init(_ object: IOMMUFDObject, _ kind: Kind, _ data: borrowing RequestBuffer) {
         self.object = object
@@ -134,6 +135,7 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
         request.index = index
         request.nesting_parent_iova = iova.rawValue
         request.length = byteCount
+        let previous = queues.before(index)
         do throws(Errno) {
             _ = try object.file.kernel.control(object.file.descriptor, CIOMMU_HW_QUEUE_ALLOC, with: &request)
         } catch {
@@ -141,9 +143,11 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
                 error, operation, "it needs Linux 6.17, and an IOMMU with such queues",
                 exists: "it has a queue of index \(index)")
         }
-        return HardwareQueue(
-            object: IOMMUFDObject(
-                request.out_hw_queue_id, "the hardware queue", of: object.space, in: object.file, holding: [object]))
+        let queue = IOMMUFDObject(
+            request.out_hw_queue_id, "the hardware queue", of: object.space, in: object.file,
+            holding: previous + [object])
+        queues.insert(queue, index: index)
+        return HardwareQueue(object: queue)
     }
 
     /// Maps registers of the virtual IOMMU for the CPU, and so for a guest.

@@ -26,9 +26,15 @@ public struct DriverBinding: Sendable {
     ///
     /// - Parameters:
     ///   - address: The device.
-    ///   - driver: Its driver afterwards; `nil` for none: it stays without one until it is given one.
-    /// - Throws: `.notFound` when there is no such device, `.invalidArgument` for a bridge.
+    ///   - driver: Its driver afterwards; `nil` for none, until the kernel looks for one again, as when a driver is loaded.
+    /// - Throws: `.notFound` when there is no such device, `.invalidArgument` for a port or a bridge, and for what cannot be
+    ///   the name of a driver.
     public func change(of address: PCIAddress, to driver: String?) throws(VFIOError) -> DriverChange {
+        if let driver, driver.isEmpty || driver.contains(where: { $0 == "/" || $0.isNewline }) {
+            throw VFIOError(
+                .invalidArgument, "change the driver of the device", "\(address)",
+                hint: "\"\(driver)\" is no name of a driver")
+        }
         let function = try functionToChange(address)
         var steps: [DriverChange.Step] = []
         if let driver {
@@ -68,7 +74,7 @@ public struct DriverBinding: Sendable {
 
     private func functionToChange(_ address: PCIAddress) throws(VFIOError) -> PCIFunctionInfo {
         let function = try bus.function(at: address)
-        guard !function.isBridge else {
+        guard !function.isPort else {
             throw VFIOError(
                 .invalidArgument, "change the driver of the device", "\(address)",
                 hint: "it is a bridge; it can stay with its driver, which does not keep a group from being viable")
@@ -100,6 +106,8 @@ public struct DriverBinding: Sendable {
     /// - Throws: `.permissionDenied` without root, `.driver` when the kernel has no such driver or it does not take
     ///   the device, `.busy` when a process has the group open.
     public func carryOut(_ change: DriverChange) throws(VFIOError) {
+        // Before the old driver loses the device.
+        if let wanted = change.driver, !change.steps.isEmpty, !isLoaded(wanted) { throw notLoaded(wanted, change) }
         do throws(VFIOError) {
             for step in change.steps { try write(step, change) }
             try check(change)
@@ -115,7 +123,10 @@ public struct DriverBinding: Sendable {
         if now.driverOverride != change.previousOverride {
             try? write(overriding(change.address, by: change.previousOverride), change)
         }
-        if now.driver == nil && change.previousDriver != nil { try? write(probing(change.address), change) }
+        guard now.driver == nil, let previous = change.previousDriver else { return }
+        // The kernel's choice may be another one than before.
+        try? kernel.writeFile(FilePath("/sys/bus/pci/drivers/\(previous)/bind"), Array("\(change.address)".utf8))
+        if (try? bus.function(at: change.address))?.driver == nil { try? write(probing(change.address), change) }
     }
 
     private func write(_ step: DriverChange.Step, _ change: DriverChange) throws(VFIOError) {
@@ -154,11 +165,18 @@ public struct DriverBinding: Sendable {
             throw VFIOError(
                 .driver, operation, "\(change.address)", hint: "\(now.driver ?? "no driver") still holds it")
         }
-        let isLoaded = (try? kernel.names(in: FilePath("/sys/bus/pci/drivers/\(wanted)"))) != nil
         throw VFIOError(
             .driver, operation, "\(change.address)",
-            hint: isLoaded
-                ? "the driver \(wanted) did not take it; the kernel's log may say why: dmesg"
-                : "the kernel has no driver \(wanted) loaded; load it: modprobe \(wanted)")
+            hint: "the driver \(wanted) did not take it; the kernel's log may say why: dmesg")
+    }
+
+    private func isLoaded(_ driver: String) -> Bool {
+        (try? kernel.names(in: FilePath("/sys/bus/pci/drivers/\(driver)"))) != nil
+    }
+
+    private func notLoaded(_ driver: String, _ change: DriverChange) -> VFIOError {
+        VFIOError(
+            .driver, "change the driver of the device", "\(change.address)",
+            hint: "the kernel has no driver \(driver) loaded; load it: modprobe \(driver)")
     }
 }

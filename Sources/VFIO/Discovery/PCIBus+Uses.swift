@@ -1,10 +1,11 @@
+internal import Glibc
 internal import SystemPackage
 
 extension PCIBus {
     /// What the machine uses a device for, so that nobody takes the disk from under the root file system.
     ///
-    /// Looks at mounts, swap, and holders of block devices, at the flags, addresses and routes of network interfaces, at
-    /// the firmware's choice of display and at virtual functions. What cannot be read counts as a failure, not as unused; what
+    /// Looks at mounts, swap, holders and exclusive owners of block devices, at the flags, links, addresses and routes of
+    /// network interfaces and what they are part of, at the firmware's choice of display and at virtual functions. What cannot be read counts as a failure, not as unused; what
     /// the kernel does not have counts as unused.
     ///
     /// - Throws: `.notFound` when there is no such device.
@@ -27,24 +28,67 @@ private struct UseReader {
     // MARK: Block devices
 
     func blockDevices() throws(VFIOError) -> [DeviceUse] {
-        let devices = try children(of: "/sys/class/block")
+        var devices = try children(of: "/sys/class/block")
         guard !devices.isEmpty else { return [] }
-        let mounts = try lines(of: "/proc/self/mountinfo").map { $0.split(separator: " ") }
+        // Behind NVMe's multipath the device has only a hidden path; the disk and its partitions hang elsewhere.
+        for head in devices.compactMap(Self.head) {
+            devices.append(head)
+            devices += try names(in: FilePath("/sys/class/block/\(head)")).filter { $0.hasPrefix(head) }
+        }
+        let mounts = try lines(of: "/proc/self/mountinfo").compactMap(Mount.init)
         let swaps = try lines(of: "/proc/swaps").compactMap { $0.split(separator: " ").first }
         var uses: [DeviceUse] = []
         for device in devices {
             let folder = FilePath("/sys/class/block/\(device)")
             let number = try lines(of: folder.appending("dev")).first
-            // mountinfo: ID, parent, major:minor, root, mount point.
-            if let mount = mounts.first(where: { $0.count > 4 && number != nil && $0[2] == number! }) {
-                uses.append(.mounted(blockDevice: device, at: String(mount[4])))
+            var found: [DeviceUse] = []
+            // Some file systems have device numbers of their own, and name the disk as their source.
+            if let mount = mounts.first(where: { $0.number == number || $0.source == "/dev/\(device)" }) {
+                found.append(.mounted(blockDevice: device, at: mount.place))
             }
-            if swaps.contains("/dev/\(device)") { uses.append(.swap(blockDevice: device)) }
+            if swaps.contains("/dev/\(device)") { found.append(.swap(blockDevice: device)) }
             for holder in try names(in: folder.appending("holders")) {
-                uses.append(.partOf(blockDevice: device, holder: holder))
+                found.append(.partOf(blockDevice: device, holder: holder))
             }
+            if found.isEmpty && isClaimed(device) { found.append(.claimed(blockDevice: device)) }
+            uses += found
         }
         return uses
+    }
+
+    /// A line of mountinfo: ID, parent, major:minor, root, mount point, options, …, `-`, type, source.
+    private struct Mount {
+        let number: String
+        let place: String
+        let source: String?
+
+        init?(_ line: String) {
+            let words = line.split(separator: " ")
+            guard words.count > 4 else { return nil }
+            number = String(words[2])
+            place = String(words[4])
+            let separator = words.firstIndex(of: "-") ?? words.endIndex
+            source = separator + 2 < words.endIndex ? String(words[separator + 2]) : nil
+        }
+    }
+
+    /// The disk in front of a path of NVMe's multipath: `nvme0n1` for `nvme0c3n1`.
+    private static func head(of name: String) -> String? {
+        guard let match = name.wholeMatch(of: /(nvme\d+)c\d+(n\d+)/) else { return nil }
+        return "\(match.1)\(match.2)"
+    }
+
+    /// Whether the kernel has given the device to somebody for himself alone, who may be in another mount namespace.
+    ///
+    /// Opening it with `O_EXCL` asks for the same; who may not open it at all learns nothing.
+    private func isClaimed(_ device: String) -> Bool {
+        do throws(Errno) {
+            let mode = FileDescriptor.AccessMode(rawValue: O_RDONLY | O_EXCL | O_NONBLOCK)
+            try kernel.close(kernel.open(FilePath("/dev/\(device)"), mode))
+            return false
+        } catch {
+            return error == .resourceBusy
+        }
     }
 
     // MARK: Network interfaces
@@ -53,14 +97,25 @@ private struct UseReader {
 
     func networkInterfaces() throws(VFIOError) -> [DeviceUse] {
         let interfaces = try children(of: "/sys/class/net")
-        guard !interfaces.isEmpty else { return [] }
+        guard !interfaces.isEmpty else {
+            // The folder stays when the interface has moved to another namespace, and shows nothing then.
+            let folder = Sysfs.folder(of: .pci(address)).appending("net")
+            let isElsewhere =
+                try reading(folder) { (path) throws(Errno) in try kernel.names(in: path) }?.isEmpty ?? false
+            return isElsewhere ? [.networkElsewhere] : []
+        }
         let routes = Set(try lines(of: "/proc/net/route").dropFirst().compactMap(Self.firstWord))
         let addresses = Set(try lines(of: "/proc/net/if_inet6").compactMap(Self.lastWord))
         var uses: [DeviceUse] = []
         for interface in interfaces {
-            let text = try lines(of: FilePath("/sys/class/net/\(interface)/flags")).first ?? ""
+            let folder = FilePath("/sys/class/net/\(interface)")
+            let text = try lines(of: folder.appending("flags")).first ?? ""
             guard let flags = UInt32(text.dropFirst(2), radix: 16), flags & Self.isUp != 0 else { continue }
-            if routes.contains(interface) || addresses.contains(interface) {
+            // A member of a bond or a bridge, or what others are stacked on.
+            let isMember = try names(in: folder).contains { $0 == "master" || $0.hasPrefix("upper_") }
+            // An address may be there without a route in the main table; a link is the sign that somebody may want it.
+            let hasLink = try? kernel.readFile(folder.appending("carrier")).first == UInt8(ascii: "1")
+            if isMember || hasLink ?? false || routes.contains(interface) || addresses.contains(interface) {
                 uses.append(.network(interface: interface))
             }
         }
@@ -102,7 +157,8 @@ private struct UseReader {
     ) throws(VFIOError) -> Result? {
         do throws(Errno) {
             return try body(path)
-        } catch .noSuchFileOrDirectory {
+        } catch  where error == .noSuchFileOrDirectory || error == .operationNotSupportedByDevice {
+            // Not there, or gone while it was looked at.
             return nil
         } catch .invalidArgument {
             // A folder where a link is expected: /sys/class/block has none such, a recorded tree may.

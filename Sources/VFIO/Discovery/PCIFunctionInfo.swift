@@ -47,6 +47,10 @@ public struct PCIFunctionInfo: Sendable, Hashable, Identifiable {
     /// Whether a program may have the other devices of its IOMMU group: no driver of the kernel does DMA with this one.
     public var leavesGroupViable: Bool { driver.map(DriverName.isHarmless) ?? true }
 
-    /// A bridge: ports of a root complex or a switch, host bridges, bridges to other buses. None is for programs.
+    /// A bridge of any kind: ports of a root complex or a switch, host bridges, bridges to other buses. Few are for
+    /// programs.
     public var isBridge: Bool { classCode >> 16 == 0x06 }
+
+    /// A bridge with the header of one: a port, a bridge to conventional PCI or to CardBus. vfio-pci takes none.
+    public var isPort: Bool { [0x0604, 0x0607, 0x0609].contains(classCode >> 8) }
 }

@@ -26,7 +26,7 @@ public struct VirtualFunctions: Sendable {
         guard let limit = function.virtualFunctionLimit else {
             throw VFIOError(.unsupported, Self.operation, "\(address)", hint: "it has no SR-IOV")
         }
-        guard (0...limit).contains(count) else {
+        guard count >= 0, count <= limit else {
             throw VFIOError(
                 .outOfRange, Self.operation, "\(address)",
                 hint: "it can have 0 to \(limit) virtual functions, not \(count)")
@@ -45,8 +45,10 @@ public struct VirtualFunctions: Sendable {
 
     /// Carries the steps out.
     ///
-    /// - Throws: `.permissionDenied` without root, `.busy` when virtual functions are in use, `.driver` when
-    ///   the device's driver does not take part.
+    /// Virtual functions that are taken away end at once, whatever uses them, but for those that a program has open
+    /// through VFIO: the write waits for that. Ask ``PCIBus/uses(of:)`` first.
+    ///
+    /// - Throws: `.permissionDenied` without root, `.driver` when the device's driver does not take part.
     public func carryOut(_ steps: [DriverChange.Step], of address: PCIAddress) throws(VFIOError) {
         for step in steps {
             do throws(Errno) {

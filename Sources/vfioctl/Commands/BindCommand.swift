@@ -31,8 +31,10 @@ struct BindCommand: ParsableCommand {
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
         let devices = try group ? changer.withGroups(devices) : devices
-        for device in devices {
-            let plan = try changer.binding.change(of: device, to: driver)
+        // All or none: what is in use is found before the first one is taken.
+        let plans = try devices.map { try changer.binding.change(of: $0, to: driver) }
+        for plan in plans { try changer.check(plan) }
+        for (device, plan) in zip(devices, plans) {
             let report = try changer.carryOut(plan, note: { try changer.noteOnGroup(of: device, leavingOut: devices) })
             if report.done, let before = plan.previousDriver, before != driver {
                 try previous.remember(before, of: device)

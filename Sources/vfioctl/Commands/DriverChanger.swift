@@ -13,17 +13,27 @@ struct DriverChanger {
     ///
     /// - Throws: `.inUse` when somebody uses the device.
     func carryOut(_ change: DriverChange, note: () throws -> String? = { nil }) throws -> ChangeReport {
-        if change.takesDeviceAway && !isForced {
-            let uses = try bus.uses(of: change.address)
-            guard uses.isEmpty else {
-                throw VFIOError(
-                    .inUse, "take the device from its driver", "\(change.address)",
-                    hint: "\(uses.map { "\($0)" }.joined(separator: ", ")); --force takes it all the same")
-            }
+        try check(change)
+        if isDryRun {
+            let after = change.steps.isEmpty ? change.previousDriver : change.driver
+            return ChangeReport(change, after: after, done: false, note: try note())
         }
-        if isDryRun { return ChangeReport(change, after: change.driver, done: false, note: try note()) }
         try binding.carryOut(change)
         return ChangeReport(change, after: try bus.function(at: change.address).driver, done: true, note: try note())
+    }
+
+    /// Refuses to take what is used. A device without a driver may be used as well: the firmware's display is.
+    ///
+    /// - Throws: `.inUse` when somebody uses the device.
+    func check(_ change: DriverChange) throws {
+        let isTaken = change.takesDeviceAway || (change.driver != nil && !change.steps.isEmpty)
+        guard isTaken && !isForced else { return }
+        let uses = try bus.uses(of: change.address)
+        guard uses.isEmpty else {
+            throw VFIOError(
+                .inUse, "take the device from its driver", "\(change.address)",
+                hint: "\(uses.map { "\($0)" }.joined(separator: ", ")); --force takes it all the same")
+        }
     }
 
     /// The devices, and the others of their IOMMU groups that would keep a program from opening them.
@@ -31,7 +41,7 @@ struct DriverChanger {
         let functions = try bus.functions()
         let groups = Set(functions.filter { devices.contains($0.address) }.compactMap(\.iommuGroup))
         let companions = functions.filter { function in
-            function.iommuGroup.map(groups.contains) ?? false && !function.isBridge
+            function.iommuGroup.map(groups.contains) ?? false && !(function.isBridge && function.leavesGroupViable)
                 && !devices.contains(function.address)
         }
         return devices + companions.map(\.address)

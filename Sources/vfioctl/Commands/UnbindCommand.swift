@@ -22,8 +22,10 @@ struct UnbindCommand: ParsableCommand {
         let changer = DriverChanger(machine: machine, isForced: force, isDryRun: change.dryRun)
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
-        for device in devices {
-            let plan = try changer.binding.change(of: device, to: nil)
+        // All or none: what is in use is found before the first one is taken.
+        let plans = try devices.map { try changer.binding.change(of: $0, to: nil) }
+        for plan in plans { try changer.check(plan) }
+        for (device, plan) in zip(devices, plans) {
             let report = try changer.carryOut(plan)
             if report.done, let before = plan.previousDriver, before != "vfio-pci" {
                 try previous.remember(before, of: device)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import SystemPackage
 import VFIO
 
 /// `vfioctl vfs`.
@@ -16,6 +17,8 @@ struct VFsCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
 
+    @Flag(name: .shortAndLong, help: "Take virtual functions away that are in use, too. What uses them will fail.")
+    var force = false
     @Flag(help: "Let the kernel's drivers take the new functions.")
     var probe = false
     @Argument(help: ArgumentHelp("The physical function.", valueName: "bdf"), transform: PCIAddress.parse)
@@ -26,6 +29,7 @@ struct VFsCommand: ParsableCommand {
     func run() throws {
         let functions = VirtualFunctions(kernel: machine.kernel)
         let steps = try functions.steps(toMake: count, of: device, isProbed: probe)
+        if !force { try checkUses(steps) }
         if !change.dryRun { try functions.carryOut(steps, of: device) }
         let report = Report(
             address: "\(device)", done: !change.dryRun, commands: steps.map { "\($0)" },
@@ -38,6 +42,20 @@ struct VFsCommand: ParsableCommand {
             print("\(device) has no virtual functions")
         } else {
             for function in report.virtualFunctions { print(function) }
+        }
+    }
+
+    /// Refuses to take virtual functions away that somebody uses: they end without being asked.
+    private func checkUses(_ steps: [DriverChange.Step]) throws {
+        guard steps.contains(where: { $0.path.lastComponent == "sriov_numvfs" && $0.text == "0" }) else { return }
+        let bus = PCIBus(kernel: machine.kernel)
+        for function in try bus.function(at: device).virtualFunctions {
+            let uses = try bus.uses(of: function)
+            guard uses.isEmpty else {
+                throw VFIOError(
+                    .inUse, "take the virtual functions away", "\(function)",
+                    hint: "\(uses.map { "\($0)" }.joined(separator: ", ")); --force takes it all the same")
+            }
         }
     }
 

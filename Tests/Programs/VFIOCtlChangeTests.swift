@@ -86,6 +86,7 @@ import Testing
             dry.output == """
                 echo 0 > /sys/bus/pci/devices/0000:00:06.0/sriov_drivers_autoprobe
                 echo 2 > /sys/bus/pci/devices/0000:00:06.0/sriov_numvfs
+                echo 1 > /sys/bus/pci/devices/0000:00:06.0/sriov_drivers_autoprobe
 
                 """)
         let many = try vfioctl.run("vfs", "--mock", "00:06.0", "5")

@@ -106,7 +106,7 @@ import Testing
     @Test func handsADMABufToACommand() throws {
         let result = try vfioctl.run(
             "dmabuf", "export", "--mock", "00:04.0", "bar2", "0..64K", "--name", "window", "--", "sh", "-c",
-            "echo fd $VFIOCTL_DMABUF_FD; test -e /proc/self/fd/$VFIOCTL_DMABUF_FD; exit 7")
+            "echo fd $VFIOCTL_DMABUF_FD; test -e /proc/self/fd/$VFIOCTL_DMABUF_FD && exit 7")
         #expect(result.output == "fd 3\n")
         #expect(result.status == 7)
         let missing = try vfioctl.run(

@@ -77,7 +77,7 @@ struct VFIOCtlLabTests {
         #expect(refused.status == 1)
         #expect(
             refused.errors == "Error: cannot take the device from its driver for 0000:03:00.0: the network interface "
-                + "\(name) is up and has an address; --force takes it all the same\n")
+                + "\(name) is up, and connected or part of another one; --force takes it all the same\n")
         #expect(try vfioctl.run("bind", "--force", "03:00.0").output == "0000:03:00.0: virtio-pci → vfio-pci\n")
     }
 

@@ -152,6 +152,7 @@ import VFIO
         #expect(
             try functions.steps(toMake: 2, of: "0000:00:04.0").map { "\($0)" } == [
                 "echo 0 > \(Self.link)/sriov_drivers_autoprobe", "echo 2 > \(Self.link)/sriov_numvfs",
+                "echo 1 > \(Self.link)/sriov_drivers_autoprobe",
             ])
         do {
             _ = try functions.steps(toMake: 5, of: "0000:00:04.0")
@@ -163,8 +164,7 @@ import VFIO
         #expect(try functions.steps(toMake: 1, of: "0000:00:04.0") == [])
         #expect(
             try functions.steps(toMake: 2, of: "0000:00:04.0", isProbed: true).map { "\($0)" } == [
-                "echo 0 > \(Self.link)/sriov_numvfs", "echo 1 > \(Self.link)/sriov_drivers_autoprobe",
-                "echo 2 > \(Self.link)/sriov_numvfs",
+                "echo 0 > \(Self.link)/sriov_numvfs", "echo 2 > \(Self.link)/sriov_numvfs",
             ])
     }
 

@@ -37,7 +37,9 @@ struct Diagnosis {
         guard DriverName.isVFIO(driver) else {
             return VFIOError(
                 .driver, operation, "\(address)",
-                hint: "the driver \(driver) holds it; unbind it and bind the device to vfio-pci")
+                hint: driver == "pcieport"
+                    ? "it is a port, which programs cannot have"
+                    : "the driver \(driver) holds it; unbind it and bind the device to vfio-pci")
         }
         if case .some(.none) = try? sysfs.iommuGroup(of: address) {
             return VFIOError(

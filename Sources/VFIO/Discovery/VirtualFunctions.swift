@@ -36,11 +36,12 @@ public struct VirtualFunctions: Sendable {
         if function.virtualFunctions.count == count { return steps }
         // From one number to another the way leads over none.
         if !function.virtualFunctions.isEmpty { steps.append(.init(path: folder.appending("sriov_numvfs"), text: "0")) }
-        if count > 0 {
-            steps.append(.init(path: folder.appending("sriov_drivers_autoprobe"), text: isProbed ? "1" : "0"))
-            steps.append(.init(path: folder.appending("sriov_numvfs"), text: "\(count)"))
-        }
+        guard count > 0 else { return steps }
+        let probing = folder.appending("sriov_drivers_autoprobe")
+        let number = DriverChange.Step(path: folder.appending("sriov_numvfs"), text: "\(count)")
+        // Drivers may take new functions of every device unless they are told not to; and they may again afterwards.
         return steps
+            + (isProbed ? [number] : [.init(path: probing, text: "0"), number, .init(path: probing, text: "1")])
     }
 
     /// Carries the steps out.
@@ -54,6 +55,10 @@ public struct VirtualFunctions: Sendable {
             do throws(Errno) {
                 try kernel.writeFile(step.path, Array(step.text.utf8))
             } catch {
+                // Drivers may take the functions that others make.
+                if let last = steps.last, last.path != step.path {
+                    try? kernel.writeFile(last.path, Array(last.text.utf8))
+                }
                 throw failure(error, step, address)
             }
         }

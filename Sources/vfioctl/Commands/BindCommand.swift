@@ -35,10 +35,9 @@ struct BindCommand: ParsableCommand {
         let plans = try devices.map { try changer.binding.change(of: $0, to: driver) }
         for plan in plans { try changer.check(plan) }
         for (device, plan) in zip(devices, plans) {
+            // Before it is done: what cannot be remembered is not taken.
+            if !change.dryRun { try previous.remember(plan) }
             let report = try changer.carryOut(plan, note: { try changer.noteOnGroup(of: device, leavingOut: devices) })
-            if report.done, let before = plan.previousDriver, before != driver {
-                try previous.remember(before, of: device)
-            }
             reports.append(report)
             if !output.json { report.print(output.style) }
         }

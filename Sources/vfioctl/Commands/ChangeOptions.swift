@@ -3,7 +3,9 @@ import VFIO
 
 /// How a command that changes something goes about it.
 struct ChangeOptions: ParsableArguments {
-    @Flag(name: [.customShort("n"), .long], help: "Say what would be done, as shell commands, and do nothing.")
+    @Flag(
+        name: [.customShort("n"), .long], help: "Say what would be done, for drivers as shell commands, and do nothing."
+    )
     var dryRun = false
 }
 
@@ -24,6 +26,16 @@ struct ChangeReport: Encodable {
         self.done = done
         commands = change.steps.map { "\($0)" }
         self.note = note
+    }
+
+    /// The report of two changes, one after the other.
+    init(_ first: ChangeReport, then second: ChangeReport) {
+        address = first.address
+        before = first.before
+        after = second.after
+        done = second.done
+        commands = first.commands + second.commands
+        note = second.note ?? first.note
     }
 
     func print(_ style: Style) {

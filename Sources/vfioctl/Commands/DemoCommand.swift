@@ -17,6 +17,9 @@ struct DemoCommand: ParsableCommand {
             """
     )
 
+    @Flag(help: "On a mock kernel, as without options.")
+    var mock = false
+
     @Option(help: ArgumentHelp("The device whose BAR is exported.", valueName: "bdf"), transform: PCIAddress.parse)
     var from: PCIAddress?
 
@@ -26,6 +29,9 @@ struct DemoCommand: ParsableCommand {
     func validate() throws {
         guard (from == nil) == (to == nil) else {
             throw ValidationError("--from and --to go together: both for real devices, neither for the mock kernel")
+        }
+        guard !mock || from == nil else {
+            throw ValidationError("--mock is for no devices, --from and --to for real ones")
         }
         if let from, from == to { throw ValidationError("--from and --to have to be two devices") }
     }

@@ -7,27 +7,25 @@ struct HotResetCommand: ParsableCommand {
         commandName: "hot-reset",
         abstract: "Reset the bus or slot that a device is on, with all devices there.",
         discussion: """
-            Every device that the reset reaches has to be bound to vfio-pci and in nobody else's hands; those in other IOMMU groups are \
+            A dry run opens the device too, since only then the kernel tells what else is reset. Every device that the reset reaches has to be bound to vfio-pci and in nobody else's hands; those in other IOMMU groups are \
             opened for it.
             """
     )
 
     @OptionGroup var machine: MachineOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: DeviceOptions
 
     func run() throws {
         let device = try options.open(machine)
         let functions = try device.hotResetInfo().functions.map(\.address)
-        let list = functions.map { "\($0)" }.joined(separator: ", ")
-        if change.dryRun {
-            print("would reset \(list) together")
-        } else {
+        if !change.dryRun {
             let others = functions.filter { .pci($0) != device.address }
             try reset(device, holding: others[...])
-            print("\(list): reset together")
         }
         try device.close()
+        try ResetReport(devices: functions, done: !change.dryRun).print(output)
     }
 
     /// Opens the other devices one after the other, and resets when the last of them is held.

@@ -10,17 +10,24 @@ struct ResetCommand: ParsableCommand {
     )
 
     @OptionGroup var machine: MachineOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: DeviceOptions
 
     func run() throws {
-        let device = try options.open(machine)
         if change.dryRun {
-            print(device.info.canReset ? "would reset \(device.address)" : "\(device.address) cannot be reset alone")
-        } else {
-            try device.reset()
-            print("\(device.address): reset")
+            // From sysfs: to open it would reset it.
+            let function = try PCIBus(kernel: machine.kernel).function(at: options.device)
+            guard !function.resetMethods.isEmpty else {
+                throw VFIOError(
+                    .unsupported, "reset the device", "\(options.device)", hint: "nothing resets it alone")
+            }
+            try ResetReport(devices: [options.device], done: false).print(output)
+            return
         }
+        let device = try options.open(machine)
+        try device.reset()
         try device.close()
+        try ResetReport(devices: [options.device], done: true).print(output)
     }
 }

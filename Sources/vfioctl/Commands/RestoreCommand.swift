@@ -28,7 +28,8 @@ struct RestoreCommand: ParsableCommand {
         for device in devices {
             var report = try changer.carryOut(changer.binding.changeToAnyDriver(of: device))
             if report.done, let wanted = previous[device], report.after != wanted {
-                report = try changer.carryOut(changer.binding.change(of: device, to: wanted))
+                let byName = try changer.carryOut(changer.binding.change(of: device, to: wanted))
+                report = ChangeReport(report, then: byName)
             }
             if report.done { try previous.forget(device) }
             reports.append(report)

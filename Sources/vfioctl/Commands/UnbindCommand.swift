@@ -25,11 +25,9 @@ struct UnbindCommand: ParsableCommand {
         // All or none: what is in use is found before the first one is taken.
         let plans = try devices.map { try changer.binding.change(of: $0, to: nil) }
         for plan in plans { try changer.check(plan) }
-        for (device, plan) in zip(devices, plans) {
+        for plan in plans {
+            if !change.dryRun { try previous.remember(plan) }
             let report = try changer.carryOut(plan)
-            if report.done, let before = plan.previousDriver, before != "vfio-pci" {
-                try previous.remember(before, of: device)
-            }
             reports.append(report)
             if !output.json { report.print(output.style) }
         }

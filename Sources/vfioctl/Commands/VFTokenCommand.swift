@@ -13,21 +13,31 @@ struct VFTokenCommand: ParsableCommand {
     )
 
     @OptionGroup var machine: MachineOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: DeviceOptions
     @Argument(help: ArgumentHelp("The new token.", valueName: "uuid"), transform: VFToken.parse)
     var newToken: VFToken?
 
     func run() throws {
-        let new = newToken ?? Self.random()
         if change.dryRun {
-            print("would set the token of \(options.device) to \(new)")
+            let function = try PCIBus(kernel: machine.kernel).function(at: options.device)
+            guard function.virtualFunctionLimit != nil else {
+                throw VFIOError(
+                    .unsupported, "set the token of virtual functions", "\(options.device)", hint: "it has no SR-IOV")
+            }
+            print("would set the token of \(options.device)" + (newToken.map { " to \($0)" } ?? ", to a new one"))
             return
         }
+        let new = newToken ?? Self.random()
         let device = try options.open(machine)
         try device.setVFToken(new)
         try device.close()
-        print(new)
+        if output.json {
+            try JSON.print(["address": "\(options.device)", "token": "\(new)"])
+        } else {
+            print(new)
+        }
     }
 
     /// A UUID of version 4 (RFC 9562): random but for six bits.

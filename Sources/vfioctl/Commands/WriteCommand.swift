@@ -13,6 +13,7 @@ struct WriteCommand: ParsableCommand {
     )
 
     @OptionGroup var machine: MachineOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
     @OptionGroup var options: DeviceOptions
     @Argument(help: "The region: bar0 to bar5, rom, config, vga, or a number.")
@@ -35,10 +36,21 @@ struct WriteCommand: ParsableCommand {
         }
         let device = try options.open(machine)
         try device.write(value.value, region.index, at: offset.value, width)
-        if verify {
-            let seen = try device.read(region.index, at: offset.value, width)
-            print("0x\(Hexadecimal.text(seen, digits: width.byteCount * 2))")
-        }
+        let seen = try verify ? device.read(region.index, at: offset.value, width) : nil
         try device.close()
+        let report = Report(
+            offset: "0x" + String(offset.value, radix: 16),
+            value: seen.map { "0x\(Hexadecimal.text($0, digits: width.byteCount * 2))" })
+        if output.json {
+            try JSON.print(report)
+        } else if let value = report.value {
+            print(value)
+        }
+    }
+
+    private struct Report: Encodable {
+        let offset: String
+        /// What was read afterwards, with --verify.
+        let value: String?
     }
 }

@@ -10,7 +10,9 @@ enum UnixListener {
         defer { try? listener.close() }
         try unsafe withAddress(path) { address, length in
             guard unsafe bind(listener.rawValue, address, length) == 0, listen(listener.rawValue, 1) == 0 else {
-                throw failure("listen on the socket", path)
+                throw failure(
+                    "listen on the socket", path,
+                    hint: errno == EADDRINUSE ? "somebody listens there, or a file was left behind: rm \(path)" : nil)
             }
         }
         defer { unsafe unlink(path) }
@@ -61,7 +63,7 @@ enum UnixListener {
         }
     }
 
-    private static func failure(_ operation: String, _ path: String) -> VFIOError {
-        VFIOError(.kernel, operation, path, errno: Errno(rawValue: errno))
+    private static func failure(_ operation: String, _ path: String, hint: String? = nil) -> VFIOError {
+        VFIOError(.kernel, operation, path, errno: Errno(rawValue: errno), hint: hint)
     }
 }

@@ -20,10 +20,13 @@ struct PreviousDrivers {
 
     subscript(_ address: PCIAddress) -> String? { drivers[address] }
 
-    /// Remembers a driver, or forgets it. Does not replace what is remembered: the first binding is the one to go back from.
-    mutating func remember(_ driver: String, of address: PCIAddress) throws {
-        guard drivers[address] == nil else { return }
-        drivers[address] = driver
+    /// Remembers the driver that a change takes a device from, unless it is one of VFIO's. Does not replace what is
+    /// remembered: the first binding is the one to go back from.
+    mutating func remember(_ change: DriverChange) throws {
+        guard change.takesDeviceAway, let driver = change.previousDriver, driver != change.driver,
+            !driver.hasSuffix("vfio-pci"), !driver.hasSuffix("vfio_pci"), drivers[change.address] == nil
+        else { return }
+        drivers[change.address] = driver
         try write()
     }
 
@@ -43,7 +46,7 @@ struct PreviousDrivers {
         }
         var drivers: [PCIAddress: String] = [:]
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
-            let words = line.split(separator: " ")
+            let words = line.split(separator: " ", maxSplits: 1)
             if words.count == 2, let address = PCIAddress(String(words[0])) { drivers[address] = String(words[1]) }
         }
         return drivers
@@ -57,7 +60,7 @@ struct PreviousDrivers {
         do {
             if unsafe mkdir(Self.folder.string, 0o755) != 0 && errno != EEXIST { throw Errno(rawValue: errno) }
             let file = try FileDescriptor.open(
-                fresh, .writeOnly, options: [.create, .truncate, .closeOnExec],
+                fresh, .writeOnly, options: [.create, .exclusiveCreate, .noFollow, .closeOnExec],
                 permissions: [.ownerReadWrite, .groupRead, .otherRead])
             try file.closeAfter { _ = try file.writeAll(text.utf8) }
             if unsafe rename(fresh.string, Self.file.string) != 0 { throw Errno(rawValue: errno) }

@@ -91,6 +91,23 @@ import Testing
         #expect(hot.errors.contains("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO"))
     }
 
+    @Test func tellsProgramsWhatItDid() throws {
+        func object(_ arguments: String...) throws -> [String: Any] {
+            let result = try vfioctl.run(arguments: arguments)
+            return try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+        }
+        let reset = try object("reset", "--mock", "--json", "00:04.0")
+        #expect(reset["devices"] as? [String] == ["0000:00:04.0"])
+        #expect(reset["done"] as? Bool == true)
+        let hot = try object("hot-reset", "--mock", "--json", "-n", "02:00.0")
+        #expect(hot["devices"] as? [String] == ["0000:02:00.0", "0000:02:00.1"])
+        #expect(hot["done"] as? Bool == false)
+        let write = try object("write", "--mock", "--json", "--verify", "00:02.0", "bar0", "4", "5")
+        #expect(write["value"] as? String == "0xfffffffa")
+        let token = try object("vf-token", "--mock", "--json", "00:06.0")
+        #expect((token["token"] as? String).flatMap(UUID.init(uuidString:)) != nil)
+    }
+
     @Test func saysWhoHoldsADevice() throws {
         let result = try vfioctl.run("info", "--mock", "00:05.0")
         #expect(result.status == 1)

@@ -81,20 +81,21 @@ import VFIO
             if path == "/sys/bus/pci/drivers_probe" {
                 let override = String(
                     decoding: try tree.readFile(FilePath("\(Self.folder)/driver_override")), as: UTF8.self)
-                // No driver of that name is loaded: the kernel does nothing, and says nothing.
+                // The driver does not take the device: the kernel does nothing, and says nothing.
                 guard override == "(null)\n" else { return }
                 tree.add("\(Self.folder)/driver -> ../../../bus/pci/drivers/nvme")
             }
         }
         let binding = DriverBinding(kernel: tree)
-        let change = try binding.change(of: "0000:00:04.0", to: "vfio-pci-absent")
+        tree.add("/sys/bus/pci/drivers/picky/")
+        let change = try binding.change(of: "0000:00:04.0", to: "picky")
         do {
             try binding.carryOut(change)
             Issue.record("it was carried out")
         } catch {
             #expect(error.code == .driver)
             #expect(
-                error.hint == "the kernel has no driver vfio-pci-absent loaded; load it: modprobe vfio-pci-absent")
+                error.hint == "the driver picky did not take it; the kernel's log may say why: dmesg")
         }
         let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
         #expect(function.driver == "nvme")
@@ -123,6 +124,28 @@ import VFIO
         let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
         #expect(function.driver == "nvme")
         #expect(function.driverOverride == nil)
+    }
+
+    @Test("a driver that is not loaded takes nothing away from anybody")
+    func notLoaded() throws {
+        let tree = try machine()
+        let binding = DriverBinding(kernel: tree)
+        do {
+            try binding.carryOut(binding.change(of: "0000:00:04.0", to: "absent"))
+            Issue.record("it was carried out")
+        } catch {
+            #expect(error.code == .driver)
+            #expect(error.hint == "the kernel has no driver absent loaded; load it: modprobe absent")
+        }
+        #expect(tree.writes == [])
+        for name in ["", "../x", "vfio-pci\n"] {
+            do {
+                _ = try binding.change(of: "0000:00:04.0", to: name)
+                Issue.record("\(name) was taken for a name")
+            } catch {
+                #expect(error.code == .invalidArgument)
+            }
+        }
     }
 
     @Test("bridges stay with their drivers")

@@ -162,6 +162,48 @@ import VFIO
         #expect(try bus.uses(of: "0000:00:02.0") == [])
     }
 
+    @Test("a disk behind NVMe's multipath is found, and a file system with a device number of its own")
+    func multipath() throws {
+        let tree = try RecordedTree(recording: "bridge")
+        let bus = PCIBus(kernel: tree)
+        let disk = "/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"
+        tree.add(
+            """
+            /sys/class/block/nvme0c0n1 -> ../../devices/pci0000:00/0000:00:04.0/nvme/nvme0/nvme0c0n1
+            /sys/devices/pci0000:00/0000:00:04.0/nvme/nvme0/nvme0c0n1/
+            /sys/class/block/nvme0n1 -> ../..\(disk.dropFirst(4))
+            /sys/class/block/nvme0n1p2 -> ../..\(disk.dropFirst(4))/nvme0n1p2
+            \(disk)/dev = 259:0
+            \(disk)/nvme0n1p2/dev = 259:2
+            /proc/self/mountinfo = 22 1 0:5 / /proc rw - proc proc rw
+            """)
+        #expect(try bus.uses(of: "0000:00:04.0") == [])
+        tree.add("/proc/self/mountinfo = 30 1 0:31 / /data rw - btrfs /dev/nvme0n1p2 rw")
+        #expect(try bus.uses(of: "0000:00:04.0") == [.mounted(blockDevice: "nvme0n1p2", at: "/data")])
+        tree.add("/proc/self/mountinfo = 30 1 259:0 / /data rw - ext4 /dev/root rw")
+        #expect(try bus.uses(of: "0000:00:04.0") == [.mounted(blockDevice: "nvme0n1", at: "/data")])
+    }
+
+    @Test("an interface with a link, a member of a bond, and one that has moved to a container are used")
+    func networkElsewhere() throws {
+        let tree = try RecordedTree(recording: "bridge")
+        let bus = PCIBus(kernel: tree)
+        let device = "/sys/devices/pci0000:00/0000:00:08.0/0000:02:02.0"
+        tree.add("\(device)/net/")
+        #expect(try bus.uses(of: "0000:02:02.0") == [.networkElsewhere])
+        tree.add(
+            """
+            /sys/class/net/eth0 -> ../../devices/pci0000:00/0000:00:08.0/0000:02:02.0/net/eth0
+            \(device)/net/eth0/flags = 0x1003
+            \(device)/net/eth0/carrier = 0
+            """)
+        #expect(try bus.uses(of: "0000:02:02.0") == [])
+        tree.add("\(device)/net/eth0/carrier = 1")
+        #expect(try bus.uses(of: "0000:02:02.0") == [.network(interface: "eth0")])
+        tree.add("\(device)/net/eth0/carrier = 0\n\(device)/net/eth0/master -> ../../../../../virtual/net/bond0")
+        #expect(try bus.uses(of: "0000:02:02.0") == [.network(interface: "eth0")])
+    }
+
     @Test("a network interface is used when it is up and has an address or a route")
     func network() throws {
         let tree = try RecordedTree(recording: "bridge")

@@ -1,6 +1,11 @@
 import Foundation
 import FoundationXML
+import SystemPackage
 import Testing
+import VFIO
+import VFIOMock
+
+@testable import vfioctl
 
 /// What `vfioctl` shows of the mock machine: `list`, `topology`, `doctor`.
 @Suite struct VFIOCtlLookTests {
@@ -167,4 +172,270 @@ import Testing
         #expect(problem["check"] as? String == "driver")
         #expect(problem["remedy"] as? String == "vfioctl bind 0000:00:05.0")
     }
+
+    @Test func givesAdviceWhereNoCommandHelps() throws {
+        let result = try vfioctl.run("doctor", "--mock", "--json", "00:1f.7")
+        let sections = try #require(
+            try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let problem = try #require((sections[1]["findings"] as? [[String: Any]])?.first)
+        #expect(problem["remedy"] == nil)
+        #expect(problem["advice"] as? String == "vfioctl list --all shows those that there are")
+    }
+
+    @Test func opensWithAToken() throws {
+        let token = "2ab74924-c335-45f4-9b16-8569e5b08258"
+        let refused = try vfioctl.run("doctor", "--mock", "--token", token, "00:02.0")
+        #expect(refused.status == 1)
+        #expect(refused.output.contains("PROBLEM  open: "))
+        #expect(refused.output.contains("the device takes no token"))
+        // Of two devices only those get it that have to do with virtual functions.
+        #expect(try vfioctl.run("doctor", "--mock", "--token", token, "00:02.0", "00:04.0").status == 0)
+    }
+
+    // MARK: doctor, of machines that are not in order
+
+    private static let noIOMMU: [String: [String]] = ["/sys/class/iommu": [], "/sys/kernel/iommu_groups": []]
+
+    private func finding(_ check: String, _ kernel: AilingKernel) throws -> Finding {
+        try #require(MachineDoctor(kernel).findings().first { $0.check == check })
+    }
+
+    @Test func switchesTheIOMMUOn() throws {
+        var kernel = AilingKernel()
+        kernel.folders = Self.noIOMMU.merging(["/sys/firmware/acpi/tables": ["DMAR"]]) { $1 }
+        kernel.files["/proc/cmdline"] = "quiet\n"
+        let off = try finding("IOMMU", kernel)
+        #expect(off.verdict == .problem)
+        #expect(off.advice?.contains("reboot") == true)
+        let command = try #require(off.remedy)
+        #expect(!command.contains("reboot"))
+        let edited = try edit("GRUB_CMDLINE_LINUX=\"quiet\"\n", command)
+        #expect(edited.text == "GRUB_CMDLINE_LINUX=\"intel_iommu=on quiet\"\n")
+        #expect(edited.status == 0)
+        let other = try edit("GRUB_CMDLINE_LINUX='quiet'\n", command)
+        #expect(other.text == "GRUB_CMDLINE_LINUX='quiet'\n")
+        #expect(other.status != 0)
+    }
+
+    @Test(arguments: [("DMAR", "intel_iommu=on,sm_on", "-e DMAR"), ("IVRS", "quiet", "-e AMD-Vi -e IVRS")])
+    func sendsToTheKernelsLog(table: String, parameters: String, hint: String) throws {
+        var kernel = AilingKernel()
+        kernel.folders = Self.noIOMMU.merging(["/sys/firmware/acpi/tables": [table]]) { $1 }
+        kernel.files["/proc/cmdline"] = parameters
+        let finding = try finding("IOMMU", kernel)
+        #expect(finding.remedy == nil)
+        #expect(finding.next.contains("dmesg | grep"))
+        #expect(finding.next.contains(hint))
+    }
+
+    @Test func findsWhatSwitchesTheIOMMUOff() throws {
+        var kernel = AilingKernel()
+        kernel.folders = Self.noIOMMU.merging(["/sys/firmware/acpi/tables": ["DMAR"]]) { $1 }
+        kernel.files["/proc/cmdline"] = "quiet iommu=off noapic intel_iommu=off"
+        let first = try #require(MachineDoctor(kernel).findings().first { $0.verdict == .problem })
+        #expect(first.text == "it has iommu=off noapic intel_iommu=off")
+        let command = try #require(first.remedy)
+        let edited = try edit(
+            "GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX=\"noapic iommu=off amd_iommu=off noapic a intel_iommu=off\"\n", command)
+        #expect(edited.status == 0)
+        #expect(
+            edited.text.split { $0.isWhitespace } == [
+                "GRUB_DEFAULT=0", "GRUB_CMDLINE_LINUX=\"", "amd_iommu=off", "a", "\"",
+            ])
+        #expect(try edit("GRUB_CMDLINE_LINUX=\"amd_iommu=off\"\n", command).status != 0)
+    }
+
+    @Test(arguments: ["pci=nomsi", "noapic", "amd_iommu=off"])
+    func onlyWarnsWhereThereAreGroups(parameter: String) throws {
+        var kernel = AilingKernel()
+        kernel.folders["/sys/kernel/iommu_groups"] = ["0"]
+        kernel.files["/proc/cmdline"] = parameter
+        #expect(try finding("kernel command line", kernel).verdict == .warning)
+    }
+
+    @Test func countsNoGroupThatIsMadeUp() throws {
+        var kernel = AilingKernel()
+        kernel.folders["/sys/kernel/iommu_groups"] = ["0", "1"]
+        kernel.folders["/sys/class/vfio"] = ["noiommu-0"]
+        #expect(try finding("IOMMU groups", kernel).text == "1")
+        kernel.folders["/sys/class/vfio"] = ["noiommu-0", "noiommu-1"]
+        #expect(try finding("IOMMU groups", kernel).verdict == .problem)
+    }
+
+    @Test func takesADriverMadeFromVFIOPCI() throws {
+        var kernel = AilingKernel()
+        kernel.folders["/sys/bus/pci/drivers"] = ["mlx5_vfio_pci", "nvme"]
+        #expect(try finding("driver vfio-pci", kernel).verdict == .fine)
+        kernel.folders["/sys/bus/pci/drivers"] = ["nvme"]
+        #expect(try finding("driver vfio-pci", kernel).remedy == "modprobe vfio-pci")
+    }
+
+    @Test func loadsAllModules() throws {
+        var kernel = AilingKernel()
+        // The second node is made before its module is loaded.
+        kernel.failures = ["/dev/iommu": .noSuchFileOrDirectory, "/dev/vfio/vfio": .operationNotSupportedByDevice]
+        #expect(try finding("/dev", kernel).remedy == "modprobe -a iommufd vfio_iommu_type1 vfio-pci")
+    }
+
+    @Test func asksOnlyForTheNodeThatIsNeeded() throws {
+        var kernel = AilingKernel()
+        kernel.failures = ["/dev/vfio/vfio": .permissionDenied]
+        #expect(try finding("type1", kernel).verdict == .warning)
+        kernel.failures["/dev/iommu"] = .permissionDenied
+        #expect(try finding("iommufd", kernel).verdict == .problem)
+        #expect(try finding("iommufd", kernel).remedy == "chmod 0666 /dev/iommu")
+        // Devices without nodes of their own are reached through their groups.
+        kernel.folders = ["/sys/class/vfio-dev": ["vfio0"], "/sys/class/vfio-dev/vfio0": ["uevent"]]
+        kernel.failures = ["/dev/iommu": .permissionDenied]
+        #expect(try finding("iommufd", kernel).verdict == .warning)
+        kernel.failures = ["/dev/vfio/vfio": .permissionDenied]
+        #expect(try finding("type1", kernel).verdict == .problem)
+    }
+
+    @Test func tellsAContainerFromAUser() throws {
+        var kernel = AilingKernel()
+        kernel.failures = ["/dev/iommu": .notPermitted, "/dev/vfio/devices/vfio0": .notPermitted]
+        let machine = try finding("iommufd", kernel)
+        #expect(machine.text == "this container may not open /dev/iommu")
+        #expect(machine.next == "pass it in (--device /dev/iommu)")
+        let device = try #require(kernel.findings(isMachineFine: false).last)
+        #expect(device.text == "this container may not open /dev/vfio/devices/vfio0")
+        #expect(device.next == "pass it in (--device /dev/vfio/devices/vfio0)")
+    }
+
+    @Test func letsOneUserLockMemory() throws {
+        var kernel = AilingKernel()
+        kernel.lockLimit = 65536
+        kernel.files["/proc/self/status"] = "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n"
+        let finding = try finding("locked memory", kernel)
+        #expect(finding.verdict == .warning)
+        #expect(finding.remedy == "echo ':1000 - memlock unlimited' | tee -a /etc/security/limits.d/vfio.conf")
+        #expect(finding.advice?.contains("log in again") == true)
+    }
+
+    @Test func looksAtTheNodeThatIsOpened() throws {
+        var kernel = AilingKernel()
+        kernel.files["/proc/self/status"] = "Uid:\t1000\t1000\t1000\t1000\n"
+        // That of its group can be opened, and is no help.
+        kernel.failures = ["/dev/vfio/devices/vfio0": .permissionDenied]
+        let finding = try #require(kernel.findings(isMachineFine: true).last)
+        #expect(finding.verdict == .problem)
+        #expect(finding.remedy == "chown 1000 /dev/vfio/devices/vfio0")
+    }
+
+    @Test func namesThoseWhoHaveTheDeviceOpen() throws {
+        var kernel = AilingKernel()
+        kernel.files["/sys/bus/pci/devices/0000:00:02.0/enable"] = "1\n"
+        kernel.folders["/proc"] = ["7"]
+        kernel.folders["/proc/7/fd"] = ["3"]
+        // Nobody is seen to have it open, so the kernel is asked.
+        #expect(kernel.findings(isMachineFine: true).contains { $0.check == "open" && $0.verdict == .fine })
+        kernel.links["/proc/7/fd/3"] = "/dev/vfio/devices/vfio0"
+        kernel.files["/proc/7/comm"] = "a\u{1b}[31mb\n"
+        let finding = try #require(kernel.findings(isMachineFine: true).last)
+        #expect(finding.text == "a program has the device open: a[31mb (7)")
+        #expect(finding.next == "end that program")
+    }
+
+    @Test func onlyWarnsOfWhatTwoDevicesCannotDo() throws {
+        let kernel = AilingKernel(.linux6_1)
+        let findings = PeerDoctor(kernel: kernel, reader: "0000:00:02.0", owner: "0000:00:04.0").findings()
+        #expect(findings.map(\.verdict) == [.warning, .warning])
+        #expect(findings.first?.remedy == "vfioctl demo --from 0000:00:04.0 --to 0000:00:02.0")
+    }
+
+    /// Runs a command on a copy of GRUB's file, without what makes GRUB's own from it.
+    private func edit(_ text: String, _ command: String) throws -> (text: String, status: Int32) {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("vfioctl-grub-\(UUID().uuidString)")
+        defer {
+            for suffix in ["", ".bak"] { try? FileManager.default.removeItem(atPath: file.path + suffix) }
+        }
+        try text.write(to: file, atomically: true, encoding: .utf8)
+        let place = "/etc/default/grub"
+        #expect(command.contains(place) && command.hasSuffix(" && update-grub"))
+        let local = command.replacingOccurrences(of: place, with: file.path)
+            .replacingOccurrences(of: " && update-grub", with: "")
+        let result = try Program(path: "/bin/sh").run("-c", local)
+        return (try String(contentsOf: file, encoding: .utf8), result.status)
+    }
+}
+
+/// The kernel of a mock machine that gives other answers to what the doctor asks.
+private struct AilingKernel: Kernel {
+    private let machine: MockMachine
+    var files: [String: String] = ["/proc/cmdline": "quiet"]
+    var folders: [String: [String]] = [:]
+    var links: [String: String] = [:]
+    var failures: [String: Errno] = [:]
+    var lockLimit: UInt64?
+
+    init(_ release: MockRelease = .iommufd) {
+        machine = MockMachine(release)
+        machine.plug(EduModel(), at: "0000:00:02.0")
+        machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
+    }
+
+    private var kernel: MockKernel { machine.kernel }
+
+    func findings(isMachineFine: Bool) -> [Finding] {
+        DeviceDoctor(kernel: self, address: "0000:00:02.0").findings(isMachineFine: isMachineFine)
+    }
+
+    // MARK: Other answers
+
+    func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
+        if let failure = failures[path.string] { throw failure }
+        return try kernel.open(path, mode)
+    }
+    func readLink(_ path: FilePath) throws(Errno) -> FilePath {
+        if let target = links[path.string] { return FilePath(target) }
+        return try kernel.readLink(path)
+    }
+    func readFile(_ path: FilePath) throws(Errno) -> [UInt8] {
+        if let text = files[path.string] { return Array(text.utf8) }
+        return try kernel.readFile(path)
+    }
+    func names(in folder: FilePath) throws(Errno) -> [String] {
+        if let names = folders[folder.string] { return names }
+        return try kernel.names(in: folder)
+    }
+    func memoryLockLimit() throws(Errno) -> UInt64? { lockLimit }
+
+    // MARK: The mock's answers
+
+    var pageSize: Int { kernel.pageSize }
+    func close(_ descriptor: FileDescriptor) throws(Errno) { try kernel.close(descriptor) }
+    func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor { try kernel.duplicate(descriptor) }
+    func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 { try kernel.size(of: descriptor) }
+    func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+        try kernel.read(descriptor, into: buffer)
+    }
+    func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
+        try kernel.write(descriptor, from: buffer)
+    }
+    func read(
+        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int { try kernel.read(descriptor, at: offset, into: buffer) }
+    func write(
+        _ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer
+    ) throws(Errno) -> Int { try kernel.write(descriptor, at: offset, from: buffer) }
+    func control(
+        _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int { try kernel.control(descriptor, request, argument) }
+    func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {
+        try kernel.control(descriptor, request, value: value)
+    }
+    func map(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer { try kernel.map(request) }
+    func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) { try kernel.unmap(memory) }
+    func makeEvent() throws(Errno) -> FileDescriptor { try kernel.makeEvent() }
+    func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
+        try kernel.waitUntilReadable(descriptor, timeout: timeout)
+    }
+    func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) {
+        try kernel.send(descriptor, over: socket)
+    }
+    func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor {
+        try kernel.receiveDescriptor(from: socket)
+    }
+    func writeFile(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) { try kernel.writeFile(path, bytes) }
 }

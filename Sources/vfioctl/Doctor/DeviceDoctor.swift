@@ -5,6 +5,8 @@ import VFIO
 struct DeviceDoctor {
     let kernel: any Kernel
     let address: PCIAddress
+    /// The token to open it with.
+    var token: VFToken?
 
     private var files: KernelFiles { KernelFiles(kernel: kernel) }
     private var bus: PCIBus { PCIBus(kernel: kernel) }
@@ -18,7 +20,7 @@ struct DeviceDoctor {
             functions = try bus.functions()
         } catch {
             return [
-                .problem("device", error.hint ?? "\(error)", remedy: "vfioctl list --all shows those that there are")
+                .problem("device", error.hint ?? "\(error)", advice: "vfioctl list --all shows those that there are")
             ]
         }
         var findings = [Finding.fine("device", "\(address) is there: \(PCINames(for: [function]).title(of: function))")]
@@ -36,7 +38,7 @@ struct DeviceDoctor {
         if function.isBridge {
             return .problem(
                 "driver", "it is a bridge, which programs cannot have",
-                remedy: "vfioctl list shows the devices that they can")
+                advice: "vfioctl list shows the devices that they can")
         }
         guard let driver = function.driver else {
             return .problem("driver", "none is bound", remedy: "vfioctl bind \(address)")
@@ -48,9 +50,9 @@ struct DeviceDoctor {
             }
             return .problem(
                 "driver", "\(driver) of the kernel holds it, and \(uses.map { "\($0)" }.joined(separator: ", "))",
-                remedy: "end that use first, then: vfioctl bind \(address)")
+                advice: "end that use; after that, vfioctl bind \(address) takes the device")
         } catch {
-            return .problem("driver", "\(driver) of the kernel holds it; \(error)", remedy: nil)
+            return .problem("driver", "\(driver) of the kernel holds it; \(error)")
         }
     }
 
@@ -59,11 +61,11 @@ struct DeviceDoctor {
             guard !function.isBoundToVFIO || function.hasIOMMU else {
                 return .problem(
                     "IOMMU group", "\(group) is made up: no IOMMU stands between the device and all of memory",
-                    remedy: "use a device behind an IOMMU; or, in a program that may, UnprotectedAddressSpace")
+                    advice: "use a device behind an IOMMU; or, in a program that may, UnprotectedAddressSpace")
             }
             return .fine("IOMMU group", "\(group)")
         }
-        return .problem("IOMMU group", "it is in none", remedy: "see to the IOMMU first")
+        return .problem("IOMMU group", "it is in none", advice: "see to the IOMMU first")
     }
 
     private func viability(_ function: PCIFunctionInfo, _ functions: [PCIFunctionInfo]) -> [Finding] {
@@ -90,31 +92,38 @@ struct DeviceDoctor {
 
     // MARK: Nodes
 
-    /// The node of the device or of its group, whichever the kernel has, and whether this user may open it.
+    /// The node that the library opens, and whether this user may: the device's own, or that of its group where devices
+    /// have none or there is no iommufd to go with it.
     private func node(_ function: PCIFunctionInfo) -> [Finding] {
         let check = "device node"
-        let nodes = [
-            function.vfioNode.map { "/dev/vfio/devices/\($0)" }, function.iommuGroup.map { "/dev/vfio/\($0)" },
-        ].compactMap { $0 }
-        if function.isEnabled {
-            return [.problem(check, "a program has the device open\(holders(nodes))", remedy: "end that program")]
+        let own = function.vfioNode.map { "/dev/vfio/devices/\($0)" }
+        let shared = function.iommuGroup.map { "/dev/vfio/\($0)" }
+        // Programs may hold either. That it is switched on is no proof: a driver may have left it so.
+        let holders = holders([own, shared].compactMap { $0 })
+        if function.isEnabled && !holders.isEmpty {
+            return [.problem(check, "a program has the device open\(holders)", advice: "end that program")]
         }
-        let results = nodes.map { (node: $0, error: files.failureToOpen($0)) }
-        if let good = results.first(where: { $0.error == nil }) { return [.fine(check, "\(good.node) can be opened")] }
-        if let denied = results.first(where: { $0.error == .permissionDenied }) {
+        let isThroughIOMMUFD = !KernelFiles.isMissing(files.failureToOpen("/dev/iommu")) && !files.lacksDeviceNodes
+        guard let node = (isThroughIOMMUFD ? own : nil) ?? shared else { return [] }
+        switch files.failureToOpen(node) {
+        case nil: return [.fine(check, "\(node) can be opened")]
+        case .permissionDenied:
             return [
                 .problem(
-                    check, "this user may not open \(denied.node)", remedy: "chown \(files.user) \(denied.node)")
+                    check, "this user may not open \(node)", remedy: files.user.map { "chown \($0) \(node)" })
             ]
+        case .notPermitted:
+            return [.problem(check, "this container may not open \(node)", advice: "pass it in (--device \(node))")]
+        case .resourceBusy:
+            return [.problem(check, "a program has \(node) open\(holders)", advice: "end that program")]
+        case .some(let error) where KernelFiles.isMissing(error):
+            return [
+                .problem(
+                    check, "there is none: \(node)",
+                    advice: "/dev has to be a devtmpfs, and visible here; a container has to be given the node")
+            ]
+        case .some(let error): return [.problem(check, "\(node) cannot be opened: \(error)")]
         }
-        if let busy = results.first(where: { $0.error == .resourceBusy }) {
-            return [.problem(check, "a program has \(busy.node) open\(holders(nodes))", remedy: "end that program")]
-        }
-        return [
-            .problem(
-                check, "there is none: \(nodes.joined(separator: ", "))",
-                remedy: "is /dev a devtmpfs, and visible here? In a container, pass the nodes in")
-        ]
     }
 
     /// Which processes have a node open, as far as this user may see.
@@ -125,7 +134,7 @@ struct DeviceDoctor {
                     ?? false
             }
         }
-        let names = processes.map { "\(files.text("/proc/\($0)/comm") ?? "process") (\($0))" }
+        let names = processes.map { "\(files.processName($0) ?? "process") (\($0))" }
         return names.isEmpty ? "" : ": \(names.joined(separator: ", "))"
     }
 
@@ -134,12 +143,12 @@ struct DeviceDoctor {
     private func open() -> [Finding] {
         do throws(VFIOError) {
             let space = try AddressSpace(kernel: kernel)
-            let device = try Device(at: address, in: space)
+            let device = try Device(at: address, in: space, token: token)
             let findings = try features(device)
             try device.close()
             return findings
         } catch {
-            return [.problem("open", "\(error)", remedy: nil)]
+            return [.problem("open", "\(error)")]
         }
     }
 
@@ -149,20 +158,20 @@ struct DeviceDoctor {
             device.info.canReset
                 ? .fine("reset", "it can be reset alone")
                 : .warning(
-                    "reset", "it cannot be reset alone, so it keeps the state that its last user left", remedy: nil))
+                    "reset", "it cannot be reset alone, so it keeps the state that its last user left"))
         findings.append(
             try device.supports(.dmaBuf)
                 ? .fine("dma-buf", "its memory can be exported, and is revocable")
                 : .warning(
                     "dma-buf", "its memory cannot be exported",
-                    remedy: "Linux 6.19 with CONFIG_VFIO_PCI_DMABUF, for peer-to-peer DMA"))
+                    advice: "peer-to-peer DMA takes Linux 6.19 with CONFIG_VFIO_PCI_DMABUF"))
         let ranges = try device.space.iovaRanges()
         if let last = ranges.last {
             let width = 64 - last.upperBound.rawValue.leadingZeroBitCount
             let text = "DMA addresses of \(width) bits, in \(ranges.count) ranges"
             findings.append(
                 width < 48
-                    ? .warning("IOVA", text, remedy: nil)
+                    ? .warning("IOVA", text)
                     : .fine("IOVA", text))
         }
         return findings

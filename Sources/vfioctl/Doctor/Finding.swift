@@ -14,20 +14,31 @@ struct Finding: Encodable {
     let verdict: Verdict
     /// What was found.
     let text: String
-    /// A command that mends it, as it can be typed; or, where no command can, a sentence.
+    /// A command to go on with, which can be typed as it stands.
     let remedy: String?
+    /// A sentence: what to do besides the command, or where no command can do it.
+    let advice: String?
 
-    static func fine(_ check: String, _ text: String) -> Finding {
-        Finding(check: check, verdict: .fine, text: text, remedy: nil)
+    init(_ verdict: Verdict, _ check: String, _ text: String, remedy: String? = nil, advice: String? = nil) {
+        self.check = check
+        self.verdict = verdict
+        self.text = text
+        self.remedy = remedy
+        self.advice = advice
     }
 
-    static func warning(_ check: String, _ text: String, remedy: String?) -> Finding {
-        Finding(check: check, verdict: .warning, text: text, remedy: remedy)
+    static func fine(_ check: String, _ text: String) -> Finding { Finding(.fine, check, text) }
+
+    static func warning(_ check: String, _ text: String, remedy: String? = nil, advice: String? = nil) -> Finding {
+        Finding(.warning, check, text, remedy: remedy, advice: advice)
     }
 
-    static func problem(_ check: String, _ text: String, remedy: String?) -> Finding {
-        Finding(check: check, verdict: .problem, text: text, remedy: remedy)
+    static func problem(_ check: String, _ text: String, remedy: String? = nil, advice: String? = nil) -> Finding {
+        Finding(.problem, check, text, remedy: remedy, advice: advice)
     }
+
+    /// The one thing to do next.
+    var next: String { remedy ?? advice ?? text }
 
     func lines(_ style: Style) -> [String] {
         let mark =
@@ -38,6 +49,7 @@ struct Finding: Encodable {
             }
         var lines = ["\(mark)  \(style.paint(check, .bold)): \(text)"]
         if let remedy { lines.append("         → \(remedy)") }
+        if let advice { lines.append("           \(advice)") }
         return lines
     }
 }

@@ -22,7 +22,37 @@ struct KernelFiles {
     }
 
     /// The number of the user who runs this program.
-    var user: String { status("Uid") ?? "$USER" }
+    var user: String? { status("Uid") }
+
+    /// The name of a process, which it chose itself: without what a terminal would take for orders.
+    func processName(_ process: String) -> String? {
+        text("/proc/\(process)/comm").map { name in
+            String(String.UnicodeScalarView(name.unicodeScalars.filter(Self.isPrintable)))
+        }
+    }
+
+    private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
+        default: true
+        }
+    }
+
+    // MARK: VFIO
+
+    /// The IOMMU groups, without those that vfio has made up for devices that have no IOMMU (no-IOMMU mode).
+    var groups: [String] {
+        let madeUp = names("/sys/class/vfio") ?? []
+        return (names("/sys/kernel/iommu_groups") ?? []).filter { !madeUp.contains("noiommu-\($0)") }
+    }
+
+    /// Whether this kernel gives devices no nodes of their own, so that the library goes through their groups. Devices that
+    /// vfio holds tell; without one it is not known, and taken for no.
+    var lacksDeviceNodes: Bool {
+        let folder = "/sys/class/vfio-dev"
+        guard let devices = names(folder), !devices.isEmpty else { return false }
+        return devices.allSatisfy { device in names("\(folder)/\(device)")?.contains("dev") != true }
+    }
 
     /// Opens a device node as a program would, and closes it. `nil` when that works.
     func failureToOpen(_ path: String) -> Errno? {
@@ -32,5 +62,10 @@ struct KernelFiles {
         } catch {
             return error
         }
+    }
+
+    /// Whether a failure to open a node says that nothing is behind it. Some nodes are made before their module is loaded.
+    static func isMissing(_ error: Errno?) -> Bool {
+        error == .noSuchFileOrDirectory || error == .noSuchAddressOrDevice || error == .operationNotSupportedByDevice
     }
 }

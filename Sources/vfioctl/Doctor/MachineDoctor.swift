@@ -8,7 +8,8 @@ struct MachineDoctor {
     init(_ kernel: any Kernel) { files = KernelFiles(kernel: kernel) }
 
     func findings() -> [Finding] {
-        [kernel(), iommu()] + commandLine() + [groups(), driver()] + interfaces() + [lockedMemory()]
+        // What switches the IOMMU off comes before its absence: the first problem is what the user is told to mend.
+        [kernel()] + commandLine() + [iommu(), groups(), driver()] + interfaces() + [lockedMemory()]
     }
 
     // MARK: Kernel
@@ -19,17 +20,17 @@ struct MachineDoctor {
         }
         let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
         let version = (numbers.first ?? 0, numbers.dropFirst().first ?? 0)
-        if version < (4, 0) { return .problem("kernel", "Linux \(release) is too old for VFIO's type1v2", remedy: nil) }
+        if version < (4, 0) { return .problem("kernel", "Linux \(release) is too old for VFIO's type1v2") }
         if version < (6, 6) {
             return .warning(
                 "kernel",
                 "Linux \(release): type1 containers only; iommufd for devices came with 6.6, dma-buf export with 6.19",
-                remedy: "a newer kernel, if dma-bufs are wanted")
+                advice: "a newer kernel, if dma-bufs are wanted")
         }
         if version < (6, 19) {
             return .warning(
                 "kernel", "Linux \(release): no dma-buf export, which came with 6.19",
-                remedy: "a newer kernel, if dma-bufs are wanted")
+                advice: "a newer kernel, if dma-bufs are wanted")
         }
         return .fine("kernel", "Linux \(release)")
     }
@@ -42,30 +43,37 @@ struct MachineDoctor {
         if !units.isEmpty {
             return .fine("IOMMU", "the kernel uses \(units.joined(separator: ", "))\(Self.make(units))")
         }
-        if files.names("/sys/kernel/iommu_groups")?.isEmpty == false {
+        if !files.groups.isEmpty {
             return .fine("IOMMU", "the kernel has made groups for it")
         }
         let tables = Set(files.names("/sys/firmware/acpi/tables") ?? [])
         if tables.contains("DMAR") {
+            let text = "the firmware describes an Intel IOMMU (table DMAR), and the kernel does not use it"
+            if has("on", ofParameter: "intel_iommu") {
+                return .problem(
+                    "IOMMU", text + ", although it is told to (intel_iommu=on)",
+                    advice: "look into `dmesg | grep -e DMAR -e IOMMU`; the kernel may lack CONFIG_INTEL_IOMMU")
+            }
             return .problem(
-                "IOMMU", "the firmware describes an Intel IOMMU (table DMAR), and the kernel does not use it",
-                remedy: Self.kernelParameter("intel_iommu=on"))
+                "IOMMU", text, remedy: Self.commandToAdd("intel_iommu=on"), advice: Self.adviceAfterCommand)
         }
         if tables.contains("IVRS") {
             return .problem(
                 "IOMMU", "the firmware describes an AMD IOMMU (table IVRS), and the kernel does not use it",
-                remedy: Self.kernelParameter("amd_iommu=on"))
+                advice:
+                    "look into `dmesg | grep -e AMD-Vi -e IVRS`; the kernel may lack CONFIG_AMD_IOMMU, or its command "
+                    + "line switches the IOMMU off")
         }
         let cpu = files.text("/proc/cpuinfo") ?? ""
         if cpu.contains("hypervisor") {
             return .problem(
                 "IOMMU", "this virtual machine has none",
-                remedy: "give it one; QEMU: -machine q35,kernel-irqchip=split -device intel-iommu,intremap=on, "
+                advice: "give it one; QEMU: -machine q35,kernel-irqchip=split -device intel-iommu,intremap=on, "
                     + "and intel_iommu=on on the guest kernel's command line")
         }
         let name =
             cpu.contains("AuthenticAMD") ? "AMD-Vi (IOMMU)" : cpu.contains("GenuineIntel") ? "VT-d" : "the IOMMU (SMMU)"
-        return .problem("IOMMU", "the firmware describes none", remedy: "switch on \(name) in the firmware's set-up")
+        return .problem("IOMMU", "the firmware describes none", advice: "switch on \(name) in the firmware's set-up")
     }
 
     private static func make(_ units: [String]) -> String {
@@ -75,80 +83,131 @@ struct MachineDoctor {
         return ""
     }
 
-    private static func kernelParameter(_ parameter: String) -> String {
-        "sed -i 's/^GRUB_CMDLINE_LINUX=\"/&\(parameter) /' /etc/default/grub && update-grub && reboot"
-    }
+    // MARK: Kernel command line
 
     /// Parameters that switch off what VFIO needs.
     private func commandLine() -> [Finding] {
-        guard let line = files.text("/proc/cmdline") else { return [] }
-        let words = line.split(separator: " ").map(String.init)
-        let harmful = words.filter {
+        let check = "kernel command line"
+        guard let parameters else { return [] }
+        let harmful = parameters.filter {
             ["intel_iommu=off", "amd_iommu=off", "iommu=off", "noapic", "pci=nomsi"].contains($0)
         }
         guard harmful.isEmpty else {
-            let list = harmful.joined(separator: " ")
+            // Where there are groups all the same, a device can be opened: the parameter is another maker's, or about
+            // interrupts.
             return [
-                .problem(
-                    "kernel command line", "it has \(list)",
-                    remedy:
-                        "sed -i 's/ *\\(\(harmful.joined(separator: "\\|"))\\)//g' /etc/default/grub && update-grub && reboot"
-                )
+                Finding(
+                    files.groups.isEmpty ? .problem : .warning, check, "it has \(harmful.joined(separator: " "))",
+                    remedy: Self.commandToRemove(harmful), advice: Self.adviceAfterCommand)
             ]
         }
-        let relevant = words.filter { $0.contains("iommu") || $0.hasPrefix("vfio") }
-        return [
-            .fine("kernel command line", relevant.isEmpty ? "nothing about the IOMMU" : relevant.joined(separator: " "))
-        ]
+        let relevant = parameters.filter { $0.contains("iommu") || $0.hasPrefix("vfio") }
+        return [.fine(check, relevant.isEmpty ? "nothing about the IOMMU" : relevant.joined(separator: " "))]
     }
 
-    private func groups() -> Finding {
-        let count = files.names("/sys/kernel/iommu_groups")?.count ?? 0
-        return count > 0
-            ? .fine("IOMMU groups", "\(count)")
-            : .problem("IOMMU groups", "there are none: no device can be opened", remedy: "see to the IOMMU first")
+    private var parameters: [String]? {
+        files.text("/proc/cmdline")?.split { $0 == " " || $0 == "\n" }.map(String.init)
+    }
+
+    private func has(_ value: String, ofParameter name: String) -> Bool {
+        parameters?.contains { parameter in
+            parameter.hasPrefix(name + "=")
+                && parameter.dropFirst(name.count + 1).split(separator: ",").contains { $0 == value }
+        } ?? false
+    }
+
+    private static let adviceAfterCommand =
+        "then reboot; a boot loader other than GRUB has its own place for the kernel's command line"
+
+    /// Fails, and changes nothing, where GRUB's file has another form than it is made for.
+    private static func commandToAdd(_ parameter: String) -> String {
+        let start = "^GRUB_CMDLINE_LINUX=\""
+        return "grep -q '\(start)' /etc/default/grub && "
+            + "sed -i.bak 's/\(start)/&\(parameter) /' /etc/default/grub && update-grub"
+    }
+
+    /// Removes whole words only, `iommu=off` but not the end of `amd_iommu=off`. Fails where there is none of them.
+    private static func commandToRemove(_ parameters: [String]) -> String {
+        let words = Set(parameters).sorted().joined(separator: "|")
+        let pattern = "^(GRUB_CMDLINE_LINUX[A-Z_]*=.*[\" ])(\(words))([\" ])"
+        // One after the other, since neighbours share the space between them.
+        return "grep -qE '\(pattern)' /etc/default/grub && "
+            + "sed -i.bak -E ':a;s/\(pattern)/\\1\\3/;ta' /etc/default/grub && update-grub"
     }
 
     // MARK: VFIO
 
+    private func groups() -> Finding {
+        let check = "IOMMU groups"
+        let count = files.groups.count
+        if count > 0 { return .fine(check, "\(count)") }
+        let madeUp = files.names("/sys/kernel/iommu_groups")?.count ?? 0
+        return .problem(
+            check,
+            madeUp > 0
+                ? "there are none but those that vfio has made up for devices without an IOMMU (\(madeUp))"
+                : "there are none: no device can be opened",
+            advice: "see to the IOMMU first")
+    }
+
     private func driver() -> Finding {
-        files.names("/sys/bus/pci/drivers/vfio-pci") != nil
-            ? .fine("driver vfio-pci", "loaded")
-            : .problem("driver vfio-pci", "not loaded", remedy: "modprobe vfio-pci")
+        let check = "driver vfio-pci"
+        let drivers = files.names("/sys/bus/pci/drivers") ?? []
+        if drivers.contains("vfio-pci") { return .fine(check, "loaded") }
+        // Those made from it for single devices, such as mlx5_vfio_pci, serve these as well.
+        let variants = drivers.filter { $0.hasSuffix("vfio-pci") || $0.hasSuffix("vfio_pci") }
+        return variants.isEmpty
+            ? .problem(check, "not loaded", remedy: "modprobe vfio-pci")
+            : .fine(check, "not loaded, but \(variants.joined(separator: ", "))")
     }
 
     private func interfaces() -> [Finding] {
         let iommufd = files.failureToOpen("/dev/iommu")
         let container = files.failureToOpen("/dev/vfio/vfio")
-        var findings: [Finding] = []
-        let isMissing = { (error: Errno?) in error == .noSuchFileOrDirectory || error == .noSuchAddressOrDevice }
-        if isMissing(iommufd) && isMissing(container) {
+        let lacksIOMMUFD = KernelFiles.isMissing(iommufd)
+        let lacksContainer = KernelFiles.isMissing(container)
+        if lacksIOMMUFD && lacksContainer {
             return [
                 .problem(
                     "/dev", "neither /dev/iommu nor /dev/vfio/vfio is there",
-                    remedy: "modprobe iommufd vfio_iommu_type1 vfio")
+                    remedy: "modprobe -a iommufd vfio_iommu_type1 vfio-pci")
             ]
         }
+        // Which one the library takes. That the other cannot be opened keeps no device closed.
+        let isThroughContainer = lacksIOMMUFD || files.lacksDeviceNodes
+        var findings: [Finding] = []
         findings.append(
-            isMissing(iommufd)
+            lacksIOMMUFD
                 ? .warning(
                     "iommufd", "/dev/iommu is not there: dma-bufs cannot be mapped for devices",
-                    remedy: "modprobe iommufd; if there is no such module, a kernel with CONFIG_IOMMUFD and "
-                        + "CONFIG_VFIO_DEVICE_CDEV")
-                : finding("iommufd", "/dev/iommu", iommufd))
-        if !isMissing(container) { findings.append(finding("type1", "/dev/vfio/vfio", container)) }
+                    remedy: "modprobe iommufd",
+                    advice:
+                        "if there is no such module, it takes a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV")
+                : finding("iommufd", "/dev/iommu", iommufd, isNeeded: !isThroughContainer || container != nil))
+        if !lacksContainer {
+            findings.append(
+                finding("type1", "/dev/vfio/vfio", container, isNeeded: isThroughContainer || iommufd != nil))
+        } else if isThroughContainer {
+            findings.append(
+                .problem(
+                    "type1", "/dev/vfio/vfio is not there, and devices have no nodes of their own",
+                    remedy: "modprobe vfio_iommu_type1"))
+        }
         return findings
     }
 
-    private func finding(_ check: String, _ node: String, _ error: Errno?) -> Finding {
-        switch error {
+    /// - Parameter isNeeded: Whether no device can be opened without the node.
+    private func finding(_ check: String, _ node: String, _ error: Errno?, isNeeded: Bool) -> Finding {
+        let verdict = isNeeded ? Finding.Verdict.problem : .warning
+        return switch error {
         case nil: .fine(check, "\(node) can be opened")
         case .permissionDenied:
-            .problem(
-                check, "this user may not open \(node)",
-                // The node by itself gives no device: those have nodes of their own.
-                remedy: "chmod 0666 \(node)")
-        case .some(let error): .problem(check, "\(node) cannot be opened: \(error)", remedy: nil)
+            // The node by itself gives no device: those have nodes of their own.
+            Finding(verdict, check, "this user may not open \(node)", remedy: "chmod 0666 \(node)")
+        case .notPermitted:
+            // Root's files are everybody's to try; it is the device cgroup of a container that answers so.
+            Finding(verdict, check, "this container may not open \(node)", advice: "pass it in (--device \(node))")
+        case .some(let error): Finding(verdict, check, "\(node) cannot be opened: \(error)")
         }
     }
 
@@ -162,14 +221,16 @@ struct MachineDoctor {
         do {
             limit = try files.kernel.memoryLockLimit()
         } catch {
-            return .warning(check, "RLIMIT_MEMLOCK cannot be read: \(error)", remedy: nil)
+            return .warning(check, "RLIMIT_MEMLOCK cannot be read: \(error)")
         }
         guard let limit else { return .fine(check, "without limit") }
         if mayLockAll { return .fine(check, "without limit for this user (CAP_IPC_LOCK)") }
         guard limit < Self.enough else { return .fine(check, "up to \(limit >> 20) MiB") }
         return .warning(
             check, "no more than \(limit >> 10) KiB may be mapped for DMA (RLIMIT_MEMLOCK)",
-            remedy: "echo \"* - memlock unlimited\" | tee /etc/security/limits.d/vfio.conf, and log in again")
+            // For this user alone, whose number is written so.
+            remedy: files.user.map { "echo ':\($0) - memlock unlimited' | tee -a /etc/security/limits.d/vfio.conf" },
+            advice: "then log in again, since it holds from the next login on")
     }
 
     private var mayLockAll: Bool {

@@ -5,12 +5,15 @@ struct PeerDoctor {
     let kernel: any Kernel
     let reader: PCIAddress
     let owner: PCIAddress
+    /// The tokens of those that take one.
+    var tokens: [PCIAddress: VFToken] = [:]
 
+    /// None is a problem: whatever comes of it, each device by itself can be opened.
     func findings() -> [Finding] {
         do throws(VFIOError) {
             return [try route(), try mapping()]
         } catch {
-            return [.problem("peer to peer", "\(error)", remedy: nil)]
+            return [.warning("peer to peer", "\(error)")]
         }
     }
 
@@ -35,19 +38,20 @@ struct PeerDoctor {
         return .warning(
             "route",
             "the devices are behind different ports, so their transfers cross the root complex; some refuse that",
-            remedy: "try a transfer: vfioctl demo --from \(owner) --to DEVICE")
+            remedy: "vfioctl demo --from \(owner) --to \(reader)",
+            advice: "This tries a transfer.")
     }
 
     /// Exports a page of the largest BAR, and maps it for the other device.
     private func mapping() throws(VFIOError) -> Finding {
         let space = try AddressSpace(kernel: kernel)
-        let owner = try Device(at: owner, in: space)
-        let reader = try Device(at: reader, in: space)
+        let owner = try Device(at: owner, in: space, token: tokens[owner])
+        let reader = try Device(at: reader, in: space, token: tokens[reader])
         let finding: Finding
         if let bar = try owner.largestMappableBAR() {
             finding = try map(bar, of: owner, in: space)
         } else {
-            finding = .problem("peer to peer", "\(owner.address) has no memory of a page or more", remedy: nil)
+            finding = .warning("peer to peer", "\(owner.address) has no memory of a page or more")
         }
         try reader.close()
         try owner.close()
@@ -66,8 +70,8 @@ struct PeerDoctor {
             return .fine(
                 "peer to peer", "\(bar.index) of \(owner.address) can be mapped for \(reader), revocably: \(state)")
         } catch {
-            return .problem(
-                "peer to peer", "\(error)", remedy: "it takes Linux 6.19, iommufd and CONFIG_VFIO_PCI_DMABUF")
+            return .warning(
+                "peer to peer", "\(error)", advice: "it takes Linux 6.19, iommufd and CONFIG_VFIO_PCI_DMABUF")
         }
     }
 }

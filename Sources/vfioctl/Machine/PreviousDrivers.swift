@@ -24,15 +24,40 @@ struct PreviousDrivers {
     /// remembered: the first binding is the one to go back from.
     mutating func remember(_ change: DriverChange) throws {
         guard change.takesDeviceAway, let driver = change.previousDriver, driver != change.driver,
-            !driver.hasSuffix("vfio-pci"), !driver.hasSuffix("vfio_pci"), drivers[change.address] == nil
+            !driver.hasSuffix("vfio-pci"), !driver.hasSuffix("vfio_pci")
         else { return }
-        drivers[change.address] = driver
-        try write()
+        try update { drivers in
+            if drivers[change.address] == nil { drivers[change.address] = driver }
+        }
     }
 
     mutating func forget(_ address: PCIAddress) throws {
-        guard drivers.removeValue(forKey: address) != nil else { return }
-        try write()
+        guard drivers[address] != nil else { return }
+        try update { $0[address] = nil }
+    }
+
+    /// Changes what is remembered, while no other vfioctl does.
+    private mutating func update(_ body: (inout [PCIAddress: String]) -> Void) throws {
+        guard isKept else {
+            body(&drivers)
+            return
+        }
+        do {
+            if unsafe mkdir(Self.folder.string, 0o755) != 0 && errno != EEXIST { throw Errno(rawValue: errno) }
+            let lock = try FileDescriptor.open(
+                Self.folder.appending("lock"), .readWrite, options: [.create, .noFollow, .closeOnExec],
+                permissions: .ownerReadWrite)
+            // Its end is that of the lock.
+            defer { try? lock.close() }
+            if flock(lock.rawValue, LOCK_EX) != 0 { throw Errno(rawValue: errno) }
+            drivers = try Self.read()
+            body(&drivers)
+            try write()
+        } catch let error as Errno {
+            throw VFIOError(
+                error == .permissionDenied ? .permissionDenied : .kernel, "remember which driver the device had",
+                "\(Self.file)", errno: error)
+        }
     }
 
     private static func read() throws -> [PCIAddress: String] {
@@ -54,20 +79,12 @@ struct PreviousDrivers {
 
     /// Writes a new file and moves it into the place of the old one, so that it is never seen half written.
     private func write() throws {
-        guard isKept else { return }
         let text = drivers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined()
-        let fresh = Self.folder.appending("previous-drivers.\(getpid())")
-        do {
-            if unsafe mkdir(Self.folder.string, 0o755) != 0 && errno != EEXIST { throw Errno(rawValue: errno) }
-            let file = try FileDescriptor.open(
-                fresh, .writeOnly, options: [.create, .exclusiveCreate, .noFollow, .closeOnExec],
-                permissions: [.ownerReadWrite, .groupRead, .otherRead])
-            try file.closeAfter { _ = try file.writeAll(text.utf8) }
-            if unsafe rename(fresh.string, Self.file.string) != 0 { throw Errno(rawValue: errno) }
-        } catch let error as Errno {
-            throw VFIOError(
-                error == .permissionDenied ? .permissionDenied : .kernel, "remember which driver the device had",
-                "\(Self.file)", errno: error)
-        }
+        let fresh = Self.folder.appending("previous-drivers.new")
+        let file = try FileDescriptor.open(
+            fresh, .writeOnly, options: [.create, .truncate, .noFollow, .closeOnExec],
+            permissions: [.ownerReadWrite, .groupRead, .otherRead])
+        try file.closeAfter { _ = try file.writeAll(text.utf8) }
+        if unsafe rename(fresh.string, Self.file.string) != 0 { throw Errno(rawValue: errno) }
     }
 }

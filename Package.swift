@@ -75,7 +75,9 @@ let package = Package(
         // Depends on the programs that it runs, so that they are built with it.
         .testTarget(
             name: "ProgramTests",
-            dependencies: ["vfioctl", "ExportBAR"],
+            dependencies: [
+                "vfioctl", "ExportBAR", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             path: "Tests/Programs",
             swiftSettings: testSettings
         ),

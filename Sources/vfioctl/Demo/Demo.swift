@@ -109,17 +109,7 @@ struct Demo {
     }
 
     private func largestMemoryBAR(of device: borrowing Device) throws(VFIOError) -> RegionInfo {
-        var largest: RegionInfo?
-        for number in 0...5 {
-            guard let index = RegionIndex.bar(number) else { continue }
-            let region = try device.region(index)
-            if region.isMappable, region.byteCount >= UInt64(kernel.pageSize),
-                region.byteCount > largest?.byteCount ?? 0
-            {
-                largest = region
-            }
-        }
-        guard let largest else {
+        guard let largest = try device.largestMappableBAR(ofAtLeast: kernel.pageSize) else {
             throw VFIOError(
                 .notFound, "export a dma-buf", "\(device.address)", hint: "it has no memory BAR of a page or more")
         }

@@ -155,7 +155,7 @@ struct MachineDoctor {
         let drivers = files.names("/sys/bus/pci/drivers") ?? []
         if drivers.contains("vfio-pci") { return .fine(check, "loaded") }
         // Those made from it for single devices, such as mlx5_vfio_pci, serve these as well.
-        let variants = drivers.filter { $0.hasSuffix("vfio-pci") || $0.hasSuffix("vfio_pci") }
+        let variants = drivers.filter(DriverName.isVFIO)
         return variants.isEmpty
             ? .problem(check, "not loaded", remedy: "modprobe vfio-pci")
             : .fine(check, "not loaded, but \(variants.joined(separator: ", "))")

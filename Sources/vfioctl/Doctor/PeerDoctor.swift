@@ -48,7 +48,7 @@ struct PeerDoctor {
         let owner = try Device(at: owner, in: space, token: tokens[owner])
         let reader = try Device(at: reader, in: space, token: tokens[reader])
         let finding: Finding
-        if let bar = try owner.largestMappableBAR() {
+        if let bar = try owner.largestMappableBAR(ofAtLeast: kernel.pageSize) {
             finding = try map(bar, of: owner, in: space)
         } else {
             finding = .warning("peer to peer", "\(owner.address) has no memory of a page or more")

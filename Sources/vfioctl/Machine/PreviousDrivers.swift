@@ -24,7 +24,7 @@ struct PreviousDrivers {
     /// remembered: the first binding is the one to go back from.
     mutating func remember(_ change: DriverChange) throws {
         guard change.takesDeviceAway, let driver = change.previousDriver, driver != change.driver,
-            !driver.hasSuffix("vfio-pci"), !driver.hasSuffix("vfio_pci")
+            !DriverName.isVFIO(driver)
         else { return }
         try update { drivers in
             if drivers[change.address] == nil { drivers[change.address] = driver }

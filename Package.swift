@@ -58,6 +58,40 @@ let package = Package(
             path: "Examples/ExportBAR",
             swiftSettings: swiftSettings
         ),
+        // What the examples share: a driver, and how they begin and end.
+        .target(name: "Edu", dependencies: ["VFIO"], path: "Examples/Edu", swiftSettings: swiftSettings),
+        .target(
+            name: "ExampleSupport",
+            dependencies: ["VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Examples/Support",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "EduDriver",
+            dependencies: ["Edu", "ExampleSupport", "VFIO", "VFIOMock"],
+            path: "Examples/EduDriver",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "PeerToPeer",
+            dependencies: ["Edu", "ExampleSupport", "VFIO", "VFIOMock"],
+            path: "Examples/PeerToPeer",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "Type1Hazard",
+            dependencies: ["Edu", "ExampleSupport", "VFIO", "VFIOMock"],
+            path: "Examples/Type1Hazard",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "ShareDMABuf",
+            dependencies: [
+                "Edu", "ExampleSupport", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Examples/ShareDMABuf",
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "VFIOTests",
             dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
@@ -76,7 +110,8 @@ let package = Package(
         .testTarget(
             name: "ProgramTests",
             dependencies: [
-                "vfioctl", "ExportBAR", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+                "vfioctl", "ExportBAR", "Edu", "EduDriver", "ExampleSupport", "PeerToPeer", "Type1Hazard",
+                "ShareDMABuf", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/Programs",
             swiftSettings: testSettings

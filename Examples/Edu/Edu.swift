@@ -1,0 +1,180 @@
+public import VFIO
+
+/// A driver for QEMU's educational device, 1234:11e8: a factorial unit, and a DMA engine with a buffer of 4 KiB.
+///
+/// ```swift
+/// let edu = try Edu(at: "0000:00:02.0", in: space)
+/// let result = try edu.factorial(of: 10)
+/// try edu.load(64, from: buffer.iova, completion: .interrupt)
+/// ```
+/// The registers are those of QEMU's `docs/specs/edu`. The driver owns what it needs: it cannot be copied, and when it ends,
+/// its interrupt, its registers and the device do.
+public struct Edu: ~Copyable, Sendable {
+    private enum Register {
+        static let identification = 0x00
+        static let factorial = 0x08
+        static let status = 0x20
+        static let interruptStatus = 0x24
+        static let interruptAcknowledge = 0x64
+        static let source = 0x80
+        static let destination = 0x88
+        static let count = 0x90
+        static let command = 0x98
+    }
+
+    private enum Command {
+        static let start: UInt64 = 1 << 0
+        static let toMemory: UInt64 = 1 << 1
+        static let interrupt: UInt64 = 1 << 2
+    }
+
+    /// How the driver learns that a transfer is done.
+    public enum Completion: Sendable {
+        /// By looking at the device again and again.
+        case polling
+        /// By its interrupt.
+        case interrupt
+    }
+
+    /// The size of the device's buffer in bytes.
+    public static let bufferByteCount = 4096
+    /// Where the buffer is among the device's own addresses.
+    private static let bufferAddress: UInt64 = 0x40000
+    private static let isComputing: UInt32 = 1 << 0
+
+    private let interrupt: InterruptVector
+    private let bank: RegisterBank
+    private let device: Device
+    private let timeout: Duration
+
+    // MARK: Life
+
+    /// Opens the device, lets it do DMA, and switches its interrupt on.
+    ///
+    /// - Parameters:
+    ///   - address: Where it sits.
+    ///   - space: The addresses that its DMA goes to.
+    ///   - timeout: How long it may take for anything.
+    /// - Throws: `.notAnEdu`, `.vfio`.
+    public init(
+        at address: PCIAddress, in space: AddressSpace, timeout: Duration = .seconds(10)
+    ) throws(EduError) {
+        let device = try EduError.vfio { () throws(VFIOError) in try Device(at: address, in: space) }
+        let (vendor, number) = try EduError.vfio { () throws(VFIOError) in
+            (try device.config.vendorID(), try device.config.deviceID())
+        }
+        guard vendor == 0x1234, number == 0x11e8 else { throw .notAnEdu(vendor: vendor, device: number) }
+        try EduError.vfio { () throws(VFIOError) in
+            try device.config.updateCommand { $0.formUnion([.memoryDecode, .busMaster]) }
+        }
+        let bank = try EduError.vfio { () throws(VFIOError) in try device.registers(of: .bar0) }
+        let interrupt = try EduError.vfio { () throws(VFIOError) in try device.interrupts(.msi).enable(vector: 0) }
+        self.interrupt = interrupt
+        self.bank = bank
+        self.device = device
+        self.timeout = timeout
+    }
+
+    /// Gives the device back and reports what the kernel said.
+    public consuming func close() throws(EduError) {
+        do throws(VFIOError) {
+            try interrupt.close()
+            try bank.close()
+            try device.close()
+        } catch {
+            throw .vfio(error)
+        }
+    }
+
+    // MARK: Registers
+
+    /// The version, major and minor.
+    public func version() throws(EduError) -> (major: UInt8, minor: UInt8) {
+        let identification = bank.registers.read32(at: Register.identification)
+        try check()
+        return (UInt8(identification >> 24), UInt8(truncatingIfNeeded: identification >> 16))
+    }
+
+    /// Has the device compute a factorial, modulo 2³².
+    public func factorial(of number: UInt32) throws(EduError) -> UInt32 {
+        bank.registers.write32(number, at: Register.factorial)
+        try poll("compute \(number)!") { bank.registers.read32(at: Register.status) & Self.isComputing == 0 }
+        let result = bank.registers.read32(at: Register.factorial)
+        try check()
+        return result
+    }
+
+    // MARK: DMA
+
+    /// Moves bytes into the device's buffer.
+    ///
+    /// - Throws: `.byteCount`, `.timedOut`, `.vfio`. Nobody tells the driver when the IOMMU refuses the device an address:
+    ///   what is read there is zeros.
+    public func load(_ byteCount: Int, from iova: IOVA, completion: Completion = .polling) throws(EduError) {
+        try transfer(byteCount, from: iova.rawValue, to: Self.bufferAddress, Command.start, completion)
+    }
+
+    /// Moves bytes out of the device's buffer.
+    ///
+    /// - Throws: As ``load(_:from:completion:)``. What is written to an address that the IOMMU refuses is gone.
+    public func store(_ byteCount: Int, to iova: IOVA, completion: Completion = .polling) throws(EduError) {
+        try transfer(
+            byteCount, from: Self.bufferAddress, to: iova.rawValue, Command.start | Command.toMemory, completion)
+    }
+
+    /// Moves bytes from one address to another, by way of the buffer.
+    public func copy(_ byteCount: Int, from source: IOVA, to destination: IOVA) throws(EduError) {
+        try load(byteCount, from: source)
+        try store(byteCount, to: destination)
+    }
+
+    private func transfer(
+        _ byteCount: Int, from source: UInt64, to destination: UInt64, _ command: UInt64, _ completion: Completion
+    ) throws(EduError) {
+        // The device does not check it well: QEMU ends the machine when the transfer leaves the buffer.
+        guard (1...Self.bufferByteCount).contains(byteCount) else { throw .byteCount(byteCount) }
+        bank.registers.write64(source, at: Register.source)
+        bank.registers.write64(destination, at: Register.destination)
+        bank.registers.write64(UInt64(byteCount), at: Register.count)
+        switch completion {
+        case .polling:
+            // After the bytes that it is to fetch.
+            bank.registers.writeReleasing64(command, at: Register.command)
+            try poll("move \(byteCount) bytes") {
+                // Before the bytes that it has brought.
+                bank.registers.readAcquiring64(at: Register.command) & Command.start == 0
+            }
+        case .interrupt:
+            bank.registers.writeReleasing64(command | Command.interrupt, at: Register.command)
+            try waitForInterrupt("move \(byteCount) bytes")
+        }
+    }
+
+    // MARK: Waiting
+
+    private func poll(_ operation: String, until isDone: () -> Bool) throws(EduError) {
+        let deadline = ContinuousClock.now + timeout
+        while !isDone() {
+            // A read that was refused gives all ones, as if the device were busy for ever.
+            try check()
+            guard ContinuousClock.now < deadline else { throw .timedOut(operation) }
+        }
+        try check()
+    }
+
+    private func waitForInterrupt(_ operation: String) throws(EduError) {
+        let count = try EduError.vfio { () throws(VFIOError) in
+            try bank.check()
+            return try interrupt.wait(timeout: timeout)
+        }
+        guard count != nil else { throw .timedOut(operation) }
+        bank.registers.write32(bank.registers.read32(at: Register.interruptStatus), at: Register.interruptAcknowledge)
+        DeviceBarrier.read()
+        try check()
+    }
+
+    /// Throws the first access to a register that was refused.
+    private func check() throws(EduError) {
+        try EduError.vfio { () throws(VFIOError) in try bank.check() }
+    }
+}

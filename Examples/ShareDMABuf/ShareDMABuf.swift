@@ -1,0 +1,45 @@
+import Dispatch
+import ExampleSupport
+import SystemPackage
+import VFIO
+import VFIOMock
+
+/// Two processes, each with a device of its own: one hands its device's memory to the other as a dma-buf, over a Unix socket.
+///
+/// The program starts itself a second time for the other side. On the mock, which is in one process, that is a thread.
+@main
+struct ShareDMABuf {
+    /// What tells the second process that it is one: its device follows, and the socket is descriptor 3.
+    private static let importOption = "--import"
+
+    static func main() {
+        let arguments = CommandLine.arguments
+        if arguments.count == 3, arguments[1] == importOption, let device = PCIAddress(arguments[2]) {
+            let channel = Channel(FileDescriptor(rawValue: SecondProcess.inheritedNumber))
+            return runImporter(Importer(device: device, kernel: HostKernel(), channel: channel))
+        }
+        Example("ShareDMABuf", ["0000:00:02.0": EduModel(), "0000:00:03.0": SharedMemoryModel()]).run { machine in
+            let (here, there) = try Channel.makePair()
+            let importer = Importer(device: machine.devices[0], kernel: machine.kernel, channel: there)
+            let exporter = Exporter(device: machine.devices[1], kernel: machine.kernel, channel: here)
+            if machine.mock != nil {
+                let second = DispatchGroup()
+                DispatchQueue.global().async(group: second) { runImporter(importer) }
+                try exporter.run()
+                second.wait()
+            } else {
+                let second = try SecondProcess([importOption, "\(importer.device)"], inheriting: there)
+                try exporter.run()
+                try second.wait()
+            }
+        }
+    }
+
+    private static func runImporter(_ importer: Importer) {
+        do {
+            try importer.run()
+        } catch {
+            Example.fail("ShareDMABuf, importer: \(error)", status: 1)
+        }
+    }
+}

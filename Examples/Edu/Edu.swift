@@ -59,16 +59,16 @@ public struct Edu: ~Copyable, Sendable {
     public init(
         at address: PCIAddress, in space: AddressSpace, timeout: Duration = .seconds(10)
     ) throws(EduError) {
-        let device = try EduError.vfio { () throws(VFIOError) in try Device(at: address, in: space) }
-        let (vendor, number) = try EduError.vfio { () throws(VFIOError) in
+        let device = try EduError.wrapping { () throws(VFIOError) in try Device(at: address, in: space) }
+        let (vendor, number) = try EduError.wrapping { () throws(VFIOError) in
             (try device.config.vendorID(), try device.config.deviceID())
         }
         guard vendor == 0x1234, number == 0x11e8 else { throw .notAnEdu(vendor: vendor, device: number) }
-        try EduError.vfio { () throws(VFIOError) in
+        try EduError.wrapping { () throws(VFIOError) in
             try device.config.updateCommand { $0.formUnion([.memoryDecode, .busMaster]) }
         }
-        let bank = try EduError.vfio { () throws(VFIOError) in try device.registers(of: .bar0) }
-        let interrupt = try EduError.vfio { () throws(VFIOError) in try device.interrupts(.msi).enable(vector: 0) }
+        let bank = try EduError.wrapping { () throws(VFIOError) in try device.registers(of: .bar0) }
+        let interrupt = try EduError.wrapping { () throws(VFIOError) in try device.interrupts(.msi).enable(vector: 0) }
         self.interrupt = interrupt
         self.bank = bank
         self.device = device
@@ -145,6 +145,8 @@ public struct Edu: ~Copyable, Sendable {
                 bank.registers.readAcquiring64(at: Register.command) & Command.start == 0
             }
         case .interrupt:
+            // One that came too late for an earlier transfer is not this one's.
+            try EduError.wrapping { () throws(VFIOError) in _ = try interrupt.poll() }
             bank.registers.writeReleasing64(command | Command.interrupt, at: Register.command)
             try waitForInterrupt("move \(byteCount) bytes")
         }
@@ -163,7 +165,7 @@ public struct Edu: ~Copyable, Sendable {
     }
 
     private func waitForInterrupt(_ operation: String) throws(EduError) {
-        let count = try EduError.vfio { () throws(VFIOError) in
+        let count = try EduError.wrapping { () throws(VFIOError) in
             try bank.check()
             return try interrupt.wait(timeout: timeout)
         }
@@ -175,6 +177,6 @@ public struct Edu: ~Copyable, Sendable {
 
     /// Throws the first access to a register that was refused.
     private func check() throws(EduError) {
-        try EduError.vfio { () throws(VFIOError) in try bank.check() }
+        try EduError.wrapping { () throws(VFIOError) in try bank.check() }
     }
 }

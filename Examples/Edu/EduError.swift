@@ -26,7 +26,7 @@ extension EduError: CustomStringConvertible {
 
 extension EduError {
     /// Runs what throws the library's errors, and throws them as the driver's.
-    static func vfio<Result: ~Copyable>(_ body: () throws(VFIOError) -> Result) throws(EduError) -> Result {
+    static func wrapping<Result: ~Copyable>(_ body: () throws(VFIOError) -> Result) throws(EduError) -> Result {
         do throws(VFIOError) {
             return try body()
         } catch {

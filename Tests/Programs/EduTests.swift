@@ -83,6 +83,8 @@ import VFIOMock
         try withEdu(Stuck(), timeout: .milliseconds(20)) { edu, buffer, machine in
             #expect(throws: EduError.timedOut("compute 5!")) { try edu.factorial(of: 5) }
             #expect(throws: EduError.timedOut("move 64 bytes")) { try edu.load(64, from: buffer.iova) }
+            // An interrupt of earlier does not count.
+            machine.withDevice(Stuck.self, at: Self.edu) { _, bus in bus.raiseMSI() }
             #expect(throws: EduError.timedOut("move 64 bytes")) {
                 try edu.store(64, to: buffer.iova, completion: .interrupt)
             }

@@ -92,6 +92,16 @@ let package = Package(
             path: "Examples/ShareDMABuf",
             swiftSettings: swiftSettings
         ),
+        .target(name: "CKVM", path: "Examples/Passthrough/CKVM", cSettings: cSettings),
+        .executableTarget(
+            name: "Passthrough",
+            dependencies: [
+                "CKVM", "ExampleSupport", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Examples/Passthrough",
+            exclude: ["CKVM"],
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "VFIOTests",
             dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
@@ -111,7 +121,8 @@ let package = Package(
             name: "ProgramTests",
             dependencies: [
                 "vfioctl", "ExportBAR", "Edu", "EduDriver", "ExampleSupport", "PeerToPeer", "Type1Hazard",
-                "ShareDMABuf", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+                "ShareDMABuf", "Passthrough", "VFIO", "VFIOMock",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/Programs",
             swiftSettings: testSettings

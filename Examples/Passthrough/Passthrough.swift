@@ -1,0 +1,68 @@
+import ExampleSupport
+import VFIO
+
+/// The smallest virtual machine monitor that shows what passthrough is: a guest that drives QEMU's edu by itself.
+///
+/// The guest reads and writes the device's registers, has it do DMA in its own memory, and takes its interrupt; none of that
+/// goes through this program. On the mock, whose machines have no processors, it ends before the guest begins.
+@main
+struct Passthrough {
+    static func main() {
+        Example("Passthrough", ["0000:00:02.0": EduStandIn()]).run { machine in
+            let guest = try GuestMachine.make(machine.kernel, with: machine.devices[0])
+            print("memory: \(guest.memory.ranges[0]) is the guest's, and \(machine.devices[0]) finds it there as well")
+            try guest.bar.show(at: GuestProgram.barAddress)
+            print("registers: BAR 0 is at \(GuestProgram.barAddress) for the guest, in memory slots \(guest.bar.slots)")
+            print("interrupt: the device's MSI is vector \(GuestProgram.vector) of the guest's processor")
+            try guest.load()
+            if machine.mock != nil {
+                print("the mock's machines have no processors: this is how far it goes")
+            } else {
+                try run(guest)
+            }
+            try guest.close()
+        }
+    }
+
+    private static func run(_ guest: borrowing GuestMachine) throws {
+        try guest.routeInterrupt()
+        let processor = try Processor.make(of: guest.file)
+        let exits = try run(guest, on: processor)
+        print("the guest read the identification: 0x\(String(try guest.result(.identification), radix: 16))")
+        print("the guest had the device compute \(GuestProgram.number)!: \(try guest.result(.factorial))")
+        print("the guest had the device move \(try guest.text(at: GuestProgram.destination))")
+        print("the guest took \(try guest.result(.interruptCount)) interrupt")
+        print("exits: \(exits), the OUT by which the guest said that it was done")
+        try Example.require(exits == 1, "the guest needed the monitor")
+
+        // For comparison: what cannot be shown to a guest, such as a page with an MSI-X table, costs an exit each time.
+        try guest.bar.hide()
+        try guest.load()
+        print("with BAR 0 hidden, so that the monitor has to answer: \(try run(guest, on: processor)) exits")
+    }
+
+    /// Runs the guest from its beginning to its end, and checks what it did.
+    ///
+    /// - Returns: How often it came back to this program.
+    private static func run(_ guest: borrowing GuestMachine, on processor: borrowing Processor) throws -> Int {
+        try processor.begin(at: GuestProgram.start, stack: GuestProgram.stackTop)
+        var exits = 0
+        var isDone = false
+        while !isDone {
+            exits += 1
+            switch try processor.run() {
+            case .port(GuestProgram.donePort): isDone = true
+            case .read(let address): processor.answer(try guest.read(address))
+            case .write(let value, let address): try guest.write(value, at: address)
+            case let exit: throw Example.Failure("the guest stopped for no good reason: \(exit)")
+            }
+        }
+        let text = try guest.text(at: GuestProgram.destination)
+        try Example.require(try guest.result(.identification) == 0x0100_00ed, "that is no edu")
+        try Example.require(try guest.result(.factorial) == 3_628_800, "the factorial is wrong")
+        try Example.require(text == "\"\(GuestProgram.text)\"", "the bytes that were moved are others")
+        try Example.require(try guest.result(.interruptStatus) == 0x100, "the interrupt was another one")
+        try Example.require(try guest.result(.interruptCount) == 1, "there was not one interrupt")
+        return exits
+    }
+}

@@ -3,10 +3,11 @@ public import SystemPackage
 /// What went wrong, with what, and what to do about it.
 ///
 /// ```swift
-/// do {
+/// do throws(VFIOError) {
 ///     let device = try Device(at: "0000:00:04.0", in: space)
 ///     …
-/// } catch where error.code == .groupNotViable {
+/// } catch {
+///     guard error.code == .groupNotViable else { throw error }
 ///     print(error.hint ?? "")
 /// }
 /// ```

@@ -14,6 +14,8 @@ struct ControllerEngine: ~Copyable, Sendable {
     private(set) var queueLimit = 0
     /// Whether the controller is up, so that commands make sense.
     private(set) var isRunning = false
+    /// Whether an admin command has found the controller in a state that only a reset ends.
+    private(set) var needsReset = false
 
     /// Gets everything ready that a controller needs.
     init(_ device: consuming Device, options: ControllerOptions) throws(NVMeError) {
@@ -97,7 +99,7 @@ struct ControllerEngine: ~Copyable, Sendable {
             view.writeReleasing32(configuration.rawValue, at: ControllerRegister.configuration)
         }
         try wait(for: "the controller to become ready (CSTS.RDY = 1)", readyTimeout) { $0.isReady }
-        isRunning = true
+        (isRunning, needsReset) = (true, false)
         do throws(NVMeError) {
             try askForQueues()
         } catch {
@@ -144,12 +146,10 @@ struct ControllerEngine: ~Copyable, Sendable {
     consuming func close() throws(NVMeError) {
         var failure: NVMeError?
         do throws(NVMeError) { try shutDown() } catch { failure = error }
-        do throws(VFIOError) {
-            try admin.memory.close()
-            try answer.close()
-        } catch {
-            failure = failure ?? .vfio(error)
-        }
+        do throws(NVMeError) { try admin.close() } catch { failure = failure ?? error }
+        do throws(VFIOError) { try answer.close() } catch { failure = failure ?? .vfio(error) }
+        do throws(VFIOError) { try registers.close() } catch { failure = failure ?? .vfio(error) }
+        do throws(VFIOError) { try device.close() } catch { failure = failure ?? .vfio(error) }
         if let failure { throw failure }
     }
 
@@ -208,7 +208,9 @@ struct ControllerEngine: ~Copyable, Sendable {
             let completion: Completion
             do throws(NVMeError) {
                 completion = try admin.waitForCompletion()
-            } catch .timeout(_, let limit) {
+            } catch {
+                needsReset = true
+                guard case .timeout(_, let limit) = error else { throw error }
                 throw .timeout(waitingFor: "the end of \(name)", limit: limit)
             }
             // Another one has been given up before.

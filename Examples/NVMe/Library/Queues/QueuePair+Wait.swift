@@ -85,6 +85,16 @@ extension QueuePair {
         }
         endAll()
         if let failure { throw failure }
+        do throws(NVMeError) {
+            try connect(core)
+        } catch .reset, .fatalStatus, .timeout {
+            // It has failed again since another queue's owner has reset it, or fails now.
+            try core.reset(from: registration.epoch)
+            try connect(core)
+        }
+    }
+
+    private mutating func connect(_ core: ControllerCore) throws(NVMeError) {
         registration.epoch = try core.connectQueue(id, memory, vector: hasInterrupt ? Int(id) : nil)
     }
 

@@ -24,7 +24,9 @@ let package = Package(
     products: [
         .library(name: "VFIO", targets: ["VFIO"]),
         .library(name: "VFIOMock", targets: ["VFIOMock"]),
+        .library(name: "NVMe", targets: ["NVMe"]),
         .executable(name: "vfioctl", targets: ["vfioctl"]),
+        .executable(name: "nvmectl", targets: ["nvmectl"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -102,6 +104,15 @@ let package = Package(
             exclude: ["CKVM"],
             swiftSettings: swiftSettings
         ),
+        .target(name: "NVMe", dependencies: ["VFIO"], path: "Examples/NVMe/Library", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "nvmectl",
+            dependencies: [
+                "NVMe", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Examples/NVMe/Tool",
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "VFIOTests",
             dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
@@ -116,11 +127,17 @@ let package = Package(
             exclude: ["README.md", "Cases.md", "Coverage"],
             swiftSettings: testSettings
         ),
+        .testTarget(
+            name: "NVMeTests",
+            dependencies: ["NVMe", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Tests/NVMe",
+            swiftSettings: testSettings
+        ),
         // Depends on the programs that it runs, so that they are built with it.
         .testTarget(
             name: "ProgramTests",
             dependencies: [
-                "vfioctl", "ExportBAR", "Edu", "EduDriver", "ExampleSupport", "PeerToPeer", "Type1Hazard",
+                "vfioctl", "nvmectl", "ExportBAR", "Edu", "EduDriver", "ExampleSupport", "PeerToPeer", "Type1Hazard",
                 "ShareDMABuf", "Passthrough", "VFIO", "VFIOMock",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],

@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "VFIO", targets: ["VFIO"]),
         .library(name: "VFIOMock", targets: ["VFIOMock"]),
         .executable(name: "vfioctl", targets: ["vfioctl"]),
+        .library(name: "VirtioNet", targets: ["VirtioNet"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -56,6 +57,18 @@ let package = Package(
             name: "ExportBAR",
             dependencies: ["VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
             path: "Examples/ExportBAR",
+            swiftSettings: swiftSettings
+        ),
+        .target(
+            name: "VirtioNet",
+            dependencies: ["VFIO"],
+            path: "Examples/VirtioNet/Library",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "netctl",
+            dependencies: ["VirtioNet", "VFIO", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Examples/VirtioNet/Tool",
             swiftSettings: swiftSettings
         ),
         .testTarget(

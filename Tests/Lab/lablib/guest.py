@@ -46,7 +46,7 @@ DEVICES["sriov-nvme"] = ("0000:02:00.0", [
 DEVICES["net"] = ("0000:03:00.0", [
     "-device", "pcie-root-port,id=rootport3,chassis=3,slot=3,x-speed=5,addr=07.0",
     "-netdev", "dgram,id=loop,local.type=unix,local.path={folder}/net,remote.type=unix,remote.path={folder}/net",
-    "-device", "virtio-net-pci,netdev=loop,disable-legacy=on,ats=on,mac=52:54:00:00:00:07,romfile=,"
+    "-device", "virtio-net-pci,netdev=loop,disable-legacy=on,ats=on,iommu_platform=on,mac=52:54:00:00:00:07,romfile=,"
                "bus=rootport3,addr=00.0"])
 # Under a root complex of its own that the IOMMU does not serve. Only a kernel with CONFIG_VFIO_NOIOMMU binds it to
 # vfio-pci, so the guest does not insist. Its bridge has no MSI: Linux 6.1 complains of one that no IOMMU remaps.

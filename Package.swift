@@ -61,13 +61,15 @@ let package = Package(
         ),
         .target(
             name: "VirtioNet",
-            dependencies: ["VFIO"],
+            dependencies: ["VFIO", .product(name: "SystemPackage", package: "swift-system")],
             path: "Examples/VirtioNet/Library",
             swiftSettings: swiftSettings
         ),
         .executableTarget(
             name: "netctl",
-            dependencies: ["VirtioNet", "VFIO", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "VirtioNet", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "Examples/VirtioNet/Tool",
             swiftSettings: swiftSettings
         ),

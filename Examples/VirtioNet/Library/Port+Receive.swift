@@ -44,6 +44,16 @@ extension Port {
         return count
     }
 
+    /// Whether packets have come.
+    ///
+    /// - Throws: `.usedIndexJumped`.
+    @inlinable
+    public func hasPackets() throws(VirtioNetError) -> Bool {
+        // It comes after what the device was told before, such as that interrupts are wanted.
+        DeviceBarrier.full()
+        return try receiveQueue.pendingCount() > 0
+    }
+
     /// Gives the device buffers for all descriptors that have none, as far as the pool goes.
     @usableFromInline @inline(never)
     mutating func fillReceiver(from pool: inout PacketPool) {

@@ -152,7 +152,7 @@ public struct Port: ~Copyable, Sendable {
         receiveQueue.returnBuffers(to: &pool)
         transmitQueue.returnBuffers(to: &pool)
         _ = consume common
-        _ = consume doorbells
+        do throws(VFIOError) { try doorbells.close() } catch { failure = failure ?? .vfio(error) }
         do throws(VFIOError) { try interrupt?.close() } catch { failure = failure ?? .vfio(error) }
         do throws(VFIOError) { try receiveQueue.memory.close() } catch { failure = failure ?? .vfio(error) }
         do throws(VFIOError) { try transmitQueue.memory.close() } catch { failure = failure ?? .vfio(error) }

@@ -1,4 +1,4 @@
-import VFIO
+public import VFIO
 
 /// Where one of the device's structures is, as a vendor's capability of its config space says (virtio 1.2, 4.1.4).
 public struct VirtioStructure: Sendable, Hashable {
@@ -46,6 +46,14 @@ public struct VirtioStructure: Sendable, Hashable {
             doorbellStride = word(16)
         } else {
             doorbellStride = 0
+        }
+    }
+
+    /// The structures that a device lists in its config space.
+    public static func all(of device: borrowing Device) throws(VirtioNetError) -> [VirtioStructure] {
+        let config = device.config
+        return try rethrowing { () throws(VFIOError) in
+            try config.vendorCapabilities().compactMap(VirtioStructure.init)
         }
     }
 

@@ -20,9 +20,7 @@ struct VirtioStructures {
         guard identity == Self.identity else {
             throw .notVirtioNet(vendor: identity.vendor, device: identity.device)
         }
-        let found = try rethrowing { () throws(VFIOError) in
-            try config.vendorCapabilities().compactMap(VirtioStructure.init)
-        }
+        let found = try VirtioStructure.all(of: target)
         common = try Self.choose(.common, atLeast: 0x38, among: found, of: target)
         notify = try Self.choose(.notify, atLeast: 2, among: found, of: target)
         device = try Self.choose(.device, atLeast: 8, among: found, of: target)

@@ -4,45 +4,79 @@ import VirtioNet
 
 struct Loop: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Sends frames and expects each back, from a network that returns what it is sent.")
+        abstract: "Sends numbered frames, and expects each of them back.",
+        discussion: "For a device whose network returns what it is sent, as that of the project's lab does.")
 
-    @Argument(help: "The device, such as 0000:03:00.0.")
-    var device: String
+    @Argument(help: ArgumentHelp("The device, such as 0000:03:00.0.", valueName: "bdf"), transform: PCIAddress.parse)
+    var device: PCIAddress
+
+    @Option(help: ArgumentHelp("How many frames to send.", valueName: "n"))
+    var count = 1000
+
+    @Flag(help: "Wait for interrupts, and do not poll.")
+    var interrupts = false
+
+    @Flag(help: "Compute UDP's checksum for each frame.")
+    var checksum = false
+
+    @OptionGroup var burst: BurstOptions
+    @OptionGroup var machine: MachineOptions
 
     func run() throws {
-        let space = try AddressSpace()
-        guard let address = PCIAddress(device) else { throw ValidationError("bad address") }
-        let opened = try Device(at: address, in: space)
+        let space = try machine.makeSpace()
+        let opened = try Device(at: device, in: space)
         var pool = try PacketPool(in: space, count: 1024)
-        var port = try Port(opened, pool: pool)
-        print(port.features, port.macAddress.map { "\($0)" } ?? "-", port.receiver.size)
-        var packets = [Packet](repeating: .none, count: 32)
-        do {
-            var span = packets.mutableSpan
-            print("received", try port.receive(into: &span, pool: &pool))
-        }
-        let test = TestFrame(from: port.macAddress!, to: port.macAddress!)
-        for index in 0..<8 {
-            packets[index] = pool.allocate(length: TestFrame.byteCount)!
-            test.write(UInt64(index), to: pool.frame(of: packets[index]))
-        }
-        print("sent", try port.transmit(packets.span.extracting(0..<8), pool: &pool))
-        let deadline = ContinuousClock.now + .seconds(5)
-        var total = 0
-        while total < 8, ContinuousClock.now < deadline {
-            var span = packets.mutableSpan
-            let count = try port.receive(into: &span, pool: &pool)
-            for index in 0..<count {
-                print("came", span[index], test.number(of: pool.frame(of: span[index])) as Any)
-                pool.free(span[index])
+        var port = try Port(opened, pool: pool, options: PortOptions(usesInterrupts: interrupts))
+        let address = port.macAddress ?? MACAddress(0x0200_0000_0001)
+        let frame = TestFrame(from: address, to: address, hasChecksum: checksum)
+        var generator = Generator(frame, batchSize: burst.batch)
+        var packets = [Packet](repeating: .none, count: burst.batch)
+        // Buffers for what is going to come.
+        _ = try receive(&packets, &port, &pool)
+        let start = ContinuousClock.now
+        var (sent, returned, other, waits) = (0, 0, 0, 0)
+        while returned < count {
+            // No more on their way than there are buffers for.
+            if sent - returned < 128 {
+                sent += try generator.send(upTo: min(count - sent, 128), by: &port, pool: &pool)
             }
-            total += count
+            var came = try receive(&packets, &port, &pool)
+            if came == 0 {
+                try waitForFrames(&port, after: returned)
+                waits += 1
+                came = try receive(&packets, &port, &pool)
+            }
+            for packet in packets[..<came] {
+                switch frame.number(of: pool.frame(of: packet)) {
+                case UInt64(returned): returned += 1
+                case .some(let number): throw Failure("frame \(number) came in place of frame \(returned)")
+                case .none: other += 1
+                }
+                pool.free(packet)
+            }
         }
+        let time = ContinuousClock.now - start
         try port.check()
-        try port.reclaim(to: &pool)
-        print("free", pool.freeCount)
         try port.close(returningBuffersTo: &pool)
-        print("free", pool.freeCount)
+        guard pool.freeCount == pool.count else { throw Failure("\(pool.count - pool.freeCount) buffers are lost") }
+        print("\(sent) frames sent, \(returned) returned in order, \(other) others: \(Rate(returned, in: time))")
+        if interrupts, waits > 0 { print("waited for interrupts \(waits) times") }
         try pool.close()
+    }
+
+    private func receive(_ packets: inout [Packet], _ port: inout Port, _ pool: inout PacketPool) throws -> Int {
+        var span = packets.mutableSpan
+        return try port.receive(into: &span, pool: &pool)
+    }
+
+    private func waitForFrames(_ port: inout Port, after returned: Int) throws {
+        if interrupts {
+            guard try port.wait(timeout: .seconds(10)) else { throw Failure("no frame after frame \(returned)") }
+            return
+        }
+        let deadline = ContinuousClock.now + .seconds(10)
+        while try !port.hasPackets() {
+            guard ContinuousClock.now < deadline else { throw Failure("no frame after frame \(returned)") }
+        }
     }
 }

@@ -87,6 +87,14 @@ let package = Package(
             exclude: ["README.md", "Cases.md", "Coverage"],
             swiftSettings: testSettings
         ),
+        .testTarget(
+            name: "VirtioNetTests",
+            dependencies: [
+                "VirtioNet", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/VirtioNet",
+            swiftSettings: testSettings
+        ),
         // Depends on the programs that it runs, so that they are built with it.
         .testTarget(
             name: "ProgramTests",

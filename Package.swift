@@ -25,8 +25,10 @@ let package = Package(
         .library(name: "VFIO", targets: ["VFIO"]),
         .library(name: "VFIOMock", targets: ["VFIOMock"]),
         .library(name: "NVMe", targets: ["NVMe"]),
+        .library(name: "VirtioNet", targets: ["VirtioNet"]),
         .executable(name: "vfioctl", targets: ["vfioctl"]),
         .executable(name: "nvmectl", targets: ["nvmectl"]),
+        .executable(name: "netctl", targets: ["netctl"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -113,6 +115,20 @@ let package = Package(
             path: "Examples/NVMe/Tool",
             swiftSettings: swiftSettings
         ),
+        .target(
+            name: "VirtioNet",
+            dependencies: ["VFIO", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Examples/VirtioNet/Library",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "netctl",
+            dependencies: [
+                "VirtioNet", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Examples/VirtioNet/Tool",
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "VFIOTests",
             dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
@@ -131,6 +147,14 @@ let package = Package(
             name: "NVMeTests",
             dependencies: ["NVMe", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
             path: "Tests/NVMe",
+            swiftSettings: testSettings
+        ),
+        .testTarget(
+            name: "VirtioNetTests",
+            dependencies: [
+                "VirtioNet", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/VirtioNet",
             swiftSettings: testSettings
         ),
         // Depends on the programs that it runs, so that they are built with it.

@@ -160,7 +160,7 @@ extension AddressSpace {
         }
         return try place(
             byteCount: UInt64(memory.count), access: access, placement: placement, alignment: alignment,
-            operation: operation
+            preferred: unsafe Self.hugeAlignment(of: memory), operation: operation
         ) { (iova) throws(Errno) in
             prepare()
             try unsafe backend.map(memory, at: iova.rawValue, access: access)
@@ -174,6 +174,7 @@ extension AddressSpace {
         access: DMAAccess,
         placement: IOVAPlacement,
         alignment: UInt64,
+        preferred: UInt64 = 1,
         operation: String,
         refusal: (Errno) -> VFIOError? = { _ in nil },
         request: (IOVA) throws(Errno) -> Void
@@ -183,7 +184,7 @@ extension AddressSpace {
                 .invalidArgument, operation, "access \(access)", hint: "a mapping is for reading, writing or both")
         }
         let reservation = try reserve(
-            placement, byteCount: byteCount, alignment: alignment, operation: operation)
+            placement, byteCount: byteCount, alignment: alignment, preferred: preferred, operation: operation)
         do throws(Errno) {
             try request(reservation.iova)
         } catch {
@@ -192,6 +193,18 @@ extension AddressSpace {
         }
         confirm(reservation, byteCount: byteCount)
         return reservation.iova
+    }
+
+    /// The size of the largest huge page that fits into memory and begins where the memory does; 1 when none does.
+    ///
+    /// At a multiple of it the IOMMU translates huge pages as such: one entry for 2 MiB or 1 GiB, where it would be one for
+    /// each 4 KiB otherwise.
+    private static func hugeAlignment(of memory: UnsafeRawBufferPointer) -> UInt64 {
+        let start = UInt64(UInt(bitPattern: memory.baseAddress))
+        for size in [UInt64(1) << 30, 1 << 21] where UInt64(memory.count) >= size && start.isAligned(to: size) {
+            return size
+        }
+        return 1
     }
 
     private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {
@@ -233,18 +246,20 @@ extension AddressSpace {
 
     /// Unmaps a whole mapping whose place will be used again.
     func unmapKeepingAddresses(_ iova: IOVA, byteCount: UInt64, operation: String) throws(VFIOError) {
-        let subject = "IOVA \(iova)...\(IOVA(iova.rawValue + (byteCount - 1)))"
-        let request = "\(operation) (\(backend.unmapRequest))"
+        // What the error says is put together when there is one: on the way without, it would take longer than the rest.
+        func failure(_ code: VFIOError.Code, errno: Errno? = nil, hint: String? = nil) -> VFIOError {
+            VFIOError(
+                code, "\(operation) (\(backend.unmapRequest))",
+                "IOVA \(iova)...\(IOVA(iova.rawValue + (byteCount - 1)))", errno: errno, hint: hint)
+        }
         let unmapped: UInt64
         do throws(Errno) {
             unmapped = try backend.unmap(iova.rawValue, byteCount: byteCount)
         } catch {
-            throw VFIOError(.kernel, request, subject, errno: error)
+            throw failure(.kernel, errno: error)
         }
         guard unmapped == byteCount else {
-            throw VFIOError(
-                .unexpectedAnswer, request, subject,
-                hint: "\(unmapped) bytes were unmapped instead of \(byteCount)")
+            throw failure(.unexpectedAnswer, hint: "\(unmapped) bytes were unmapped instead of \(byteCount)")
         }
     }
 

@@ -50,7 +50,8 @@ final class NVMeHost {
         space = try AddressSpace(kernel: machine.kernel)
         device = try Device(at: Self.address, in: space)
         try device.config.updateCommand { $0.insert([.memoryDecode, .busMaster]) }
-        memory = try space.allocate(byteCount: 4 << 20)
+        // Where it is on a page of any size.
+        memory = try space.allocate(byteCount: 4 << 20, placement: .fixed(0x100_0000))
     }
 
     // MARK: Registers
@@ -79,12 +80,12 @@ final class NVMeHost {
     // MARK: Bring-up
 
     /// Sets the admin queue up and enables the controller.
-    func enable(configuration: UInt32 = 0x0046_0001, entryCount: Int = 32) {
-        queues = [0: Queue(submission: 0, completion: 0x1000, entryCount: entryCount)]
-        memory.copy([UInt8](repeating: 0, count: 0x1000), to: 0x1000)
+    func enable(configuration: UInt32 = 0x0046_0001, entryCount: Int = 32, completionQueue: Int = 0x1000) {
+        queues = [0: Queue(submission: 0, completion: completionQueue, entryCount: entryCount)]
+        memory.copy([UInt8](repeating: 0, count: 0x1000), to: completionQueue)
         write(UInt32(entryCount - 1) << 16 | UInt32(entryCount - 1), 0x24)
         write64(iova(0), 0x28)
-        write64(iova(0x1000), 0x30)
+        write64(iova(completionQueue), 0x30)
         write(configuration, 0x14)
     }
 

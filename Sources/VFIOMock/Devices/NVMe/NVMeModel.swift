@@ -100,16 +100,21 @@ public struct NVMeModel: MockDevice {
         self.doorbellStride = doorbellStride
         submissionQueues = [SubmissionQueue?](repeating: nil, count: queueLimit + 1)
         completionQueues = [CompletionQueue?](repeating: nil, count: queueLimit + 1)
-        var bars: [Int: MockPCIFunction.BAR] = [0: .init(.registers, 16384, is64Bit: true)]
-        if memoryByteCount > 0 { bars[2] = .memory(memoryByteCount) }
-        pci = MockPCIFunction(
-            vendor: 0x1b36, device: 0x0010, classCode: 0x010802, revision: 2, bars: bars, hasINTx: true,
-            msix: .init(vectors: Self.vectorCount, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000),
-            isExpress: true, hasFunctionLevelReset: true, hasPowerManagement: true)
+        pci = Self.function(.registers, memoryByteCount: memoryByteCount)
         setDefaultFeatures()
     }
 
     static let vectorCount = 65
+
+    /// What QEMU's `nvme` is on the bus, with registers of a kind and a memory buffer of a size.
+    static func function(_ registers: MockPCIFunction.BAR.Kind, memoryByteCount: Int) -> MockPCIFunction {
+        var bars: [Int: MockPCIFunction.BAR] = [0: .init(registers, 16384, is64Bit: true)]
+        if memoryByteCount > 0 { bars[2] = .memory(memoryByteCount) }
+        return MockPCIFunction(
+            vendor: 0x1b36, device: 0x0010, classCode: 0x010802, revision: 2, bars: bars, hasINTx: true,
+            msix: .init(vectors: vectorCount, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000),
+            isExpress: true, hasFunctionLevelReset: true, hasPowerManagement: true)
+    }
 
     // MARK: The bus
 

@@ -24,7 +24,9 @@ let package = Package(
     products: [
         .library(name: "VFIO", targets: ["VFIO"]),
         .library(name: "VFIOMock", targets: ["VFIOMock"]),
+        .library(name: "NVMe", targets: ["NVMe"]),
         .executable(name: "vfioctl", targets: ["vfioctl"]),
+        .executable(name: "nvmectl", targets: ["nvmectl"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -56,6 +58,15 @@ let package = Package(
             name: "ExportBAR",
             dependencies: ["VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
             path: "Examples/ExportBAR",
+            swiftSettings: swiftSettings
+        ),
+        .target(name: "NVMe", dependencies: ["VFIO"], path: "Examples/NVMe/Library", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "nvmectl",
+            dependencies: [
+                "NVMe", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Examples/NVMe/Tool",
             swiftSettings: swiftSettings
         ),
         .testTarget(

@@ -104,6 +104,46 @@ extension Contract {
             }
         }
 
+        @Test("a bank of registers keeps the device open, and tells what was refused", arguments: Scenario.all)
+        func bank(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let device = try Device(at: bench.edu, in: bench.makeSpace())
+                let bank = try device.registers(of: .bar0)
+                #expect(bank.index == .bar0)
+                #expect(bank.byteCount == 1 << 20)
+                #expect(bank.read32(at: 0) == 0x0100_00ed)
+                bank.write32(0x1234_5678, at: 4)
+                #expect(bank.read32(at: 4) == ~0x1234_5678)
+                try bank.check()
+                // Another one reaches the same registers, and each ends by itself.
+                let other = try device.registers(of: .bar0)
+                #expect(other.read32(at: 4) == ~0x1234_5678)
+                try other.close()
+                do throws(VFIOError) {
+                    try device.close()
+                    Issue.record("the device was closed under its registers")
+                } catch {
+                    #expect(error.code == .inUse)
+                    #expect("\(error)".contains("still alive: the registers of BAR 0"), "\(error)")
+                }
+                #expect(bank.read32(at: 0) == 0x0100_00ed)
+                try bank.close()
+            }
+        }
+
+        @Test("a bank is refused where registers are", arguments: Scenario.all)
+        func bankRefusals(_ scenario: Scenario) throws {
+            try scenario.run { bench in
+                let device = try Device(at: bench.memory, in: bench.makeSpace())
+                expectRefusal(.notFound) { try takeBank(.bar1, device) }
+                expectRefusal(.invalidArgument) { try takeBank(.config, device) }
+                try device.setMemoryDecode(false)
+                expectRefusal(.memoryDecodeOff) { try takeBank(.bar2, device) }
+                try device.setMemoryDecode(true)
+                try device.close()
+            }
+        }
+
         @Test("registers that are not there are refused", arguments: Scenario.all)
         func refusals(_ scenario: Scenario) throws {
             try scenario.run { bench in
@@ -128,6 +168,10 @@ extension Contract {
                     try device.close()
                 }
             }
+        }
+
+        private func takeBank(_ index: RegionIndex, _ device: borrowing Device) throws(VFIOError) {
+            try device.registers(of: index).close()
         }
     }
 }

@@ -53,7 +53,7 @@ struct CodegenTests {
         #expect(Self.calls(in: body).isEmpty, "\(body)")
     }
 
-    @Test(arguments: [32, 64])
+    @Test(arguments: [16, 32, 64])
     func orderedAccessesAreSingleAndOrdered(_ bits: Int) throws {
         let read = try Self.compile(
             "access", "public func access(_ memory: DeviceMemory) -> UInt\(bits) { memory.readAcquiring\(bits)(at: 8) }"
@@ -151,9 +151,25 @@ struct CodegenTests {
         #expect(Self.calls(in: Self.block(with: "store volatile", of: body)).isEmpty, "\(body)")
     }
 
+    @Test(arguments: ["bank", "bank.registers"]) func aBankCostsNoMoreThanAView(_ access: String) throws {
+        let body = try Self.compile(
+            "access",
+            """
+            public func access(_ bank: borrowing RegisterBank) -> UInt32 {
+                \(access).write32(1, at: 8)
+                return \(access).read32(at: 16)
+            }
+            """)
+        #expect(Self.count("store volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.count("load volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.count("br i1", in: body) == 2, "\(body)")
+        #expect(Self.count("swift_retain", in: body) == 0, "\(body)")
+        #expect(Self.count("swift_alloc", in: body) == 0, "\(body)")
+    }
+
     // MARK: Order
 
-    @Test(arguments: [32, 64]) func aDoorbellIsAFenceAndAStore(_ bits: Int) throws {
+    @Test(arguments: [16, 32, 64]) func aDoorbellIsAFenceAndAStore(_ bits: Int) throws {
         let body = try Self.compile(
             "access", "public func access(_ registers: Registers) { registers.writeReleasing\(bits)(1, at: 16) }")
         let fence = try #require(body.firstIndex { Self.isFence($0, "release") }, "\(body)")
@@ -162,7 +178,7 @@ struct CodegenTests {
         #expect(Self.count("store volatile", in: body) == 1, "\(body)")
     }
 
-    @Test(arguments: [32, 64]) func aFlagIsALoadAndAFence(_ bits: Int) throws {
+    @Test(arguments: [16, 32, 64]) func aFlagIsALoadAndAFence(_ bits: Int) throws {
         let body = try Self.compile(
             "access",
             "public func access(_ registers: Registers) -> UInt\(bits) { registers.readAcquiring\(bits)(at: 16) }")

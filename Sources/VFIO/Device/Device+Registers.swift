@@ -9,6 +9,8 @@ extension Device {
     /// let version = try device.withRegisters(.bar0) { registers in registers.read32(at: 0x08) }
     /// ```
     ///
+    /// A driver that keeps its registers at hand takes a ``RegisterBank`` instead.
+    ///
     /// A closure that throws needs the type of the error in its signature, `{ (registers) throws(VFIOError) in … }`, or
     /// else it is the other function of this name, which throws any error.
     ///
@@ -18,11 +20,12 @@ extension Device {
         _ index: RegionIndex, _ body: (Registers) throws(VFIOError) -> Result
     ) throws(VFIOError) -> Result {
         let (region, mapping) = try core.registers(of: index)
+        let window = RegisterWindow(mapping, byteCount: Int(clamping: region.byteCount))
         let fallback = RegisterFallback(region, of: core)
-        let result = try withExtendedLifetime(mapping) { () throws(VFIOError) -> Result in
-            try body(Registers(mapping: mapping, fallback: fallback, byteCount: Int(clamping: region.byteCount)))
+        let result = try withExtendedLifetime((mapping, fallback)) { () throws(VFIOError) -> Result in
+            try unsafe body(Registers(window: window, fallback: Unmanaged.passUnretained(fallback)))
         }
-        if let failure = fallback.failure { throw failure }
+        if let failure = fallback.takeFailure() { throw failure }
         return result
     }
 
@@ -31,11 +34,12 @@ extension Device {
         _ index: RegionIndex, _ body: (Registers) throws -> Result
     ) throws -> Result {
         let (region, mapping) = try core.registers(of: index)
+        let window = RegisterWindow(mapping, byteCount: Int(clamping: region.byteCount))
         let fallback = RegisterFallback(region, of: core)
-        let result = try withExtendedLifetime(mapping) {
-            try body(Registers(mapping: mapping, fallback: fallback, byteCount: Int(clamping: region.byteCount)))
+        let result = try withExtendedLifetime((mapping, fallback)) {
+            try unsafe body(Registers(window: window, fallback: Unmanaged.passUnretained(fallback)))
         }
-        if let failure = fallback.failure { throw failure }
+        if let failure = fallback.takeFailure() { throw failure }
         return result
     }
 }

@@ -3,6 +3,7 @@ final class DeviceLease: Sendable {
     /// What holds the device, for the error of whoever closes it meanwhile.
     enum Holder: Hashable, Sendable, CustomStringConvertible {
         case mapping(RegionIndex)
+        case registers(RegionIndex)
         case vector(UInt32, InterruptIndex)
         case interrupts(InterruptIndex)
         case registerWrite(RegionIndex)
@@ -15,6 +16,7 @@ final class DeviceLease: Sendable {
         var description: String {
             switch self {
             case .mapping(let region): "a mapping of \(region)"
+            case .registers(let region): "the registers of \(region)"
             case .vector(let vector, let index): "vector \(vector) of \(index)"
             case .interrupts(let index): "\(index)"
             case .registerWrite(let region): "an event that writes to \(region)"

@@ -2,8 +2,8 @@ internal import Synchronization
 
 /// The way to registers that are not mapped: a system call for each access.
 ///
-/// A register access cannot throw, as a load cannot. So the first failure is kept, for `withRegisters` of ``Device`` to
-/// throw at its end; a read that fails gives all ones, as a PCI read does that nobody answers.
+/// A register access cannot throw, as a load cannot. So the first failure is kept, to be thrown by `withRegisters` of
+/// ``Device`` at its end, or by ``RegisterBank/check()``; a read that fails gives all ones, as a PCI read does that nobody answers.
 @usableFromInline
 final class RegisterFallback: Sendable {
     private let core: DeviceCore
@@ -15,24 +15,33 @@ final class RegisterFallback: Sendable {
         self.core = core
     }
 
-    var failure: VFIOError? { firstFailure.withLock { $0 } }
+    /// The first failure since the last call.
+    func takeFailure() -> VFIOError? {
+        firstFailure.withLock { failure in
+            defer { failure = nil }
+            return failure
+        }
+    }
 
     @usableFromInline @inline(never)
-    func read8(_ offset: Int) -> UInt8 { read(offset) }
+    func read(_ offset: Int, width: Int) -> UInt64 {
+        switch width {
+        case 1: UInt64(read(offset) as UInt8)
+        case 2: UInt64(read(offset) as UInt16)
+        case 4: UInt64(read(offset) as UInt32)
+        default: read(offset) as UInt64
+        }
+    }
+
     @usableFromInline @inline(never)
-    func read16(_ offset: Int) -> UInt16 { read(offset) }
-    @usableFromInline @inline(never)
-    func read32(_ offset: Int) -> UInt32 { read(offset) }
-    @usableFromInline @inline(never)
-    func read64(_ offset: Int) -> UInt64 { read(offset) }
-    @usableFromInline @inline(never)
-    func write8(_ value: UInt8, _ offset: Int) { write(value, offset) }
-    @usableFromInline @inline(never)
-    func write16(_ value: UInt16, _ offset: Int) { write(value, offset) }
-    @usableFromInline @inline(never)
-    func write32(_ value: UInt32, _ offset: Int) { write(value, offset) }
-    @usableFromInline @inline(never)
-    func write64(_ value: UInt64, _ offset: Int) { write(value, offset) }
+    func write(_ value: UInt64, _ offset: Int, width: Int) {
+        switch width {
+        case 1: write(UInt8(truncatingIfNeeded: value), offset)
+        case 2: write(UInt16(truncatingIfNeeded: value), offset)
+        case 4: write(UInt32(truncatingIfNeeded: value), offset)
+        default: write(value, offset)
+        }
+    }
 
     private func read<Value: FixedWidthInteger & BitwiseCopyable>(_ offset: Int) -> Value {
         check(offset, MemoryLayout<Value>.size)

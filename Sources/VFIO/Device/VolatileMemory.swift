@@ -55,7 +55,12 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
 
     // MARK: Ordered loads and stores
 
-    /// Reads 32 bits before anything that follows: a flag that announces data.
+    /// Reads 16 bits before anything that follows: a flag that announces data.
+    @inlinable @inline(__always)
+    public func readAcquiring16(at offset: Int) -> UInt16 {
+        unsafe cmmio_load_acquire16(address(of: offset, width: 2))
+    }
+    /// Reads 32 bits before anything that follows.
     @inlinable @inline(__always)
     public func readAcquiring32(at offset: Int) -> UInt32 {
         unsafe cmmio_load_acquire32(address(of: offset, width: 4))
@@ -65,7 +70,12 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
     public func readAcquiring64(at offset: Int) -> UInt64 {
         unsafe cmmio_load_acquire64(address(of: offset, width: 8))
     }
-    /// Writes 32 bits after everything that went before: a flag that announces data.
+    /// Writes 16 bits after everything that went before: a flag that announces data.
+    @inlinable @inline(__always)
+    public func writeReleasing16(_ value: UInt16, at offset: Int) {
+        unsafe cmmio_store_release16(address(of: offset, width: 2), value)
+    }
+    /// Writes 32 bits after everything that went before.
     @inlinable @inline(__always)
     public func writeReleasing32(_ value: UInt32, at offset: Int) {
         unsafe cmmio_store_release32(address(of: offset, width: 4), value)

@@ -1,0 +1,81 @@
+/// The registers of a region for as long as this value lives: what a driver keeps, instead of asking anew each time.
+///
+/// ```swift
+/// let bank = try device.registers(of: .bar0)
+/// bank.writeReleasing32(tail, at: 0x1000)   // one store behind one comparison, or a system call
+/// try bank.check()                          // what the kernel refused meanwhile
+/// ```
+///
+/// It keeps the device open. The banks of a region share one mapping of it. While memory decode of the device is off, an
+/// access to what is mapped ends the process with `SIGBUS`, as with a ``MappedRegion``.
+@safe
+public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
+    /// Which region of the device it is.
+    public let index: RegionIndex
+    /// The size of the region in bytes.
+    public var byteCount: Int { window.byteCount }
+
+    @usableFromInline let window: RegisterWindow
+    @usableFromInline let fallback: RegisterFallback
+    // The same without a count of references, for the view.
+    @usableFromInline let unmanagedFallback: Unmanaged<RegisterFallback>
+    // Both are only kept alive, and let go of in this order: the device is not closed while it is mapped.
+    private let mapping: RegisterMapping?
+    private let lease: DeviceLease
+
+    init(_ region: RegionInfo, mapping: RegisterMapping?, of core: DeviceCore) {
+        index = region.index
+        window = RegisterWindow(mapping, byteCount: Int(clamping: region.byteCount))
+        fallback = RegisterFallback(region, of: core)
+        unsafe unmanagedFallback = Unmanaged.passUnretained(fallback)
+        self.mapping = mapping
+        lease = DeviceLease(core, for: .registers(region.index))
+    }
+
+    /// A view of the registers.
+    public var registers: Registers {
+        @_lifetime(borrow self)
+        @inlinable @inline(__always)
+        borrowing get {
+            let view = unsafe Registers(window: window, fallback: unmanagedFallback)
+            return unsafe _overrideLifetime(view, borrowing: self)
+        }
+    }
+
+    @inlinable @inline(__always)
+    @unsafe public func unsafeMappedAddress(of offset: Int, width: Int) -> UnsafeMutableRawPointer? {
+        unsafe window.address(of: offset, width: width)
+    }
+
+    @inlinable
+    public func readUnmapped(at offset: Int, width: Int) -> UInt64 { fallback.read(offset, width: width) }
+
+    @inlinable
+    public func writeUnmapped(_ value: UInt64, at offset: Int, width: Int) {
+        fallback.write(value, offset, width: width)
+    }
+
+    /// Throws the first access that the kernel refused since the last call.
+    ///
+    /// Accesses to what is mapped do not fail in this way, and are not worth a call each.
+    public func check() throws(VFIOError) {
+        if let failure = fallback.takeFailure() { throw failure }
+    }
+
+    /// Gives the registers back. They stay mapped until the device is closed.
+    ///
+    /// - Throws: As ``check()``.
+    public consuming func close() throws(VFIOError) {
+        try check()
+    }
+}
+
+extension Device {
+    /// Takes hold of the registers of a region for longer than a call of `withRegisters`.
+    ///
+    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not answer.
+    public func registers(of index: RegionIndex) throws(VFIOError) -> RegisterBank {
+        let (region, mapping) = try core.registers(of: index)
+        return RegisterBank(region, mapping: mapping, of: core)
+    }
+}

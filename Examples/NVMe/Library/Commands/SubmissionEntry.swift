@@ -33,13 +33,10 @@ public struct SubmissionEntry: Sendable, Hashable, BitwiseCopyable {
         self.dwords14And15 = dwords14And15
     }
 
-    /// The length in bytes.
-    @inlinable static var byteCount: Int { 64 }
-
     /// Writes the 64 bytes into a submission queue.
     @inlinable @inline(__always)
     func store<Memory: VolatileMemory & ~Copyable & ~Escapable>(
-        to memory: borrowing Memory, at offset: Int, as command: CommandID
+        to memory: borrowing Memory, at offset: Int, as identifier: UInt16
     ) {
         // The last word first: when that one lies in the memory, so do the others, and the compiler knows it.
         memory.write64(dwords14And15, at: offset &+ 56)
@@ -50,6 +47,6 @@ public struct SubmissionEntry: Sendable, Hashable, BitwiseCopyable {
         memory.write64(0, at: offset &+ 16)
         memory.write64(0, at: offset &+ 8)
         memory.write64(
-            UInt64(namespace) << 32 | UInt64(command.rawValue) << 16 | UInt64(opcode), at: offset)
+            UInt64(namespace) << 32 | UInt64(identifier) << 16 | UInt64(opcode), at: offset)
     }
 }

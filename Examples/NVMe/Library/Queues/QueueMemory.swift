@@ -31,9 +31,10 @@ public struct QueueMemory: ~Copyable, Sendable {
         in space: AddressSpace, depth: Int, maximumTransferByteCount: Int = 128 << 10, pageSize: Int = 4096,
         maximumEntryCount: Int = 65536
     ) throws(NVMeError) {
-        guard depth >= 1, depth < maximumEntryCount, maximumEntryCount <= 65536 else {
-            throw .invalidArgument(
-                "a queue can have 1 to \(min(maximumEntryCount, 65536) - 1) commands in flight, not \(depth)")
+        // Half of the identifiers at most, so that no two commands that follow each other have the same.
+        let most = min(maximumEntryCount - 1, 32768)
+        guard depth >= 1, depth <= most else {
+            throw .invalidArgument("a queue can have 1 to \(most) commands in flight, not \(depth)")
         }
         guard pageSize >= 4096, pageSize & (pageSize - 1) == 0 else {
             throw .invalidArgument("a memory page is a power of two of at least 4096 bytes, not \(pageSize)")

@@ -14,8 +14,7 @@ extension QueuePair {
             }
             let result = memory.completions.read32(at: offset)
             advance()
-            let slot = UInt16(truncatingIfNeeded: word)
-            if slots.finish(slot) {
+            if let slot = slots.finish(UInt16(truncatingIfNeeded: word)) {
                 return Completion(
                     command: CommandID(rawValue: slot), status: CommandStatus(rawValue: UInt16(word >> 17)),
                     result: result)

@@ -70,7 +70,7 @@ extension QueuePair {
     /// Puts a command into the ring.
     @inlinable @inline(__always)
     mutating func write(_ entry: SubmissionEntry, _ command: CommandID, _ ringing: Bool) -> CommandID {
-        entry.store(to: memory.submissions, at: tail &<< 6, as: command)
+        entry.store(to: memory.submissions, at: tail &<< 6, as: slots.identifier(of: command.rawValue))
         tail &+= 1
         if tail == memory.submissionEntryCount { tail = 0 }
         if ringing { ring() }

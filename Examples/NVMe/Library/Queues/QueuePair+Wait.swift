@@ -94,11 +94,12 @@ extension QueuePair {
         while memory.completions.readAcquiring32(at: head &<< 4 &+ 12) & (1 << 16) == phase {
             let offset = head &<< 4
             let word = memory.completions.read32(at: offset &+ 12)
-            _ = slots.end(
-                Completion(
-                    command: CommandID(rawValue: UInt16(truncatingIfNeeded: word)),
-                    status: CommandStatus(rawValue: UInt16(word >> 17)),
-                    result: memory.completions.read32(at: offset)))
+            if let slot = slots.slot(of: UInt16(truncatingIfNeeded: word)) {
+                slots.end(
+                    Completion(
+                        command: CommandID(rawValue: slot), status: CommandStatus(rawValue: UInt16(word >> 17)),
+                        result: memory.completions.read32(at: offset)))
+            }
             head &+= 1
             if head == memory.completionEntryCount {
                 head = 0

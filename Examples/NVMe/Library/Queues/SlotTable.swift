@@ -7,6 +7,8 @@
 struct SlotTable: ~Copyable, @unchecked Sendable {
     /// How many commands can be in flight.
     @usableFromInline let depth: Int
+    /// The bits of an identifier that hold the slot; the others hold the lowest bits of the submission's number.
+    @usableFromInline let slotBits: UInt16
     /// For each slot the number of the submission that is in flight; 0 for none.
     @usableFromInline let submissions: UnsafeMutablePointer<UInt64>
     /// The free slots, as a stack: what was used last is still in the cache.
@@ -20,6 +22,7 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
 
     init(depth: Int) {
         self.depth = depth
+        slotBits = UInt16(Int.bitWidth - (depth - 1).leadingZeroBitCount)
         unsafe submissions = .allocate(capacity: depth)
         unsafe submissions.initialize(repeating: 0, count: depth)
         unsafe free = .allocate(capacity: depth)
@@ -49,30 +52,48 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
         return slot
     }
 
-    /// Gives a slot back whose command has ended; false when it is not in flight.
+    /// What the controller is to call the command in a slot.
+    ///
+    /// A completion that comes twice would be taken for that of the next command in the slot. So the identifier changes
+    /// from one to the other.
     @inlinable @inline(__always)
-    mutating func finish(_ slot: UInt16) -> Bool {
-        guard Int(slot) < depth, unsafe submissions[Int(slot)] != 0 else { return false }
+    func identifier(of slot: UInt16) -> UInt16 {
+        unsafe slot | UInt16(truncatingIfNeeded: submissions[Int(slot)]) &<< slotBits
+    }
+
+    /// The slot of a command in flight, by its identifier; `nil` when none in flight has it.
+    @inlinable @inline(__always)
+    func slot(of identifier: UInt16) -> UInt16? {
+        let slot = identifier & ((1 &<< slotBits) &- 1)
+        guard Int(slot) < depth, unsafe submissions[Int(slot)] != 0, self.identifier(of: slot) == identifier else {
+            return nil
+        }
+        return slot
+    }
+
+    /// Gives a slot back whose command has ended.
+    ///
+    /// - Returns: The slot; `nil` when no command in flight has the identifier.
+    @inlinable @inline(__always)
+    mutating func finish(_ identifier: UInt16) -> UInt16? {
+        guard let slot = slot(of: identifier) else { return nil }
         unsafe submissions[Int(slot)] = 0
         unsafe free[freeCount] = slot
         freeCount &+= 1
-        return true
+        return slot
     }
 
-    /// Notes the end of a command that is in flight, for ``takeEnded()`` to give out; false when it is not in flight.
-    mutating func end(_ completion: Completion) -> Bool {
-        let slot = Int(completion.command.rawValue)
-        guard slot < depth, unsafe submissions[slot] != 0 else { return false }
-        unsafe submissions[slot] = 0
+    /// Notes the end of the command in a slot, for ``takeEnded()`` to give out.
+    mutating func end(_ completion: Completion) {
+        unsafe submissions[Int(completion.command.rawValue)] = 0
         unsafe (ended + endedCount).initialize(to: completion)
         endedCount += 1
-        return true
     }
 
     /// Notes for all commands in flight that they have ended with this status.
     mutating func endAll(_ status: CommandStatus) {
         for slot in 0..<depth where unsafe submissions[slot] != 0 {
-            _ = end(Completion(command: CommandID(rawValue: UInt16(slot)), status: status, result: 0))
+            end(Completion(command: CommandID(rawValue: UInt16(slot)), status: status, result: 0))
         }
     }
 

@@ -83,6 +83,12 @@ let package = Package(
             exclude: ["README.md", "Cases.md", "Coverage"],
             swiftSettings: testSettings
         ),
+        .testTarget(
+            name: "NVMeTests",
+            dependencies: ["NVMe", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Tests/NVMe",
+            swiftSettings: testSettings
+        ),
         // Depends on the programs that it runs, so that they are built with it.
         .testTarget(
             name: "ProgramTests",

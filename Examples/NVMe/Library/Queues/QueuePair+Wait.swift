@@ -85,7 +85,14 @@ extension QueuePair {
         }
         endAll()
         if let failure { throw failure }
-        registration.epoch = try core.connectQueue(id, memory, vector: hasInterrupt ? Int(id) : nil)
+        let life = core.currentEpoch
+        do throws(NVMeError) {
+            registration.epoch = try core.connectQueue(id, memory, vector: hasInterrupt ? Int(id) : nil)
+        } catch {
+            // How much of the queue the controller knows now is unknown. The next attempt is to begin with a reset.
+            registration.epoch = life
+            throw error
+        }
     }
 
     /// Ends all commands, and makes the rings as they were at first. The controller no longer knows of them.

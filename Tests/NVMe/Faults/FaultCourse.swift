@@ -18,6 +18,8 @@ struct FaultCourse {
     static let address: PCIAddress = "0000:00:04.0"
     static let depth = 20
     private static let blockCount: UInt64 = 512
+    /// What no block holds: a read that ended with that in its memory was not done.
+    private static let nothing: UInt64 = 0x5555_5555_5555_5555
 
     let machine = MockMachine()
     let namespace = Namespace(id: 1, blockCount: blockCount, blockSize: 512)
@@ -27,6 +29,8 @@ struct FaultCourse {
     /// What each block may hold, by what is known of the writes to it.
     private var contents: [UInt64: Set<UInt64>] = [:]
     private var nextStamp: UInt64 = 1
+    /// What commands of earlier rounds were called on their way.
+    private var oldIdentifiers: [UInt16] = [0xffff]
     /// Data may be inverted on its way in this round.
     private var isCorrupting = false
 
@@ -79,10 +83,14 @@ struct FaultCourse {
         case .nothing: break
         case .reset: withModel { model, bus in model.reset(bus: bus) }
         case .strayCompletion:
-            withModel { model, bus in model.postStrayCompletion(identifier: 0xffff, queue: 1, bus: bus) }
+            // Of a command that was in the same slot of the queue, perhaps.
+            let identifier = oldIdentifiers.randomElement(using: &random)!
+            withModel { model, bus in model.postStrayCompletion(identifier: identifier, queue: 1, bus: bus) }
         case .spuriousInterrupt:
             withModel { model, bus in model.raiseSpuriousInterrupt(vector: 1, bus: bus) }
         }
+        let held = withModel { model, _ in model.heldCommands.map(\.identifier) }
+        if !held.isEmpty { oldIdentifiers = held }
         while !inFlight.isEmpty {
             if plan.releases { releaseIfNothingElseComes() }
             do throws(NVMeError) {
@@ -115,7 +123,7 @@ struct FaultCourse {
             for block in 0..<count {
                 // The ends of each block tell where all of it came from.
                 for offset in [page * 4096 + block * 512, page * 4096 + block * 512 + 504] {
-                    buffer.write64(request.isWrite ? request.stamp + UInt64(block) : 0, at: offset)
+                    buffer.write64(request.isWrite ? request.stamp + UInt64(block) : Self.nothing, at: offset)
                 }
             }
             let address = buffer.iova + UInt64(page * 4096)

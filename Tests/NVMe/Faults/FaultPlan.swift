@@ -41,7 +41,7 @@ struct FaultPlan {
             // No slot of a queue of 20 commands has this number.
             .init(.changeIdentifier(to: 0xffff)), .init(.duplicateCompletion), .init(.loseInterrupt),
             .init(.becomeFatal), .init(.resetController), .init(.reset), .init(.strayCompletion),
-            .init(.spuriousInterrupt), .init(.loseCommand, then: .staysDisabled),
+            .init(.spuriousInterrupt), .init(.strayCompletion), .init(.loseCommand, then: .staysDisabled),
             .init(.becomeFatal, then: .staysReady),
             .init(.resetController, then: .loseCommand), .init(.loseCompletion, then: .loseCompletion),
             .init(.becomeFatal, then: .fail(.internalError)), .init(.loseCommand, then: .becomeFatal),

@@ -67,8 +67,8 @@ struct FaultCourse {
     /// Fills the queue with commands, lets something go wrong, and takes all completions.
     mutating func round(_ plan: FaultPlan, _ queue: inout QueuePair, _ buffer: borrowing DMABuffer) {
         isCorrupting = plan.fault == .corruptData
-        let skipping = Int.random(in: 0..<Self.depth / 2, using: &random)
-        let count = [1, 1, 1, 4].randomElement(using: &random)!
+        let skipping = plan.befallsAll ? 0 : Int.random(in: 0..<Self.depth / 2, using: &random)
+        let count = plan.befallsAll ? Self.depth : [1, 1, 1, 4].randomElement(using: &random)!
         withModel { model, _ in
             model.clearFaults()
             if let fault = plan.fault {

@@ -5,6 +5,8 @@ struct FaultPlan {
     /// What befalls the commands of the round.
     var fault: NVMeFault?
     var match = NVMeFault.Match.io
+    /// It befalls each command of the round, or else some of them.
+    var befallsAll = false
     /// What befalls the recovery from that.
     var nextFault: NVMeFault?
     var nextMatch = NVMeFault.Match.admin
@@ -25,7 +27,13 @@ struct FaultPlan {
         self.outside = outside
         // There has to be something in flight.
         if outside == .reset { fault = .holdCommand }
-        if outside == .strayCompletion || outside == .spuriousInterrupt {
+        if outside == .strayCompletion {
+            // Of all commands, so that whichever slot it seems to be for, the one in there has not been done.
+            fault = .holdCommand
+            befallsAll = true
+            releases = true
+        }
+        if outside == .spuriousInterrupt {
             fault = .holdCompletion
             releases = true
         }
@@ -48,7 +56,9 @@ struct FaultPlan {
             .init(.loseCommand, then: .resetController), .init(.loseCommand, then: .duplicateCompletion),
         ]
         var plan = kinds[number % kinds.count]
-        if Int.random(in: 0..<3, using: &random) == 0 { plan.match = .io(UInt8.random(in: 1...2, using: &random)) }
+        if !plan.befallsAll, Int.random(in: 0..<3, using: &random) == 0 {
+            plan.match = .io(UInt8.random(in: 1...2, using: &random))
+        }
         // The commands of a recovery: Set Features, and the creation of the queues.
         if Bool.random(using: &random) { plan.nextMatch = .admin([9, 5, 1].randomElement(using: &random)!) }
         return plan

@@ -118,9 +118,13 @@ struct NVMeModelIOTests {
             #expect(host.run(opcode, block: 1999, count: 2) == .blockOutOfRange)
             #expect(host.run(opcode, block: .max) == .blockOutOfRange)
             #expect(host.run(opcode, block: 0, namespace: 0) == .invalidNamespace)
-            #expect(host.run(opcode, block: 0, namespace: 2) == .invalidNamespace)
+            #expect(host.run(opcode, block: 0, namespace: 2) == .invalidField)
+            #expect(host.run(opcode, block: 0, namespace: 256) == .invalidField)
+            #expect(host.run(opcode, block: 0, namespace: .max) == .invalidField)
+            #expect(host.run(opcode, block: 0, namespace: 257) == .invalidNamespace)
         }
-        #expect(host.run(1, 0, namespace: 2).status == .invalidNamespace)
+        #expect(host.run(1, 0, namespace: 2).status == .invalidField)
+        #expect(host.run(1, 0, namespace: 257).status == .invalidNamespace)
         #expect(host.run(1, 0x7f, namespace: 1).status == .invalidOpcode)
         #expect(host.run(1, 2, namespace: 1, prp1: data, dwords: [0, 0, 0], flags: 0x40).status == .invalidField)
         #expect(host.run(1, 2, namespace: 1, prp1: data, dwords: [0, 0, 0], flags: 1).status == .invalidField)
@@ -153,6 +157,30 @@ struct NVMeModelIOTests {
                 .read(iova: 0x7000_2000, by: NVMeHost.address),
             ])
         #expect(host.run(2, block: 1) == .success)
+    }
+
+    /// As QEMU's controller does not: with its data lost, a command tells of success.
+    @Test func aControllerNeedNotNotice() throws {
+        let host = try NVMeHost(NVMeModel(noticesRefusedDMA: false))
+        host.start()
+        host.withModel { model, _ in model.disk.setBytes(NVMeHost.pattern(512), at: 1) }
+        #expect(host.run(2, block: 1, prp1: 0x7000_1000) == .success)
+        #expect(host.run(1, block: 1, prp1: 0x7000_0000) == .success)
+        #expect(disk(host, 1).allSatisfy { $0 == 0 })
+        // A list is another matter.
+        #expect(host.run(2, block: 1, count: 32, prp2: 0x7000_2000) == .dataTransferError)
+        #expect(host.machine.faults.count == 3)
+    }
+
+    @Test func withAdminCommandsAloneThereAreNoOthers() throws {
+        let host = try NVMeHost()
+        host.enable(configuration: 0x0046_0071)
+        #expect(host.addQueue(1) == .success)
+        #expect(host.run(2, block: 0) == .invalidOpcode)
+        host.write(0, 0x14)
+        host.enable(configuration: 0x0046_0061)
+        #expect(host.addQueue(1) == .success)
+        #expect(host.run(2, block: 0) == .success)
     }
 
     @Test func zeroesNeedNoData() throws {

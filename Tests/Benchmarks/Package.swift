@@ -30,11 +30,15 @@ let package = Package(
         // Symbolic links to the library's files, and the load: the allocator is not public.
         .target(name: "AllocatorUnderTest", swiftSettings: settings),
         .executableTarget(
-            name: "NativeBenchmarks", dependencies: library + [
+            name: "NativeBenchmarks",
+            dependencies: library + [
                 "AllocatorUnderTest",
                 .product(name: "NVMe", package: "swift-vfio"),
+                .product(name: "VirtioNet", package: "swift-vfio"),
             ], swiftSettings: settings),
-        .executableTarget(name: "LabBenchmarks", dependencies: library, swiftSettings: settings),
+        .executableTarget(
+            name: "LabBenchmarks", dependencies: library + [.product(name: "NVMe", package: "swift-vfio")],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

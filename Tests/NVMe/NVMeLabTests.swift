@@ -147,7 +147,7 @@ struct NVMeLabTests {
             expectStatus(.blockOutOfRange, with: &queue) { (queue) throws(NVMeError) in
                 try queue.write(disk, at: disk.blockCount - 1, count: 2, from: buffer.iova)
             }
-            let stranger = Namespace(id: 7, blockCount: 1, blockSize: 512)
+            let stranger = Namespace(id: 1000, blockCount: 1, blockSize: 512)
             expectStatus(.invalidNamespace, with: &queue) { (queue) throws(NVMeError) in
                 try queue.read(stranger, at: 0, into: buffer.iova)
             }

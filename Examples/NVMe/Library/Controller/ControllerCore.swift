@@ -40,7 +40,7 @@ final class ControllerCore: Sendable {
     /// Resets the controller, unless that has happened since the given life, and brings it up again.
     func reset(from known: UInt64? = nil) throws(NVMeError) {
         try withEngine { (engine) throws(NVMeError) in
-            if let known, known != currentEpoch, engine.isRunning, !engine.needsReset { return }
+            if let known, known != currentEpoch, engine.isRunning { return }
             // The queues are no more, whatever comes of it.
             defer { epoch.add(1, ordering: .acquiringAndReleasing) }
             try engine.bringUp()

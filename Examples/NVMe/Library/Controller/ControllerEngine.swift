@@ -14,8 +14,6 @@ struct ControllerEngine: ~Copyable, Sendable {
     private(set) var queueLimit = 0
     /// Whether the controller is up, so that commands make sense.
     private(set) var isRunning = false
-    /// Whether an admin command has found the controller in a state that only a reset ends.
-    private(set) var needsReset = false
 
     /// Gets everything ready that a controller needs.
     init(_ device: consuming Device, options: ControllerOptions) throws(NVMeError) {
@@ -99,7 +97,7 @@ struct ControllerEngine: ~Copyable, Sendable {
             view.writeReleasing32(configuration.rawValue, at: ControllerRegister.configuration)
         }
         try wait(for: "the controller to become ready (CSTS.RDY = 1)", readyTimeout) { $0.isReady }
-        (isRunning, needsReset) = (true, false)
+        isRunning = true
         do throws(NVMeError) {
             try askForQueues()
         } catch {
@@ -208,9 +206,7 @@ struct ControllerEngine: ~Copyable, Sendable {
             let completion: Completion
             do throws(NVMeError) {
                 completion = try admin.waitForCompletion()
-            } catch {
-                needsReset = true
-                guard case .timeout(_, let limit) = error else { throw error }
+            } catch .timeout(_, let limit) {
                 throw .timeout(waitingFor: "the end of \(name)", limit: limit)
             }
             // Another one has been given up before.
@@ -238,6 +234,17 @@ struct ControllerEngine: ~Copyable, Sendable {
                 opcode: AdminCommand.identify, namespace: namespace, data: answer.iova.rawValue, dwords10And11: what),
             name)
         return answer.bytes(count: 4096)
+    }
+
+    /// Asks the controller to end a command (Abort: 5.1).
+    ///
+    /// - Returns: Whether it has; otherwise the command ends by itself, or never.
+    mutating func abort(_ identifier: UInt16, of queue: UInt16) throws(NVMeError) -> Bool {
+        let answer = try execute(
+            SubmissionEntry(
+                opcode: AdminCommand.abort, dwords10And11: UInt64(identifier) << 16 | UInt64(queue)),
+            "Abort")
+        return answer & 1 == 0
     }
 
     /// Tells the controller of a queue pair (Create I/O Completion Queue, Create I/O Submission Queue: 5.3, 5.4).

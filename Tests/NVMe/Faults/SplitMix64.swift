@@ -1,5 +1,5 @@
-/// Numbers that look random, and are the same for the same seed (SplitMix64, public domain, by Sebastiano Vigna).
-struct SeededGenerator: RandomNumberGenerator {
+/// Numbers that look random, and that are the same for the same seed: Steele, Lea and Flood's SplitMix64.
+struct SplitMix64: RandomNumberGenerator {
     private var state: UInt64
 
     init(seed: UInt64) { state = seed }

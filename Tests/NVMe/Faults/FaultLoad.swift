@@ -19,7 +19,7 @@ struct FaultLoad {
 
     let machine: MockedDiskMachine
     let disk: Namespace
-    private var random: SeededGenerator
+    private var random: SplitMix64
     /// What the disk holds, as far as successes tell. Blocks of writes that failed are looked at.
     private var contents: [UInt64: [UInt8]] = [:]
     private var open: [[CommandID: Job]] = [[:], [:]]
@@ -34,7 +34,7 @@ struct FaultLoad {
     init(_ machine: MockedDiskMachine, _ disk: Namespace, seed: UInt64) {
         self.machine = machine
         self.disk = disk
-        random = SeededGenerator(seed: seed)
+        random = SplitMix64(seed: seed)
     }
 
     /// Room for all data of both queues.

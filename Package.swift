@@ -93,7 +93,8 @@ let package = Package(
         .testTarget(
             name: "ProgramTests",
             dependencies: [
-                "vfioctl", "ExportBAR", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+                "vfioctl", "nvmectl", "ExportBAR", "VFIO", "VFIOMock",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/Programs",
             swiftSettings: testSettings

@@ -1,12 +1,6 @@
 import VFIO
 
 extension NVMeModel {
-    /// A piece of a command's data, in one piece of addresses.
-    struct Segment {
-        var address: UInt64
-        var byteCount: Int
-    }
-
     // MARK: PRPs
 
     /// Finds out where the data of a command goes, by its PRP entries: section 4.3 of the specification.

@@ -1,22 +1,6 @@
 import VFIO
 
 extension NVMeModel {
-    /// An error that no command is to blame for: section 5.2 of the specification.
-    enum AsynchronousEvent: UInt8 {
-        case invalidDoorbell = 0
-        case invalidDoorbellValue = 1
-
-        /// All of them are errors.
-        static let type: UInt8 = 0
-        static let logPage: UInt8 = 1
-    }
-
-    /// An entry of the error information log.
-    struct ErrorEntry {
-        var count: UInt64
-        var event: AsynchronousEvent
-    }
-
     static let eventRequestLimit = 4
     static let errorLogLimit = 4
 

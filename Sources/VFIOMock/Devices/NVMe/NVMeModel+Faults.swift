@@ -1,32 +1,6 @@
 import VFIO
 
 extension NVMeModel {
-    /// A command that a fault holds back.
-    public struct HeldCommand: Sendable {
-        /// Its submission queue.
-        public let queue: Int
-        public let identifier: UInt16
-        public let opcode: UInt8
-        /// Whether it was carried out already.
-        public var isExecuted: Bool { completion != nil }
-
-        let command: Command
-        let completion: Completion?
-    }
-
-    struct PlannedFault {
-        var fault: NVMeFault
-        var match: NVMeFault.Match
-        var skipping: Int
-        var count: Int
-    }
-
-    /// What a fault may befall.
-    enum Occasion {
-        case command(Command, queue: Int)
-        case enable, disable, shutdown
-    }
-
     // MARK: Planning
 
     /// Plans a fault.

@@ -1,58 +1,6 @@
 import VFIO
 
 extension NVMeModel {
-    /// What the registers hold, as far as it can change. Figure numbers are no use here: each is named as in section 3.1
-    /// of the specification.
-    struct Registers {
-        /// The vectors that are masked; only the pin goes by it.
-        var interruptMask: UInt32 = 0
-        var configuration: UInt32 = 0
-        var status: UInt32 = 0
-        var adminQueueAttributes: UInt32 = 0
-        var adminSubmissionQueue: UInt64 = 0
-        var adminCompletionQueue: UInt64 = 0
-        var memorySpaceControl: UInt64 = 0
-
-        var isEnabled: Bool { configuration & 1 != 0 }
-        var pageSize: Int { 4096 << Int(configuration >> 7 & 0xf) }
-        var submissionEntrySize: UInt32 { configuration >> 16 & 0xf }
-        var completionEntrySize: UInt32 { configuration >> 20 & 0xf }
-        /// `CC.CSS` is 7: there are no I/O commands.
-        var hasAdminCommandsOnly: Bool { configuration >> 4 & 7 == 7 }
-        var shutdownNotification: UInt32 { configuration >> 14 & 3 }
-
-        var isReady: Bool {
-            get { status & 1 != 0 }
-            set { status = status & ~1 | (newValue ? 1 : 0) }
-        }
-        var isFatal: Bool {
-            get { status & 2 != 0 }
-            set { status = status & ~2 | (newValue ? 2 : 0) }
-        }
-        /// `CSTS.SHST`: 0 for none, 1 for under way, 2 for complete.
-        var shutdownStatus: UInt32 {
-            get { status >> 2 & 3 }
-            set { status = status & ~0xc | newValue << 2 }
-        }
-    }
-
-    enum Offset {
-        static let capabilities = 0x00
-        static let version = 0x08
-        static let interruptMaskSet = 0x0c
-        static let interruptMaskClear = 0x10
-        static let configuration = 0x14
-        static let status = 0x1c
-        static let adminQueueAttributes = 0x24
-        static let adminSubmissionQueue = 0x28
-        static let adminCompletionQueue = 0x30
-        static let memoryBufferLocation = 0x38
-        static let memoryBufferSize = 0x3c
-        static let memorySpaceControl = 0x50
-        static let memorySpaceStatus = 0x58
-        static let doorbells = 0x1000
-    }
-
     /// The most entries that a queue has.
     static let queueEntryLimit = 2048
     /// `CAP.MPSMAX`, as a shift of 4096.

@@ -1,0 +1,7 @@
+extension NVMeModel {
+    /// What a fault may befall.
+    enum Occasion {
+        case command(Command, queue: Int)
+        case enable, disable, shutdown
+    }
+}

@@ -233,18 +233,20 @@ extension AddressSpace {
 
     /// Unmaps a whole mapping whose place will be used again.
     func unmapKeepingAddresses(_ iova: IOVA, byteCount: UInt64, operation: String) throws(VFIOError) {
-        let subject = "IOVA \(iova)...\(IOVA(iova.rawValue + (byteCount - 1)))"
-        let request = "\(operation) (\(backend.unmapRequest))"
+        // What the error says is put together when there is one: on the way without, it would take longer than the rest.
+        func failure(_ code: VFIOError.Code, errno: Errno? = nil, hint: String? = nil) -> VFIOError {
+            VFIOError(
+                code, "\(operation) (\(backend.unmapRequest))",
+                "IOVA \(iova)...\(IOVA(iova.rawValue + (byteCount - 1)))", errno: errno, hint: hint)
+        }
         let unmapped: UInt64
         do throws(Errno) {
             unmapped = try backend.unmap(iova.rawValue, byteCount: byteCount)
         } catch {
-            throw VFIOError(.kernel, request, subject, errno: error)
+            throw failure(.kernel, errno: error)
         }
         guard unmapped == byteCount else {
-            throw VFIOError(
-                .unexpectedAnswer, request, subject,
-                hint: "\(unmapped) bytes were unmapped instead of \(byteCount)")
+            throw failure(.unexpectedAnswer, hint: "\(unmapped) bytes were unmapped instead of \(byteCount)")
         }
     }
 

@@ -3,7 +3,7 @@
 import math
 from xml.sax.saxutils import escape
 
-LABELS = 430
+LABELS = 440
 WIDTH = 980
 MARGIN = 24
 STEP = 26
@@ -78,10 +78,10 @@ def draw(entries):
     y = bottom + 26
     legend = (("met", "goal met"), ("missed", "goal missed"), ("told", "no goal"))
     for index, (kind, words) in enumerate(legend):
-        parts.append(f'<circle class="{kind}" cx="{LABELS + index * 110:.1f}" cy="{y - 4}" r="5"/>')
-        parts.append(f'<text class="small" x="{LABELS + 10 + index * 110:.1f}" y="{y}">{words}</text>')
-    parts.append(f'<line class="goal" x1="{LABELS + 330}" x2="{LABELS + 330}" y1="{y - 12}" y2="{y + 4}"/>')
-    parts.append(f'<text class="small" x="{LABELS + 338}" y="{y}">the goal; line: middle half of the rounds</text>')
+        parts.append(f'<circle class="{kind}" cx="{LABELS + index * 96:.1f}" cy="{y - 4}" r="5"/>')
+        parts.append(f'<text class="small" x="{LABELS + 10 + index * 96:.1f}" y="{y}">{words}</text>')
+    parts.append(f'<line class="goal" x1="{LABELS + 280}" x2="{LABELS + 280}" y1="{y - 12}" y2="{y + 4}"/>')
+    parts.append(f'<text class="small" x="{LABELS + 288}" y="{y}">the goal; line: middle half of the rounds</text>')
     return "\n".join(parts + ["</svg>"]) + "\n"
 
 

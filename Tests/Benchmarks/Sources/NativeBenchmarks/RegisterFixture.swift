@@ -10,17 +10,18 @@ import VFIOMock
 final class RegisterFixture {
     private let bar: MappedRegion
     private let ring: DMABuffer
-    private let device: Device
+    private let bank: RegisterBank
 
     init() throws {
         let machine = MockMachine()
         machine.plug(SharedMemoryModel(byteCount: 1 << 16), at: "0000:00:03.0")
         let space = try AddressSpace(kernel: machine.kernel)
-        device = try Device(at: "0000:00:03.0", in: space)
+        let device = try Device(at: "0000:00:03.0", in: space)
         bar = try device.map(.bar2)
+        bank = try device.registers(of: .bar2)
         ring = try space.allocate(byteCount: 4096)
         // Not measured, only here so that `run disassembly` finds them in the program.
-        singleAccesses(ring, bar)
+        singleAccesses(ring, bar, bank)
     }
 
     var rows: [Row] {
@@ -35,13 +36,13 @@ final class RegisterFixture {
             } baseline: { [self] in
                 baseline_ring_loop(ring.unsafeBaseAddress, bar.unsafeBaseAddress, Int64($0))
             },
-            Row("register-any", "32-bit register write and read, Registers (mapped or not)") { [self] in
-                anyRegisterLoop(device, $0)
+            Row("register-any", "32-bit register write and read, RegisterBank.registers (mapped or not)") { [self] in
+                anyRegisterLoop(bank, $0)
             } baseline: { [self] in
                 _ = baseline_register_loop(bar.unsafeBaseAddress, Int64($0))
             },
-            Row("doorbell-any", "ring descriptor (16 bytes) and doorbell, Registers (mapped or not)") { [self] in
-                anyRingLoop(ring, device, $0)
+            Row("doorbell-any", "ring descriptor (16 bytes) and doorbell, RegisterBank.registers (mapped or not)") { [self] in
+                anyRingLoop(ring, bank, $0)
             } baseline: { [self] in
                 baseline_ring_loop(ring.unsafeBaseAddress, bar.unsafeBaseAddress, Int64($0))
             },
@@ -51,16 +52,24 @@ final class RegisterFixture {
 
 // MARK: Single accesses, for the disassembly
 
-private func singleAccesses(_ ring: borrowing DMABuffer, _ bar: borrowing MappedRegion) {
+private func singleAccesses(
+    _ ring: borrowing DMABuffer, _ bar: borrowing MappedRegion, _ bank: borrowing RegisterBank
+) {
     let one = UInt32(truncatingIfNeeded: bench_opaque(1))
     _ = registerAccess(bar.memory, one)
     ringAccess(ring.memory, bar.memory, one)
+    anyRegisterAccess(bank.registers, one)
 }
 
 @inline(never)
 private func registerAccess(_ bar: DeviceMemory, _ value: UInt32) -> UInt32 {
     bar.write32(value, at: 0x10)
     return bar.read32(at: 0x14)
+}
+
+@inline(never)
+private func anyRegisterAccess(_ registers: Registers, _ value: UInt32) {
+    registers.write32(value, at: 0x10)
 }
 
 @inline(never)
@@ -96,26 +105,24 @@ private func ringLoop(_ ring: borrowing DMABuffer, _ bar: borrowing MappedRegion
 }
 
 @inline(never)
-private func anyRegisterLoop(_ device: borrowing Device, _ count: Int) {
-    let sum = try? device.withRegisters(.bar2) { (registers) throws(VFIOError) in
-        var sum: UInt64 = 0
-        for index in 0..<count {
-            registers.write32(UInt32(truncatingIfNeeded: index), at: 0x10)
-            sum &+= UInt64(registers.read32(at: 0x14))
-        }
-        return sum
+private func anyRegisterLoop(_ bank: borrowing RegisterBank, _ count: Int) {
+    let registers = bank.registers
+    var sum: UInt64 = 0
+    for index in 0..<count {
+        registers.write32(UInt32(truncatingIfNeeded: index), at: 0x10)
+        sum &+= UInt64(registers.read32(at: 0x14))
     }
-    _ = bench_opaque(sum ?? 0)
+    _ = bench_opaque(sum)
 }
 
 @inline(never)
-private func anyRingLoop(_ ring: borrowing DMABuffer, _ device: borrowing Device, _ count: Int) {
-    _ = try? device.withRegisters(.bar2) { (registers) throws(VFIOError) in
-        for index in 0..<count {
-            let slot = (index & 255) * 16
-            ring.write64(UInt64(UInt32(truncatingIfNeeded: index)), at: slot)
-            ring.write64(64, at: slot + 8)
-            registers.writeReleasing32(UInt32(truncatingIfNeeded: index), at: 0x20)
-        }
+private func anyRingLoop(_ ring: borrowing DMABuffer, _ bank: borrowing RegisterBank, _ count: Int) {
+    precondition(ring.byteCount == 4096)
+    let registers = bank.registers
+    for index in 0..<count {
+        let slot = (index & 255) * 16
+        ring.write64(UInt64(UInt32(truncatingIfNeeded: index)), at: slot)
+        ring.write64(64, at: slot + 8)
+        registers.writeReleasing32(UInt32(truncatingIfNeeded: index), at: 0x20)
     }
 }

@@ -27,6 +27,7 @@ let package = Package(
             name: "CBaseline", cSettings: [.enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error)]),
         .target(name: "Harness", dependencies: ["CBaseline"], swiftSettings: settings),
         .executableTarget(name: "NativeBenchmarks", dependencies: library, swiftSettings: settings),
+        .executableTarget(name: "LabBenchmarks", dependencies: library, swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -10,6 +10,8 @@ def main(arguments):
     commands = parser.add_subparsers(dest="command")
     native = commands.add_parser("native", help="measure what needs no device")
     native.add_argument("rows", nargs="*", help="only these; all of them without one")
+    lab = commands.add_parser("lab", help="measure what needs VFIO and devices, in the lab")
+    lab.add_argument("rows", nargs="*", help="only these parts: map, interrupt, open")
     commands.add_parser("disassembly", help="count the memory instructions of single accesses")
     commands.add_parser("table", help="write docs/benchmarks.md and docs/benchmarks.svg from what was measured")
     counts = commands.add_parser("instructions", help="count instructions, allocations and reference counting")
@@ -29,6 +31,9 @@ def perform(options):
     if options.command == "native":
         show(measure.native(options.rows))
         return 0
+    if options.command == "lab":
+        show(measure.lab(options.rows))
+        return 0
     if options.command == "disassembly":
         return show_disassembly()
     if options.command == "instructions":
@@ -40,6 +45,7 @@ def perform(options):
         return 0
     if options.command is None:
         show(measure.native([]))
+        show(measure.lab([]))
     missed = table.write()
     for row in missed:
         print(f"goal missed: {row.what}")

@@ -6,28 +6,31 @@ import statistics
 
 from . import host
 
+LAB = host.CHECKOUT / "Tests" / "Lab" / "lab"
+
 
 def parse(output):
     """From lines of `row` and `time` to a summary of each row.
 
-    The ratio is that of the fastest batches of both sides; the spread is where the middle half of the ratios of paired
-    batches lies.
+    The ratio is that of the fastest batches of both sides, or of the medians where the program asks for it; the spread is
+    where the middle half of the ratios of paired batches lies.
     """
-    rounds, summaries = {}, {}
+    rounds, medians = {}, set()
     for line in output.splitlines():
         words = line.split("\t")
-        if words[0] == "row":
-            summaries[words[1]] = words[2]
+        if words[0] == "row" and "median" in words[3:]:
+            medians.add(words[1])
         elif words[0] == "time":
             rounds.setdefault(words[1], []).append(tuple(int(word) for word in words[2:5]))
     rows = {}
     for name, batches in rounds.items():
-        library = min(taken / count for count, taken, _ in batches)
-        baseline = min(taken / count for count, _, taken in batches)
+        chosen = statistics.median if name in medians else min
+        library = chosen([taken / count for count, taken, _ in batches])
+        baseline = chosen([taken / count for count, _, taken in batches])
         ratios = [ours / theirs for _, ours, theirs in batches]
         low, median, high = statistics.quantiles(ratios, n=4)
         rows[name] = {
-            "summary": summaries.get(name, ""), "library": library, "baseline": baseline,
+            "library": library, "baseline": baseline,
             "ratio": library / baseline, "median": median, "low": low, "high": high, "rounds": len(batches),
         }
     return rows
@@ -56,4 +59,16 @@ def native(names):
     host.note("measuring natively")
     rows = parse(host.run([program, "time", *names]))
     save("native", rows)
+    return rows
+
+
+def lab(names):
+    """Measures what needs a kernel with VFIO, in a guest of the lab."""
+    program = host.build("LabBenchmarks")
+    host.note("measuring in the lab")
+    output = host.run([LAB, "run", "--kernel", "iommufd", "--timeout", "1500", "--", program, *names])
+    rows = parse(output)
+    if not rows:
+        raise host.BenchmarkError(f"the guest measured nothing:\n{output}")
+    save("lab", rows)
     return rows

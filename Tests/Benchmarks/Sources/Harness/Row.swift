@@ -22,4 +22,10 @@ public struct Row {
         self.library = library
         self.baseline = baseline
     }
+
+    /// Measures the row for some nanoseconds, and prints what each batch took.
+    public func measure(total: UInt64) {
+        print("row\t\(name)\t\(summary)")
+        Timing(total: total).measure(self)
+    }
 }

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stddef.h>
 
+#include "CBaselineLab.h"
+
 #if defined(__clang__)
 #pragma clang assume_nonnull begin
 #endif

@@ -4,9 +4,22 @@ import Testing
 @testable import VFIO
 
 extension IOVAAllocator {
-    /// The free list, which nothing but these tests looks at.
+    /// What of the allowed ranges is not taken.
     fileprivate var freeRanges: [ClosedRange<UInt64>] {
-        Mirror(reflecting: self).children.first { $0.label == "free" }!.value as! [ClosedRange<UInt64>]
+        var taken: [ClosedRange<UInt64>] = []
+        forEachTaken { taken.append($0) }
+        taken.sort { $0.lowerBound < $1.lowerBound }
+        var free: [ClosedRange<UInt64>] = []
+        for range in allowed {
+            var start: UInt64? = range.lowerBound
+            for hole in taken where hole.overlaps(range) {
+                guard let position = start, hole.upperBound >= position else { continue }
+                if hole.lowerBound > position { free.append(position...(hole.lowerBound - 1)) }
+                start = hole.upperBound < range.upperBound ? hole.upperBound + 1 : nil
+            }
+            if let start { free.append(start...range.upperBound) }
+        }
+        return free
     }
 }
 
@@ -191,6 +204,77 @@ extension IOVAAllocator {
         #expect(allocator.freeRanges == [0...UInt64.max])
     }
 
+    // MARK: Disputes
+
+    @Test func aRangeTakenOverAnotherOutlivesIt() {
+        var allocator = IOVAAllocator(allowed: [0x1000...0xffff])
+        allocator.take(0x3000...0x4fff)
+        // Somebody unmapped the first and has not told yet, while another one mapped there.
+        allocator.take(0x3000...0x3fff)
+        #expect(allocator.freeRanges == [0x1000...0x2fff, 0x5000...0xffff])
+        allocator.release(0x3000)
+        #expect(allocator.freeRanges == [0x1000...0x2fff, 0x4000...0xffff])
+        #expect(allocator.overlap(with: 0x3000...0x3000) == 0x3000...0x3fff)
+        allocator.release(0x3000)
+        #expect(allocator.freeRanges == [0x1000...0xffff])
+    }
+
+    @Test func whatIsDisputedIsNotGivenAway() {
+        var allocator = IOVAAllocator(allowed: [0x1000...0x8fff])
+        allocator.take(0x3000...0x3fff)
+        allocator.take(0x2000...0x5fff)
+        #expect(allocator.overlap(with: 0x5000...0x5000) == 0x2000...0x5fff)
+        #expect(allocator.allocate(byteCount: 0x2000, alignment: Self.page, highest: .max) == 0x6000)
+        #expect(allocator.allocate(byteCount: 0x2000, alignment: Self.page, highest: .max) == nil)
+        #expect(allocator.allocate(byteCount: 0x1000, alignment: Self.page, highest: .max) == 0x1000)
+        // Its own end can come first as well.
+        allocator.release(0x2000)
+        #expect(allocator.freeRanges == [0x2000...0x2fff, 0x4000...0x5fff, 0x8000...0x8fff])
+    }
+
+    @Test func aDisputeUpToTheEndOfTheSpaceLeavesNoRoom() {
+        let last = UInt64.max - 0xfff
+        var allocator = IOVAAllocator(allowed: [(last - 0x1000)...UInt64.max])
+        allocator.take((last - 0x1000)...(last - 0x1000))
+        allocator.take((last - 0x1000)...UInt64.max)
+        #expect(allocator.allocate(byteCount: 1, alignment: 1, highest: .max) == nil)
+        allocator.release(last - 0x1000)
+        allocator.release(last - 0x1000)
+        #expect(allocator.allocate(byteCount: 0x1000, alignment: Self.page, highest: .max) == last - 0x1000)
+    }
+
+    // MARK: Many
+
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func itAgreesWithAFreeListOnManyRanges(seed: UInt64) throws {
+        var generator = Generator(state: seed)
+        let window: ClosedRange<UInt64> = 0x1000...0x7fff_ffff
+        var allocator = IOVAAllocator(allowed: [window])
+        var list = FreeList(window)
+        var held: [UInt64] = []
+        // Grows to some thousands, shrinks to few, and grows again, so that nodes are split, joined and used again.
+        for step in 0..<30000 {
+            let grows = (step / 5000) % 2 == 0
+            if Int.random(in: 0..<100, using: &generator) < (grows ? 75 : 20) || held.isEmpty {
+                let pages = UInt64.random(in: 1...9, using: &generator)
+                let alignment = Self.page << UInt64.random(in: 0...(step % 7 == 0 ? 5 : 0), using: &generator)
+                let highest: UInt64 = step % 11 == 0 ? 0x80_0000 : .max
+                let first = allocator.allocate(
+                    byteCount: pages * Self.page, alignment: alignment, highest: highest)
+                let expected = list.allocate(byteCount: pages * Self.page, alignment: alignment, highest: highest)
+                try #require(first == expected, "step \(step)")
+                if let first { held.append(first) }
+            } else {
+                let first = held.swapRemove(at: Int.random(in: 0..<held.count, using: &generator))
+                allocator.release(first)
+                list.release(first)
+            }
+            if step % 2500 == 0 { try #require(allocator.freeRanges == list.free, "step \(step)") }
+        }
+        for first in held { allocator.release(first) }
+        #expect(allocator.freeRanges == [window])
+    }
+
     // MARK: Against a model
 
     /// A naive allocator: one flag for each address of a small window.
@@ -314,5 +398,13 @@ extension IOVAAllocator {
                 allocator.overlap(with: probe...probe).map { Int($0.lowerBound - base)...Int($0.upperBound - base) }
                     == expected, "step \(step)")
         }
+    }
+}
+
+extension Array {
+    /// Takes an element out, and puts the last one in its place.
+    fileprivate mutating func swapRemove(at index: Int) -> Element {
+        swapAt(index, count - 1)
+        return removeLast()
     }
 }

@@ -1,26 +1,23 @@
 /// Hands out ranges of IO virtual addresses from those that the kernel allows.
 ///
-/// Free ranges are kept sorted, apart and coalesced. An allocation takes the lowest room that fits, so that devices with
-/// few address bits are served longest.
+/// An allocation takes the lowest room that fits, so that devices with few address bits are served longest. Each operation
+/// takes O(log n) steps for n ranges that are taken; see ``IOVARangeTree`` for what an alignment beyond pages costs.
 struct IOVAAllocator {
-    /// The ranges that the IOMMU can translate, as the kernel gave them, last address included.
+    /// The ranges that the IOMMU can translate, as the kernel gave them, last address included: a few.
     private(set) var allowed: [ClosedRange<UInt64>]
-    private var free: [ClosedRange<UInt64>]
-    /// What has been handed out: its first address and its last.
-    private var taken: [UInt64: UInt64] = [:]
+    /// What has been handed out.
+    private var taken = IOVARangeTree()
+    /// Taken as well, but over a part of what was taken before, whose end has not been told yet. Mostly none.
+    private var disputed: [ClosedRange<UInt64>] = []
 
     /// - Parameter allowed: Sorted and disjoint.
     init(allowed: [ClosedRange<UInt64>]) {
         self.allowed = allowed
-        self.free = allowed
     }
 
     /// Replaces the allowed ranges, as after another device was attached. What is taken stays taken.
     mutating func update(allowed: [ClosedRange<UInt64>]) {
-        guard allowed != self.allowed else { return }
         self.allowed = allowed
-        free = allowed
-        for (first, last) in taken { carve(first...last) }
     }
 
     /// Takes `byteCount` bytes at a multiple of `alignment`, none of them above `highest`.
@@ -32,13 +29,19 @@ struct IOVAAllocator {
     ///   - alignment: A power of two.
     /// - Returns: The first address, or `nil` when there is no room.
     mutating func allocate(byteCount: UInt64, alignment: UInt64, highest: UInt64) -> UInt64? {
-        for range in free {
-            guard let first = max(range.lowerBound, 1).roundedUp(to: alignment) else { return nil }
-            let (last, overflow) = first.addingReportingOverflow(byteCount - 1)
-            if overflow || last > highest { return nil }
-            if last <= range.upperBound {
-                take(first...last)
-                return first
+        for range in allowed where range.lowerBound <= highest {
+            let highest = min(range.upperBound, highest)
+            var lowest = max(range.lowerBound, 1)
+            while let first = taken.lowestGap(
+                byteCount: byteCount, alignment: alignment, lowest: lowest, highest: highest)
+            {
+                let found = first...(first + (byteCount - 1))
+                guard let dispute = disputed.first(where: { $0.overlaps(found) }) else {
+                    taken.insert(found)
+                    return first
+                }
+                guard dispute.upperBound < highest else { break }
+                lowest = dispute.upperBound + 1
             }
         }
         return nil
@@ -46,16 +49,19 @@ struct IOVAAllocator {
 
     /// Takes exactly this range, whose place somebody else has chosen and found free.
     mutating func take(_ range: ClosedRange<UInt64>) {
-        taken[range.lowerBound] = range.upperBound
-        carve(range)
+        if taken.overlap(with: range) == nil { taken.insert(range) } else { disputed.append(range) }
     }
 
     /// Gives back the range that begins at `first`.
     mutating func release(_ first: UInt64) {
-        guard let last = taken.removeValue(forKey: first) else { return }
-        for range in allowed where range.overlaps(first...last) {
-            insert(range.clamped(to: first...last))
+        guard taken.remove(beginningAt: first) != nil else {
+            if let index = disputed.firstIndex(where: { $0.lowerBound == first }) { disputed.remove(at: index) }
+            return
         }
+        // What was in the way of these may be gone.
+        let waiting = disputed
+        disputed = []
+        for range in waiting { take(range) }
     }
 
     /// Whether all of the range may be mapped.
@@ -65,49 +71,12 @@ struct IOVAAllocator {
 
     /// A range that has been handed out and overlaps this one.
     func overlap(with range: ClosedRange<UInt64>) -> ClosedRange<UInt64>? {
-        for (first, last) in taken where (first...last).overlaps(range) { return first...last }
-        return nil
+        taken.overlap(with: range) ?? disputed.first { $0.overlaps(range) }
     }
 
-    // MARK: The free list
-
-    /// The index of the first free range that ends at or after `address`.
-    private func index(endingAtOrAfter address: UInt64) -> Int {
-        var low = 0
-        var high = free.count
-        while low < high {
-            let middle = (low + high) / 2
-            if free[middle].upperBound < address { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-
-    private mutating func carve(_ range: ClosedRange<UInt64>) {
-        let start = index(endingAtOrAfter: range.lowerBound)
-        var end = start
-        var rest: [ClosedRange<UInt64>] = []
-        while end < free.count, free[end].lowerBound <= range.upperBound {
-            let old = free[end]
-            if old.lowerBound < range.lowerBound { rest.append(old.lowerBound...(range.lowerBound - 1)) }
-            if old.upperBound > range.upperBound { rest.append((range.upperBound + 1)...old.upperBound) }
-            end += 1
-        }
-        free.replaceSubrange(start..<end, with: rest)
-    }
-
-    private mutating func insert(_ range: ClosedRange<UInt64>) {
-        var lower = range.lowerBound
-        var upper = range.upperBound
-        var start = index(endingAtOrAfter: lower)
-        var end = start
-        if start > 0, free[start - 1].upperBound == lower - 1 {
-            start -= 1
-            lower = free[start].lowerBound
-        }
-        if end < free.count, upper < .max, free[end].lowerBound == upper + 1 {
-            upper = free[end].upperBound
-            end += 1
-        }
-        free.replaceSubrange(start..<end, with: CollectionOfOne(lower...upper))
+    /// Hands over each range that is taken.
+    func forEachTaken(_ body: (ClosedRange<UInt64>) -> Void) {
+        taken.forEach(body)
+        disputed.forEach(body)
     }
 }

@@ -160,7 +160,7 @@ extension AddressSpace {
         }
         return try place(
             byteCount: UInt64(memory.count), access: access, placement: placement, alignment: alignment,
-            operation: operation
+            preferred: unsafe Self.hugeAlignment(of: memory), operation: operation
         ) { (iova) throws(Errno) in
             prepare()
             try unsafe backend.map(memory, at: iova.rawValue, access: access)
@@ -174,6 +174,7 @@ extension AddressSpace {
         access: DMAAccess,
         placement: IOVAPlacement,
         alignment: UInt64,
+        preferred: UInt64 = 1,
         operation: String,
         refusal: (Errno) -> VFIOError? = { _ in nil },
         request: (IOVA) throws(Errno) -> Void
@@ -183,7 +184,7 @@ extension AddressSpace {
                 .invalidArgument, operation, "access \(access)", hint: "a mapping is for reading, writing or both")
         }
         let reservation = try reserve(
-            placement, byteCount: byteCount, alignment: alignment, operation: operation)
+            placement, byteCount: byteCount, alignment: alignment, preferred: preferred, operation: operation)
         do throws(Errno) {
             try request(reservation.iova)
         } catch {
@@ -192,6 +193,18 @@ extension AddressSpace {
         }
         confirm(reservation, byteCount: byteCount)
         return reservation.iova
+    }
+
+    /// The size of the largest huge page that fits into memory and begins where the memory does; 1 when none does.
+    ///
+    /// At a multiple of it the IOMMU translates huge pages as such: one entry for 2 MiB or 1 GiB, where it would be one for
+    /// each 4 KiB otherwise.
+    private static func hugeAlignment(of memory: UnsafeRawBufferPointer) -> UInt64 {
+        let start = UInt64(UInt(bitPattern: memory.baseAddress))
+        for size in [UInt64(1) << 30, 1 << 21] where UInt64(memory.count) >= size && start.isAligned(to: size) {
+            return size
+        }
+        return 1
     }
 
     private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {

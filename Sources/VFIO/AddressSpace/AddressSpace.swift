@@ -145,8 +145,12 @@ public final class AddressSpace: Sendable {
     var knownAlignment: UInt64 { state.withLock { max($0.alignment, UInt64(kernel.pageSize)) } }
 
     /// Finds room for a mapping and holds it, or checks the place that was asked for.
+    ///
+    /// - Parameters:
+    ///   - alignment: What the place has to be a multiple of.
+    ///   - preferred: What it is to be a multiple of as long as there is room.
     func reserve(
-        _ placement: IOVAPlacement, byteCount: UInt64, alignment: UInt64, operation: String
+        _ placement: IOVAPlacement, byteCount: UInt64, alignment: UInt64, preferred: UInt64 = 1, operation: String
     ) throws(VFIOError) -> Reservation {
         try backend.requireIOMMU(for: operation)
         if state.withLock({ $0.allocator == nil }) { try refresh() }
@@ -154,22 +158,29 @@ public final class AddressSpace: Sendable {
         case .fixed(let iova):
             return try check(iova, byteCount: byteCount, operation: operation)
         case .automatic:
-            return try allocate(byteCount, alignment: alignment, highest: .max, operation: operation)
+            return try allocate(
+                byteCount, alignment: alignment, preferred: preferred, highest: .max, operation: operation)
         case .addressWidth(let bits):
             guard (1...64).contains(bits) else {
                 throw VFIOError(
                     .invalidArgument, operation, "\(byteCount) bytes", hint: "an address has 1 to 64 bits, not \(bits)")
             }
             let highest = bits == 64 ? UInt64.max : (1 << UInt64(bits)) - 1
-            return try allocate(byteCount, alignment: alignment, highest: highest, operation: operation)
+            return try allocate(
+                byteCount, alignment: alignment, preferred: preferred, highest: highest, operation: operation)
         }
     }
 
     private func allocate(
-        _ byteCount: UInt64, alignment: UInt64, highest: UInt64, operation: String
+        _ byteCount: UInt64, alignment: UInt64, preferred: UInt64, highest: UInt64, operation: String
     ) throws(VFIOError) -> Reservation {
         let first = state.withLock { state in
             let step = max(alignment, state.alignment)
+            if preferred > step,
+                let first = state.allocator?.allocate(byteCount: byteCount, alignment: preferred, highest: highest)
+            {
+                return first as UInt64?
+            }
             return state.allocator?.allocate(byteCount: byteCount, alignment: step, highest: highest)
         }
         guard let first else {

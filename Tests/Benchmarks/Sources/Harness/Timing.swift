@@ -32,8 +32,11 @@ struct Timing {
         }
     }
 
-    /// How many operations make a batch that is long enough; both sides get warm on the way.
+    /// How many operations make a batch that is long enough.
     private func operations(of row: Row) -> Int {
+        // To get warm, and whatever is set up at the first call.
+        row.library(1)
+        row.baseline(1)
         var count = 1
         while true {
             _ = Self.time(row.library, count)

@@ -9,24 +9,25 @@ import VFIOMock
 /// So a call has its true price, and what the library adds to it can be seen. As `HostKernel` it is empty: what it knows
 /// is kept outside, or else the library would hold it in a box that is counted.
 struct AnsweringKernel: Kernel {
-    private static let machine = MockMachine()
+    private static let machine = {
+        let machine = MockMachine()
+        for address in ["0000:00:02.0", "0000:00:03.0"] as [PCIAddress] { machine.plug(EduModel(), at: address) }
+        return machine
+    }()
     /// Nothing is ever written to it.
     static let pipe = try! FileDescriptor.pipe().readEnd
 
     private var mock: any Kernel { Self.machine.kernel }
     private var host: HostKernel { HostKernel() }
 
-    init() {
-        Self.machine.plug(EduModel(), at: "0000:00:02.0")
-    }
-
     // MARK: Answered by Linux
 
     func control(
         _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
-        // IOMMU_IOAS_MAP and IOMMU_IOAS_UNMAP, whose answer is the length that they were given.
-        if request == 0x3b85 || request == 0x3b86 { return try host.control(Self.pipe, UInt(baseline_ioctl_request()), argument) }
+        // IOMMU_IOAS_MAP and IOMMU_IOAS_UNMAP, VFIO_IOMMU_MAP_DMA and VFIO_IOMMU_UNMAP_DMA: their answer is the length
+        // that they were given.
+        if [0x3b85, 0x3b86, 0x3b71, 0x3b72].contains(request) { return try host.control(Self.pipe, UInt(baseline_ioctl_request()), argument) }
         return try mock.control(descriptor, request, argument)
     }
     func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {

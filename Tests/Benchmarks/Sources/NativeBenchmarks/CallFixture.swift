@@ -10,6 +10,8 @@ final class CallFixture {
     private let kernel: any Kernel
     private let pipe: FileDescriptor
     private let space: AddressSpace
+    private let groupSpace: AddressSpace
+    private let groupDevice: Device
     private let device: Device
     private let vector: InterruptVector
     private let event: FileDescriptor
@@ -20,6 +22,8 @@ final class CallFixture {
         kernel = HostKernel()
         space = try AddressSpace(.iommufd, kernel: AnsweringKernel())
         device = try Device(at: "0000:00:02.0", in: space)
+        groupSpace = try AddressSpace(.type1, kernel: AnsweringKernel())
+        groupDevice = try Device(at: "0000:00:03.0", in: groupSpace)
         vector = try device.interrupts(.msi).enable()
         event = vector.withEvent { $0 }
         memory = .allocate(byteCount: 4096, alignment: 4096)
@@ -32,8 +36,14 @@ final class CallFixture {
             } baseline: { [self] in
                 _ = baseline_ioctl_loop(pipe.rawValue, Int64($0))
             },
-            Row("map-call", "AddressSpace.map and DMAMapping.close, of which each is an ioctl that a pipe answers") { [self] in
+            Row("map-call", "AddressSpace.map and DMAMapping.close, of which each is an ioctl that a pipe answers") {
+                [self] in
                 mapLoop(space, memory, $0)
+            } baseline: { [self] in
+                _ = baseline_map_loop(pipe.rawValue, memory.baseAddress!, UInt64(memory.count), Int64($0))
+            },
+            Row("map-call-type1", "the same with a type1 container") { [self] in
+                mapLoop(groupSpace, memory, $0)
             } baseline: { [self] in
                 _ = baseline_map_loop(pipe.rawValue, memory.baseAddress!, UInt64(memory.count), Int64($0))
             },

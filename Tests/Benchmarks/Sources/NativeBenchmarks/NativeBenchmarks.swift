@@ -8,6 +8,8 @@ struct NativeBenchmarks {
     static func main() throws {
         let registers = try RegisterFixture()
         let calls = try CallFixture()
-        Program.run(registers.rows + calls.rows)
+        let sizes = [("1k", 1000), ("10k", 10_000), ("100k", 100_000), ("1m", 1_000_000)]
+        let allocators = sizes.map { AllocatorFixture(count: $1).row($0) }
+        Program.run(registers.rows + calls.rows + allocators)
     }
 }

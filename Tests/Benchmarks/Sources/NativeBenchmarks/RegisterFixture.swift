@@ -41,7 +41,8 @@ final class RegisterFixture {
             } baseline: { [self] in
                 _ = baseline_register_loop(bar.unsafeBaseAddress, Int64($0))
             },
-            Row("doorbell-any", "ring descriptor (16 bytes) and doorbell, RegisterBank.registers (mapped or not)") { [self] in
+            Row("doorbell-any", "ring descriptor (16 bytes) and doorbell, RegisterBank.registers (mapped or not)") {
+                [self] in
                 anyRingLoop(ring, bank, $0)
             } baseline: { [self] in
                 baseline_ring_loop(ring.unsafeBaseAddress, bar.unsafeBaseAddress, Int64($0))

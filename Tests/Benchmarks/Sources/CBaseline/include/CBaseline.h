@@ -59,6 +59,17 @@ int64_t baseline_event_loop(int descriptor, int64_t count);
 /// Fills a map request and an unmap request of an iommufd, each with an ioctl that a pipe answers, `count` times.
 int64_t baseline_map_loop(int descriptor, void *memory, uint64_t byteCount, int64_t count);
 
+// ---- Addresses ----
+
+/// An allocator of addresses on a red-black tree, under the same load as the library's.
+struct baseline_allocator;
+
+/// With as many ranges taken, and holes between them.
+struct baseline_allocator *baseline_make_allocator(int64_t count);
+
+/// Gives a random range back and takes another one of random length, `count` times. Gives a sum of the addresses.
+uint64_t baseline_exchange(struct baseline_allocator *allocator, int64_t count);
+
 #if defined(__clang__)
 #pragma clang assume_nonnull end
 #endif

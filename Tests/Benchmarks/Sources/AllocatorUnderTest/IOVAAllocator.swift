@@ -1,0 +1,1 @@
+../../../../Sources/VFIO/AddressSpace/IOVAAllocator.swift

@@ -1,0 +1,1 @@
+../../../../Sources/VFIO/AddressSpace/IOVARangeTree.swift

@@ -1,0 +1,1 @@
+../../../../Sources/VFIO/Kernel/PowerOfTwo.swift

@@ -116,6 +116,24 @@ struct CodegenTests {
         #expect(Self.calls(in: body).isEmpty, "\(body)")
     }
 
+    @Test func aDescriptorIsCheckedOnce() throws {
+        let body = try Self.compile(
+            "fill",
+            """
+            public func fill(_ ring: borrowing DMABuffer, _ slot: Int) {
+                let start = slot &* 16
+                let descriptor = ring.extracting(start..<start &+ 16)
+                descriptor.write64(1, at: 0)
+                descriptor.write32(2, at: 8)
+                descriptor.write32(3, at: 12)
+            }
+            """)
+        #expect(Self.count("store volatile", in: body) == 3, "\(body)")
+        #expect(Self.calls(in: body).isEmpty, "\(body)")
+        let first = try #require(body.firstIndex { $0.contains("store volatile") })
+        #expect(Self.count("br i1", in: Array(body[first...])) == 0, "nothing is checked later: \(body)")
+    }
+
     // MARK: MappedRegion
 
     @Test func theViewOfARegionCostsNothing() throws {

@@ -234,6 +234,7 @@ struct LifetimeTests {
     static let owners: [(type: String, use: String)] = [
         ("Device", "try owner.reset()"),
         ("MappedRegion", "_ = owner.byteCount"),
+        ("RegisterBank", "_ = owner.byteCount"),
         ("DMABuffer", "_ = owner.iova"),
         ("DMAMapping", "_ = owner.iova"),
         ("DMABuf", "try owner.setName(\"\")"),
@@ -272,6 +273,9 @@ struct LifetimeTests {
     static let views: [(owner: String, make: String, type: String, use: String)] = [
         ("MappedRegion", "owner.memory", "DeviceMemory", "_ = view.read32(at: 0)"),
         ("DMABuffer", "owner.memory", "DeviceMemory", "_ = view.read32(at: 0)"),
+        ("DMABuffer", "owner.extracting(0..<8)", "DeviceMemory", "_ = view.read32(at: 0)"),
+        ("DMABuffer", "owner.memory.extracting(0..<8)", "DeviceMemory", "_ = view.read32(at: 0)"),
+        ("RegisterBank", "owner.registers", "Registers", "_ = view.read32(at: 0)"),
     ]
 
     @Test(arguments: views)

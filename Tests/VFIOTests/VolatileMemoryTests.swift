@@ -79,6 +79,17 @@ import Testing
         #expect(region.read64(at: 4088) == 0x0303_0303_0303_0303)
     }
 
+    @Test func aPartIsTheSameMemory() throws {
+        let buffer = try Self.buffer()
+        buffer.extracting(16..<32).write32(7, at: 4)
+        #expect(buffer.read32(at: 20) == 7)
+        #expect(buffer.extracting(16..<32).byteCount == 16)
+        #expect(buffer.memory.extracting(8..<4096).extracting(8..<24).read32(at: 4) == 7)
+        #expect(buffer.extracting(4096..<4096).byteCount == 0)
+        Self.fill(buffer.extracting(4088..<4096), 9)
+        #expect(buffer.bytes(at: 4080, count: 16) == [0, 0, 0, 0, 0, 0, 0, 0, 9, 9, 9, 9, 9, 9, 9, 9])
+    }
+
     /// What must stop the program, by its number, since an exit test takes no closures.
     private static func stop(_ number: Int, _ buffer: borrowing DMABuffer) {
         let none: [UInt8] = []
@@ -98,11 +109,16 @@ import Testing
         case 12: _ = buffer.bytes(at: 1, count: .max)
         case 13: _ = buffer.bytes(at: 0, count: -1)
         case 14: _ = buffer.bytes(at: .max, count: 1)
-        default: _ = buffer.readAcquiring32(at: 2)
+        case 15: _ = buffer.readAcquiring32(at: 2)
+        case 16: buffer.extracting(4088..<4104).write8(0, at: 0)
+        case 17: buffer.extracting(-8..<8).write8(0, at: 0)
+        case 18: buffer.extracting(4..<12).write8(0, at: 0)
+        case 19: buffer.extracting(0..<16).write8(0, at: 16)
+        default: buffer.memory.extracting(8..<24).extracting(8..<24).write8(0, at: 0)
         }
     }
 
-    @Test(arguments: 0...15) func anAccessOutsideStopsTheProgram(_ number: Int) async {
+    @Test(arguments: 0...20) func anAccessOutsideStopsTheProgram(_ number: Int) async {
         await #expect(processExitsWith: .failure) { [number] in
             // If this failed, the process would fail for another reason than the one looked for.
             guard let buffer = try? Self.buffer() else { return }

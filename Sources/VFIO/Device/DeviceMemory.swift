@@ -7,8 +7,22 @@ public struct DeviceMemory: ~Escapable, Copyable, VolatileMemory {
     public let byteCount: Int
 
     @_lifetime(borrow base)
+    @inlinable @inline(__always)
     init(base: borrowing UnsafeMutableRawPointer, byteCount: Int) {
         unsafe self.unsafeBaseAddress = unsafe copy base
         self.byteCount = byteCount
+    }
+
+    /// A view of a part, which lives as long as what this view looks at.
+    ///
+    /// - Parameter range: In bytes, inside of the memory; it begins at a multiple of 8. Any other stops the program.
+    @_lifetime(copy self)
+    @inlinable @inline(__always)
+    public func extracting(_ range: Range<Int>) -> DeviceMemory {
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= byteCount && range.lowerBound & 7 == 0,
+            "no part of the memory, or not at a multiple of 8")
+        let part = unsafe DeviceMemory(base: unsafeBaseAddress + range.lowerBound, byteCount: range.count)
+        return unsafe _overrideLifetime(part, copying: self)
     }
 }

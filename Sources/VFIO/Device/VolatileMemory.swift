@@ -25,6 +25,24 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
         return unsafe unsafeBaseAddress + offset
     }
 
+    // MARK: Parts
+
+    /// A view of a part, such as one descriptor of a ring.
+    ///
+    /// The part is checked once; accesses inside of it at offsets that the compiler knows then cost nothing more.
+    /// ```swift
+    /// let descriptor = ring.extracting(slot * 16..<slot * 16 + 16)
+    /// descriptor.write64(address, at: 0)
+    /// descriptor.write32(length, at: 8)
+    /// ```
+    /// - Parameter range: In bytes, inside of the memory; it begins at a multiple of 8. Any other stops the program.
+    @_lifetime(borrow self)
+    @inlinable @inline(__always)
+    public func extracting(_ range: Range<Int>) -> DeviceMemory {
+        let view = unsafe DeviceMemory(base: unsafeBaseAddress, byteCount: byteCount)
+        return unsafe _overrideLifetime(view.extracting(range), borrowing: self)
+    }
+
     // MARK: Loads and stores
 
     /// Reads one byte.

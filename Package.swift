@@ -25,6 +25,7 @@ let package = Package(
         .library(name: "VFIO", targets: ["VFIO"]),
         .library(name: "VFIOMock", targets: ["VFIOMock"]),
         .executable(name: "vfioctl", targets: ["vfioctl"]),
+        .library(name: "VirtioNet", targets: ["VirtioNet"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -58,6 +59,20 @@ let package = Package(
             path: "Examples/ExportBAR",
             swiftSettings: swiftSettings
         ),
+        .target(
+            name: "VirtioNet",
+            dependencies: ["VFIO", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Examples/VirtioNet/Library",
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "netctl",
+            dependencies: [
+                "VirtioNet", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Examples/VirtioNet/Tool",
+            swiftSettings: swiftSettings
+        ),
         .testTarget(
             name: "VFIOTests",
             dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
@@ -70,6 +85,14 @@ let package = Package(
             dependencies: ["VFIO", "VFIOMock", "CVFIO"],
             path: "Tests/Contract",
             exclude: ["README.md", "Cases.md", "Coverage"],
+            swiftSettings: testSettings
+        ),
+        .testTarget(
+            name: "VirtioNetTests",
+            dependencies: [
+                "VirtioNet", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+            ],
+            path: "Tests/VirtioNet",
             swiftSettings: testSettings
         ),
         // Depends on the programs that it runs, so that they are built with it.

@@ -108,6 +108,9 @@ public struct MockPCIFunction: Sendable, Hashable {
     /// The power management capability: D0 and D3hot, without a reset on the way back.
     public var hasPowerManagement: Bool
 
+    /// The vendor's own capabilities, each without the two bytes of its number and link, so that its length comes first: that
+    /// of all of it. They can only be read, and are at the end of the list, in this order.
+    public var vendorCapabilities: [[UInt8]]
     /// In the order of the list; they need PCI Express. That of SR-IOV is the mock's: see ``SingleRootIOVDevice``.
     public var extendedCapabilities: [ExtendedCapability]
 
@@ -125,6 +128,7 @@ public struct MockPCIFunction: Sendable, Hashable {
         isExpress: Bool = false,
         hasFunctionLevelReset: Bool = false,
         hasPowerManagement: Bool = false,
+        vendorCapabilities: [[UInt8]] = [],
         extendedCapabilities: [ExtendedCapability] = [],
         typedRegions: [TypedRegion] = []
     ) {
@@ -133,6 +137,9 @@ public struct MockPCIFunction: Sendable, Hashable {
             bars.allSatisfy { !$1.is64Bit || ($0 < 5 && bars[$0 + 1] == nil) }, "a 64-bit BAR takes two numbers")
         precondition([0, 1, 2, 4, 8, 16, 32].contains(msiVectors), "MSI has 1, 2, 4, 8, 16 or 32 vectors")
         precondition(!hasFunctionLevelReset || isExpress, "function level reset needs PCI Express")
+        precondition(
+            vendorCapabilities.allSatisfy { $0.first.map(Int.init) == $0.count + 2 },
+            "a vendor's capability begins with its length, which is that of all of it")
         precondition(classCode <= 0xff_ffff, "a class code has 24 bits")
         self.vendor = vendor
         self.device = device
@@ -148,6 +155,7 @@ public struct MockPCIFunction: Sendable, Hashable {
         self.isExpress = isExpress
         self.hasFunctionLevelReset = hasFunctionLevelReset
         self.hasPowerManagement = hasPowerManagement
+        self.vendorCapabilities = vendorCapabilities
         self.extendedCapabilities = extendedCapabilities
     }
 }

@@ -22,6 +22,7 @@ struct ConfigSpace {
     enum Capability {
         static let powerManagement: UInt8 = 0x01
         static let msi: UInt8 = 0x05
+        static let vendor: UInt8 = 0x09
         static let express: UInt8 = 0x10
         static let msix: UInt8 = 0x11
         /// Any extended capability.
@@ -197,12 +198,24 @@ struct ConfigSpace {
             // Version 1.2; no soft reset on the way from D3hot to D0.
             chain.append((Capability.powerManagement, 0x60, [0, 0, 0x03, 0x00, 0x08, 0, 0, 0]))
         }
+        for capability in pci.vendorCapabilities {
+            // The number and the link precede the bytes.
+            let bytes = [0, 0] + capability
+            let taken = chain.map { $0.at..<$0.at + $0.bytes.count }
+            guard
+                let at = stride(from: 0x40, through: 0x100 - bytes.count, by: 4).first(where: { at in
+                    !taken.contains { $0.overlaps(at..<at + bytes.count) }
+                })
+            else { preconditionFailure("the capabilities do not fit") }
+            chain.append((Capability.vendor, at, bytes))
+        }
         var link = Register.capabilities
         for (id, at, bytes) in chain {
             hardware[link] = UInt8(at)
             hardware.replaceSubrange(at..<at + bytes.count, with: bytes)
             hardware[at] = id
-            position[id] = at
+            // There can be several of a vendor's, and the kernel makes nothing of them.
+            if id != Capability.vendor { position[id] = at }
             owner.replaceSubrange(at..<at + bytes.count, with: repeatElement(id, count: bytes.count))
             link = at + 1
         }

@@ -41,13 +41,16 @@ DEVICES["sriov-nvme"] = ("0000:02:00.0", [
     "-device", "nvme-subsys,id=subsystem,nqn=lab-sriov",
     "-device", "nvme,serial=lab-sriov,subsys=subsystem,bus=rootport2,addr=00.0,max_ioqpairs=18,msix_qsize=19,"
                "sriov_max_vfs=4,sriov_vq_flexible=8,sriov_vi_flexible=8"])
-# Behind a third port, so that it is PCI Express, with address translation services. Its network sends each frame to
-# where it listens itself: what goes out comes back.
-DEVICES["net"] = ("0000:03:00.0", [
-    "-device", "pcie-root-port,id=rootport3,chassis=3,slot=3,x-speed=5,addr=07.0",
-    "-netdev", "dgram,id=loop,local.type=unix,local.path={folder}/net,remote.type=unix,remote.path={folder}/net",
-    "-device", "virtio-net-pci,netdev=loop,disable-legacy=on,ats=on,mac=52:54:00:00:00:07,romfile=,"
-               "bus=rootport3,addr=00.0"])
+# Behind ports of their own, so that they are PCI Express: two network cards, with address translation services. Each one's
+# network sends a frame to where it listens itself: what goes out comes back. Without iommu_platform QEMU's virtio devices
+# do DMA past the IOMMU, which would hit the kernel's memory at the addresses of our buffers.
+for number, (name, bus, slot) in enumerate([("net", 3, "07.0"), ("net2", 4, "08.0")]):
+    DEVICES[name] = (f"0000:{bus:02x}:00.0", [
+        "-device", f"pcie-root-port,id=rootport{bus},chassis={bus},slot={bus},x-speed=5,addr={slot}",
+        "-netdev", f"dgram,id={name},local.type=unix,local.path={{folder}}/{name},"
+                   f"remote.type=unix,remote.path={{folder}}/{name}",
+        "-device", f"virtio-net-pci,netdev={name},disable-legacy=on,iommu_platform=on,ats=on,"
+                   f"mac=52:54:00:00:00:{7 + number:02x},romfile=,bus=rootport{bus},addr=00.0"])
 # Under a root complex of its own that the IOMMU does not serve. Only a kernel with CONFIG_VFIO_NOIOMMU binds it to
 # vfio-pci, so the guest does not insist. Its bridge has no MSI: Linux 6.1 complains of one that no IOMMU remaps.
 UNPROTECTED_DEVICES = {

@@ -1,0 +1,38 @@
+import Glibc
+import SystemPackage
+import VFIO
+
+/// A wait for two interrupts at once (`poll(2)`), of which the library waits for one at a time.
+enum EitherInterrupt {
+    /// Waits until one of two has come, and takes both.
+    ///
+    /// It may end early, when a signal comes in between.
+    static func wait(
+        _ first: borrowing InterruptVector?, _ second: borrowing InterruptVector?, timeout: Duration
+    ) throws(VirtioNetError) {
+        var events = [try event(of: first), try event(of: second)].map {
+            pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+        }
+        // Rounded up, so that a wait for less than a millisecond does not spin.
+        let (seconds, attoseconds) = timeout.components
+        let milliseconds = Int32(clamping: min(seconds, 1 << 20) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
+        _ = unsafe poll(&events, 2, milliseconds)
+        try take(first)
+        try take(second)
+    }
+
+    private static func event(of interrupt: borrowing InterruptVector?) throws(VirtioNetError) -> Int32 {
+        switch interrupt {
+        case .some(let interrupt): interrupt.withEvent { $0.rawValue }
+        case .none: throw .noInterrupts
+        }
+    }
+
+    private static func take(_ interrupt: borrowing InterruptVector?) throws(VirtioNetError) {
+        switch interrupt {
+        case .some(let interrupt):
+            do throws(VFIOError) { _ = try interrupt.poll() } catch { throw .vfio(error) }
+        case .none: throw .noInterrupts
+        }
+    }
+}

@@ -1,0 +1,141 @@
+public import VFIO
+
+/// Passes packets on between two ports, in bursts and without a copy, and counts them.
+///
+/// It counts up one byte of each packet, so that each is touched, as a router would.
+/// ```swift
+/// var forwarder = Forwarder(first, second, pool: pool, batchSize: 32)
+/// while isRunning { try forwarder.forward() }
+/// print(forwarder.fromFirst.sent, forwarder.fromSecond.sent)
+/// ```
+public struct Forwarder: ~Copyable, Sendable {
+    /// What has become of the packets of one direction.
+    @frozen public struct Counts: Sendable, Hashable {
+        /// Taken from the port that they came to.
+        public var received: UInt64 = 0
+        /// Handed to the other one.
+        public var sent: UInt64 = 0
+        /// Left out, since the other one's queue was full.
+        public var dropped: UInt64 = 0
+
+        @inlinable public init() {}
+    }
+
+    /// The ports that it passes packets between. A packet can be put in by either.
+    public var first: Port
+    public var second: Port
+    /// The buffers of both.
+    public var pool: PacketPool
+    /// What came to the first port, and went on to the second.
+    public var fromFirst = Counts()
+    /// What came to the second port, and went on to the first.
+    public var fromSecond = Counts()
+    @usableFromInline var packets: [Packet]
+
+    /// How many packets have been passed on, both ways.
+    public var forwardedCount: Int { Int(truncatingIfNeeded: fromFirst.sent &+ fromSecond.sent) }
+
+    /// - Parameters:
+    ///   - first: A port.
+    ///   - second: Another one, of the same address space.
+    ///   - pool: The pool that both were made for.
+    ///   - batchSize: The most packets that are taken at once.
+    public init(_ first: consuming Port, _ second: consuming Port, pool: consuming PacketPool, batchSize: Int) {
+        precondition(batchSize > 0, "a batch has at least one packet")
+        self.first = first
+        self.second = second
+        self.pool = pool
+        packets = [Packet](repeating: .none, count: batchSize)
+    }
+
+    /// Passes on one burst in each direction. At its first call the devices get the buffers that they receive into.
+    ///
+    /// - Returns: How many packets have come.
+    /// - Throws: As `receive` and `transmit` of ``Port``.
+    @inlinable @discardableResult
+    public mutating func forward() throws(VirtioNetError) -> Int {
+        let forth = try Self.forward(from: &first, to: &second, pool: &pool, packets: &packets)
+        fromFirst += forth
+        let back = try Self.forward(from: &second, to: &first, pool: &pool, packets: &packets)
+        fromSecond += back
+        return Int(truncatingIfNeeded: forth.received &+ back.received)
+    }
+
+    /// Passes one burst on in one direction.
+    @inlinable
+    static func forward(
+        from source: inout Port, to target: inout Port, pool: inout PacketPool, packets: inout [Packet]
+    ) throws(VirtioNetError) -> Counts {
+        var counts = Counts()
+        var span = packets.mutableSpan
+        let count = try source.receive(into: &span, pool: &pool)
+        guard count > 0 else {
+            // Buffers that have been sent are needed elsewhere, though nothing is to be sent now.
+            try target.reclaim(to: &pool)
+            return counts
+        }
+        for index in 0..<count {
+            let frame = pool.frame(of: span[index])
+            if frame.byteCount > TestFrame.hopOffset {
+                frame.write8(frame.read8(at: TestFrame.hopOffset) &+ 1, at: TestFrame.hopOffset)
+            }
+        }
+        var sent = 0
+        defer {
+            for index in sent..<count { pool.free(span[index]) }
+        }
+        sent = try target.transmit(span.span.extracting(..<count), pool: &pool)
+        counts.received = UInt64(count)
+        counts.sent = UInt64(sent)
+        counts.dropped = UInt64(count &- sent)
+        return counts
+    }
+
+    /// Waits until a packet has come to one of the ports, and blocks the thread meanwhile.
+    ///
+    /// - Parameter timeout: How long to wait.
+    /// - Returns: Whether there are packets to pass on.
+    /// - Throws: As `wait` of ``Port``.
+    public mutating func wait(timeout: Duration) throws(VirtioNetError) -> Bool {
+        let deadline = ContinuousClock.now + timeout
+        first.receiveQueue.rings.wantInterrupts(true)
+        second.receiveQueue.rings.wantInterrupts(true)
+        defer {
+            first.receiveQueue.rings.wantInterrupts(false)
+            second.receiveQueue.rings.wantInterrupts(false)
+        }
+        while true {
+            if try first.hasPackets() { return true }
+            if try second.hasPackets() { return true }
+            let left = deadline - .now
+            guard left > .zero else { return false }
+            try EitherInterrupt.wait(first.interrupt, second.interrupt, timeout: left)
+            try first.check()
+            try second.check()
+        }
+    }
+
+    /// Closes both ports and the pool.
+    ///
+    /// - Throws: The first error; all is ended nevertheless.
+    public consuming func close() throws(VirtioNetError) {
+        var failure: VirtioNetError?
+        do throws(VirtioNetError) { try first.close(returningBuffersTo: &pool) } catch { failure = error }
+        do throws(VirtioNetError) { try second.close(returningBuffersTo: &pool) } catch { failure = failure ?? error }
+        do throws(VirtioNetError) { try pool.close() } catch { failure = failure ?? error }
+        if let failure { throw failure }
+    }
+}
+
+extension Forwarder.Counts {
+    @inlinable
+    static func += (left: inout Self, right: Self) {
+        left.received &+= right.received
+        left.sent &+= right.sent
+        left.dropped &+= right.dropped
+    }
+}
+
+extension Forwarder.Counts: CustomStringConvertible {
+    public var description: String { "\(received) received, \(sent) sent, \(dropped) dropped" }
+}

@@ -1,0 +1,48 @@
+/// Sends test frames, each with its number.
+public struct Generator: Sendable {
+    /// What it sends.
+    public let frame: TestFrame
+    /// The number of the next frame.
+    public private(set) var nextNumber: UInt64 = 0
+    private var packets: [Packet]
+
+    /// - Parameters:
+    ///   - frame: What to send.
+    ///   - batchSize: The most frames that are sent at once.
+    public init(_ frame: TestFrame, batchSize: Int = 32) {
+        precondition(batchSize > 0, "a batch has at least one frame")
+        self.frame = frame
+        packets = [Packet](repeating: .none, count: batchSize)
+    }
+
+    /// Sends one batch of frames, or what there are buffers and room for.
+    ///
+    /// - Parameters:
+    ///   - count: The most frames to send.
+    ///   - port: The port to send by.
+    ///   - pool: The port's pool.
+    /// - Returns: How many were sent.
+    /// - Throws: As `transmit` of ``Port``.
+    public mutating func send(
+        upTo count: Int, by port: inout Port, pool: inout PacketPool
+    ) throws(VirtioNetError) -> Int {
+        try port.reclaim(to: &pool)
+        let room = min(count, packets.count, port.transmitter.size - port.transmitter.outstandingCount)
+        var made = 0
+        while made < room, let packet = pool.allocate(length: TestFrame.byteCount) {
+            frame.write(nextNumber &+ UInt64(made), to: pool.frame(of: packet))
+            packets[made] = packet
+            made += 1
+        }
+        let sent: Int
+        do throws(VirtioNetError) {
+            sent = try port.transmit(packets.span.extracting(..<made), pool: &pool)
+        } catch {
+            for index in 0..<made { pool.free(packets[index]) }
+            throw error
+        }
+        for index in sent..<made { pool.free(packets[index]) }
+        nextNumber &+= UInt64(sent)
+        return sent
+    }
+}

@@ -1,0 +1,50 @@
+public import VFIO
+
+extension Port {
+    /// Sends packets, as many as the queue has room for, and gives the buffers of those that have been sent to the pool.
+    ///
+    /// - Parameters:
+    ///   - packets: From the pool. The buffers of those that are taken are the port's from here on.
+    ///   - pool: The pool that the port was made for.
+    /// - Returns: How many packets were taken, from the first on.
+    /// - Throws: `.usedIndexJumped` and `.unknownDescriptor` for what the device cannot mean; no packet is taken then.
+    @inlinable
+    public mutating func transmit(
+        _ packets: Span<Packet>, pool: inout PacketPool
+    ) throws(VirtioNetError) -> Int {
+        try reclaim(to: &pool)
+        let count = min(packets.count, transmitQueue.freeCount)
+        guard count > 0 else { return 0 }
+        for index in 0..<count {
+            let packet = packets[index]
+            pool.check(packet)
+            pool.clearHeader(packet.buffer)
+            let id = transmitQueue.takeDescriptor()
+            transmitQueue.buffers[Int(id)] = packet.buffer
+            transmitQueue.rings.setDescriptor(
+                id, pool.headerAddress(packet.buffer),
+                lengthAndFlags: UInt64(packet.length) &+ UInt64(PacketHeader.byteCount))
+            transmitQueue.makeAvailable(id)
+        }
+        notify(transmitQueue)
+        return count
+    }
+
+    /// Gives the buffers of packets that have been sent back to the pool.
+    ///
+    /// - Throws: As for `transmit`.
+    @inlinable
+    public mutating func reclaim(to pool: inout PacketPool) throws(VirtioNetError) {
+        precondition(pool.memory.iova == poolStart, "the port was made for another pool")
+        let count = try transmitQueue.pendingCount()
+        for _ in 0..<count {
+            let (id, length) = transmitQueue.rings.usedElement(transmitQueue.nextUsed)
+            let buffer = transmitQueue.buffer(of: id)
+            guard buffer != Packet.none.buffer else { throw transmitQueue.badElement(id, length) }
+            transmitQueue.buffers[Int(id)] = Packet.none.buffer
+            transmitQueue.putDescriptor(UInt16(truncatingIfNeeded: id))
+            transmitQueue.nextUsed &+= 1
+            pool.put(buffer)
+        }
+    }
+}

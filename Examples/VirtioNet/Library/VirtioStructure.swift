@@ -1,0 +1,84 @@
+public import VFIO
+
+/// Where one of the device's structures is, as a vendor's capability of its config space says (virtio 1.2, 4.1.4).
+public struct VirtioStructure: Sendable, Hashable {
+    /// What a structure is for: the specification's `cfg_type`.
+    public struct Kind: RawRepresentable, Sendable, Hashable {
+        public let rawValue: UInt8
+
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        /// Status, features and queues.
+        public static let common = Kind(rawValue: 1)
+        /// The doorbells.
+        public static let notify = Kind(rawValue: 2)
+        /// What interrupted, for INTx.
+        public static let isr = Kind(rawValue: 3)
+        /// What is particular to network devices.
+        public static let device = Kind(rawValue: 4)
+        /// The other structures by way of config space.
+        public static let configAccess = Kind(rawValue: 5)
+    }
+
+    public let kind: Kind
+    /// The number of the BAR that it is in.
+    public let bar: UInt8
+    /// Where it begins in the BAR, in bytes.
+    public let offset: UInt32
+    /// Its length in bytes.
+    public let byteCount: UInt32
+    /// How far one doorbell is from the next, in bytes; 0 when they are the same, and for structures of other kinds.
+    public let doorbellStride: UInt32
+
+    /// `nil` for what is too short to be a capability of virtio's.
+    init?(_ capability: PCIVendorCapability) {
+        let bytes = capability.bytes
+        guard bytes.count >= 16 else { return nil }
+        func word(_ offset: Int) -> UInt32 {
+            (0..<4).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32($1 * 8) }
+        }
+        kind = Kind(rawValue: bytes[3])
+        bar = bytes[4]
+        offset = word(8)
+        byteCount = word(12)
+        if kind == .notify {
+            guard bytes.count >= 20 else { return nil }
+            doorbellStride = word(16)
+        } else {
+            doorbellStride = 0
+        }
+    }
+
+    /// The structures that a device lists in its config space.
+    public static func all(of device: borrowing Device) throws(VirtioNetError) -> [VirtioStructure] {
+        let config = device.config
+        return try rethrowing { () throws(VFIOError) in
+            try config.vendorCapabilities().compactMap(VirtioStructure.init)
+        }
+    }
+
+    /// Whether all of it is in its BAR, at an alignment that its accesses need, and no shorter than that.
+    func fits(atLeast byteCount: UInt32, in region: RegionInfo) -> Bool {
+        self.byteCount >= byteCount && offset & 3 == 0
+            && UInt64(offset) + UInt64(self.byteCount) <= region.byteCount
+    }
+}
+
+extension VirtioStructure.Kind: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .common: "common configuration"
+        case .notify: "notification"
+        case .isr: "interrupt status"
+        case .device: "device configuration"
+        case .configAccess: "configuration access"
+        default: "unknown (\(rawValue))"
+        }
+    }
+}
+
+extension VirtioStructure: CustomStringConvertible {
+    public var description: String {
+        "\(kind) structure, \(byteCount) bytes at 0x\(String(offset, radix: 16)) of BAR \(bar)"
+    }
+}

@@ -1,0 +1,45 @@
+import VFIO
+
+/// The structures that the driver works with: of each kind the first that the device lists, since it lists the best first.
+struct VirtioStructures {
+    let common: VirtioStructure
+    let notify: VirtioStructure
+    let device: VirtioStructure
+
+    /// The identity of a network device of virtio 1.0 or later (virtio 1.2, 4.1.2: 0x1040 and the device's number, 1).
+    static let identity: (vendor: UInt16, device: UInt16) = (0x1af4, 0x1041)
+
+    /// Finds the structures of a device.
+    ///
+    /// - Throws: `.notVirtioNet`, `.missingStructure`, `.badStructure`.
+    init(of target: borrowing Device) throws(VirtioNetError) {
+        let config = target.config
+        let identity = try rethrowing { () throws(VFIOError) in
+            (vendor: try config.read16(at: 0), device: try config.read16(at: 2))
+        }
+        guard identity == Self.identity else {
+            throw .notVirtioNet(vendor: identity.vendor, device: identity.device)
+        }
+        let found = try VirtioStructure.all(of: target)
+        common = try Self.choose(.common, atLeast: 0x38, among: found, of: target)
+        notify = try Self.choose(.notify, atLeast: 2, among: found, of: target)
+        device = try Self.choose(.device, atLeast: 8, among: found, of: target)
+    }
+
+    private static func choose(
+        _ kind: VirtioStructure.Kind, atLeast byteCount: UInt32, among found: [VirtioStructure],
+        of device: borrowing Device
+    ) throws(VirtioNetError) -> VirtioStructure {
+        guard let structure = found.first(where: { $0.kind == kind && $0.bar <= 5 }) else {
+            throw .missingStructure(kind)
+        }
+        let region: RegionInfo
+        do throws(VFIOError) {
+            region = try device.region(RegionIndex.bar(Int(structure.bar))!)
+        } catch {
+            throw .vfio(error)
+        }
+        guard structure.fits(atLeast: byteCount, in: region) else { throw .badStructure(structure) }
+        return structure
+    }
+}

@@ -1,0 +1,116 @@
+import ArgumentParser
+import VFIO
+import VirtioNet
+
+struct Forward: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Forwards frames between two devices.",
+        discussion: """
+            With --inject it puts numbered frames in, which circulate when each device's network returns what it is sent. At \
+            the end all of them are taken out again, and what was done to each has to add up to what was forwarded.
+            """)
+
+    @Argument(help: ArgumentHelp("The one device.", valueName: "bdf"), transform: PCIAddress.parse)
+    var first: PCIAddress
+
+    @Argument(help: ArgumentHelp("The other device.", valueName: "bdf"), transform: PCIAddress.parse)
+    var second: PCIAddress
+
+    @Option(help: ArgumentHelp("How many frames to put in: up to 128.", valueName: "n"))
+    var inject = 0
+
+    @Option(help: ArgumentHelp("How many frames to forward at least.", valueName: "n"))
+    var count = 10000
+
+    @Flag(help: "Wait for interrupts, and do not poll.")
+    var interrupts = false
+
+    @OptionGroup var burst: BurstOptions
+    @OptionGroup var machine: MachineOptions
+
+    func validate() throws {
+        guard (0...128).contains(inject) else { throw ValidationError("0 to 128 frames are put in") }
+    }
+
+    func run() throws {
+        let space = try machine.makeSpace()
+        let one = try Device(at: first, in: space)
+        let other = try Device(at: second, in: space)
+        let pool = try PacketPool(in: space, count: 2048)
+        let options = PortOptions(usesInterrupts: interrupts)
+        var forwarder = Forwarder(
+            try Port(one, pool: pool, options: options), try Port(other, pool: pool, options: options), pool: pool,
+            batchSize: burst.batch)
+        let address = forwarder.first.macAddress ?? MACAddress(0x0200_0000_0001)
+        let frame = TestFrame(from: address, to: forwarder.second.macAddress ?? address)
+        // Gives both devices their buffers.
+        try forwarder.forward()
+        var generator = Generator(frame, batchSize: 128)
+        let injected = try generator.send(upTo: inject, by: &forwarder.first, pool: &forwarder.pool)
+        guard injected == inject else { throw Failure("only \(injected) frames could be put in") }
+        let start = ContinuousClock.now
+        var waits = 0
+        while forwarder.forwardedCount < count {
+            guard try forwarder.forward() == 0 else { continue }
+            waits += 1
+            try waitForFrames(&forwarder)
+        }
+        let time = ContinuousClock.now - start
+        let total = forwarder.forwardedCount
+        print("\(first) to \(second): \(forwarder.fromFirst)")
+        print("\(second) to \(first): \(forwarder.fromSecond)")
+        print("\(total) frames forwarded in \(time): \(Rate(total, in: time))")
+        if interrupts, waits > 0 { print("waited for interrupts") }
+        if inject > 0 { try takeOut(of: &forwarder, frame) }
+        try forwarder.close()
+    }
+
+    private func waitForFrames(_ forwarder: inout Forwarder) throws {
+        if interrupts {
+            guard try forwarder.wait(timeout: .seconds(10)) else { throw Failure("no frame comes any more") }
+            return
+        }
+        let deadline = ContinuousClock.now + .seconds(10)
+        while true {
+            if try forwarder.first.hasPackets() { return }
+            if try forwarder.second.hasPackets() { return }
+            guard ContinuousClock.now < deadline else {
+                try forwarder.first.check()
+                try forwarder.second.check()
+                throw Failure("no frame comes any more")
+            }
+        }
+    }
+
+    /// Takes all frames out, and compares how often each was forwarded with what the forwarder has counted.
+    private func takeOut(of forwarder: inout Forwarder, _ frame: TestFrame) throws {
+        var seen: Set<UInt64> = []
+        var hops = 0
+        var packets = [Packet](repeating: .none, count: 64)
+        let deadline = ContinuousClock.now + .seconds(10)
+        while seen.count < inject {
+            guard ContinuousClock.now < deadline else { throw Failure("\(inject - seen.count) frames are lost") }
+            for isFirst in [true, false] {
+                var span = packets.mutableSpan
+                let came =
+                    isFirst
+                    ? try forwarder.first.receive(into: &span, pool: &forwarder.pool)
+                    : try forwarder.second.receive(into: &span, pool: &forwarder.pool)
+                for index in 0..<came {
+                    let packet = span[index]
+                    if let number = frame.number(of: forwarder.pool.frame(of: packet)) {
+                        guard seen.insert(number).inserted else { throw Failure("frame \(number) is there twice") }
+                        hops += Int(TestFrame.hops(of: forwarder.pool.frame(of: packet)))
+                    }
+                    forwarder.pool.free(packet)
+                }
+            }
+        }
+        // Each frame counts modulo 256, and so do all of them together.
+        let dropped = forwarder.fromFirst.dropped + forwarder.fromSecond.dropped
+        guard dropped == 0, hops % 256 == forwarder.forwardedCount % 256 else {
+            throw Failure("\(seen.count) frames were forwarded \(hops) times modulo 256, and \(dropped) were dropped")
+        }
+        print("\(seen.count) frames were put in, and all of them taken out: what was done to them adds up")
+    }
+}

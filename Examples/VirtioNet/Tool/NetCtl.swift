@@ -1,0 +1,13 @@
+import ArgumentParser
+
+@main
+struct NetCtl: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "netctl",
+        abstract: "Drives virtio network devices that are bound to vfio-pci.",
+        discussion: """
+            The device's own driver is out of the way then, and the frames go between the device and this program. With \
+            --mock a machine in memory with two cards, 0000:03:00.0 and 0000:04:00.0, takes the place of the real one.
+            """,
+        subcommands: [Info.self, Generate.self, Loop.self, Forward.self])
+}

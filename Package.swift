@@ -24,8 +24,10 @@ let package = Package(
     products: [
         .library(name: "VFIO", targets: ["VFIO"]),
         .library(name: "VFIOMock", targets: ["VFIOMock"]),
+        .library(name: "NVMe", targets: ["NVMe"]),
         .executable(name: "vfioctl", targets: ["vfioctl"]),
         .library(name: "VirtioNet", targets: ["VirtioNet"]),
+        .executable(name: "nvmectl", targets: ["nvmectl"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -71,6 +73,15 @@ let package = Package(
                 "VirtioNet", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/VirtioNet/Tool",
+            swiftSettings: swiftSettings
+        ),
+        .target(name: "NVMe", dependencies: ["VFIO"], path: "Examples/NVMe/Library", swiftSettings: swiftSettings),
+        .executableTarget(
+            name: "nvmectl",
+            dependencies: [
+                "NVMe", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Examples/NVMe/Tool",
             swiftSettings: swiftSettings
         ),
         .testTarget(

@@ -81,6 +81,24 @@ public import VFIO
         }
     }
 
+    /// Reads the device's own memory behind a BAR of the kind `memory`, into a buffer.
+    public func readMemory(bar: Int, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
+        guard let memory = function.memory[bar] else { preconditionFailure("BAR \(bar) is no memory") }
+        unsafe memory.read(at: offset, into: buffer)
+    }
+
+    /// Writes the device's own memory behind a BAR of the kind `memory`, from a buffer.
+    public func writeMemory(bar: Int, at offset: Int, from buffer: UnsafeRawBufferPointer) {
+        guard let memory = function.memory[bar] else { preconditionFailure("BAR \(bar) is no memory") }
+        unsafe memory.write(at: offset, from: buffer)
+    }
+
+    /// Where a BAR is on the bus. The BAR has to be there.
+    public func barAddress(_ bar: Int) -> UInt64 {
+        guard let address = function.barAddresses[bar] else { preconditionFailure("there is no BAR \(bar)") }
+        return address
+    }
+
     /// Writes the device's own memory behind a BAR of the kind `memory`.
     public func writeMemory(bar: Int, at offset: Int, _ bytes: some Collection<UInt8>) {
         guard let memory = function.memory[bar] else { preconditionFailure("BAR \(bar) is no memory") }

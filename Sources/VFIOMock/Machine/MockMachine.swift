@@ -76,6 +76,8 @@ public final class MockMachine: Sendable {
                 preconditionFailure("the device at \(address) is no \(Model.self)")
             }
             function.isBusy = true
+            // Held once, so that a change to a large model does not copy it.
+            function.model = AbsentDevice(pci: function.pci)
             defer {
                 function.model = model
                 function.isBusy = false

@@ -88,8 +88,7 @@ def check():
             continue
         for key in ("instructions", "allocations", "references"):
             before, now = known[row]["library"][key], counts[row]["library"][key]
-            # Half an instruction is room for what a loop's remainder makes of small numbers.
-            room = max(before * TOLERANCE, 0.5) if key == "instructions" else 0.01
+            room = before * TOLERANCE if key == "instructions" else 0.01
             text = f"{row}: {key} for each operation {before:g} -> {now:g}"
             if now > before + room:
                 worse.append(text)

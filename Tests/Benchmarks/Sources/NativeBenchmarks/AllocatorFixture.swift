@@ -17,7 +17,8 @@ final class AllocatorFixture {
 
     func row(_ name: String) -> Row {
         // Counted for one size: callgrind takes its time.
-        Row("iova-\(name)", "release and allocate addresses, \(name) ranges taken", isCounted: count == 10_000) { [self] in
+        Row("iova-\(name)", "release and allocate addresses, \(name) ranges taken", isCounted: count == 10_000) {
+            [self] in
             librarySum &+= library.exchange($0)
             ahead += $0
             compare()

@@ -27,7 +27,9 @@ struct AnsweringKernel: Kernel {
     ) throws(Errno) -> Int {
         // IOMMU_IOAS_MAP and IOMMU_IOAS_UNMAP, VFIO_IOMMU_MAP_DMA and VFIO_IOMMU_UNMAP_DMA: their answer is the length
         // that they were given.
-        if [0x3b85, 0x3b86, 0x3b71, 0x3b72].contains(request) { return try host.control(Self.pipe, UInt(baseline_ioctl_request()), argument) }
+        if [0x3b85, 0x3b86, 0x3b71, 0x3b72].contains(request) {
+            return try host.control(Self.pipe, UInt(baseline_ioctl_request()), argument)
+        }
         return try mock.control(descriptor, request, argument)
     }
     func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {

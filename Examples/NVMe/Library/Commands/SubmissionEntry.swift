@@ -1,0 +1,52 @@
+public import VFIO
+
+/// A command as the controller reads it: 64 bytes (NVM Express Base Specification 1.4, 4.2).
+///
+/// The identifier is not part of it; the queue gives one out.
+public struct SubmissionEntry: Sendable, Hashable, BitwiseCopyable {
+    /// What is to be done.
+    public var opcode: UInt8
+    /// The namespace that it is done to; 0 for none.
+    public var namespace: UInt32
+    /// Where the data is: PRP entry 1.
+    public var data: UInt64
+    /// Where the rest of the data is, or the list that says so: PRP entry 2.
+    public var moreData: UInt64
+    /// Command dwords 10 and 11, the lower one in the lower half.
+    public var dwords10And11: UInt64
+    /// Command dwords 12 and 13.
+    public var dwords12And13: UInt64
+    /// Command dwords 14 and 15.
+    public var dwords14And15: UInt64
+
+    @inlinable
+    public init(
+        opcode: UInt8, namespace: UInt32 = 0, data: UInt64 = 0, moreData: UInt64 = 0, dwords10And11: UInt64 = 0,
+        dwords12And13: UInt64 = 0, dwords14And15: UInt64 = 0
+    ) {
+        self.opcode = opcode
+        self.namespace = namespace
+        self.data = data
+        self.moreData = moreData
+        self.dwords10And11 = dwords10And11
+        self.dwords12And13 = dwords12And13
+        self.dwords14And15 = dwords14And15
+    }
+
+    /// Writes the 64 bytes into a submission queue.
+    @inlinable @inline(__always)
+    func store<Memory: VolatileMemory & ~Copyable & ~Escapable>(
+        to memory: borrowing Memory, at offset: Int, as identifier: UInt16
+    ) {
+        // The last word first: when that one lies in the memory, so do the others, and the compiler knows it.
+        memory.write64(dwords14And15, at: offset &+ 56)
+        memory.write64(dwords12And13, at: offset &+ 48)
+        memory.write64(dwords10And11, at: offset &+ 40)
+        memory.write64(moreData, at: offset &+ 32)
+        memory.write64(data, at: offset &+ 24)
+        memory.write64(0, at: offset &+ 16)
+        memory.write64(0, at: offset &+ 8)
+        memory.write64(
+            UInt64(namespace) << 32 | UInt64(identifier) << 16 | UInt64(opcode), at: offset)
+    }
+}

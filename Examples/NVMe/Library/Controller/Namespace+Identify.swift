@@ -1,0 +1,20 @@
+extension Namespace {
+    /// Decodes the answer to Identify, of 4096 bytes (CNS 0: NVM Express Base Specification 1.4, 5.15.2.1).
+    ///
+    /// - Throws: `.unsupported` for a format with metadata or blocks that this driver has no use for.
+    init(id: UInt32, identity bytes: [UInt8]) throws(NVMeError) {
+        let blockCount = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[$1]) << (8 * UInt64($1)) }
+        guard blockCount > 0 else { throw .invalidArgument("the controller has no active namespace \(id)") }
+        // FLBAS: which of the formats, of 4 bytes each, the blocks have.
+        let format = 128 + 4 * Int(bytes[26] & 0xf)
+        let metadataByteCount = Int(bytes[format]) | Int(bytes[format + 1]) << 8
+        let blockShift = Int(bytes[format + 2])
+        guard metadataByteCount == 0 else {
+            throw .unsupported("blocks with \(metadataByteCount) bytes of metadata, which namespace \(id) has")
+        }
+        guard (9...24).contains(blockShift) else {
+            throw .protocolViolation("the blocks of namespace \(id) have 2^\(blockShift) bytes")
+        }
+        self.init(id: id, blockCount: blockCount, blockSize: 1 << blockShift)
+    }
+}

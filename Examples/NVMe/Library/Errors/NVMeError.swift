@@ -1,0 +1,61 @@
+public import VFIO
+
+/// What went wrong between the driver and the controller, and what to do about it.
+public enum NVMeError: Error, Sendable, Hashable {
+    /// The library or the kernel refused something.
+    case vfio(VFIOError)
+    /// The controller ended a command with an error.
+    case status(CommandStatus, command: String)
+    /// Nothing came in time; `waitingFor` says what was awaited. For a command: ``QueuePair/recover()``.
+    case timeout(waitingFor: String, limit: Duration)
+    /// The registers read as all ones: the device has been taken away.
+    case gone
+    /// The controller says that it cannot go on (CSTS.CFS). ``QueuePair/recover()`` resets it.
+    case fatalStatus
+    /// The controller has been reset since the queue was made, by another queue's owner or behind the driver's back.
+    /// ``QueuePair/recover()`` makes the queue anew.
+    case reset
+    /// The controller has been closed, or an earlier recovery has failed, and there is nothing left to talk to.
+    case closed
+    /// The memory of another device, which the data was to go to, was revoked meanwhile: what has arrived is unknown.
+    case peerRevoked
+    /// The controller lacks what the driver needs.
+    case unsupported(String)
+    /// The caller asked for something that can never work.
+    case invalidArgument(String)
+    /// The controller did what the specification does not allow.
+    case protocolViolation(String)
+}
+
+extension NVMeError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .vfio(let error): "\(error)"
+        case .status(let status, let command): "\(command) failed: \(status)\(Self.advice(on: status))"
+        case .timeout(let subject, let limit):
+            "no sign of \(subject) in \(limit): recover() resets the controller and makes the queue anew"
+        case .gone:
+            "the controller is gone: its registers read as all ones; close it, and open it when it has come back"
+        case .fatalStatus:
+            "the controller reports a fatal status (CSTS.CFS): recover() resets it and makes the queue anew"
+        case .reset: "the controller has been reset since the queue was made: recover() makes the queue anew"
+        case .closed: "the controller is closed, or could not be brought up again: open it anew"
+        case .peerRevoked:
+            "the memory that the data went to was revoked meanwhile: restore() the mapping, and read again"
+        case .unsupported(let what): "the controller does not do: \(what)"
+        case .invalidArgument(let what): "\(what)"
+        case .protocolViolation(let what): "the controller broke the protocol: \(what); recover() resets it"
+        }
+    }
+
+    private static func advice(on status: CommandStatus) -> String {
+        if status.matches(.dataTransferError) {
+            return ": the controller could not reach the data; is it still mapped, and was its dma-buf revoked?"
+        }
+        if status.matches(.blockOutOfRange) { return ": the namespace's blockCount tells where it ends" }
+        if status.matches(.aborted) {
+            return ": a reset ended it; whether it was carried out is not known, so send it again"
+        }
+        return ""
+    }
+}

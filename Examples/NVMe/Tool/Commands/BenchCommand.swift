@@ -1,0 +1,69 @@
+import ArgumentParser
+import NVMe
+import VFIO
+
+/// `nvmectl bench`.
+struct BenchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench", abstract: "Measure random reads.",
+        discussion: """
+            Prints one line: size, depth and mode as asked for, then the number of reads, the seconds that they took, reads \
+            a second (iops), and how many failed.
+            """)
+
+    @OptionGroup var disk: DiskOptions
+
+    @Option(help: "The bytes of a read, a multiple of the block size.")
+    var size = 4096
+
+    @Option(help: "How many reads are in flight.")
+    var depth = 32
+
+    @Option(help: "How long to measure.")
+    var seconds = 5.0
+
+    @Option(help: "How many reads to do, instead of a time.")
+    var count: Int?
+
+    @Flag(help: "Sleep until an interrupt tells of completions, instead of polling.")
+    var interrupts = false
+
+    func validate() throws {
+        guard depth > 0, size > 0, seconds > 0, count ?? 1 > 0 else {
+            throw ValidationError("--size, --depth, --seconds and --count are greater than 0")
+        }
+    }
+
+    func run() throws {
+        let space = try AddressSpace(kernel: disk.makeKernel())
+        let controller = try disk.open(in: space)
+        let namespace = try controller.namespace(disk.namespace)
+        guard size % namespace.blockSize == 0, UInt64(size) <= namespace.byteCount else {
+            throw ValidationError("--size has to be a multiple of \(namespace.blockSize), and fit on the disk")
+        }
+        var queue = try controller.makeQueue(
+            depth: depth, maximumTransferByteCount: size, interrupts: interrupts)
+        // All reads go to the same place: what they bring is not looked at.
+        let buffer = try space.allocate(byteCount: size)
+        var load = RandomReads(namespace, byteCount: size, into: buffer.iova)
+        // The first reads find nothing in any cache.
+        try load.run(&queue, sleeping: interrupts, upTo: 2 * depth, for: .seconds(60))
+        load.reset()
+        let start = ContinuousClock.now
+        try load.run(&queue, sleeping: interrupts, upTo: count ?? .max, for: .seconds(count == nil ? seconds : 86400))
+        let time = (ContinuousClock.now - start) / .seconds(1)
+        print(
+            "bench: size=\(size) depth=\(depth) mode=\(interrupts ? "interrupts" : "poll") reads=\(load.completed)",
+            "seconds=\(Self.rounded(time, 3)) iops=\(Int(Double(load.completed) / time)) failed=\(load.failed)")
+        try queue.close()
+        try buffer.close()
+        try controller.close()
+        if load.failed > 0 { throw ExitCode.failure }
+    }
+
+    private static func rounded(_ value: Double, _ digits: Int) -> Double {
+        var scale = 1.0
+        for _ in 0..<digits { scale *= 10 }
+        return (value * scale).rounded() / scale
+    }
+}

@@ -1,0 +1,31 @@
+import ArgumentParser
+import NVMe
+import VFIO
+
+/// `nvmectl info`.
+struct InfoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "info", abstract: "Show what the controller and its namespaces are (Identify).")
+
+    @OptionGroup var disk: DiskOptions
+
+    func run() throws {
+        let space = try AddressSpace(kernel: disk.makeKernel())
+        let controller = try disk.open(in: space)
+        let (info, capabilities) = (controller.info, controller.capabilities)
+        print("controller \(disk.address): \(info.model)")
+        print("  serial number       \(info.serialNumber)")
+        print("  firmware            \(info.firmwareRevision)")
+        print("  NVMe version        \(info.version)")
+        print("  entries of a queue  up to \(capabilities.maximumQueueEntryCount)")
+        print("  bytes of a command  \(info.maximumTransferByteCount.map { "up to \($0)" } ?? "no limit")")
+        print("  write cache         \(info.hasVolatileWriteCache ? "yes: flush what has to last" : "no")")
+        for id in try controller.namespaceIDs() {
+            let namespace = try controller.namespace(id)
+            print(
+                "namespace \(id): \(namespace.blockCount) blocks of \(namespace.blockSize) bytes,",
+                "\(namespace.byteCount >> 20) MiB")
+        }
+        try controller.close()
+    }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import NVMe
+import VFIO
+import VFIOMock
+
+/// `nvmectl peer`.
+struct PeerCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "peer",
+        abstract: "Read from the disk straight into another device's memory, and see it revoked.",
+        discussion: """
+            Writes a pattern to the disk, reads it back into a BAR of another device through a dma-buf, and verifies it there. \
+            Then the other device is reset: the next read fails with an error, and disk and driver go on. The mapping is \
+            restored, and the read works again. At the end the disk has what it had before.
+
+            Both devices have to be bound to vfio-pci. A real kernel has to be Linux 6.19 or newer, with iommufd.
+            """)
+
+    @OptionGroup var disk: DiskOptions
+
+    @Option(
+        help: ArgumentHelp("The device whose memory is read into.", valueName: "bdf"), transform: PCIAddress.parse)
+    var into: PCIAddress
+
+    @Option(help: "The first block of the disk that is used.")
+    var block: UInt64 = 0
+
+    @Option(help: "How many bytes go from the disk to the other device: a multiple of 4096.")
+    var size = 256 << 10
+
+    func validate() throws {
+        guard size > 0, size % 4096 == 0 else { throw ValidationError("--size is a multiple of 4096") }
+        guard into != disk.address else { throw ValidationError("--into has to be another device than the disk") }
+    }
+
+    func run() throws {
+        print(
+            "nvmectl peer, on \(disk.mock ? "a mock kernel" : "the kernel of this machine"): from \(disk.address)",
+            "into \(into)\n")
+        try PeerStory(
+            kernel: disk.makeKernel(), diskAddress: disk.address, peerAddress: into, namespaceID: disk.namespace,
+            block: block, byteCount: size
+        ).run()
+    }
+}

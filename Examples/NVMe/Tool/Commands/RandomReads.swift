@@ -1,0 +1,65 @@
+import NVMe
+import VFIO
+
+/// Reads of random places of a disk, as many at a time as the queue takes.
+struct RandomReads {
+    private let namespace: Namespace
+    private let blockCount: Int
+    private let address: IOVA
+    /// How many places there are, each of one read's length.
+    private let placeCount: UInt64
+    private var random: UInt64 = 0x9e37_79b9_7f4a_7c15
+    private(set) var completed = 0
+    private(set) var failed = 0
+
+    /// - Parameter address: Room for one read; all go there.
+    init(_ namespace: Namespace, byteCount: Int, into address: IOVA) {
+        self.namespace = namespace
+        self.address = address
+        blockCount = byteCount / namespace.blockSize
+        placeCount = namespace.blockCount / UInt64(blockCount)
+    }
+
+    mutating func reset() { (completed, failed) = (0, 0) }
+
+    /// Reads until the number or the time is reached.
+    mutating func run(
+        _ queue: inout QueuePair, sleeping: Bool, upTo limit: Int, for time: Duration
+    ) throws(NVMeError) {
+        let deadline = ContinuousClock.now + time
+        var (submitted, idle, ended) = (0, 0, false)
+        while true {
+            let before = completed
+            while let completion = queue.nextCompletion() { note(completion) }
+            while !ended, submitted < limit, submit(to: &queue) { submitted += 1 }
+            queue.ring()
+            if queue.inFlightCount == 0 { return }
+            if completed == before {
+                if sleeping {
+                    note(try queue.waitForCompletion())
+                } else {
+                    idle += 1
+                    if idle & 0xffff == 0 { try queue.check() }
+                }
+            }
+            // The clock is looked at now and then, since that takes a part of a read's time.
+            if (completed | idle) & 0xff == 0, ContinuousClock.now >= deadline { ended = true }
+        }
+    }
+
+    @inline(__always)
+    private mutating func submit(to queue: inout QueuePair) -> Bool {
+        // xorshift64.
+        random ^= random << 13
+        random ^= random >> 7
+        random ^= random << 17
+        let block = random.multipliedFullWidth(by: placeCount).high &* UInt64(blockCount)
+        return queue.submitRead(of: namespace, at: block, count: blockCount, into: address, ringing: false) != nil
+    }
+
+    @inline(__always)
+    private mutating func note(_ completion: Completion) {
+        completed += 1
+        if !completion.status.isSuccess { failed += 1 }
+    }
+}

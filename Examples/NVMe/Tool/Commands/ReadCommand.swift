@@ -1,0 +1,27 @@
+import ArgumentParser
+import NVMe
+import VFIO
+
+/// `nvmectl read`.
+struct ReadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "read", abstract: "Read blocks and show them in hexadecimal.")
+
+    @OptionGroup var disk: DiskOptions
+    @OptionGroup var blocks: BlockOptions
+
+    func run() throws {
+        let space = try AddressSpace(kernel: disk.makeKernel())
+        let controller = try disk.open(in: space)
+        let namespace = try controller.namespace(disk.namespace)
+        try blocks.check(namespace)
+        var queue = try controller.makeQueue()
+        let buffer = try space.allocate(byteCount: blocks.count * namespace.blockSize)
+        try queue.readAll(namespace, at: blocks.block, count: blocks.count, into: buffer.iova)
+        let bytes = buffer.bytes(count: blocks.count * namespace.blockSize)
+        for line in Hexadecimal.lines(bytes, from: blocks.block * UInt64(namespace.blockSize)) { print(line) }
+        try queue.close()
+        try buffer.close()
+        try controller.close()
+    }
+}

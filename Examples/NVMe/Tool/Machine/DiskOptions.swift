@@ -1,0 +1,29 @@
+import ArgumentParser
+import NVMe
+import VFIO
+import VFIOMock
+
+/// Which disk a command is about.
+struct DiskOptions: ParsableArguments {
+    @Flag(
+        help: ArgumentHelp(
+            "Use a machine in memory, for learning and testing.",
+            discussion: "It is made anew for each command and forgotten after it; nothing of this machine is touched."))
+    var mock = false
+
+    @Option(help: "The namespace.")
+    var namespace: UInt32 = 1
+
+    @Argument(help: ArgumentHelp("The NVMe controller.", valueName: "bdf"), transform: PCIAddress.parse)
+    var address: PCIAddress
+
+    /// Who answers the system calls.
+    func makeKernel() -> any Kernel { mock ? SampleMachine.make().kernel : HostKernel() }
+
+    /// Brings the controller up.
+    func open(in space: AddressSpace, queueCount: Int = 1) throws -> Controller {
+        var options = ControllerOptions()
+        options.queueCount = queueCount
+        return try Controller(Device(at: address, in: space), options: options)
+    }
+}

@@ -1,0 +1,44 @@
+import NVMe
+import VFIO
+
+extension QueuePair {
+    /// Reads any number of blocks, with as many commands as that takes, several at a time.
+    mutating func readAll(
+        _ namespace: Namespace, at block: UInt64, count: Int, into address: IOVA
+    ) throws(NVMeError) {
+        try transferAll(namespace, block, count, address, "read") { queue, block, count, address in
+            queue.submitRead(of: namespace, at: block, count: count, into: address, ringing: false)
+        }
+    }
+
+    /// Writes any number of blocks. For the rest see `readAll`.
+    mutating func writeAll(
+        _ namespace: Namespace, at block: UInt64, count: Int, from address: IOVA
+    ) throws(NVMeError) {
+        try transferAll(namespace, block, count, address, "write") { queue, block, count, address in
+            queue.submitWrite(of: namespace, at: block, count: count, from: address, ringing: false)
+        }
+    }
+
+    private mutating func transferAll(
+        _ namespace: Namespace, _ block: UInt64, _ count: Int, _ address: IOVA, _ name: String,
+        _ submit: (inout QueuePair, UInt64, Int, IOVA) -> CommandID?
+    ) throws(NVMeError) {
+        let blocksOfACommand = max(1, min(maximumTransferByteCount / namespace.blockSize, 65536))
+        var done = 0
+        var firstFailure: CommandStatus?
+        while done < count || inFlightCount > 0 {
+            while done < count {
+                let part = min(blocksOfACommand, count - done)
+                let place = address + UInt64(done) * UInt64(namespace.blockSize)
+                guard submit(&self, block + UInt64(done), part, place) != nil else { break }
+                done += part
+            }
+            let status = try waitForCompletion().status
+            if !status.isSuccess { firstFailure = firstFailure ?? status }
+        }
+        if let firstFailure {
+            throw .status(firstFailure, command: "the \(name) of \(count) blocks from \(block) on")
+        }
+    }
+}

@@ -30,7 +30,10 @@ let package = Package(
         // Symbolic links to the library's files, and the load: the allocator is not public.
         .target(name: "AllocatorUnderTest", swiftSettings: settings),
         .executableTarget(
-            name: "NativeBenchmarks", dependencies: library + ["AllocatorUnderTest"], swiftSettings: settings),
+            name: "NativeBenchmarks", dependencies: library + [
+                "AllocatorUnderTest",
+                .product(name: "NVMe", package: "swift-vfio"),
+            ], swiftSettings: settings),
         .executableTarget(name: "LabBenchmarks", dependencies: library, swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]

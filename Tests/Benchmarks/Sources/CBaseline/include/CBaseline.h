@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stddef.h>
 
+#include "CBaselineDrivers.h"
 #include "CBaselineLab.h"
 
 #if defined(__clang__)

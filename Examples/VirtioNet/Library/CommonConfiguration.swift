@@ -1,17 +1,16 @@
+import Synchronization
 import VFIO
 
 /// The common configuration structure (virtio 1.2, 4.1.4.3): status, features, and the set-up of queues.
 ///
 /// At the end of its life the device is reset, so that no DMA of it is under way when its memory goes.
 struct CommonConfiguration: ~Copyable, Sendable {
-    private let bank: RegisterBank
-    private let offset: Int
-    private var isLive = true
+    private let registers: CommonRegisters
 
     /// No vector: `VIRTIO_MSI_NO_VECTOR`.
     static let noVector: UInt16 = 0xffff
 
-    private enum Field {
+    enum Field {
         static let deviceFeatureSelect = 0x00
         static let deviceFeature = 0x04
         static let driverFeatureSelect = 0x08
@@ -31,46 +30,34 @@ struct CommonConfiguration: ~Copyable, Sendable {
     }
 
     init(_ structure: VirtioStructure, of device: borrowing Device) throws(VirtioNetError) {
-        bank = try device.bank(of: structure)
-        offset = Int(structure.offset)
+        registers = CommonRegisters(try device.bank(of: structure), at: Int(structure.offset))
     }
 
-    deinit { if isLive { try? Self.reset(bank, offset) } }
-
     /// Resets the device, for good.
-    mutating func shutDown() throws(VirtioNetError) {
-        isLive = false
-        try Self.reset(bank, offset)
+    func shutDown() throws(VirtioNetError) {
+        registers.isLive.store(false, ordering: .relaxed)
+        try reset()
     }
 
     /// Throws the first access that the kernel refused.
     func check() throws(VirtioNetError) {
-        try rethrowing { () throws(VFIOError) in try bank.check() }
+        try rethrowing { () throws(VFIOError) in try registers.bank.check() }
     }
 
     // MARK: Status
 
-    var status: DeviceStatus { DeviceStatus(rawValue: bank.read8(at: offset + Field.status)) }
+    var status: DeviceStatus { DeviceStatus(rawValue: registers.bank.read8(at: registers.offset + Field.status)) }
 
     /// Tells the device that the driver has come further.
     func add(_ step: DeviceStatus) {
-        bank.write8(status.union(step).rawValue, at: offset + Field.status)
+        registers.bank.write8(status.union(step).rawValue, at: registers.offset + Field.status)
     }
 
-    /// Resets the device: it has done so once its status reads as 0.
-    func reset() throws(VirtioNetError) { try Self.reset(bank, offset) }
-
-    private static func reset(_ bank: borrowing RegisterBank, _ offset: Int) throws(VirtioNetError) {
-        bank.write8(0, at: offset + Field.status)
-        let deadline = ContinuousClock.now + .seconds(2)
-        while bank.read8(at: offset + Field.status) != 0 {
-            do throws(VFIOError) { try bank.check() } catch { throw .vfio(error) }
-            guard ContinuousClock.now < deadline else { throw .resetTimedOut }
-        }
-    }
+    /// Resets the device.
+    func reset() throws(VirtioNetError) { try registers.reset() }
 
     /// Changes whenever the device's own configuration does.
-    var generation: UInt8 { bank.read8(at: offset + Field.generation) }
+    var generation: UInt8 { registers.bank.read8(at: registers.offset + Field.generation) }
 
     // MARK: Features
 
@@ -78,8 +65,8 @@ struct CommonConfiguration: ~Copyable, Sendable {
     func offeredFeatures() -> VirtioFeatures {
         var features: UInt64 = 0
         for word in 0..<2 {
-            bank.write32(UInt32(word), at: offset + Field.deviceFeatureSelect)
-            features |= UInt64(bank.read32(at: offset + Field.deviceFeature)) << UInt64(word * 32)
+            registers.bank.write32(UInt32(word), at: registers.offset + Field.deviceFeatureSelect)
+            features |= UInt64(registers.bank.read32(at: registers.offset + Field.deviceFeature)) << UInt64(word * 32)
         }
         return VirtioFeatures(rawValue: features)
     }
@@ -87,9 +74,10 @@ struct CommonConfiguration: ~Copyable, Sendable {
     /// Tells the device what the driver has chosen, and asks whether it agrees.
     func accept(_ features: VirtioFeatures) throws(VirtioNetError) {
         for word in 0..<2 {
-            bank.write32(UInt32(word), at: offset + Field.driverFeatureSelect)
-            bank.write32(
-                UInt32(truncatingIfNeeded: features.rawValue >> UInt64(word * 32)), at: offset + Field.driverFeature)
+            registers.bank.write32(UInt32(word), at: registers.offset + Field.driverFeatureSelect)
+            registers.bank.write32(
+                UInt32(truncatingIfNeeded: features.rawValue >> UInt64(word * 32)),
+                at: registers.offset + Field.driverFeature)
         }
         add(.featuresOK)
         guard status.contains(.featuresOK) else { throw .featuresRefused(features) }
@@ -101,40 +89,40 @@ struct CommonConfiguration: ~Copyable, Sendable {
     ///
     /// - Throws: `.missingQueue`.
     func select(_ queue: UInt16) throws(VirtioNetError) -> (size: UInt16, doorbell: UInt16) {
-        guard queue < bank.read16(at: offset + Field.queueCount) else { throw .missingQueue(queue) }
-        bank.write16(queue, at: offset + Field.queueSelect)
-        let size = bank.read16(at: offset + Field.queueSize)
+        guard queue < registers.bank.read16(at: registers.offset + Field.queueCount) else { throw .missingQueue(queue) }
+        registers.bank.write16(queue, at: registers.offset + Field.queueSelect)
+        let size = registers.bank.read16(at: registers.offset + Field.queueSize)
         guard size > 0 else { throw .missingQueue(queue) }
-        return (size, bank.read16(at: offset + Field.queueDoorbell))
+        return (size, registers.bank.read16(at: registers.offset + Field.queueDoorbell))
     }
 
     /// Sets a queue up and switches it on.
     func enable(_ queue: borrowing Virtqueue, vector: UInt16) throws(VirtioNetError) {
-        bank.write16(queue.index, at: offset + Field.queueSelect)
-        bank.write16(UInt16(queue.layout.size), at: offset + Field.queueSize)
-        bank.write16(vector, at: offset + Field.queueVector)
-        guard bank.read16(at: offset + Field.queueVector) == vector else {
+        registers.bank.write16(queue.index, at: registers.offset + Field.queueSelect)
+        registers.bank.write16(UInt16(queue.layout.size), at: registers.offset + Field.queueSize)
+        registers.bank.write16(vector, at: registers.offset + Field.queueVector)
+        guard registers.bank.read16(at: registers.offset + Field.queueVector) == vector else {
             throw .vectorRefused(queue: queue.index)
         }
         let start = queue.memory.iova.rawValue
         writeAddress(start, at: Field.queueDescriptors)
         writeAddress(start + UInt64(queue.layout.availableOffset), at: Field.queueAvailable)
         writeAddress(start + UInt64(queue.layout.usedOffset), at: Field.queueUsed)
-        bank.write16(1, at: offset + Field.queueEnable)
+        registers.bank.write16(1, at: registers.offset + Field.queueEnable)
     }
 
     /// Which vector tells of changes of the device's configuration and status.
     func setConfigVector(_ vector: UInt16) throws(VirtioNetError) {
-        bank.write16(vector, at: offset + Field.configVector)
-        guard bank.read16(at: offset + Field.configVector) == vector else {
+        registers.bank.write16(vector, at: registers.offset + Field.configVector)
+        guard registers.bank.read16(at: registers.offset + Field.configVector) == vector else {
             throw .vectorRefused(queue: nil)
         }
     }
 
     /// The specification has addresses written as two halves.
     private func writeAddress(_ address: UInt64, at field: Int) {
-        bank.write32(UInt32(truncatingIfNeeded: address), at: offset + field)
-        bank.write32(UInt32(truncatingIfNeeded: address >> 32), at: offset + field + 4)
+        registers.bank.write32(UInt32(truncatingIfNeeded: address), at: registers.offset + field)
+        registers.bank.write32(UInt32(truncatingIfNeeded: address >> 32), at: registers.offset + field + 4)
     }
 }
 

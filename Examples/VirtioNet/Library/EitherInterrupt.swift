@@ -21,6 +21,8 @@ enum EitherInterrupt {
         try take(second)
     }
 
+    // Not inlined, for the compiler's sake: the optimiser of Swift 6.3 fails on the switches over two borrowed optionals.
+    @inline(never)
     private static func event(of interrupt: borrowing InterruptVector?) throws(VirtioNetError) -> Int32 {
         switch interrupt {
         case .some(let interrupt): interrupt.withEvent { $0.rawValue }
@@ -28,6 +30,7 @@ enum EitherInterrupt {
         }
     }
 
+    @inline(never)
     private static func take(_ interrupt: borrowing InterruptVector?) throws(VirtioNetError) {
         switch interrupt {
         case .some(let interrupt):

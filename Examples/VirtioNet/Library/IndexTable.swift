@@ -16,6 +16,7 @@ struct IndexTable: ~Copyable, @unchecked Sendable {
         mask = places - 1
     }
 
+    @inlinable
     deinit { unsafe base.deallocate() }
 
     @inlinable

@@ -14,7 +14,7 @@ public import VFIO
 /// A port and its pool belong to one thread at a time. Nothing is allocated, locked or counted for a packet.
 public struct Port: ~Copyable, Sendable {
     // In the order in which they are to end: the device is reset before its memory goes.
-    var common: CommonConfiguration
+    private let common: CommonConfiguration
     @usableFromInline let doorbells: RegisterBank
     let interrupt: InterruptVector?
     @usableFromInline var receiveQueue: Virtqueue

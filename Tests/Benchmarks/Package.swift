@@ -33,6 +33,7 @@ let package = Package(
             name: "NativeBenchmarks", dependencies: library + [
                 "AllocatorUnderTest",
                 .product(name: "NVMe", package: "swift-vfio"),
+                .product(name: "VirtioNet", package: "swift-vfio"),
             ], swiftSettings: settings),
         .executableTarget(name: "LabBenchmarks", dependencies: library, swiftSettings: settings),
     ],

@@ -1,7 +1,7 @@
 #include "CBaselineDrivers.h"
 
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
 
 #define NOINLINE __attribute__((noinline))
 #define VOLATILE(type, base, offset) (*(volatile type *)((uint8_t *)(base) + (offset)))
@@ -50,10 +50,13 @@ struct baseline_forwarder {
     struct packet packets[256];
 };
 
+// As the library gets memory that a device reaches: in pages of its own, huge ones where the kernel gives them.
 static void *zeros(size_t byteCount) {
-    void *memory = aligned_alloc(4096, (byteCount + 4095) & ~(size_t)4095);
-    if (!memory) abort();
-    return memset(memory, 0, (byteCount + 4095) & ~(size_t)4095);
+    void *memory = mmap(NULL, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) abort();
+    // Written to at once, as the library does; what is only read first stays the kernel's shared page of zeros.
+    for (size_t offset = 0; offset < byteCount; offset += 4096) ((volatile uint8_t *)memory)[offset] = 0;
+    return memory;
 }
 
 static void make_queue(struct queue *queue, uint16_t index) {

@@ -11,6 +11,7 @@ struct NativeBenchmarks {
         let sizes = [("1k", 1000), ("10k", 10_000), ("100k", 100_000), ("1m", 1_000_000)]
         let allocators = sizes.map { AllocatorFixture(count: $1).row($0) }
         let queues = try [1, 32].map { try NVMeFixture(depth: $0).row }
-        Program.run(registers.rows + calls.rows + allocators + queues)
+        let forwarders = try [1, 32, 256].map { try ForwardFixture(batch: $0).row }
+        Program.run(registers.rows + calls.rows + allocators + queues + forwarders)
     }
 }

@@ -106,11 +106,18 @@ let package = Package(
             path: "Tests/VirtioNet",
             swiftSettings: testSettings
         ),
+        .testTarget(
+            name: "NVMeTests",
+            dependencies: ["NVMe", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Tests/NVMe",
+            swiftSettings: testSettings
+        ),
         // Depends on the programs that it runs, so that they are built with it.
         .testTarget(
             name: "ProgramTests",
             dependencies: [
-                "vfioctl", "ExportBAR", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+                "vfioctl", "nvmectl", "ExportBAR", "VFIO", "VFIOMock",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/Programs",
             swiftSettings: testSettings

@@ -35,7 +35,9 @@ let package = Package(
                 .product(name: "NVMe", package: "swift-vfio"),
                 .product(name: "VirtioNet", package: "swift-vfio"),
             ], swiftSettings: settings),
-        .executableTarget(name: "LabBenchmarks", dependencies: library, swiftSettings: settings),
+        .executableTarget(
+            name: "LabBenchmarks", dependencies: library + [.product(name: "NVMe", package: "swift-vfio")],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

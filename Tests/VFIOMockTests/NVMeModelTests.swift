@@ -7,17 +7,17 @@ struct NVMeModelTests {
     @Test func registersTellWhatItIs() throws {
         let host = try NVMeHost()
         // 2048 entries, contiguous queues, 7.5 s, the NVM command set, pages of 4 to 64 KiB, a memory buffer.
-        #expect(host.read64(0) == 0x0240_0020_0f01_07ff)
+        #expect(host.read64(0) == 0x0240_1820_0f01_07ff)
         #expect(host.read(0) == 0x0f01_07ff)
-        #expect(host.read(4) == 0x0240_0020)
+        #expect(host.read(4) == 0x0240_1820)
         #expect(host.read(8) == 0x0001_0400)
         #expect(host.status == 0)
-        #expect(host.read(0x38) == 2)
-        #expect(host.read(0x3c) == (1024 << 12) | 0x1f)
+        #expect(host.read(0x38) == 0x62)
+        #expect(host.read(0x3c) == 0x421f)
         #expect(try host.device.withRegisters(.bar0) { $0.read8(at: 10) } == 1)
         #expect(try host.device.withRegisters(.bar0) { $0.read16(at: 8) } == 0x400)
         let other = try NVMeHost(NVMeModel(memoryByteCount: 0, doorbellStride: 2))
-        #expect(other.read64(0) == 0x0040_0022_0f01_07ff)
+        #expect(other.read64(0) == 0x0040_1822_0f01_07ff)
         #expect(other.read(0x3c) == 0)
     }
 
@@ -69,7 +69,7 @@ struct NVMeModelTests {
     @Test(
         arguments: [
             // Reserved values of MPS, CSS, AMS, IOSQES and IOCQES.
-            0x0046_0281, 0x0046_0011, 0x0046_0801, 0x0045_0001, 0x0056_0001,
+            0x0046_0281, 0x0046_0011, 0x0046_0801, 0x0045_0001, 0x0056_0001, 0x0000_0001,
         ] as [UInt32])
     func aBadConfigurationIsFatal(configuration: UInt32) throws {
         let host = try NVMeHost()
@@ -89,9 +89,14 @@ struct NVMeModelTests {
         host.enable(configuration: 0x0046_0081)
         #expect(host.status == 2)
         host.write(0, 0x14)
-        // The sizes of entries can be set later, up to the first I/O queue.
-        host.enable(configuration: 1)
+        host.enable()
         #expect(host.status == 1)
+        // The sizes of entries are looked at again when a queue is created.
+        host.write(0x0045_0001, 0x14)
+        #expect(host.createCompletionQueue(1) == .success)
+        #expect(host.createSubmissionQueue(1) == .invalidQueueSize)
+        #expect(host.run(0, 4, dwords: [1]).status == .success)
+        host.write(0x0036_0001, 0x14)
         #expect(host.addQueue(1) == .invalidQueueSize)
         host.write(0x0046_0001, 0x14)
         #expect(host.addQueue(1) == .success)

@@ -2,17 +2,13 @@
 /// the controller memory buffer in BAR 2.
 ///
 /// It can be reset (FLR), powered down (D3hot), and has 65 MSI-X vectors, whose table is in BAR 0. The registers of the
-/// controller can be read, but no queue works.
+/// controller can be read, but no queue works: that of ``NVMeModel`` does.
 public struct NVMeMemoryModel: MockDevice {
     public let pci: MockPCIFunction
 
     /// - Parameter memoryByteCount: The size of the controller memory buffer, a power of two.
     public init(memoryByteCount: Int = 4 << 20) {
-        pci = MockPCIFunction(
-            vendor: 0x1b36, device: 0x0010, classCode: 0x010802, revision: 2,
-            bars: [0: .init(.memory, 16384, is64Bit: true), 2: .memory(memoryByteCount)], hasINTx: true,
-            msix: .init(vectors: 65, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000), isExpress: true,
-            hasFunctionLevelReset: true, hasPowerManagement: true)
+        pci = NVMeModel.function(.memory, memoryByteCount: memoryByteCount)
     }
 
     public mutating func start(bus: borrowing MockBus) { setRegisters(bus) }

@@ -11,7 +11,7 @@ def main(arguments):
     native = commands.add_parser("native", help="measure what needs no device")
     native.add_argument("rows", nargs="*", help="only these; all of them without one")
     lab = commands.add_parser("lab", help="measure what needs VFIO and devices, in the lab")
-    lab.add_argument("rows", nargs="*", help="only these parts: map, interrupt, open")
+    lab.add_argument("rows", nargs="*", help="only these parts: map, interrupt, open, disk")
     commands.add_parser("disassembly", help="count the memory instructions of single accesses")
     commands.add_parser("table", help="write docs/benchmarks.md and docs/benchmarks.svg from what was measured")
     counts = commands.add_parser("instructions", help="count instructions, allocations and reference counting")
@@ -54,7 +54,8 @@ def perform(options):
 
 def show(rows):
     for name, row in rows.items():
-        print(f"{name:24}{row['library']:12.2f} ns, C {row['baseline']:12.2f} ns, ratio {row['ratio']:.3f} "
+        unit = row.get("unit", "ns")
+        print(f"{name:24}{row['library']:12.2f} {unit}, C {row['baseline']:12.2f} {unit}, ratio {row['ratio']:.3f} "
               f"(middle half of {row['rounds']} pairs: {row['low']:.3f} to {row['high']:.3f})")
 
 

@@ -68,8 +68,13 @@ public struct Controller: ~Copyable, Sendable {
     ///
     /// - Throws: `.invalidArgument` when there is no active one of this number, `.unsupported` for a format with metadata.
     public func namespace(_ id: UInt32 = 1) throws(NVMeError) -> Namespace {
-        let bytes = try core.withEngine { (engine) throws(NVMeError) in
-            try engine.identify(AdminCommand.Identify.namespace, namespace: id, "Identify (namespace \(id))")
+        let bytes: [UInt8]
+        do throws(NVMeError) {
+            bytes = try core.withEngine { (engine) throws(NVMeError) in
+                try engine.identify(AdminCommand.Identify.namespace, namespace: id, "Identify (namespace \(id))")
+            }
+        } catch .status(let status, _) where status.matches(.invalidNamespace) {
+            throw .invalidArgument("the controller has no active namespace \(id)")
         }
         return try Namespace(id: id, identity: bytes)
     }

@@ -144,12 +144,10 @@ struct ControllerEngine: ~Copyable, Sendable {
     consuming func close() throws(NVMeError) {
         var failure: NVMeError?
         do throws(NVMeError) { try shutDown() } catch { failure = error }
-        do throws(VFIOError) {
-            try admin.memory.close()
-            try answer.close()
-        } catch {
-            failure = failure ?? .vfio(error)
-        }
+        do throws(NVMeError) { try admin.close() } catch { failure = failure ?? error }
+        do throws(VFIOError) { try answer.close() } catch { failure = failure ?? .vfio(error) }
+        do throws(VFIOError) { try registers.close() } catch { failure = failure ?? .vfio(error) }
+        do throws(VFIOError) { try device.close() } catch { failure = failure ?? .vfio(error) }
         if let failure { throw failure }
     }
 
@@ -236,6 +234,17 @@ struct ControllerEngine: ~Copyable, Sendable {
                 opcode: AdminCommand.identify, namespace: namespace, data: answer.iova.rawValue, dwords10And11: what),
             name)
         return answer.bytes(count: 4096)
+    }
+
+    /// Asks the controller to end a command (Abort: 5.1).
+    ///
+    /// - Returns: Whether it has; otherwise the command ends by itself, or never.
+    mutating func abort(_ identifier: UInt16, of queue: UInt16) throws(NVMeError) -> Bool {
+        let answer = try execute(
+            SubmissionEntry(
+                opcode: AdminCommand.abort, dwords10And11: UInt64(identifier) << 16 | UInt64(queue)),
+            "Abort")
+        return answer & 1 == 0
     }
 
     /// Tells the controller of a queue pair (Create I/O Completion Queue, Create I/O Submission Queue: 5.3, 5.4).

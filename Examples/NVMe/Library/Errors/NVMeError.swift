@@ -17,8 +17,9 @@ public enum NVMeError: Error, Sendable, Hashable {
     case reset
     /// The controller has been closed, or an earlier recovery has failed, and there is nothing left to talk to.
     case closed
-    /// The memory of another device, which the data was to go to, was revoked meanwhile: what has arrived is unknown.
-    case peerRevoked
+    /// The memory of another device, which the data was in or was to go to, was revoked before the command ended: what has
+    /// been moved is unknown, whatever status the controller gave.
+    case peerRevoked(CommandStatus, command: String)
     /// The controller lacks what the driver needs.
     case unsupported(String)
     /// The caller asked for something that can never work.
@@ -40,8 +41,9 @@ extension NVMeError: CustomStringConvertible {
             "the controller reports a fatal status (CSTS.CFS): recover() resets it and makes the queue anew"
         case .reset: "the controller has been reset since the queue was made: recover() makes the queue anew"
         case .closed: "the controller is closed, or could not be brought up again: open it anew"
-        case .peerRevoked:
-            "the memory that the data went to was revoked meanwhile: restore() the mapping, and read again"
+        case .peerRevoked(let status, let command):
+            "\(command) failed: the memory of the other device was revoked, and the data is lost, though the controller "
+                + "says: \(status); restore() the mapping, and send the command again"
         case .unsupported(let what): "the controller does not do: \(what)"
         case .invalidArgument(let what): "\(what)"
         case .protocolViolation(let what): "the controller broke the protocol: \(what); recover() resets it"

@@ -62,6 +62,26 @@ extension QueuePair {
         }
     }
 
+    /// Asks the controller to end a command that is in flight (Abort). It completes in any case, with
+    /// ``CommandStatus/abortRequested`` or as it would have.
+    ///
+    /// A controller need not do it, and QEMU's never does: then ``recover()`` is what is left.
+    ///
+    /// - Returns: Whether the controller has ended it.
+    /// - Throws: `.invalidArgument` when the command is not in flight.
+    public mutating func abort(_ command: CommandID) throws(NVMeError) -> Bool {
+        guard let core = registration.core else {
+            throw .invalidArgument("the queue was put together from parts, so there is no controller to ask")
+        }
+        guard slots.isInFlight(command.rawValue) else {
+            throw .invalidArgument("command \(command.rawValue) of queue \(id) is not in flight")
+        }
+        guard !registration.isOutdated else { throw .reset }
+        ring()
+        let (id, identifier) = (id, slots.identifier(of: command.rawValue))
+        return try core.withEngine { (engine) throws(NVMeError) in try engine.abort(identifier, of: id) }
+    }
+
     /// Resets the controller and makes the queue anew, after an error of ``waitForCompletion()`` or ``check()``.
     ///
     /// The commands that were in flight complete now, for ``nextCompletion()`` to take: those whose completion had come
@@ -85,7 +105,24 @@ extension QueuePair {
         }
         endAll()
         if let failure { throw failure }
-        registration.epoch = try core.connectQueue(id, memory, vector: hasInterrupt ? Int(id) : nil)
+        do throws(NVMeError) {
+            try connect(core)
+        } catch .reset, .fatalStatus, .timeout {
+            // It has failed again since another queue's owner has reset it, or fails now.
+            try core.reset(from: registration.epoch)
+            try connect(core)
+        }
+    }
+
+    private mutating func connect(_ core: ControllerCore) throws(NVMeError) {
+        let life = core.currentEpoch
+        do throws(NVMeError) {
+            registration.epoch = try core.connectQueue(id, memory, vector: hasInterrupt ? Int(id) : nil)
+        } catch {
+            // How much of the queue the controller knows now is unknown. The next attempt is to begin with a reset.
+            registration.epoch = life
+            throw error
+        }
     }
 
     /// Ends all commands, and makes the rings as they were at first. The controller no longer knows of them.

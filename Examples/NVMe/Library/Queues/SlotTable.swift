@@ -73,6 +73,9 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
         return slot
     }
 
+    /// Whether the command in a slot is in flight.
+    func isInFlight(_ slot: UInt16) -> Bool { unsafe Int(slot) < depth && submissions[Int(slot)] != 0 }
+
     /// Gives a slot back whose command has ended.
     ///
     /// - Returns: The slot; `nil` when no command in flight has the identifier.

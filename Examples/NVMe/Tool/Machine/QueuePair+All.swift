@@ -11,6 +11,23 @@ extension QueuePair {
         }
     }
 
+    /// Reads any number of blocks into the memory of another device, and makes sure that it was there all the time.
+    ///
+    /// A controller need not notice that its DMA faults, so its word is not enough.
+    mutating func readAll(
+        _ namespace: Namespace, at block: UInt64, count: Int, into peer: borrowing PeerMapping
+    ) throws(NVMeError) {
+        var status = CommandStatus.success
+        var name = "the read of \(count) blocks from \(block) on"
+        do throws(NVMeError) {
+            try readAll(namespace, at: block, count: count, into: peer.iova)
+        } catch .status(let failure, let command) {
+            guard peer.state != .live else { throw .status(failure, command: command) }
+            (status, name) = (failure, command)
+        }
+        guard peer.state == .live else { throw .peerRevoked(status, command: name) }
+    }
+
     /// Writes any number of blocks. For the rest see `readAll`.
     mutating func writeAll(
         _ namespace: Namespace, at block: UInt64, count: Int, from address: IOVA

@@ -43,7 +43,7 @@ struct PeerStory {
             "Export. \(byteCount >> 10) KiB of \(bar) of \(peerAddress) become a dma-buf, which the IOMMU shows to",
             "\(diskAddress) at IOVA \(mapping.iova).")
 
-        try queue.readAll(disk, at: block, count: blockCount, into: mapping.iova)
+        try queue.readAll(disk, at: block, count: blockCount, into: mapping)
         try verify(memory.bytes(count: byteCount), pattern, "of the peer")
         Narration.say(
             "Read. \(diskAddress) put the pattern straight into the memory of \(peerAddress); the CPU finds all",
@@ -55,10 +55,10 @@ struct PeerStory {
             "Reset. \(peerAddress) \(way): the kernel has revoked the memory, the mapping is \(mapping.state).")
 
         memory.copy([UInt8](repeating: 0, count: byteCount))
-        let refusal = failure(of: &queue, disk, blockCount, mapping.iova)
+        let refusal = failure(of: &queue, disk, blockCount, mapping)
         try require(refusal != nil, "a read into revoked memory did not fail")
         try verify(memory.bytes(count: byteCount), [UInt8](repeating: 0, count: byteCount), "of the revoked peer")
-        Narration.say("Try. The same read now fails, and nothing arrives: \(refusal ?? "").")
+        Narration.say("Try. The same read now fails, and nothing arrives: \(refusal ?? "")")
 
         buffer.copy([UInt8](repeating: 0, count: byteCount))
         try queue.readAll(disk, at: block, count: blockCount, into: buffer.iova)
@@ -66,7 +66,7 @@ struct PeerStory {
         Narration.say("Go on. Disk and driver are well: a read into our own memory finds the pattern.")
 
         try mapping.restore()
-        try queue.readAll(disk, at: block, count: blockCount, into: mapping.iova)
+        try queue.readAll(disk, at: block, count: blockCount, into: mapping)
         try verify(memory.bytes(count: byteCount), pattern, "of the restored peer")
         Narration.say(
             "Restore. Mapped again at the same place; the mapping is \(mapping.state), and the read into the peer finds",
@@ -88,10 +88,10 @@ struct PeerStory {
 
     /// What a read into the peer fails with; `nil` when it does not fail.
     private func failure(
-        of queue: inout QueuePair, _ disk: Namespace, _ blockCount: Int, _ address: IOVA
+        of queue: inout QueuePair, _ disk: Namespace, _ blockCount: Int, _ mapping: borrowing PeerMapping
     ) -> String? {
         do {
-            try queue.readAll(disk, at: block, count: blockCount, into: address)
+            try queue.readAll(disk, at: block, count: blockCount, into: mapping)
             return nil
         } catch {
             return "\(error)"

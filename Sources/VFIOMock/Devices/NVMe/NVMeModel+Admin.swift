@@ -28,6 +28,7 @@ extension NVMeModel {
         guard registers.completionEntrySize == 4 else { throw .invalidQueueSize }
         // The pin is one vector.
         guard vector < (bus.isMSIXEnabled ? Self.vectorCount : 1) else { throw .invalidInterruptVector }
+        hasCreatedQueue = true
         completionQueues[number] = CompletionQueue(
             base: command.prp1, entryCount: entryCount, vector: vector,
             isInterruptEnabled: command.dword11 & 2 != 0)

@@ -71,7 +71,7 @@ extension NVMeModel {
             if unsafe !dmaWrite(segment.address, from: part, bus) { isComplete = false }
             position += segment.byteCount
         }
-        if !isComplete { throw .dataTransferError }
+        if !isComplete && noticesRefusedDMA { throw .dataTransferError }
     }
 
     /// Fetches data from the host.
@@ -80,7 +80,7 @@ extension NVMeModel {
         for segment in segments {
             let part = unsafe UnsafeMutableRawBufferPointer(
                 rebasing: buffer[position..<position + segment.byteCount])
-            guard unsafe dmaRead(segment.address, into: part, bus) else { throw .dataTransferError }
+            if unsafe !dmaRead(segment.address, into: part, bus) && noticesRefusedDMA { throw .dataTransferError }
             position += segment.byteCount
         }
         unsafe invertIfAsked(buffer)

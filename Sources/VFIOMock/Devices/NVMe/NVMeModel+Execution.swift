@@ -32,9 +32,10 @@ extension NVMeModel {
     // MARK: NVM commands
 
     private mutating func executeNVM(_ command: Command, _ bus: borrowing MockBus) throws(Status) {
+        if registers.hasAdminCommandsOnly { throw .invalidOpcode }
         switch command.opcode {
         case Opcode.flush:
-            guard command.namespace == 1 || command.namespace == .max else { throw .invalidNamespace }
+            if command.namespace != .max { try checkNamespace(command) }
         case Opcode.read:
             let byteCount = try checkTransfer(command)
             try mapData(command, byteCount, bus)
@@ -58,13 +59,20 @@ extension NVMeModel {
         }
     }
 
+    /// There could be 256 namespaces, of which one is active.
+    private func checkNamespace(_ command: Command) throws(Status) {
+        if command.namespace == 1 { return }
+        let isValid = (2...Self.namespaceLimit).contains(command.namespace) || command.namespace == .max
+        throw isValid ? .invalidField : .invalidNamespace
+    }
+
     private func checkRange(_ command: Command) throws(Status) {
-        guard command.namespace == 1 else { throw .invalidNamespace }
+        try checkNamespace(command)
         guard disk.contains(command.firstBlock, command.blockCount) else { throw .blockOutOfRange }
     }
 
     private func checkTransfer(_ command: Command) throws(Status) -> Int {
-        guard command.namespace == 1 else { throw .invalidNamespace }
+        try checkNamespace(command)
         let byteCount = Int(command.blockCount) * disk.blockByteCount
         guard byteCount <= 4096 << Self.transferShiftLimit else { throw .invalidField }
         guard disk.contains(command.firstBlock, command.blockCount) else { throw .blockOutOfRange }
@@ -80,6 +88,8 @@ extension NVMeModel {
         unsafe try body(&self, buffer)
     }
 
+    /// `NN`.
+    static let namespaceLimit: UInt32 = 256
     /// `MDTS`, as a shift of 4096 bytes: 512 KiB.
     static let transferShiftLimit = 7
 }

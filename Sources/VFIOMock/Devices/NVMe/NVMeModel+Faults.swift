@@ -37,8 +37,9 @@ extension NVMeModel {
     /// disk.inject(.holdCompletion, on: .io(1), skipping: 2, count: 3)   // the third to the fifth write from now
     /// disk.inject(.staysDisabled)                                       // the next CC.EN = 1
     /// ```
-    /// When several are planned for the same command, the one that was planned first happens, and the others wait; each
-    /// counts the commands that it skips by itself.
+    /// Each plan counts the commands that it skips by itself, whatever befalls them. When several are due at the same
+    /// command, the one that was planned first happens, and the others wait for the next. Each command is compared with
+    /// all plans, so thousands of them at once take their time.
     ///
     /// - Parameters:
     ///   - fault: What happens.
@@ -58,20 +59,22 @@ extension NVMeModel {
     /// Takes back the faults that have not happened yet.
     public mutating func clearFaults() { faults = [] }
 
-    /// The fault that is planned for an occasion.
+    /// The fault that is planned for an occasion, which all plans take note of.
     mutating func takeFault(_ occasion: Occasion) -> NVMeFault? {
+        var due: Int?
         for index in faults.indices where Self.matches(faults[index], occasion) {
             if faults[index].skipping > 0 {
                 faults[index].skipping -= 1
-                continue
+            } else if due == nil {
+                due = index
             }
-            let fault = faults[index].fault
-            faults[index].count -= 1
-            if faults[index].count == 0 { faults.remove(at: index) }
-            faultCount += 1
-            return fault
         }
-        return nil
+        guard let due else { return nil }
+        let fault = faults[due].fault
+        faults[due].count -= 1
+        if faults[due].count == 0 { faults.remove(at: due) }
+        faultCount += 1
+        return fault
     }
 
     private static func matches(_ plan: PlannedFault, _ occasion: Occasion) -> Bool {

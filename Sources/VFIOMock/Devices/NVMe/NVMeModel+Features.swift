@@ -53,12 +53,9 @@ extension NVMeModel {
             guard value & 0x1f == 0 else { throw .invalidField }
         case Feature.volatileWriteCache: value &= 1
         case Feature.numberOfQueues:
+            guard !hasCreatedQueue else { throw .sequenceError }
             // The numbers are zero-based, and 65536 of them cannot be.
             guard value & 0xffff != 0xffff, value >> 16 != 0xffff else { throw .invalidField }
-            let hasQueues =
-                submissionQueues.dropFirst().contains { $0 != nil }
-                || completionQueues.dropFirst().contains { $0 != nil }
-            guard !hasQueues else { throw .sequenceError }
             // All that there are, whatever was asked for, as the specification allows.
             return old
         case Feature.interruptVectorConfiguration:

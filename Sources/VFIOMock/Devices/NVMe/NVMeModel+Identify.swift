@@ -13,8 +13,9 @@ extension NVMeModel {
         let namespace = command.namespace
         switch command.dword10 & 0xff {
         case 0x00:
-            guard namespace == 1 else { throw .invalidNamespace }
-            try send(namespaceStructure, of: command, bus)
+            guard (1...Self.namespaceLimit).contains(namespace) else { throw .invalidNamespace }
+            // All zeros for one that is not active.
+            try send(namespace == 1 ? namespaceStructure : [UInt8](repeating: 0, count: 4096), of: command, bus)
         case 0x01: try send(controllerStructure, of: command, bus)
         case 0x02:
             // The active namespaces with a greater number.
@@ -59,7 +60,7 @@ extension NVMeModel {
         structure.set(268, UInt16(Self.temperatureLimit + 20))
         structure.set(512, UInt8(0x66))
         structure.set(513, UInt8(0x44))
-        structure.set(516, UInt32(1))
+        structure.set(516, Self.namespaceLimit)
         // Write Zeroes.
         structure.set(520, UInt16(1 << 3))
         // A volatile write cache, whose Flush may be for all namespaces.

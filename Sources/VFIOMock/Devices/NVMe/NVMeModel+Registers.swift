@@ -17,6 +17,8 @@ extension NVMeModel {
         var pageSize: Int { 4096 << Int(configuration >> 7 & 0xf) }
         var submissionEntrySize: UInt32 { configuration >> 16 & 0xf }
         var completionEntrySize: UInt32 { configuration >> 20 & 0xf }
+        /// `CC.CSS` is 7: there are no I/O commands.
+        var hasAdminCommandsOnly: Bool { configuration >> 4 & 7 == 7 }
         var shutdownNotification: UInt32 { configuration >> 14 & 3 }
 
         var isReady: Bool {
@@ -56,11 +58,11 @@ extension NVMeModel {
     /// `CAP.MPSMAX`, as a shift of 4096.
     static let pageShiftLimit = 4
 
-    /// `CAP`: queues of up to 2048 entries in one piece, 7.5 s at most to become ready, NVM commands, pages of 4 to
-    /// 64 KiB.
+    /// `CAP`: queues of up to 2048 entries in one piece, 7.5 s at most to become ready, pages of 4 to 64 KiB; NVM
+    /// commands, those of all command sets, which are the same, or admin commands alone.
     var capabilities: UInt64 {
-        UInt64(Self.queueEntryLimit - 1) | 1 << 16 | 15 << 24 | UInt64(doorbellStride) << 32 | 1 << 37
-            | UInt64(Self.pageShiftLimit) << 52 | (memoryByteCount > 0 ? 1 << 57 : 0)
+        UInt64(Self.queueEntryLimit - 1) | 1 << 16 | 15 << 24 | UInt64(doorbellStride) << 32
+            | 1 << 37 | 1 << 43 | 1 << 44 | UInt64(Self.pageShiftLimit) << 52 | (memoryByteCount > 0 ? 1 << 57 : 0)
     }
 
     static let version: UInt32 = 0x0001_0400
@@ -82,7 +84,7 @@ extension NVMeModel {
             return half(registers.adminSubmissionQueue, Offset.adminSubmissionQueue)
         case Offset.adminCompletionQueue, Offset.adminCompletionQueue + 4:
             return half(registers.adminCompletionQueue, Offset.adminCompletionQueue)
-        case Offset.memoryBufferLocation: return showsMemoryBuffer ? 2 : 0
+        case Offset.memoryBufferLocation: return showsMemoryBuffer ? 0x62 : 0
         case Offset.memoryBufferSize: return showsMemoryBuffer ? memoryBufferSize : 0
         case Offset.memorySpaceControl, Offset.memorySpaceControl + 4:
             return half(registers.memorySpaceControl, Offset.memorySpaceControl)
@@ -91,8 +93,11 @@ extension NVMeModel {
         }
     }
 
-    /// `CMBSZ`: in units of 4 KiB; submission and completion queues, PRP lists, data that is read and written.
-    private var memoryBufferSize: UInt32 { UInt32(memoryByteCount / 4096) << 12 | 0x1f }
+    /// `CMBSZ`: submission and completion queues, PRP lists, data that is read and written; in units of 4 KiB or 1 MiB.
+    private var memoryBufferSize: UInt32 {
+        memoryByteCount < 1 << 20
+            ? UInt32(memoryByteCount / 4096) << 12 | 0x1f : UInt32(memoryByteCount >> 20) << 12 | 0x21f
+    }
 
     /// Whether `CMBLOC` and `CMBSZ` tell of the memory buffer: always, or once `CMBMSC.CRE` is set.
     private var showsMemoryBuffer: Bool {
@@ -159,12 +164,11 @@ extension NVMeModel {
         let submissionCount = Int(registers.adminQueueAttributes & 0xfff) + 1
         let completionCount = Int(registers.adminQueueAttributes >> 16) + 1
         let pageMask = UInt64(registers.pageSize - 1)
-        // The sizes of entries may be set later, before the first I/O queue is created.
         let isGood =
             submissionCount >= 2 && completionCount >= 2 && registers.adminSubmissionQueue & pageMask == 0
             && registers.adminCompletionQueue & pageMask == 0 && value >> 7 & 0xf <= Self.pageShiftLimit
-            && value >> 4 & 7 == 0 && value >> 11 & 7 == 0 && [0, 6].contains(registers.submissionEntrySize)
-            && [0, 4].contains(registers.completionEntrySize)
+            && [0, 6, 7].contains(value >> 4 & 7) && value >> 11 & 7 == 0 && registers.submissionEntrySize == 6
+            && registers.completionEntrySize == 4
         guard isGood else {
             registers.isFatal = true
             return
@@ -196,6 +200,7 @@ extension NVMeModel {
         pendingEvents = []
         maskedEvents = []
         heldCommands = []
+        hasCreatedQueue = false
         setDefaultFeatures()
         updatePin(bus)
     }

@@ -17,7 +17,7 @@ import VFIO
 ///   Event Request. NVM commands: Read, Write, Flush, Write Zeroes. Data pointers are PRPs.
 /// - MSI-X with a vector a queue, or the pin with `INTMS` and `INTMC`.
 ///
-/// A DMA that the IOMMU refuses ends a command with Data Transfer Error. An entry of a submission queue that cannot be
+/// A DMA that the IOMMU refuses ends a command with Data Transfer Error (but see ``noticesRefusedDMA``). An entry of a submission queue that cannot be
 /// read is fatal (`CSTS.CFS`), and an entry of a completion queue that cannot be written is lost: a write on PCI
 /// Express has no answer.
 public struct NVMeModel: MockDevice {
@@ -36,6 +36,9 @@ public struct NVMeModel: MockDevice {
     public let memoryBufferKind: MemoryBufferKind
     /// How many I/O queues of each kind it has.
     public let queueLimit: Int
+    /// Whether a DMA for data that the IOMMU refuses ends the command with Data Transfer Error. Not all controllers
+    /// notice: QEMU's tells of success.
+    public let noticesRefusedDMA: Bool
     /// `CAP.DSTRD`: doorbells are 4 << this many bytes apart.
     public let doorbellStride: Int
 
@@ -52,6 +55,8 @@ public struct NVMeModel: MockDevice {
     var completionQueues: [CompletionQueue?]
     /// Completion queues that got entries since interrupts were last sent.
     var touchedQueues: [Int] = []
+    /// An I/O queue was created since the last reset.
+    var hasCreatedQueue = false
     /// The values of features, by identifier.
     var features: [UInt8: UInt32] = [:]
     /// Asynchronous Event Requests that wait for an event: their command identifiers.
@@ -86,9 +91,11 @@ public struct NVMeModel: MockDevice {
     ///   - memoryBufferKind: How the controller knows an address of that memory.
     ///   - queueLimit: How many I/O queues of each kind it has, 1 to 64.
     ///   - doorbellStride: `CAP.DSTRD`, 0 to 2.
+    ///   - noticesRefusedDMA: Whether refused DMA for data is an error of the command.
     public init(
         blockCount: UInt64 = 131_072, blockByteCount: Int = 512, memoryByteCount: Int = 4 << 20,
-        memoryBufferKind: MemoryBufferKind = .legacy, queueLimit: Int = 64, doorbellStride: Int = 0
+        memoryBufferKind: MemoryBufferKind = .legacy, queueLimit: Int = 64, doorbellStride: Int = 0,
+        noticesRefusedDMA: Bool = true
     ) {
         precondition((1...64).contains(queueLimit), "it has 1 to 64 I/O queues of each kind")
         precondition((0...2).contains(doorbellStride), "the doorbells have to fit below the MSI-X table")
@@ -98,18 +105,24 @@ public struct NVMeModel: MockDevice {
         self.memoryBufferKind = memoryBufferKind
         self.queueLimit = queueLimit
         self.doorbellStride = doorbellStride
+        self.noticesRefusedDMA = noticesRefusedDMA
         submissionQueues = [SubmissionQueue?](repeating: nil, count: queueLimit + 1)
         completionQueues = [CompletionQueue?](repeating: nil, count: queueLimit + 1)
-        var bars: [Int: MockPCIFunction.BAR] = [0: .init(.registers, 16384, is64Bit: true)]
-        if memoryByteCount > 0 { bars[2] = .memory(memoryByteCount) }
-        pci = MockPCIFunction(
-            vendor: 0x1b36, device: 0x0010, classCode: 0x010802, revision: 2, bars: bars, hasINTx: true,
-            msix: .init(vectors: Self.vectorCount, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000),
-            isExpress: true, hasFunctionLevelReset: true, hasPowerManagement: true)
+        pci = Self.function(.registers, memoryByteCount: memoryByteCount)
         setDefaultFeatures()
     }
 
     static let vectorCount = 65
+
+    /// What QEMU's `nvme` is on the bus, with registers of a kind and a memory buffer of a size.
+    static func function(_ registers: MockPCIFunction.BAR.Kind, memoryByteCount: Int) -> MockPCIFunction {
+        var bars: [Int: MockPCIFunction.BAR] = [0: .init(registers, 16384, is64Bit: true)]
+        if memoryByteCount > 0 { bars[2] = .memory(memoryByteCount) }
+        return MockPCIFunction(
+            vendor: 0x1b36, device: 0x0010, classCode: 0x010802, revision: 2, bars: bars, hasINTx: true,
+            msix: .init(vectors: vectorCount, bar: 0, tableOffset: 0x2000, pendingOffset: 0x3000),
+            isExpress: true, hasFunctionLevelReset: true, hasPowerManagement: true)
+    }
 
     // MARK: The bus
 

@@ -11,6 +11,9 @@ struct LabBenchmarks {
         let wanted = Set(CommandLine.arguments.dropFirst())
         func isWanted(_ name: String) -> Bool { wanted.isEmpty || wanted.contains(name) }
         do {
+            if CommandLine.arguments.dropFirst().first == "disk" {
+                return try DiskBenchmark.run(Array(CommandLine.arguments.dropFirst(2)))
+            }
             if isWanted("map") {
                 try MapBenchmark.run(.iommufd)
                 try MapBenchmark.run(.type1)

@@ -1,0 +1,67 @@
+import Testing
+
+@testable import NVMe
+
+@Suite struct IdentifyTests {
+    @Test func controller() {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        bytes.replaceSubrange(0..<2, with: [0x36, 0x1b])
+        bytes.replaceSubrange(4..<24, with: Array("serial              ".utf8))
+        bytes.replaceSubrange(24..<28, with: Array("mo\u{7}l".utf8))
+        bytes.replaceSubrange(64..<72, with: Array("fw 1.0  ".utf8))
+        bytes[77] = 5
+        bytes.replaceSubrange(516..<520, with: [1, 2, 0, 0])
+        bytes[525] = 7
+        let info = ControllerInfo(bytes, pageSize: 4096, version: 0x0001_0402)
+        #expect(info.vendorID == 0x1b36)
+        #expect(info.serialNumber == "serial")
+        #expect(info.model == "mo l")
+        #expect(info.firmwareRevision == "fw 1.0")
+        #expect(info.version == "1.4.2")
+        #expect(info.maximumTransferByteCount == 131072)
+        #expect(info.namespaceCount == 513)
+        #expect(info.hasVolatileWriteCache)
+        bytes[77] = 0
+        #expect(ControllerInfo(bytes, pageSize: 4096, version: 0).maximumTransferByteCount == nil)
+        // What no shift can hold is no limit either.
+        bytes[77] = 0xff
+        #expect(ControllerInfo(bytes, pageSize: 4096, version: 0).maximumTransferByteCount == nil)
+    }
+
+    private static func namespace(blockCount: UInt8, shift: UInt8, metadata: UInt8 = 0) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        bytes[1] = blockCount
+        bytes[26] = 0x12
+        bytes[136] = metadata
+        bytes[138] = shift
+        return bytes
+    }
+
+    @Test func namespace() throws {
+        let namespace = try Namespace(id: 3, identity: Self.namespace(blockCount: 2, shift: 12))
+        #expect(namespace == Namespace(id: 3, blockCount: 512, blockSize: 4096))
+        #expect(namespace.byteCount == 2 << 20)
+    }
+
+    @Test func namespacesThatTheDriverCannotUse() {
+        #expect(throws: NVMeError.invalidArgument("the controller has no active namespace 3")) {
+            try Namespace(id: 3, identity: Self.namespace(blockCount: 0, shift: 9))
+        }
+        #expect(throws: NVMeError.unsupported("blocks with 8 bytes of metadata, which namespace 3 has")) {
+            try Namespace(id: 3, identity: Self.namespace(blockCount: 1, shift: 9, metadata: 8))
+        }
+        #expect(throws: NVMeError.protocolViolation("the blocks of namespace 3 have 2^63 bytes")) {
+            try Namespace(id: 3, identity: Self.namespace(blockCount: 1, shift: 63))
+        }
+    }
+
+    @Test func capabilities() {
+        let capabilities = ControllerCapabilities(rawValue: 0x0040_0020_0f01_07ff | 2 << 32)
+        #expect(capabilities.maximumQueueEntryCount == 2048)
+        #expect(capabilities.readyTimeout == .milliseconds(7500))
+        #expect(capabilities.doorbellStride == 16)
+        #expect(capabilities.hasNVMCommandSet)
+        #expect(capabilities.minimumPageSize == 4096)
+        #expect(capabilities.maximumPageSize == 65536)
+    }
+}

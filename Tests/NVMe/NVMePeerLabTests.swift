@@ -1,0 +1,94 @@
+import NVMe
+import Testing
+import VFIO
+
+extension NVMeLabTests {
+    /// How the memory that is read into is taken away.
+    enum Revocation: CaseIterable, Sendable {
+        case memoryDecode, busReset
+    }
+
+    /// Expects the error of a revocation. The controller's own word is either the error of its DMA, or, as QEMU's has it,
+    /// that all went well.
+    private func expectRevoked(
+        _ queue: inout QueuePair, sourceLocation: SourceLocation = #_sourceLocation,
+        _ body: (inout QueuePair) throws(NVMeError) -> Void
+    ) {
+        do throws(NVMeError) {
+            try body(&queue)
+            Issue.record("it was not noticed", sourceLocation: sourceLocation)
+        } catch {
+            guard case .peerRevoked(let status, _) = error, status.isSuccess || status.matches(.dataTransferError)
+            else {
+                Issue.record("\(error)", sourceLocation: sourceLocation)
+                return
+            }
+        }
+    }
+
+    @Test(arguments: DiskScenario.importing, Revocation.allCases)
+    func readsIntoAPeerUntilItIsRevoked(_ scenario: DiskScenario, _ revocation: Revocation) throws {
+        try scenario.run { machine, space in
+            let peer = try Device(at: revocation == .busReset ? machine.busMemory : machine.memory, in: space)
+            try peer.config.updateCommand { $0.insert(.memoryDecode) }
+            let window = try peer.exportDMABuf(of: .bar2, 0..<65536)
+            let mapping = try space.map(window)
+            let bar = try peer.map(.bar2, 0..<65536)
+            let controller = try Controller(Device(at: machine.disk, in: space))
+            let disk = try controller.namespace()
+            var queue = try controller.makeQueue(depth: 4)
+            let buffer = try space.allocate(byteCount: 65536)
+            let bytes = pattern(65536, seed: 9)
+            buffer.copy(bytes)
+            try queue.write(disk, at: 0, count: 128, from: buffer.iova)
+
+            for _ in 0..<2 {
+                bar.copy([UInt8](repeating: 0, count: 65536))
+                try queue.read(disk, at: 0, count: 128, into: mapping)
+                let found = bar.bytes(count: 65536)
+                #expect(found == bytes)
+                // And from the peer's memory to the disk.
+                try queue.write(disk, at: 2048, count: 128, from: mapping.iova)
+                buffer.copy([UInt8](repeating: 0, count: 65536))
+                try queue.read(disk, at: 2048, count: 128, into: buffer.iova)
+                let back = buffer.bytes(count: 65536)
+                #expect(back == bytes)
+
+                switch revocation {
+                case .memoryDecode:
+                    try peer.config.updateCommand { $0.remove(.memoryDecode) }
+                    try peer.config.updateCommand { $0.insert(.memoryDecode) }
+                case .busReset: try peer.hotReset()
+                }
+                let state = mapping.state
+                #expect(state == .revoked)
+                bar.copy([UInt8](repeating: 0x77, count: 65536))
+                expectRevoked(&queue) { (queue) throws(NVMeError) in
+                    try queue.read(disk, at: 0, count: 128, into: mapping)
+                }
+                expectRevoked(&queue) { (queue) throws(NVMeError) in
+                    try queue.write(disk, at: 4096, count: 128, from: mapping)
+                }
+                let untouched = bar.bytes(count: 65536)
+                #expect(untouched == [UInt8](repeating: 0x77, count: 65536))
+                // Disk and driver are well.
+                try queue.read(disk, at: 0, count: 128, into: buffer.iova)
+                let again = buffer.bytes(count: 65536)
+                #expect(again == bytes)
+                try mapping.restore()
+            }
+            expectError(
+                .invalidArgument("128 blocks at offset 4096 leave the mapping of 65536 bytes"), with: &queue
+            ) { (queue) throws(NVMeError) in
+                try queue.read(disk, at: 0, count: 128, into: mapping, offset: 4096)
+            }
+            try queue.close()
+            try buffer.close()
+            try controller.close()
+            try bar.close()
+            try mapping.close()
+            try window.close()
+            try peer.close()
+        }
+    }
+}

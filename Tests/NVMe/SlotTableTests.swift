@@ -1,0 +1,67 @@
+import Testing
+
+@testable import NVMe
+
+@Suite struct SlotTableTests {
+    @Test(arguments: [1, 2, 3, 64, 1000, 32768])
+    func eachSlotOnce(_ depth: Int) {
+        var table = SlotTable(depth: depth)
+        var seen: Set<UInt16> = []
+        while let slot = table.take() { seen.insert(slot) }
+        #expect(seen == Set((0..<depth).map(UInt16.init)))
+        let full = table.usedCount
+        #expect(full == depth)
+        for slot in seen {
+            let found = table.finish(table.identifier(of: slot))
+            #expect(found == slot)
+        }
+        let empty = table.usedCount
+        #expect(empty == 0)
+    }
+
+    @Test func anIdentifierIsGoodOnce() {
+        var table = SlotTable(depth: 8)
+        let slot = table.take()!
+        let first = table.identifier(of: slot)
+        let ends = [table.finish(first), table.finish(first)]
+        #expect(ends == [slot, nil])
+        // The slot again, and not the identifier.
+        let again = table.take()
+        #expect(again == slot)
+        let second = table.identifier(of: slot)
+        #expect(second != first)
+        let laterEnds = [table.finish(first), table.finish(0xffff), table.finish(second)]
+        #expect(laterEnds == [nil, nil, slot])
+    }
+
+    @Test func whatTheDriverEndsIsGivenOutOnce() {
+        var table = SlotTable(depth: 4)
+        var slots: [UInt16] = []
+        for _ in 0..<3 { slots.append(table.take()!) }
+        let identifier = table.identifier(of: slots[1])
+        table.end(Completion(command: CommandID(rawValue: slots[1]), status: .success, result: 7))
+        let late = table.finish(identifier)
+        #expect(late == nil)
+        table.endAll(.aborted)
+        let used = table.usedCount
+        #expect(used == 3)
+        var ends: [UInt16: CommandStatus] = [:]
+        while let completion = table.takeEnded() { ends[completion.command.rawValue] = completion.status }
+        #expect(ends == [slots[0]: .aborted, slots[1]: .success, slots[2]: .aborted])
+        let empty = table.usedCount
+        #expect(empty == 0)
+    }
+
+    @Test func theOldestSubmission() {
+        var table = SlotTable(depth: 4)
+        var oldest = [table.oldestSubmission]
+        let first = table.take()!
+        _ = table.take()!
+        oldest.append(table.oldestSubmission)
+        _ = table.finish(table.identifier(of: first))
+        oldest.append(table.oldestSubmission)
+        _ = table.take()
+        oldest.append(table.oldestSubmission)
+        #expect(oldest == [nil, 1, 2, 2])
+    }
+}

@@ -1,0 +1,260 @@
+import Testing
+import VFIO
+import VFIOMock
+
+@Suite("NVMe model: admin commands")
+struct NVMeModelAdminTests {
+    typealias Status = NVMeModel.Status
+
+    private static func text(_ bytes: [UInt8], _ range: Range<Int>) -> String {
+        String(decoding: bytes[range], as: UTF8.self)
+    }
+
+    private static func number(_ bytes: [UInt8], _ offset: Int, _ count: Int) -> UInt64 {
+        (0..<count).reduce(0) { $0 | UInt64(bytes[offset + $1]) << UInt64($1 * 8) }
+    }
+
+    /// Runs an admin command that gives a structure of 4096 bytes.
+    private func structure(_ host: NVMeHost, _ cns: UInt32, namespace: UInt32 = 0) -> [UInt8] {
+        host.memory.copy([UInt8](repeating: 0xee, count: 4096), to: NVMeHost.data)
+        let status = host.run(0, 6, namespace: namespace, prp1: host.iova(NVMeHost.data), dwords: [cns]).status
+        #expect(status == .success)
+        return host.memory.bytes(at: NVMeHost.data, count: 4096)
+    }
+
+    @Test func identifyTellsOfTheController() throws {
+        let host = try NVMeHost()
+        host.enable()
+        let bytes = structure(host, 1)
+        #expect(Self.number(bytes, 0, 2) == 0x1b36)
+        #expect(Self.number(bytes, 2, 2) == 0x1af4)
+        #expect(Self.text(bytes, 4..<24) == "MOCK0001            ")
+        #expect(Self.text(bytes, 24..<64) == "swift-vfio mock NVMe controller         ")
+        #expect(Self.text(bytes, 64..<72) == "1.0     ")
+        #expect(bytes[77] == 7)
+        #expect(Self.number(bytes, 80, 4) == 0x10400)
+        #expect(bytes[512] == 0x66 && bytes[513] == 0x44)
+        #expect(Self.number(bytes, 516, 4) == 256)
+        #expect(Self.number(bytes, 520, 2) == 8)
+        #expect(bytes[525] & 1 == 1)
+    }
+
+    @Test(arguments: [(512, 0), (4096, 1)])
+    func identifyTellsOfTheNamespace(blockByteCount: Int, format: UInt8) throws {
+        let host = try NVMeHost(NVMeModel(blockCount: 1000, blockByteCount: blockByteCount))
+        host.enable()
+        let bytes = structure(host, 0, namespace: 1)
+        #expect(Self.number(bytes, 0, 8) == 1000)
+        #expect(Self.number(bytes, 8, 8) == 1000)
+        #expect(bytes[25] == 1)
+        #expect(bytes[26] == format)
+        #expect(1 << Int(bytes[128 + 4 * Int(format) + 2]) == blockByteCount)
+        let list = structure(host, 2)
+        #expect(Self.number(list, 0, 4) == 1)
+        #expect(list.dropFirst(4).allSatisfy { $0 == 0 })
+        #expect(structure(host, 2, namespace: 1).allSatisfy { $0 == 0 })
+        #expect(Array(structure(host, 3, namespace: 1)[0..<2]) == [3, 16])
+    }
+
+    @Test func identifyKnowsWhatItKnows() throws {
+        let host = try NVMeHost()
+        host.enable()
+        let data = host.iova(NVMeHost.data)
+        #expect(host.run(0, 6, prp1: data, dwords: [0]).status == .invalidNamespace)
+        #expect(host.run(0, 6, namespace: 257, prp1: data, dwords: [0]).status == .invalidNamespace)
+        #expect(structure(host, 0, namespace: 256).allSatisfy { $0 == 0 })
+        #expect(host.run(0, 6, namespace: .max, prp1: data, dwords: [2]).status == .invalidNamespace)
+        #expect(host.run(0, 6, namespace: 1, prp1: data, dwords: [0x77]).status == .invalidField)
+        #expect(host.run(0, 0x7f).status == .invalidOpcode)
+        #expect(host.run(0, 6, prp1: data, dwords: [1], flags: 0x40).status == .invalidField)
+        #expect(host.run(0, 6, prp1: 0x7000_0000, dwords: [1]).status == .dataTransferError)
+        #expect(host.machine.faults == [.write(iova: 0x7000_0000, by: NVMeHost.address)])
+        // The structure crosses from one page to the other.
+        let offset = NVMeHost.data + 0x800
+        #expect(
+            host.run(0, 6, prp1: host.iova(offset), prp2: host.iova(NVMeHost.data + 0x3000), dwords: [1]).status
+                == .success)
+        #expect(host.memory.read16(at: offset) == 0x1b36)
+        #expect(host.memory.read32(at: NVMeHost.data + 0x3000) == 2500)
+        #expect(host.run(0, 6, prp1: host.iova(offset), prp2: data + 8, dwords: [1]).status == .invalidPRPOffset)
+    }
+
+    // MARK: Queues
+
+    @Test func queuesAreCheckedWhenTheyAreCreated() throws {
+        let host = try NVMeHost(NVMeModel(queueLimit: 4))
+        host.enable()
+        for number in [0, 5, 0xffff] {
+            #expect(host.createCompletionQueue(number) == .invalidQueueIdentifier)
+            #expect(host.createSubmissionQueue(number, completionQueue: 1) == .invalidQueueIdentifier)
+        }
+        for entryCount in [1, 2049] {
+            #expect(host.createCompletionQueue(1, entryCount: entryCount) == .invalidQueueSize)
+        }
+        #expect(host.createCompletionQueue(1, vector: 65) == .invalidInterruptVector)
+        // Only the pin is there, which is one vector.
+        #expect(host.createCompletionQueue(1, vector: 1) == .invalidInterruptVector)
+        #expect(host.createCompletionQueue(1, flags: 0) == .invalidField)
+        #expect(host.createCompletionQueue(1, at: host.iova(0x10010)) == .invalidPRPOffset)
+        #expect(host.createCompletionQueue(1, entryCount: 2048) == .success)
+        #expect(host.createCompletionQueue(1) == .invalidQueueIdentifier)
+
+        #expect(host.createSubmissionQueue(1, entryCount: 1) == .invalidQueueSize)
+        #expect(host.createSubmissionQueue(1, entryCount: 2049) == .invalidQueueSize)
+        #expect(host.createSubmissionQueue(1, completionQueue: 0) == .invalidQueueIdentifier)
+        #expect(host.createSubmissionQueue(1, completionQueue: 5) == .invalidQueueIdentifier)
+        #expect(host.createSubmissionQueue(1, completionQueue: 2) == .invalidCompletionQueue)
+        #expect(host.createSubmissionQueue(1, flags: 0) == .invalidField)
+        #expect(host.createSubmissionQueue(1, at: host.iova(0x10010)) == .invalidPRPOffset)
+        #expect(host.createSubmissionQueue(1) == .success)
+        #expect(host.createSubmissionQueue(1) == .invalidQueueIdentifier)
+        // Another one that completes to the same queue.
+        #expect(host.createSubmissionQueue(4, completionQueue: 1) == .success)
+
+        #expect(host.run(0, 4, dwords: [1]).status == .invalidQueueDeletion)
+        #expect(host.run(0, 0, dwords: [1]).status == .success)
+        #expect(host.run(0, 4, dwords: [1]).status == .invalidQueueDeletion)
+        #expect(host.run(0, 0, dwords: [4]).status == .success)
+        #expect(host.run(0, 0, dwords: [4]).status == .invalidQueueIdentifier)
+        #expect(host.run(0, 4, dwords: [1]).status == .success)
+        for number: UInt32 in [0, 1, 5] {
+            #expect(host.run(0, 4, dwords: [number]).status == .invalidQueueIdentifier)
+            #expect(host.run(0, 0, dwords: [number]).status == .invalidQueueIdentifier)
+        }
+    }
+
+    // MARK: Features
+
+    @Test func featuresAreKept() throws {
+        let host = try NVMeHost(NVMeModel(queueLimit: 8))
+        host.enable()
+        func get(_ feature: UInt32, _ dword11: UInt32 = 0) -> UInt32? {
+            let completion = host.run(0, 10, dwords: [feature, dword11])
+            return completion.status == .success ? completion.result : nil
+        }
+        #expect(get(6) == 1)
+        #expect(host.run(0, 9, dwords: [6, 0]).status == .success)
+        #expect(get(6) == 0)
+        #expect(get(7) == 0x0007_0007)
+        // All that there are, whatever is asked for.
+        #expect(
+            host.run(0, 9, dwords: [7, 3 << 16 | 3])
+                == .init(
+                    identifier: 4 + 1, result: 0x0007_0007, queue: 0))
+        #expect(host.run(0, 9, dwords: [7, 0xffff]).status == .invalidField)
+        #expect(host.run(0, 9, dwords: [7, 0xffff_0000]).status == .invalidField)
+        #expect(get(9, 3) == 3)
+        #expect(get(9, 65) == nil)
+        #expect(get(0x7f) == nil)
+        #expect(host.run(0, 9, dwords: [0x7f, 0]).status == .invalidField)
+        #expect(host.run(0, 9, dwords: [2, 1]).status == .invalidField)
+        #expect(host.run(0, 9, dwords: [1 << 31 | 6, 0]).status == .featureNotSaveable)
+        #expect(host.run(0, 10, dwords: [1 << 8 | 6]).status == .invalidField)
+        #expect(host.createCompletionQueue(1) == .success)
+        #expect(host.run(0, 4, dwords: [1]).status == .success)
+        // There was a queue, and until the next reset that counts.
+        #expect(host.run(0, 9, dwords: [7, 0]).status == .sequenceError)
+        host.write(0, 0x14)
+        host.enable()
+        #expect(get(6) == 1)
+        #expect(host.run(0, 9, dwords: [7, 0]).status == .success)
+    }
+
+    // MARK: Log pages, events, and Abort
+
+    @Test func logPagesCanBeRead() throws {
+        let host = try NVMeHost()
+        host.start()
+        host.run(1, block: 0, count: 8)
+        host.run(2, block: 0)
+        let data = host.iova(NVMeHost.data)
+        host.memory.copy([UInt8](repeating: 0xee, count: 4096), to: NVMeHost.data)
+        #expect(host.run(0, 2, prp1: data, dwords: [127 << 16 | 2]).status == .success)
+        let bytes = host.memory.bytes(at: NVMeHost.data, count: 516)
+        #expect(bytes[0] == 0)
+        #expect(Self.number(bytes, 1, 2) == 313)
+        #expect(Self.number(bytes, 32, 8) == 1)
+        #expect(Self.number(bytes, 64, 8) == 1)
+        #expect(Self.number(bytes, 80, 8) == 1)
+        #expect(Array(bytes[512...]) == [0xee, 0xee, 0xee, 0xee])
+        // A part of it: two dwords from offset 64.
+        #expect(host.run(0, 2, prp1: data, dwords: [1 << 16 | 2, 0, 80]).status == .success)
+        #expect(host.memory.read64(at: NVMeHost.data) == 1)
+        #expect(host.memory.read32(at: NVMeHost.data + 8) != 1)
+        #expect(host.run(0, 2, prp1: data, dwords: [2, 0, 2]).status == .invalidField)
+        #expect(host.run(0, 2, prp1: data, dwords: [2, 0, 516]).status == .invalidField)
+        #expect(host.run(0, 2, prp1: data, dwords: [0x55]).status == .invalidLogPage)
+        #expect(host.run(0, 2, prp1: data, dwords: [127 << 16 | 3]).status == .success)
+        #expect(Self.text(host.memory.bytes(at: NVMeHost.data, count: 16), 8..<16) == "1.0     ")
+    }
+
+    @Test func badDoorbellsAreEvents() throws {
+        let host = try NVMeHost()
+        host.start()
+        let requests = (0..<4).map { _ in host.submit(0, 12) }
+        host.ring(0)
+        #expect(host.reap(0) == [])
+        #expect(host.run(0, 12).status == .eventRequestLimitExceeded)
+        // A queue that is not there: information 0, error log page.
+        host.write(1, host.doorbell(7))
+        #expect(host.reap(0) == [.init(identifier: requests[0], result: 1 << 16, queue: 0)])
+        // Not again before the page was read.
+        host.write(64, host.doorbell(1))
+        #expect(host.reap(0) == [])
+        let data = host.iova(NVMeHost.data)
+        #expect(host.run(0, 2, prp1: data, dwords: [31 << 16 | 1 << 15 | 1]).status == .success)
+        host.write(64, host.doorbell(1))
+        #expect(host.reap(0) == [])
+        #expect(host.run(0, 2, prp1: data, dwords: [31 << 16 | 1]).status == .success)
+        #expect(host.memory.read64(at: NVMeHost.data) == 3)
+        #expect(host.memory.read64(at: NVMeHost.data + 64) == 2)
+        #expect(host.memory.read16(at: NVMeHost.data + 8) == 0xffff)
+        // A value that cannot be: information 1.
+        host.write(64, host.doorbell(1))
+        #expect(host.reap(0) == [.init(identifier: requests[1], result: 1 << 16 | 1 << 8, queue: 0)])
+        #expect(host.run(2, block: 0) == .success)
+        #expect(host.withModel { model, _ in model.statistics.invalidDoorbellWrites } == 4)
+    }
+
+    @Test func anEventWaitsForItsRequest() throws {
+        let host = try NVMeHost()
+        host.start()
+        // Nothing has completed: no head can move.
+        host.write(1, host.doorbell(1, isCompletion: true))
+        host.write(0, host.doorbell(1, isCompletion: true))
+        host.write(0, host.doorbell(1))
+        #expect(host.withModel { model, _ in model.statistics.invalidDoorbellWrites } == 3)
+        #expect(host.run(0, 12).result == 1 << 16 | 1 << 8)
+        host.submit(0, 12)
+        host.ring(0)
+        #expect(host.reap(0) == [])
+        // A disabled controller takes no doorbells.
+        host.write(0, 0x14)
+        host.write(9, host.doorbell(1))
+        #expect(host.withModel { model, _ in model.statistics.invalidDoorbellWrites } == 3)
+    }
+
+    @Test func abortTakesBackWhatIsHeld() throws {
+        let host = try NVMeHost()
+        host.start()
+        host.inject(.holdCommand, count: 2)
+        let first = host.submit(2, block: 0)
+        let second = host.submit(2, block: 1)
+        host.ring()
+        #expect(host.reap() == [])
+        func abort(_ queue: UInt32, _ identifier: UInt16) -> UInt32 {
+            host.run(0, 8, dwords: [UInt32(identifier) << 16 | queue]).result
+        }
+        #expect(abort(1, second + 1) == 1)
+        #expect(abort(2, second) == 1)
+        #expect(abort(1, second) == 0)
+        #expect(host.reap() == [.init(identifier: second, status: .abortRequested)])
+        #expect(abort(1, second) == 1)
+        // What is left of a queue comes back when the queue goes.
+        let data = host.iova(NVMeHost.data)
+        #expect(host.run(0, 6, prp1: data, dwords: [1]).status == .success)
+        #expect(host.run(0, 0, dwords: [1]).status == .success)
+        #expect(host.reap() == [.init(identifier: first, status: .abortedByQueueDeletion)])
+        #expect(host.withModel { model, _ in model.heldCommands.count } == 0)
+    }
+}

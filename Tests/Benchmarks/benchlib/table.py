@@ -15,7 +15,7 @@ METHOD = """\
 - The packet rows are times too: 0.98 of C's throughput is 1.02 of its time. clang makes slow code of the C forwarder; gcc's
   needs half of the time of clang's (12 ns for a packet in batches of 32).
 - The NVMe rows of the lab are reads of a disk by the library's driver, polling, and by the kernel's driver with fio (`io_uring`,
-  `O_DIRECT`), three times in turn in one boot; medians, and the ratios of all rounds as spread. libvfn, in C, reached 3.8 times the
+  `O_DIRECT`), five times in turn in one boot; medians, and the ratios of all rounds as spread. libvfn, in C, reached 3.8 times the
   kernel's IOPS at depth 1 and 5.3 times at depth 32 in such a guest.
 - The rows of the lab run in a QEMU guest with emulated processors, devices and IOMMU (`Tests/Lab`, kernel `iommufd`). Its
   nanoseconds say nothing of a real machine; the ratios are within one boot.

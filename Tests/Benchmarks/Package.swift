@@ -30,7 +30,8 @@ let package = Package(
         // Symbolic links to the library's files, and the load: the allocator is not public.
         .target(name: "AllocatorUnderTest", swiftSettings: settings),
         .executableTarget(
-            name: "NativeBenchmarks", dependencies: library + [
+            name: "NativeBenchmarks",
+            dependencies: library + [
                 "AllocatorUnderTest",
                 .product(name: "NVMe", package: "swift-vfio"),
                 .product(name: "VirtioNet", package: "swift-vfio"),

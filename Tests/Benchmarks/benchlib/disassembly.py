@@ -9,6 +9,7 @@ from . import host
 PAIRS = (
     ("register", "14registerAccess", "baseline_register_access"),
     ("doorbell", "10ringAccess", "baseline_ring_access"),
+    ("register-any", "17anyRegisterAccess", "baseline_register_write"),
 )
 
 

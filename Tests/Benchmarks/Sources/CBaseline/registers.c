@@ -15,6 +15,8 @@ NOINLINE uint32_t baseline_register_access(void *registers, uint32_t value) {
     return *register32(registers, 0x14);
 }
 
+NOINLINE void baseline_register_write(void *registers, uint32_t value) { *register32(registers, 0x10) = value; }
+
 NOINLINE uint64_t baseline_register_loop(void *registers, int64_t count) {
     uint64_t sum = 0;
     for (int64_t index = 0; index < count; index++) {

@@ -37,7 +37,10 @@ static inline __attribute__((always_inline)) uint64_t bench_opaque(uint64_t valu
 /// One 32-bit write and one 32-bit read.
 uint32_t baseline_register_access(void *registers, uint32_t value);
 
-/// The same `count` times.
+/// One 32-bit write.
+void baseline_register_write(void *registers, uint32_t value);
+
+/// A write and a read, `count` times.
 uint64_t baseline_register_loop(void *registers, int64_t count);
 
 /// A descriptor of 16 bytes into a ring, then the doorbell.

@@ -58,7 +58,7 @@ extension Contract {
         @Test(
             "memory at a huge page's boundary goes to such a boundary, and elsewhere when there is no room",
             arguments: Scenario.all)
-        func hugePages(_ scenario: Scenario) throws {
+        func hugePageBoundaries(_ scenario: Scenario) throws {
             try withSpace(scenario) { bench, space, edu in
                 let size = 2 << 20
                 let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: size)

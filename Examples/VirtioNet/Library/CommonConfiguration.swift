@@ -108,6 +108,8 @@ struct CommonConfiguration: ~Copyable, Sendable {
         writeAddress(start, at: Field.queueDescriptors)
         writeAddress(start + UInt64(queue.layout.availableOffset), at: Field.queueAvailable)
         writeAddress(start + UInt64(queue.layout.usedOffset), at: Field.queueUsed)
+        // A queue whose address did not reach the device would have it look, and write, at another.
+        try check()
         registers.bank.write16(1, at: registers.offset + Field.queueEnable)
     }
 

@@ -30,7 +30,7 @@ public struct Forwarder: ~Copyable, Sendable {
     public var fromFirst = Counts()
     /// What came to the second port, and went on to the first.
     public var fromSecond = Counts()
-    @usableFromInline var packets: [Packet]
+    @usableFromInline var storage: PacketStorage
 
     /// How many packets have been passed on, both ways.
     public var forwardedCount: Int { Int(truncatingIfNeeded: fromFirst.sent &+ fromSecond.sent) }
@@ -45,7 +45,7 @@ public struct Forwarder: ~Copyable, Sendable {
         self.first = first
         self.second = second
         self.pool = pool
-        packets = [Packet](repeating: .none, count: batchSize)
+        storage = PacketStorage(count: batchSize)
     }
 
     /// Passes on one burst in each direction. At its first call the devices get the buffers that they receive into.
@@ -54,9 +54,9 @@ public struct Forwarder: ~Copyable, Sendable {
     /// - Throws: As `receive` and `transmit` of ``Port``.
     @inlinable @discardableResult
     public mutating func forward() throws(VirtioNetError) -> Int {
-        let forth = try Self.forward(from: &first, to: &second, pool: &pool, packets: &packets)
+        let forth = try Self.forward(from: &first, to: &second, pool: &pool, storage: &storage)
         fromFirst += forth
-        let back = try Self.forward(from: &second, to: &first, pool: &pool, packets: &packets)
+        let back = try Self.forward(from: &second, to: &first, pool: &pool, storage: &storage)
         fromSecond += back
         return Int(truncatingIfNeeded: forth.received &+ back.received)
     }
@@ -64,10 +64,10 @@ public struct Forwarder: ~Copyable, Sendable {
     /// Passes one burst on in one direction.
     @inlinable
     static func forward(
-        from source: inout Port, to target: inout Port, pool: inout PacketPool, packets: inout [Packet]
+        from source: inout Port, to target: inout Port, pool: inout PacketPool, storage: inout PacketStorage
     ) throws(VirtioNetError) -> Counts {
         var counts = Counts()
-        var span = packets.mutableSpan
+        var span = storage.packets
         let count = try source.receive(into: &span, pool: &pool)
         guard count > 0 else {
             // Buffers that have been sent are needed elsewhere, though nothing is to be sent now.

@@ -62,6 +62,8 @@ public struct Port: ~Copyable, Sendable {
         try common.enable(transmitter, vector: CommonConfiguration.noVector)
         let macAddress = try Self.macAddress(structures.device, features, common, of: device)
         let doorbells = try device.bank(of: notify)
+        // The device does DMA from here on: all that was written before has to have reached it.
+        try common.check()
         common.add(.driverOK)
         try common.check()
 

@@ -18,7 +18,8 @@ final class MockedMachine: ContractMachine {
         machine.plug(SharedMemoryModel(byteCount: 16 << 20), at: "0000:01:00.0", group: 8)
         machine.plug(EduModel(dmaMask: .max), at: "0000:01:00.1", group: 8)
         machine.plug(NVMePhysicalFunctionModel(virtualFunctionLimit: 4), at: "0000:02:00.0")
-        machine.plug(NetworkModel(), at: "0000:03:00.0")
+        machine.plug(VirtioNetModel(), at: "0000:03:00.0")
+        machine.plug(VirtioNetModel(macAddress: 0x5254_0000_0008), at: "0000:04:00.0")
         machine.plug(EduModel(dmaMask: .max), at: "0000:41:01.0", hasIOMMU: false)
         // Only the lab's own kernel has the driver.
         guard release.hasIOMMUFD else { return }
@@ -42,15 +43,4 @@ final class MockedMachine: ContractMachine {
                 }
             })
     }
-}
-
-/// QEMU's `virtio-net-pci` with ATS, as far as its config space and its BARs go.
-private struct NetworkModel: MockDevice {
-    let pci = MockPCIFunction(
-        vendor: 0x1af4, device: 0x1041, classCode: 0x020000, revision: 1,
-        bars: [1: .init(.memory, 4096), 4: .memory(16384)], hasINTx: true,
-        msix: .init(vectors: 4, bar: 1, tableOffset: 0, pendingOffset: 0x800), isExpress: true,
-        hasFunctionLevelReset: true, hasPowerManagement: true,
-        // Page-aligned requests, 32 invalidations; switched off.
-        extendedCapabilities: [.init(id: 0x0f, bytes: [0x20, 0, 0, 0])])
 }

@@ -101,8 +101,9 @@ public struct VirtioNetModel: MockDevice {
     /// How many frames wait for a buffer of the driver's.
     public var waitingFrameCount: Int { waiting.count }
 
-    /// Looks at both queues, as when their doorbells are rung.
+    /// Looks at both queues, as when their doorbells are rung, and tells the driver whether it has to ring them.
     public mutating func look(bus: borrowing MockBus) {
+        writeFlags(bus)
         transmit(bus)
         receive(bus)
     }
@@ -173,8 +174,15 @@ public struct VirtioNetModel: MockDevice {
             if isRefused { value &= ~8 }
         }
         status = value | status & 64
+        guard status & 4 != 0 else { return }
+        writeFlags(bus)
         // Frames may have been there before the driver.
-        if status & 4 != 0 { receive(bus) }
+        receive(bus)
+    }
+
+    private func writeFlags(_ bus: borrowing MockBus) {
+        guard isRunning else { return }
+        for queue in queues { queue.writeFlags(bus) }
     }
 
     mutating func accept(_ word: UInt32, _ value: UInt32) {

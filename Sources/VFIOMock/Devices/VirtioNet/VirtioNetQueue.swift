@@ -23,10 +23,14 @@ struct VirtioNetQueue: Sendable {
         let isWritable: Bool
     }
 
+    /// Tells the driver whether to ring the doorbell.
+    func writeFlags(_ bus: borrowing MockBus) {
+        if isEnabled { bus.write(Self.bytes(isNotificationUnwanted ? 1 : 0, 2), to: IOVA(used)) }
+    }
+
     /// The next chain of descriptors that the driver has made available; `nil` when there is none.
     mutating func next(_ bus: borrowing MockBus) -> (id: UInt32, parts: [Part])? {
         guard isEnabled else { return nil }
-        bus.write(Self.bytes(isNotificationUnwanted ? 1 : 0, 2), to: IOVA(used))
         let index = UInt16(Self.value(bus.read(IOVA(available + 2), byteCount: 2)))
         guard index != nextAvailable else { return nil }
         let slot = UInt64(nextAvailable % size)

@@ -17,7 +17,7 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
     /// How many commands were submitted in the life of the queue.
     @usableFromInline private(set) var submissionCount: UInt64 = 0
     /// The ends that the driver has decided upon, as a stack, with room for all slots.
-    private let ended: UnsafeMutablePointer<Completion>
+    @usableFromInline let ended: UnsafeMutablePointer<Completion>
     @usableFromInline private(set) var endedCount = 0
 
     init(depth: Int) {
@@ -32,6 +32,8 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
         freeCount = depth
     }
 
+    // The optimiser of Swift 6.3 fails on one that is not: it inlines it where a queue's slots are set.
+    @inlinable
     deinit {
         unsafe submissions.deallocate()
         unsafe free.deallocate()

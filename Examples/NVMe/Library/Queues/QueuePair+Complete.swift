@@ -3,7 +3,7 @@ public import VFIO
 extension QueuePair {
     /// Takes the next completion, if there is one. Does not wait, and touches no register but to tell the controller now
     /// and then how far it has come.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func nextCompletion() -> Completion? {
         while true {
             let offset = head &<< 4

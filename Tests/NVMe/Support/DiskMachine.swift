@@ -44,7 +44,7 @@ struct DiskScenario: Sendable, CustomTestStringConvertible {
     func run(
         sourceLocation: SourceLocation = #_sourceLocation, _ body: (any DiskMachine, AddressSpace) throws -> Void
     ) throws {
-        let machine: any DiskMachine = labKernel == nil ? MockedDiskMachine() : RealDiskMachine()
+        let machine: any DiskMachine = labKernel == nil ? MockedDiskMachine.ofTheLab : RealDiskMachine()
         try body(machine, try AddressSpace(interface, kernel: machine.kernel))
         machine.expectNothingLeft(sourceLocation)
     }

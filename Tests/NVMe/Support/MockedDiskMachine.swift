@@ -14,6 +14,9 @@ struct MockedDiskMachine: DiskMachine {
         machine.plug(EduModel(dmaMask: .max), at: "0000:01:00.1", group: 8)
     }
 
+    /// With a disk that does not notice when the IOMMU refuses its DMA, as QEMU's does not.
+    static var ofTheLab: MockedDiskMachine { MockedDiskMachine(NVMeModel(noticesRefusedDMA: false)) }
+
     var kernel: any Kernel { machine.kernel }
 
     /// Reaches into the disk.

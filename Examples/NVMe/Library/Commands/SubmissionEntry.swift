@@ -38,15 +38,15 @@ public struct SubmissionEntry: Sendable, Hashable, BitwiseCopyable {
     func store<Memory: VolatileMemory & ~Copyable & ~Escapable>(
         to memory: borrowing Memory, at offset: Int, as identifier: UInt16
     ) {
-        // The last word first: when that one lies in the memory, so do the others, and the compiler knows it.
-        memory.write64(dwords14And15, at: offset &+ 56)
-        memory.write64(dwords12And13, at: offset &+ 48)
-        memory.write64(dwords10And11, at: offset &+ 40)
-        memory.write64(moreData, at: offset &+ 32)
-        memory.write64(data, at: offset &+ 24)
-        memory.write64(0, at: offset &+ 16)
-        memory.write64(0, at: offset &+ 8)
-        memory.write64(
-            UInt64(namespace) << 32 | UInt64(identifier) << 16 | UInt64(opcode), at: offset)
+        // Checked once, for all of the stores.
+        let place = memory.extracting(offset..<offset &+ 64)
+        place.write64(UInt64(namespace) << 32 | UInt64(identifier) << 16 | UInt64(opcode), at: 0)
+        place.write64(0, at: 8)
+        place.write64(0, at: 16)
+        place.write64(data, at: 24)
+        place.write64(moreData, at: 32)
+        place.write64(dwords10And11, at: 40)
+        place.write64(dwords12And13, at: 48)
+        place.write64(dwords14And15, at: 56)
     }
 }

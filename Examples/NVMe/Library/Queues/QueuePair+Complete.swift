@@ -7,7 +7,7 @@ extension QueuePair {
     public mutating func nextCompletion() -> Completion? {
         while true {
             let offset = head &<< 4
-            // Dword 3 last written by the controller: identifier, phase, status. What follows is read after it.
+            // Dword 3: identifier, phase, status. What the controller has written before the phase is read after it.
             let word = memory.completions.readAcquiring32(at: offset &+ 12)
             guard word & (1 << 16) == phase else {
                 return slots.endedCount == 0 ? nil : takeEnded()

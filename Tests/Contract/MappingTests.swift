@@ -55,6 +55,30 @@ extension Contract {
             }
         }
 
+        @Test(
+            "memory at a huge page's boundary goes to such a boundary, and elsewhere when there is no room",
+            arguments: Scenario.all)
+        func hugePageBoundaries(_ scenario: Scenario) throws {
+            try withSpace(scenario) { bench, space, edu in
+                let size = 2 << 20
+                let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: size)
+                defer { memory.deallocate() }
+                memory.initializeMemory(as: UInt8.self, repeating: 0)
+                // The lowest room would be behind it.
+                let small = try space.allocate(byteCount: 4096)
+                let mapping = try space.map(memory)
+                #expect(mapping.iova.rawValue % UInt64(size) == 0)
+                try mapping.close()
+                // Below 4 MiB there is one boundary, and it is not free behind it.
+                let block = try space.allocate(byteCount: 4096, placement: .fixed(0x3f_f000))
+                let displaced = try space.map(memory, placement: .addressWidth(22))
+                #expect(displaced.iova.rawValue < UInt64(size))
+                try displaced.close()
+                try block.close()
+                try small.close()
+            }
+        }
+
         // MARK: Faults
 
         @Test(

@@ -9,7 +9,10 @@ import Testing
     /// What the watch says to looks at these times, with these submissions in flight.
     private func looks(_ looks: [(oldest: UInt64?, count: UInt64, time: Int)]) -> [Bool] {
         var watch = CommandWatch(limit: .milliseconds(100))
-        return looks.map { watch.isLate(oldest: $0.oldest, count: $0.count, now: time($0.time)) }
+        return looks.map { look in
+            let now = time(look.time)
+            return watch.isDue(now: now) && watch.isLate(oldest: look.oldest, count: look.count, now: now)
+        }
     }
 
     @Test func aCommandIsLateAfterOneToTwoLimits() {

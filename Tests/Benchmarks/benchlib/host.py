@@ -60,6 +60,7 @@ def machine():
     clang = run([swift_clang(), "--version"])
     return {
         "cpu": f"{model.group(1) if model else platform.machine()}, {os.cpu_count()} cores",
+        "load": f"{os.getloadavg()[0]:.1f}",
         "kernel": f"{platform.system()} {platform.release()}",
         "swift": re.search(r"Swift version ([\w.]+)", swift).group(1),
         "clang": re.search(r"clang version ([\w.]+)", clang).group(1),

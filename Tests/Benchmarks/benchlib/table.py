@@ -67,11 +67,11 @@ def text(entries, saved):
             continue
         machine = saved[part]["machine"]
         dates = sorted({result["date"] for _, result in of_part})
-        guest = f" The guest: {machine['guest']}." if "guest" in machine else ""
+        load = f" The load average of the machine was {machine['load']}." if "load" in machine else ""
         lines += [
             f"## {title}", "",
             f"Measured {dates[0] if len(dates) == 1 else dates[0] + ' to ' + dates[-1]}, on {machine['cpu']}, "
-            f"{machine['kernel']}; Swift {machine['swift']}, clang {machine['clang']}.{guest}", "",
+            f"{machine['kernel']}; Swift {machine['swift']}, clang {machine['clang']}.{load}", "",
             "| what | against | Swift | other | ratio | spread | goal | |",
             "|---|---|--:|--:|--:|--:|--:|---|",
         ]
@@ -80,7 +80,9 @@ def text(entries, saved):
         missed = [row for row, result in of_part if not met(row, result)]
         if missed:
             lines += ["Goals that are missed:", ""]
-            lines += [f"- **{row.what}**: {row.note or 'not looked into yet.'}" for row in missed]
+            for note in dict.fromkeys(row.note for row in missed):
+                names = ", ".join(row.what for row in missed if row.note == note)
+                lines.append(f"- **{names}**: {note or 'not looked into yet.'}")
             lines.append("")
     lines += counted()
     return "\n".join(lines) + "\n" + METHOD

@@ -12,16 +12,16 @@ struct CommandWatch: Sendable {
 
     init(limit: Duration) { self.limit = limit }
 
-    /// Whether a command is late.
+    /// Whether it is time to look for late commands.
+    func isDue(now: ContinuousClock.Instant) -> Bool { markedAt.map { now - $0 >= limit } ?? true }
+
+    /// Whether a command is late. To be asked when it is due.
     ///
     /// - Parameters:
     ///   - oldest: The number of the oldest submission in flight.
     ///   - count: The number of the youngest submission.
     mutating func isLate(oldest: UInt64?, count: UInt64, now: ContinuousClock.Instant) -> Bool {
-        if let markedAt {
-            guard now - markedAt >= limit else { return false }
-            if let oldest, oldest <= markedCount { return true }
-        }
+        if markedAt != nil, let oldest, oldest <= markedCount { return true }
         markedAt = now
         markedCount = count
         return false

@@ -48,7 +48,9 @@ extension QueuePair {
             throw .protocolViolation("\(strayCount) completions in queue \(id) for commands that were not in flight")
         }
         let now = ContinuousClock.now
-        let isLate = watch.isLate(oldest: slots.oldestSubmission, count: slots.submissionCount, now: now)
+        let isLate =
+            watch.isDue(now: now)
+            && watch.isLate(oldest: slots.oldestSubmission, count: slots.submissionCount, now: now)
         if watch.isTimeToLook(now: now) || isLate {
             let status = ControllerStatus(rawValue: registers.registers.read32(at: ControllerRegister.status))
             do throws(VFIOError) { try registers.check() } catch { throw .vfio(error) }

@@ -170,6 +170,29 @@ struct DriverTests {
         }
     }
 
+    @Test func aCommandIsAbortedIfTheControllerLetsIt() throws {
+        try withQueue { controller, queue, disk, buffer in
+            queue.commandTimeout = .seconds(10)
+            inject(.holdCommand)
+            let held = try submitted(queue.submitRead(of: disk, at: 0, into: buffer.iova, ringing: false))
+            let isAborted = try queue.abort(held)
+            #expect(isAborted)
+            let end = try queue.waitForCompletion()
+            #expect(end.command == held)
+            #expect(end.status.matches(.abortRequested))
+            let nothing = NVMeError.invalidArgument("command \(held.rawValue) of queue 1 is not in flight")
+            expectError(nothing, with: &queue) { (queue) throws(NVMeError) in _ = try queue.abort(held) }
+            // A controller that has lost it cannot end it.
+            inject(.loseCommand)
+            let lost = try submitted(queue.submitRead(of: disk, at: 0, into: buffer.iova))
+            let isLateAborted = try queue.abort(lost)
+            #expect(!isLateAborted)
+            try queue.recover()
+            let last = queue.nextCompletion()
+            #expect(last?.status == .aborted)
+        }
+    }
+
     // MARK: Faults of the controller
 
     @Test func aFatalStatusIsToldAndOvercome() throws {

@@ -90,16 +90,16 @@ public struct Edu: ~Copyable, Sendable {
 
     /// The version, major and minor.
     public func version() throws(EduError) -> (major: UInt8, minor: UInt8) {
-        let identification = bank.registers.read32(at: Register.identification)
+        let identification = bank.read32(at: Register.identification)
         try check()
         return (UInt8(identification >> 24), UInt8(truncatingIfNeeded: identification >> 16))
     }
 
     /// Has the device compute a factorial, modulo 2³².
     public func factorial(of number: UInt32) throws(EduError) -> UInt32 {
-        bank.registers.write32(number, at: Register.factorial)
-        try poll("compute \(number)!") { bank.registers.read32(at: Register.status) & Self.isComputing == 0 }
-        let result = bank.registers.read32(at: Register.factorial)
+        bank.write32(number, at: Register.factorial)
+        try poll("compute \(number)!") { bank.read32(at: Register.status) & Self.isComputing == 0 }
+        let result = bank.read32(at: Register.factorial)
         try check()
         return result
     }
@@ -133,22 +133,26 @@ public struct Edu: ~Copyable, Sendable {
     ) throws(EduError) {
         // The device does not check it well: QEMU ends the machine when the transfer leaves the buffer.
         guard (1...Self.bufferByteCount).contains(byteCount) else { throw .byteCount(byteCount) }
-        bank.registers.write64(source, at: Register.source)
-        bank.registers.write64(destination, at: Register.destination)
-        bank.registers.write64(UInt64(byteCount), at: Register.count)
+        bank.write64(source, at: Register.source)
+        bank.write64(destination, at: Register.destination)
+        bank.write64(UInt64(byteCount), at: Register.count)
         switch completion {
         case .polling:
             // After the bytes that it is to fetch.
-            bank.registers.writeReleasing64(command, at: Register.command)
+            bank.writeReleasing64(command, at: Register.command)
             try poll("move \(byteCount) bytes") {
                 // Before the bytes that it has brought.
-                bank.registers.readAcquiring64(at: Register.command) & Command.start == 0
+                bank.readAcquiring64(at: Register.command) & Command.start == 0
             }
         case .interrupt:
             // One that came too late for an earlier transfer is not this one's.
             try EduError.wrapping { () throws(VFIOError) in _ = try interrupt.poll() }
-            bank.registers.writeReleasing64(command | Command.interrupt, at: Register.command)
+            bank.writeReleasing64(command | Command.interrupt, at: Register.command)
             try waitForInterrupt("move \(byteCount) bytes")
+            // It may still have been that one's, if it came just now.
+            try poll("move \(byteCount) bytes") {
+                bank.readAcquiring64(at: Register.command) & Command.start == 0
+            }
         }
     }
 
@@ -170,7 +174,7 @@ public struct Edu: ~Copyable, Sendable {
             return try interrupt.wait(timeout: timeout)
         }
         guard count != nil else { throw .timedOut(operation) }
-        bank.registers.write32(bank.registers.read32(at: Register.interruptStatus), at: Register.interruptAcknowledge)
+        bank.write32(bank.read32(at: Register.interruptStatus), at: Register.interruptAcknowledge)
         DeviceBarrier.read()
         try check()
     }

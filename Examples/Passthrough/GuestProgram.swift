@@ -8,7 +8,7 @@ enum GuestProgram {
     static let barAddress: GuestAddress = 0xc000_0000
     /// The interrupt vector that the device's MSI is to be.
     static let vector: UInt8 = 0x40
-    /// The IO port that the guest writes to when it is done: its one exit.
+    /// The IO port that the guest writes to when it is done: its one exit to the monitor.
     static let donePort: UInt16 = 0x10
     /// What the device computes the factorial of.
     static let number: UInt32 = 10

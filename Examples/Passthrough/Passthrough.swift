@@ -32,13 +32,13 @@ struct Passthrough {
         print("the guest had the device compute \(GuestProgram.number)!: \(try guest.result(.factorial))")
         print("the guest had the device move \(try guest.text(at: GuestProgram.destination))")
         print("the guest took \(try guest.result(.interruptCount)) interrupt")
-        print("exits: \(exits), the OUT by which the guest said that it was done")
+        print("exits to the monitor: \(exits), the OUT by which the guest said that it was done")
         try Example.require(exits == 1, "the guest needed the monitor")
 
         // For comparison: what cannot be shown to a guest, such as a page with an MSI-X table, costs an exit each time.
         try guest.bar.hide()
         try guest.load()
-        print("with BAR 0 hidden, so that the monitor has to answer: \(try run(guest, on: processor)) exits")
+        print("with BAR 0 hidden, so that the monitor has to answer: \(try run(guest, on: processor)) exits to it")
     }
 
     /// Runs the guest from its beginning to its end, and checks what it did.

@@ -42,6 +42,7 @@ struct Importer {
         try channel.wait()
         try edu.copy(64, from: peer.iova, to: buffer.iova)
         say("\(device) reads \(buffer.text())")
+        try Example.require(buffer.text() == "\"\"", "the memory was not taken away")
         say("it cannot be restored, now for good: \(try refusal(of: peer))")
 
         try peer.close()

@@ -69,6 +69,40 @@ import Testing
         try second.close()
     }
 
+    // MARK: Places
+
+    /// Memory that nobody looks at: the scripted kernel maps what it is told.
+    private static func memory(at address: UInt, _ byteCount: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: UnsafeMutableRawPointer(bitPattern: address), count: byteCount)
+    }
+
+    /// The address of memory, its length, the device's address bits, and where it goes; 0x1000 is taken.
+    @Test(
+        arguments: [
+            (1 << 30, 1 << 30, 64, 1 << 30),
+            (1 << 30, 3 << 30, 64, 1 << 30),
+            // Below 4 GiB there is no room at a multiple of 1 GiB, but at one of 2 MiB.
+            (1 << 30, 3 << 30, 32, 1 << 21),
+            (3 << 21, 1 << 21, 64, 1 << 21),
+            (3 << 21, 1 << 30, 64, 1 << 21),
+            // Only the last 2 MiB but one page are left: any page will do.
+            (1 << 21, 1 << 21, 22, 0x2000),
+            // Too small, or beginning elsewhere.
+            (1 << 21, (1 << 21) - 4096, 64, 0x2000),
+            ((1 << 21) + 4096, 1 << 22, 64, 0x2000),
+        ] as [(UInt, Int, Int, UInt64)])
+    func hugePagesGoToTheirMultiples(_ address: UInt, _ byteCount: Int, _ bits: Int, _ expected: UInt64) throws {
+        let space = try AddressSpace(.iommufd, kernel: kernel)
+        let first = try space.map(Self.memory(at: 4096, 4096))
+        #expect(first.iova == 0x1000)
+        let top = try space.map(Self.memory(at: 8192, 4096), placement: .fixed(0x3f_f000))
+        let mapping = try space.map(Self.memory(at: address, byteCount), placement: .addressWidth(bits))
+        #expect(mapping.iova == IOVA(expected))
+        try mapping.close()
+        try top.close()
+        try first.close()
+    }
+
     // MARK: Memory
 
     @Test(arguments: [AddressSpace.Interface.iommufd, .type1])

@@ -160,7 +160,7 @@ extension AddressSpace {
         }
         return try place(
             byteCount: UInt64(memory.count), access: access, placement: placement, alignment: alignment,
-            preferred: unsafe Self.hugeAlignment(of: memory), operation: operation
+            preferred: unsafe Self.hugeAlignments(of: memory), operation: operation
         ) { (iova) throws(Errno) in
             prepare()
             try unsafe backend.map(memory, at: iova.rawValue, access: access)
@@ -174,7 +174,7 @@ extension AddressSpace {
         access: DMAAccess,
         placement: IOVAPlacement,
         alignment: UInt64,
-        preferred: UInt64 = 1,
+        preferred: [UInt64] = [],
         operation: String,
         refusal: (Errno) -> VFIOError? = { _ in nil },
         request: (IOVA) throws(Errno) -> Void
@@ -195,16 +195,14 @@ extension AddressSpace {
         return reservation.iova
     }
 
-    /// The size of the largest huge page that fits into memory and begins where the memory does; 1 when none does.
+    /// The sizes of huge pages that fit into memory and begin where the memory does, the largest first.
     ///
-    /// At a multiple of it the IOMMU translates huge pages as such: one entry for 2 MiB or 1 GiB, where it would be one for
+    /// At a multiple of one the IOMMU translates huge pages as such: one entry for 2 MiB or 1 GiB, where it would be one for
     /// each 4 KiB otherwise.
-    private static func hugeAlignment(of memory: UnsafeRawBufferPointer) -> UInt64 {
+    private static func hugeAlignments(of memory: UnsafeRawBufferPointer) -> [UInt64] {
+        guard memory.count >= 1 << 21 else { return [] }
         let start = UInt64(UInt(bitPattern: memory.baseAddress))
-        for size in [UInt64(1) << 30, 1 << 21] where UInt64(memory.count) >= size && start.isAligned(to: size) {
-            return size
-        }
-        return 1
+        return [1 << 30, 1 << 21].filter { UInt64(memory.count) >= $0 && start.isAligned(to: $0) }
     }
 
     private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {

@@ -148,9 +148,9 @@ public final class AddressSpace: Sendable {
     ///
     /// - Parameters:
     ///   - alignment: What the place has to be a multiple of.
-    ///   - preferred: What it is to be a multiple of as long as there is room.
+    ///   - preferred: What it is to be a multiple of as long as there is room, the best first.
     func reserve(
-        _ placement: IOVAPlacement, byteCount: UInt64, alignment: UInt64, preferred: UInt64 = 1, operation: String
+        _ placement: IOVAPlacement, byteCount: UInt64, alignment: UInt64, preferred: [UInt64] = [], operation: String
     ) throws(VFIOError) -> Reservation {
         try backend.requireIOMMU(for: operation)
         if state.withLock({ $0.allocator == nil }) { try refresh() }
@@ -172,14 +172,13 @@ public final class AddressSpace: Sendable {
     }
 
     private func allocate(
-        _ byteCount: UInt64, alignment: UInt64, preferred: UInt64, highest: UInt64, operation: String
+        _ byteCount: UInt64, alignment: UInt64, preferred: [UInt64], highest: UInt64, operation: String
     ) throws(VFIOError) -> Reservation {
         let first = state.withLock { state in
             let step = max(alignment, state.alignment)
-            if preferred > step,
+            for preferred in preferred where preferred > step {
                 let first = state.allocator?.allocate(byteCount: byteCount, alignment: preferred, highest: highest)
-            {
-                return first as UInt64?
+                if let first { return first as UInt64? }
             }
             return state.allocator?.allocate(byteCount: byteCount, alignment: step, highest: highest)
         }

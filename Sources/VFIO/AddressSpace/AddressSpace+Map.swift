@@ -201,10 +201,9 @@ extension AddressSpace {
     /// each 4 KiB otherwise.
     private static func hugeAlignment(of memory: UnsafeRawBufferPointer) -> UInt64 {
         let start = UInt64(UInt(bitPattern: memory.baseAddress))
-        for size in [UInt64(1) << 30, 1 << 21] where UInt64(memory.count) >= size && start.isAligned(to: size) {
-            return size
-        }
-        return 1
+        // No bit is set below the size, and the length reaches it.
+        func fits(_ size: UInt64) -> Bool { UInt64(memory.count) >= size && start.isAligned(to: size) }
+        return fits(1 << 30) ? 1 << 30 : fits(1 << 21) ? 1 << 21 : 1
     }
 
     private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {

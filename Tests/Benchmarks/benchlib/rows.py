@@ -21,7 +21,7 @@ class Row:
 
 MAP_NOTE = (
     "The library finds the addresses, holds them against other threads, and refuses a BAR's memory, which the C side does not. "
-    "That is about 2000 emulated instructions against system calls of 10 to 25 µs; the system calls are the same two. On the "
+    "That is 1700 to 1750 instructions against system calls of 10 to 25 µs; the system calls are the same two. On the "
     "machine itself it is the row with the ioctls that are answered at once. What was tried and helped: no descriptions of errors "
     "on the way of success, no generic code that is not specialised, no allocation for type1's request, a cheaper search "
     "among the BARs, and addresses where the IOMMU has huge pages (before, 2 MiB and 1 GiB took 1.4 times as long as in C).")

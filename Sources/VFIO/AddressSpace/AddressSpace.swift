@@ -29,12 +29,13 @@ public final class AddressSpace: Sendable {
     let backend: any IOMMUBackend
     /// The devices that are open in this address space, and in those that share its iommufd.
     var devices: OpenDevices { backend.devices }
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let refreshTurn = Mutex(())
 
     private struct State {
         var allocator: IOVAAllocator?
-        var alignment: UInt64 = 1
+        /// The CPU's pages, before the IOMMU's are known as well.
+        var alignment: UInt64
     }
 
     /// Makes an address space of the given interface, or of the best that the kernel has.
@@ -48,6 +49,7 @@ public final class AddressSpace: Sendable {
     /// - Throws: `.unsupported` when the kernel lacks the interface, `.permissionDenied` when the user may not open it.
     public init(_ interface: Interface? = nil, kernel: any Kernel = HostKernel()) throws(VFIOError) {
         self.kernel = kernel
+        self.state = Mutex(State(alignment: UInt64(kernel.pageSize)))
         switch interface {
         case .iommufd:
             self.backend = try IOMMUFDContext(kernel: kernel)
@@ -71,6 +73,7 @@ public final class AddressSpace: Sendable {
 
     init(_ backend: any IOMMUBackend, _ interface: Interface, kernel: any Kernel) {
         self.kernel = kernel
+        self.state = Mutex(State(alignment: UInt64(kernel.pageSize)))
         self.backend = backend
         self.interface = interface
     }
@@ -142,7 +145,7 @@ public final class AddressSpace: Sendable {
     // MARK: Addresses
 
     /// The alignment of mappings as far as it is known: before the first device, the CPU's pages.
-    var knownAlignment: UInt64 { state.withLock { max($0.alignment, UInt64(kernel.pageSize)) } }
+    var knownAlignment: UInt64 { state.withLock { $0.alignment } }
 
     /// Finds room for a mapping and holds it, or checks the place that was asked for.
     ///

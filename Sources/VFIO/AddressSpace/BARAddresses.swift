@@ -5,29 +5,45 @@ internal import Synchronization
 /// The kernel would let such memory into a type1 container, and then nothing would tie the mapping to the life of the
 /// device that owns the BAR. So the library remembers its own BAR mappings, of all devices, and refuses their addresses.
 enum BARAddresses {
-    private struct Entry {
-        var addresses: Range<UInt>
-        var owner: String
+    private struct Table {
+        // Beside each other rather than in pairs: what is searched for each mapping is then a few neighbouring words.
+        var addresses: [Range<UInt>] = []
+        var owners: [String] = []
     }
 
-    private static let entries = Mutex<[Entry]>([])
+    private static let table = Mutex(Table())
 
     static func insert(_ memory: UnsafeMutableRawBufferPointer, owner: String) {
         let range = unsafe addresses(of: UnsafeRawBufferPointer(memory))
-        entries.withLock { $0.append(Entry(addresses: range, owner: owner)) }
+        table.withLock { table in
+            table.addresses.append(range)
+            table.owners.append(owner)
+        }
     }
 
     static func remove(_ memory: UnsafeMutableRawBufferPointer) {
         let range = unsafe addresses(of: UnsafeRawBufferPointer(memory))
-        entries.withLock { entries in
-            if let index = entries.firstIndex(where: { $0.addresses == range }) { entries.remove(at: index) }
+        table.withLock { table in
+            guard let index = table.addresses.firstIndex(of: range) else { return }
+            table.addresses.remove(at: index)
+            table.owners.remove(at: index)
         }
     }
 
     /// Whose BAR the memory touches; `nil` when it touches none.
     static func owner(of memory: UnsafeRawBufferPointer) -> String? {
         let range = unsafe addresses(of: memory)
-        return entries.withLock { entries in entries.first { $0.addresses.overlaps(range) }?.owner }
+        guard !range.isEmpty else { return nil }
+        return table.withLock { table in
+            for index in table.addresses.indices {
+                // None of these is empty, which `overlaps` would ask of each.
+                let known = table.addresses[index]
+                if known.lowerBound < range.upperBound, range.lowerBound < known.upperBound {
+                    return table.owners[index]
+                }
+            }
+            return nil
+        }
     }
 
     private static func addresses(of memory: UnsafeRawBufferPointer) -> Range<UInt> {

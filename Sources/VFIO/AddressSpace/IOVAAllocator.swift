@@ -29,7 +29,9 @@ struct IOVAAllocator {
     ///   - alignment: A power of two.
     /// - Returns: The first address, or `nil` when there is no room.
     mutating func allocate(byteCount: UInt64, alignment: UInt64, highest: UInt64) -> UInt64? {
-        for range in allowed where range.lowerBound <= highest {
+        for index in allowed.indices {
+            let range = allowed[index]
+            guard range.lowerBound <= highest else { continue }
             let highest = min(range.upperBound, highest)
             var lowest = max(range.lowerBound, 1)
             while let first = taken.lowestGap(
@@ -58,6 +60,7 @@ struct IOVAAllocator {
             if let index = disputed.firstIndex(where: { $0.lowerBound == first }) { disputed.remove(at: index) }
             return
         }
+        if disputed.isEmpty { return }
         // What was in the way of these may be gone.
         let waiting = disputed
         disputed = []

@@ -14,10 +14,15 @@ struct IOVARangeTree {
         var child = 0
 
         var range: ClosedRange<UInt64> { first...last }
+
+        /// Whether the node above has nothing new to say of the subtree.
+        func looks(like other: Item) -> Bool {
+            first == other.first && last == other.last && widestGap == other.widestGap
+        }
     }
 
     /// The most items of a node.
-    private static let width = 32
+    private static let width = 16
 
     // All nodes lie in one array, each with room for its full width, so that the tree is a few allocations in all.
     private var items: [Item] = []
@@ -50,27 +55,33 @@ struct IOVARangeTree {
     func lowestGap(
         byteCount: UInt64, alignment: UInt64, lowest: UInt64, highest: UInt64
     ) -> UInt64? {
-        var search = Search(byteCount: byteCount, alignment: alignment, highest: highest)
-        search.advance(to: lowest)
-        if height > 0, look(in: root, height, &search) == .found { return search.candidate }
-        guard let candidate = search.candidate, highest - candidate >= byteCount - 1 else { return nil }
-        return candidate
+        guard lowest <= highest else { return nil }
+        var search = Search(byteCount: byteCount, mask: alignment &- 1, highest: highest, candidate: 0)
+        guard search.advance(to: lowest) else { return nil }
+        if height > 0 {
+            switch look(in: root, height, &search) {
+            case .found: return search.candidate
+            case .exhausted: return nil
+            case .goesOn: break
+            }
+        }
+        return highest - search.candidate >= byteCount - 1 ? search.candidate : nil
     }
 
     private struct Search {
         let byteCount: UInt64
-        let alignment: UInt64
+        /// One less than the alignment.
+        let mask: UInt64
         let highest: UInt64
-        /// Where the room may begin, not above `highest`; `nil` when no address is left.
-        var candidate: UInt64?
+        /// Where the room may begin, not above `highest`.
+        var candidate: UInt64
 
-        mutating func advance(past address: UInt64) {
-            if address < highest { advance(to: address + 1) } else { candidate = nil }
-        }
-
-        mutating func advance(to address: UInt64) {
-            candidate = address.roundedUp(to: alignment)
-            if let aligned = candidate, aligned > highest { candidate = nil }
+        /// - Returns: Whether an address is left.
+        @inline(__always)
+        mutating func advance(to address: UInt64) -> Bool {
+            let (sum, overflow) = address.addingReportingOverflow(mask)
+            candidate = sum & ~mask
+            return !overflow && candidate <= highest
         }
     }
 
@@ -78,17 +89,18 @@ struct IOVARangeTree {
 
     private func look(in node: Int, _ level: Int, _ search: inout Search) -> Progress {
         for index in 0..<counts[node] {
-            guard let candidate = search.candidate else { return .exhausted }
             let item = self[node, index]
+            let candidate = search.candidate
             if item.last < candidate { continue }
-            if item.first > candidate, item.first - candidate >= search.byteCount {
-                return search.highest - candidate >= search.byteCount - 1 ? .found : .exhausted
+            if item.first > candidate, item.first &- candidate >= search.byteCount {
+                return search.highest &- candidate >= search.byteCount &- 1 ? .found : .exhausted
             }
             if item.widestGap >= search.byteCount {
-                let progress = look(in: item.child, level - 1, &search)
+                let progress = look(in: item.child, level &- 1, &search)
                 if progress != .goesOn { return progress }
             }
-            search.advance(past: item.last)
+            // Behind the item, which does not end at the last address when something is left.
+            guard item.last < search.highest, search.advance(to: item.last &+ 1) else { return .exhausted }
         }
         return .goesOn
     }
@@ -114,10 +126,11 @@ struct IOVARangeTree {
             height = 1
         }
         let item = Item(first: range.lowerBound, last: range.upperBound)
-        guard let sibling = insert(item, into: root, height) else { return }
+        var summary = Self.noSummary
+        guard let sibling = insert(item, into: root, height, &summary) else { return }
         let top = makeNode()
-        append(summary(of: root), to: top)
-        append(summary(of: sibling), to: top)
+        append(self.summary(of: root), to: top)
+        append(self.summary(of: sibling), to: top)
         root = top
         height += 1
     }
@@ -126,7 +139,8 @@ struct IOVARangeTree {
     ///
     /// - Returns: The range, or `nil` if none begins there.
     mutating func remove(beginningAt first: UInt64) -> ClosedRange<UInt64>? {
-        guard height > 0, let removed = remove(first, from: root, height) else { return nil }
+        var summary = Self.noSummary
+        guard height > 0, let removed = remove(first, from: root, height, &summary) else { return nil }
         while height > 1, counts[root] == 1 {
             let child = self[root, 0].child
             spareNodes.append(root)
@@ -140,34 +154,63 @@ struct IOVARangeTree {
         return removed
     }
 
+    /// Stands for the root's summary, which nothing needs: no gap is so wide that it would be looked for anew.
+    private static var noSummary: Item { Item(first: 0, last: 0, widestGap: .max) }
+
+    /// - Parameter summary: What the node above says of this one, which is kept true.
     /// - Returns: A new node with the upper part of the items, if the node was full.
-    private mutating func insert(_ item: Item, into node: Int, _ level: Int) -> Int? {
-        let position = firstIndex(in: node) { $0.first > item.first } ?? counts[node]
-        guard level > 1 else { return place(item, at: position, in: node) }
-        let index = max(position - 1, 0)
-        let child = self[node, index].child
-        let sibling = insert(item, into: child, level - 1)
-        self[node, index] = summary(of: child)
-        return sibling.flatMap { place(summary(of: $0), at: index + 1, in: node) }
+    private mutating func insert(_ item: Item, into node: Int, _ level: Int, _ summary: inout Item) -> Int? {
+        let position = index(behind: item.first, in: node)
+        guard level > 1 else {
+            let sibling = place(item, at: position, in: node)
+            if sibling != nil {
+                summary = self.summary(of: node)
+            } else {
+                noteInsertion(of: item, at: position, of: node, &summary)
+            }
+            return sibling
+        }
+        let index = max(position &- 1, 0)
+        let old = self[node, index]
+        var new = old
+        let sibling = insert(item, into: old.child, level &- 1, &new)
+        guard let sibling else {
+            if new.looks(like: old) { return nil }
+            self[node, index] = new
+            noteChange(from: old, to: new, at: index, of: node, &summary)
+            return nil
+        }
+        self[node, index] = new
+        let second = place(self.summary(of: sibling), at: index + 1, in: node)
+        summary = self.summary(of: node)
+        return second
     }
 
-    private mutating func remove(_ first: UInt64, from node: Int, _ level: Int) -> ClosedRange<UInt64>? {
-        let index = (firstIndex(in: node) { $0.first > first } ?? counts[node]) - 1
+    /// - Parameter summary: What the node above says of this one, which is kept true unless the node has become empty.
+    private mutating func remove(
+        _ first: UInt64, from node: Int, _ level: Int, _ summary: inout Item
+    ) -> ClosedRange<UInt64>? {
+        let index = index(behind: first, in: node) &- 1
         guard index >= 0 else { return nil }
+        let old = self[node, index]
         guard level > 1 else {
-            let item = self[node, index]
-            guard item.first == first else { return nil }
+            guard old.first == first else { return nil }
             removeItem(at: index, of: node)
-            return item.range
+            noteRemoval(of: old, at: index, of: node, &summary)
+            return old.range
         }
-        let child = self[node, index].child
-        guard let removed = remove(first, from: child, level - 1) else { return nil }
-        if counts[child] == 0 {
-            spareNodes.append(child)
+        var new = old
+        guard let removed = remove(first, from: old.child, level &- 1, &new) else { return nil }
+        if counts[old.child] == 0 {
+            spareNodes.append(old.child)
             removeItem(at: index, of: node)
+            noteRemoval(of: old, at: index, of: node, &summary)
         } else {
-            self[node, index] = summary(of: child)
-            if counts[child] < Self.width / 4 { mergeChild(at: index, of: node) }
+            if !new.looks(like: old) {
+                self[node, index] = new
+                noteChange(from: old, to: new, at: index, of: node, &summary)
+            }
+            if counts[old.child] < Self.width / 4 { mergeChild(at: index, of: node) }
         }
         return removed
     }
@@ -179,7 +222,11 @@ struct IOVARangeTree {
             guard counts[lower] + counts[upper] <= Self.width * 3 / 4 else { continue }
             for position in 0..<counts[upper] { append(self[upper, position], to: lower) }
             spareNodes.append(upper)
-            self[node, left] = summary(of: lower)
+            // To whoever looks at the node from above, nothing has changed.
+            let (one, next) = (self[node, left], self[node, left + 1])
+            self[node, left] = Item(
+                first: one.first, last: next.last,
+                widestGap: max(one.widestGap, next.widestGap, Self.gap(between: one, next)), child: lower)
             removeItem(at: left + 1, of: node)
             return
         }
@@ -187,9 +234,10 @@ struct IOVARangeTree {
 
     // MARK: Nodes
 
+    // Nothing overflows here for a node that there is, and any other one ends at the array's bounds.
     private subscript(node: Int, index: Int) -> Item {
-        get { items[node * Self.width + index] }
-        set { items[node * Self.width + index] = newValue }
+        @inline(__always) get { items[node &* Self.width &+ index] }
+        @inline(__always) set { items[node &* Self.width &+ index] = newValue }
     }
 
     private mutating func makeNode() -> Int {
@@ -207,18 +255,104 @@ struct IOVARangeTree {
         return nil
     }
 
+    /// The index of the first item that begins behind an address; the number of items when none does.
+    private func index(behind address: UInt64, in node: Int) -> Int {
+        // One after the other: halving would mispredict a branch at each step.
+        let count = counts[node]
+        var index = 0
+        while index < count, self[node, index].first <= address { index &+= 1 }
+        return index
+    }
+
     /// What an inner node says of a node.
     private func summary(of node: Int) -> Item {
+        Item(
+            first: self[node, 0].first, last: self[node, counts[node] - 1].last, widestGap: widestGap(in: node),
+            child: node)
+    }
+
+    private func widestGap(in node: Int) -> UInt64 {
         let first = self[node, 0]
         var last = first.last
         var widestGap = first.widestGap
         for index in 1..<max(counts[node], 1) {
             let item = self[node, index]
-            widestGap = max(widestGap, item.widestGap, item.first - last - 1)
+            // The items are in order and apart.
+            widestGap = max(widestGap, item.widestGap, item.first &- last &- 1)
             last = item.last
         }
-        return Item(first: first.first, last: last, widestGap: widestGap, child: node)
+        return widestGap
     }
+
+    @inline(__always)
+    private static func gap(between one: Item, _ next: Item) -> UInt64 { next.first &- one.last &- 1 }
+
+    // MARK: Summaries, of which most stay as they are
+
+    /// Brings a leaf's summary up to date, into which a range has been put.
+    private func noteInsertion(of item: Item, at index: Int, of node: Int, _ summary: inout Item) {
+        let isFirst = index == 0
+        let isLast = index == counts[node] &- 1
+        if isFirst { summary.first = item.first }
+        if isLast { summary.last = item.last }
+        if isFirst || isLast {
+            // What was outside is a gap inside now.
+            if !isLast { summary.widestGap = max(summary.widestGap, Self.gap(between: item, self[node, index &+ 1])) }
+            if !isFirst { summary.widestGap = max(summary.widestGap, Self.gap(between: self[node, index &- 1], item)) }
+        } else if Self.gap(between: self[node, index &- 1], self[node, index &+ 1]) == summary.widestGap {
+            // The gap that the range has split was the widest, or one of them.
+            summary.widestGap = widestGap(in: node)
+        }
+    }
+
+    /// Brings a node's summary up to date, from which an item has been taken.
+    private func noteRemoval(of item: Item, at index: Int, of node: Int, _ summary: inout Item) {
+        let count = counts[node]
+        guard count > 0 else { return }
+        let vanished: UInt64
+        if index == 0 {
+            let next = self[node, 0]
+            summary.first = next.first
+            vanished = max(item.widestGap, Self.gap(between: item, next))
+        } else if index == count {
+            let previous = self[node, count &- 1]
+            summary.last = previous.last
+            vanished = max(item.widestGap, Self.gap(between: previous, item))
+        } else {
+            // The gaps around it and inside of it are one now, which is wider than each of them.
+            summary.widestGap = max(
+                summary.widestGap, Self.gap(between: self[node, index &- 1], self[node, index]))
+            return
+        }
+        if vanished == summary.widestGap { summary.widestGap = widestGap(in: node) }
+    }
+
+    /// Brings a node's summary up to date, one of whose subtrees has changed.
+    private func noteChange(from old: Item, to new: Item, at index: Int, of node: Int, _ summary: inout Item) {
+        var former = old.widestGap
+        var current = new.widestGap
+        if index > 0 {
+            let previous = self[node, index &- 1]
+            former = max(former, Self.gap(between: previous, old))
+            current = max(current, Self.gap(between: previous, new))
+        } else {
+            summary.first = new.first
+        }
+        if index &+ 1 < counts[node] {
+            let next = self[node, index &+ 1]
+            former = max(former, Self.gap(between: old, next))
+            current = max(current, Self.gap(between: new, next))
+        } else {
+            summary.last = new.last
+        }
+        if current >= summary.widestGap {
+            summary.widestGap = current
+        } else if former == summary.widestGap {
+            summary.widestGap = widestGap(in: node)
+        }
+    }
+
+    // MARK: Items
 
     private mutating func append(_ item: Item, to node: Int) {
         self[node, counts[node]] = item
@@ -226,17 +360,27 @@ struct IOVARangeTree {
     }
 
     private mutating func removeItem(at position: Int, of node: Int) {
-        for index in position..<(counts[node] - 1) { self[node, index] = self[node, index + 1] }
+        move(from: position + 1, to: position, count: counts[node] - 1 - position, of: node)
         counts[node] -= 1
+    }
+
+    /// Moves neighbouring items of a node to other places in it, which may overlap.
+    private mutating func move(from source: Int, to target: Int, count: Int, of node: Int) {
+        guard count > 0 else { return }
+        precondition(source >= 0 && target >= 0 && max(source, target) + count <= Self.width)
+        let start = node * Self.width
+        precondition(start >= 0 && start + Self.width <= items.count)
+        unsafe items.withUnsafeMutableBufferPointer { items in
+            guard let base = items.baseAddress else { return }
+            unsafe (base + start + target).update(from: base + start + source, count: count)
+        }
     }
 
     /// - Returns: A new node with the upper part of the items, if the node was full.
     private mutating func place(_ item: Item, at position: Int, in node: Int) -> Int? {
         guard counts[node] == Self.width else {
+            move(from: position, to: position + 1, count: counts[node] - position, of: node)
             counts[node] += 1
-            for index in stride(from: counts[node] - 1, to: position, by: -1) {
-                self[node, index] = self[node, index - 1]
-            }
             self[node, position] = item
             return nil
         }

@@ -20,6 +20,8 @@ final class Type1Container: IOMMUBackend {
         var groups: [Int: Group] = [:]
         var hasIOMMU = false
         var mappingCount = 0
+        /// The last group has no device any more, and is kept for what is mapped or tracked.
+        var hasLateGroup = false
         /// Dirty pages are tracked; the tracking ends with the IOMMU, as mappings do.
         var isTracking = false
     }
@@ -263,8 +265,12 @@ final class Type1Container: IOMMUBackend {
     /// Closes the groups that nothing needs any more.
     private func prune(_ state: inout State) throws(VFIOError) {
         var failure: VFIOError?
+        state.hasLateGroup = false
         for (number, group) in state.groups where group.devices.isEmpty {
-            if state.mappingCount > 0 || state.isTracking, state.groups.count == 1 { break }
+            if state.mappingCount > 0 || state.isTracking, state.groups.count == 1 {
+                state.hasLateGroup = true
+                break
+            }
             state.groups[number] = nil
             if state.groups.isEmpty { state.hasIOMMU = false }
             do throws(Errno) {
@@ -342,7 +348,11 @@ final class Type1Container: IOMMUBackend {
         request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
         request.iova = iova
         request.size = byteCount
-        return try unmap(RequestBuffer(request))
+        return try state.withLock { (state) throws(Errno) in
+            _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &request)
+            noteUnmapping(of: request.size, &state)
+            return request.size
+        }
     }
 
     /// Unmaps one mapping, by a request that may be longer than usual.
@@ -350,12 +360,16 @@ final class Type1Container: IOMMUBackend {
         try state.withLock { (state) throws(Errno) in
             _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: request)
             let unmapped = request.header(cvfio_iommu_type1_dma_unmap.self).size
-            // Nothing there to unmap is an answer of size 0, and no error.
-            if unmapped > 0 { state.mappingCount -= 1 }
-            // Only a group that closes late can fail here, and it has nothing to say about this mapping.
-            try? prune(&state)
+            noteUnmapping(of: unmapped, &state)
             return unmapped
         }
+    }
+
+    private func noteUnmapping(of byteCount: UInt64, _ state: inout State) {
+        // Nothing there to unmap is an answer of size 0, and no error.
+        if byteCount > 0 { state.mappingCount -= 1 }
+        // Only a group that closes late can fail here, and it has nothing to say about this mapping.
+        if state.hasLateGroup { try? prune(&state) }
     }
 
     /// Notes that dirty pages are no longer tracked.

@@ -9,6 +9,7 @@ final class InterruptLine: WaitableEvent {
     /// The eventfd that counts the interrupts. Open for as long as this object lives.
     let event: FileDescriptor
     let core: DeviceCore
+    private let kernel: any Kernel
     private let state: Mutex<State>
 
     private struct State: Sendable {
@@ -29,6 +30,7 @@ final class InterruptLine: WaitableEvent {
         self.isMaskable = isMaskable
         self.event = event.release()
         self.core = lease.core
+        self.kernel = lease.core.kernel
         self.state = Mutex(State(lease: lease))
     }
 
@@ -150,14 +152,22 @@ final class InterruptLine: WaitableEvent {
 
     /// Waits for an interrupt and blocks the thread meanwhile.
     func wait(timeout: Duration?) throws(VFIOError) -> UInt64? {
+        // One that has come already costs a read and nothing else.
+        if let count = try take() { return count }
+        return try block(timeout: timeout)
+    }
+
+    @inline(never)
+    private func block(timeout: Duration?) throws(VFIOError) -> UInt64? {
         let deadline = timeout.map { ContinuousClock.now + $0 }
         while true {
-            if let count = try take() { return count }
             do throws(Errno) {
-                guard try core.kernel.waitUntilReadable(event, until: deadline) else { return nil }
+                guard try kernel.waitUntilReadable(event, until: deadline) else { return nil }
             } catch {
                 throw failure("wait for the event (poll)", error)
             }
+            // Another thread may have been quicker.
+            if let count = try take() { return count }
         }
     }
 
@@ -166,7 +176,7 @@ final class InterruptLine: WaitableEvent {
         var count: UInt64 = 0
         do throws(Errno) {
             let size = try unsafe withUnsafeMutableBytes(of: &count) { (bytes) throws(Errno) -> Int in
-                try unsafe core.kernel.read(event, into: bytes)
+                try unsafe kernel.read(event, into: bytes)
             }
             guard size == MemoryLayout<UInt64>.size else { throw .ioError }
             return count

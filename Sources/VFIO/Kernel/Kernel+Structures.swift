@@ -2,6 +2,8 @@ internal import SystemPackage
 
 extension Kernel {
     /// An ioctl on a structure of fixed size, which the kernel may fill in.
+    // Inlined, or else it is called with the structure's metadata.
+    @inline(__always)
     func control<Structure: BitwiseCopyable>(
         _ descriptor: FileDescriptor, _ request: UInt, with structure: inout Structure
     ) throws(Errno) -> Int {

@@ -14,7 +14,8 @@ import VFIOMock
         let lists = try AddressSpace(kernel: MockMachine().kernel).allocate(byteCount: 8192)
         for offset in stride(from: 0, to: 8192, by: 8) { lists.write64(.max, at: offset) }
         let pointer = DataPointer(
-            to: address, byteCount: byteCount, pageShift: pageShift, lists: lists, at: 2048, listAddress: listAddress)
+            to: address, byteCount: UInt64(byteCount), pageSize: 1 << pageShift, lists: lists, at: 2048,
+            listAddress: listAddress)
         let before = (0..<256).map { lists.read64(at: $0 * 8) }
         #expect(before.allSatisfy { $0 == .max }, "written in front of the list")
         let list = (256..<1024).map { lists.read64(at: $0 * 8) }

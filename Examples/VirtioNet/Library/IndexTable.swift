@@ -1,19 +1,17 @@
 /// Numbers by number: the free buffers of a pool, the buffers behind a queue's descriptors.
 ///
-/// It has a power of two of places, and of an index only the low bits count: so no access is outside of it, and none needs
-/// to be compared.
+/// Indices are the driver's own, or a device's that were compared with the queue's length before: so they are compared again
+/// in debug builds only.
 @safe @usableFromInline
 struct IndexTable: ~Copyable, @unchecked Sendable {
     @usableFromInline let base: UnsafeMutablePointer<UInt32>
-    @usableFromInline let mask: Int
+    @usableFromInline let count: Int
 
-    /// A place for each number below `count`, and more up to the next power of two.
+    /// A place for each number below `count`.
     init(count: Int, filledWith value: UInt32) {
-        var places = 1
-        while places < count { places *= 2 }
-        unsafe base = .allocate(capacity: places)
-        unsafe base.initialize(repeating: value, count: places)
-        mask = places - 1
+        unsafe base = .allocate(capacity: count)
+        unsafe base.initialize(repeating: value, count: count)
+        self.count = count
     }
 
     @inlinable
@@ -21,7 +19,13 @@ struct IndexTable: ~Copyable, @unchecked Sendable {
 
     @inlinable
     subscript(index: Int) -> UInt32 {
-        @inline(__always) get { unsafe base[index & mask] }
-        @inline(__always) set { unsafe base[index & mask] = newValue }
+        @inline(__always) get {
+            assert(index >= 0 && index < count, "no place of the table")
+            return unsafe base[index]
+        }
+        @inline(__always) set {
+            assert(index >= 0 && index < count, "no place of the table")
+            unsafe base[index] = newValue
+        }
     }
 }

@@ -24,9 +24,7 @@ extension Port {
             // One comparison for both ends: a length below the header's is a huge one.
             let length = written &- UInt32(PacketHeader.byteCount)
             guard buffer != Packet.none.buffer, length <= UInt32(PacketPool.frameCapacity) else {
-                if receiveQueue.nextAvailable != firstAvailable { notify(receiveQueue) }
-                if index > 0 { return index }
-                throw receiveQueue.badElement(id, written)
+                return try endBurst(at: index, from: firstAvailable, id, written)
             }
             packets[index] = Packet(buffer: buffer, length: length)
             receiveQueue.nextUsed &+= 1
@@ -42,6 +40,16 @@ extension Port {
         }
         if receiveQueue.nextAvailable != firstAvailable { notify(receiveQueue) }
         return count
+    }
+
+    /// Ends a burst at an entry of the used ring that the device cannot mean.
+    @usableFromInline @inline(never)
+    func endBurst(
+        at index: Int, from firstAvailable: UInt32, _ id: UInt32, _ written: UInt32
+    ) throws(VirtioNetError) -> Int {
+        if receiveQueue.nextAvailable != firstAvailable { notify(receiveQueue) }
+        if index > 0 { return index }
+        throw receiveQueue.badElement(id, written)
     }
 
     /// Whether packets have come.

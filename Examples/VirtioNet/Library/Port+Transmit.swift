@@ -33,11 +33,12 @@ extension Port {
     /// Gives the buffers of packets that have been sent back to the pool.
     ///
     /// - Throws: As for `transmit`.
-    @inlinable
+    @inlinable @inline(__always)
     public mutating func reclaim(to pool: inout PacketPool) throws(VirtioNetError) {
         precondition(pool.memory.iova == poolStart, "the port was made for another pool")
-        let count = try transmitQueue.pendingCount()
-        for _ in 0..<count {
+        var pending = try transmitQueue.pendingCount()
+        while pending > 0 {
+            pending &-= 1
             let (id, length) = transmitQueue.rings.usedElement(transmitQueue.nextUsed)
             let buffer = transmitQueue.buffer(of: id)
             guard buffer != Packet.none.buffer else { throw transmitQueue.badElement(id, length) }

@@ -16,10 +16,12 @@ public struct Virtqueue: ~Copyable, Sendable {
     /// The descriptors that the device does not have.
     @usableFromInline var free: IndexTable
     @usableFromInline var freeCount: Int
+    // Of these two only the low 16 bits count. They are wider, since the compiler would load 32 bits right after 16 were
+    // stored, and the processor would then wait until the store has reached the cache.
     /// The number of the next entry that is made available.
-    @usableFromInline var nextAvailable: UInt16 = 0
+    @usableFromInline var nextAvailable: UInt32 = 0
     /// The number of the next entry that the device uses.
-    @usableFromInline var nextUsed: UInt16 = 0
+    @usableFromInline var nextUsed: UInt32 = 0
 
     init(index: UInt16, size: Int, doorbell: Int, in space: AddressSpace) throws(VirtioNetError) {
         let layout = VirtqueueLayout(size: size)
@@ -48,9 +50,9 @@ public struct Virtqueue: ~Copyable, Sendable {
     @inlinable @inline(__always)
     func pendingCount() throws(VirtioNetError) -> Int {
         let used = rings.usedIndex()
-        let pending = Int(used &- nextUsed)
+        let pending = Int(used &- UInt16(truncatingIfNeeded: nextUsed))
         guard pending <= outstandingCount else {
-            throw VirtioNetError.usedIndexJumped(queue: index, from: nextUsed, to: used)
+            throw VirtioNetError.usedIndexJumped(queue: index, from: UInt16(truncatingIfNeeded: nextUsed), to: used)
         }
         return pending
     }

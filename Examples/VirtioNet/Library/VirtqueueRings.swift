@@ -22,28 +22,32 @@ struct VirtqueueRings: @unchecked Sendable {
         @inline(__always) get { 2 << 32 }
     }
 
-    /// Where the entry of a number is; a ring has 32768 at most, and the compiler is to know that.
+    /// Where the entry of a number is; of 32 bits, so that the compiler knows that it is no huge one.
     @inlinable @inline(__always)
-    func slot(_ number: UInt16) -> Int { Int(number) & mask & 0x7fff }
+    func slot(_ number: UInt32) -> Int { Int(number) & mask }
 
     /// Writes a descriptor: the address, and the length with the flags above it. None has a next.
     @inlinable @inline(__always)
     func setDescriptor(_ id: UInt16, _ address: UInt64, lengthAndFlags: UInt64) {
-        descriptors.write64(address, at: slot(id) &* 16)
-        descriptors.write64(lengthAndFlags, at: slot(id) &* 16 &+ 8)
+        descriptors.write64(address, at: slot(UInt32(id)) &* 16)
+        descriptors.write64(lengthAndFlags, at: slot(UInt32(id)) &* 16 &+ 8)
     }
 
     /// Writes a descriptor's address, and leaves the rest of it.
     @inlinable @inline(__always)
-    func setAddress(_ id: UInt16, _ address: UInt64) { descriptors.write64(address, at: slot(id) &* 16) }
+    func setAddress(_ id: UInt16, _ address: UInt64) {
+        descriptors.write64(address, at: slot(UInt32(id)) &* 16)
+    }
 
     /// Puts a descriptor into the available ring. The device looks at it after ``publish(_:)``.
     @inlinable @inline(__always)
-    func setAvailable(_ number: UInt16, _ id: UInt16) { available.write16(id, at: 4 &+ slot(number) &* 2) }
+    func setAvailable(_ number: UInt32, _ id: UInt16) { available.write16(id, at: 4 &+ slot(number) &* 2) }
 
     /// Tells the device up to which number the available ring is filled.
     @inlinable @inline(__always)
-    func publish(_ number: UInt16) { available.writeReleasing16(number, at: 2) }
+    func publish(_ number: UInt32) {
+        available.writeReleasing16(UInt16(truncatingIfNeeded: number), at: 2)
+    }
 
     /// Asks the device for interrupts, or not to send any (`VIRTQ_AVAIL_F_NO_INTERRUPT`): a wish that it need not heed.
     @inlinable @inline(__always)
@@ -55,7 +59,7 @@ struct VirtqueueRings: @unchecked Sendable {
 
     /// An entry of the used ring: the descriptor, and how many bytes the device says that it has written.
     @inlinable @inline(__always)
-    func usedElement(_ number: UInt16) -> (id: UInt32, length: UInt32) {
+    func usedElement(_ number: UInt32) -> (id: UInt32, length: UInt32) {
         let offset = 4 &+ slot(number) &* 8
         return (used.read32(at: offset), used.read32(at: offset &+ 4))
     }

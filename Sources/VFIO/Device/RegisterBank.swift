@@ -1,3 +1,5 @@
+public import CMMIO
+
 /// The registers of a region for as long as this value lives: what a driver keeps, instead of asking anew each time.
 ///
 /// ```swift
@@ -47,11 +49,15 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
         unsafe window.address(of: offset, width: width)
     }
 
-    @inlinable
-    public func readUnmapped(at offset: Int, width: Int) -> UInt64 { fallback.read(offset, width: width) }
+    @inlinable @inline(__always)
+    public func readUnmapped(at offset: Int, width: Int) -> UInt64 {
+        cmmio_seldom()
+        return fallback.read(offset, width: width)
+    }
 
-    @inlinable
+    @inlinable @inline(__always)
     public func writeUnmapped(_ value: UInt64, at offset: Int, width: Int) {
+        cmmio_seldom()
         fallback.write(value, offset, width: width)
     }
 

@@ -1,3 +1,5 @@
+public import CMMIO
+
 /// A view of a region's registers, mapped or not, for passing on to what works with them.
 ///
 /// The view cannot outlive the call of `withRegisters` of ``Device`` that gave it, or the ``RegisterBank`` that it looks
@@ -24,13 +26,15 @@ public struct Registers: ~Escapable, Copyable, RegisterAccess {
         unsafe window.address(of: offset, width: width)
     }
 
-    @inlinable
+    @inlinable @inline(__always)
     public func readUnmapped(at offset: Int, width: Int) -> UInt64 {
-        unsafe fallback._withUnsafeGuaranteedRef { $0.read(offset, width: width) }
+        cmmio_seldom()
+        return unsafe fallback._withUnsafeGuaranteedRef { $0.read(offset, width: width) }
     }
 
-    @inlinable
+    @inlinable @inline(__always)
     public func writeUnmapped(_ value: UInt64, at offset: Int, width: Int) {
+        cmmio_seldom()
         unsafe fallback._withUnsafeGuaranteedRef { $0.write(value, offset, width: width) }
     }
 }

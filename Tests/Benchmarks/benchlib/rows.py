@@ -31,12 +31,13 @@ WAKE_NOTE = (
     "blocks after the thread wakes up.")
 
 QUEUE_NOTE = (
-    "No allocation and no reference counting, and the loads and stores of the rings are C's. What is more are comparisons with "
-    "the lengths of the rings, and fields of the queue that are loaded again after each store that a device could see. "
-    "The look for a completion was a call at first, and cost 3 ns more.")
+    "No allocation and no reference counting, and the loads and stores of the rings are C's, without comparisons. What is more are "
+    "the comparison with the mapped part of the BAR at each doorbell, and fields of the queue that are loaded again after each store "
+    "that a device could see: clang knows from the types in C that such a store does not change them.")
 FORWARD_NOTE = (
-    "No allocation and no reference counting, but 658 instructions for C's 273: what a burst takes to set up falls on one packet. "
-    "Not looked into further.")
+    "No allocation and no reference counting. A packet's buffer is compared with the pool before its memory is touched, which C does "
+    "not do, and the calls for each burst have what they need loaded again, which falls on one packet in a batch of 1. Inlining all "
+    "of them into one was tried: batches of 1 took a tenth less, longer ones about the same.")
 
 OPEN_NOTE = (
     "The library makes more system calls, by reading both: it asks which addresses can be mapped, asks again with more room where "

@@ -17,22 +17,21 @@ struct DataPointer: Sendable, Hashable {
     /// - Parameters:
     ///   - address: The first byte, a multiple of 4.
     ///   - byteCount: At least 1.
-    ///   - pageShift: The binary logarithm of the controller's page size.
+    ///   - pageSize: The controller's page size.
     ///   - lists: Where lists go, with room at `listOffset` for all pages but the first, inside of one page.
     ///   - listAddress: Where the controller sees that place.
     @inlinable @inline(__always)
     init<Memory: VolatileMemory & ~Copyable & ~Escapable>(
-        to address: UInt64, byteCount: Int, pageShift: UInt64, lists: borrowing Memory, at listOffset: Int,
+        to address: UInt64, byteCount: UInt64, pageSize: UInt64, lists: borrowing Memory, at listOffset: Int,
         listAddress: UInt64
     ) {
-        let pageSize: UInt64 = 1 &<< pageShift
         let inFirstPage = pageSize &- address & (pageSize &- 1)
         first = address
-        guard UInt64(byteCount) > inFirstPage else {
+        guard byteCount > inFirstPage else {
             second = 0
             return
         }
-        let rest = UInt64(byteCount) &- inFirstPage
+        let rest = byteCount &- inFirstPage
         let secondPage = address &+ inFirstPage
         guard rest > pageSize else {
             second = secondPage

@@ -16,7 +16,10 @@ public struct QueueMemory: ~Copyable, Sendable {
     public let completionEntryCount: Int
     /// The binary logarithm of the bytes of a list.
     @usableFromInline let listShift: Int
-    @usableFromInline let pageShift: Int
+    @usableFromInline let pageSize: UInt64
+    // The rings again, for the way of each command.
+    @usableFromInline let submissionRing: RingMemory
+    @usableFromInline let completionRing: RingMemory
 
     /// Allocates the memory.
     ///
@@ -52,13 +55,15 @@ public struct QueueMemory: ~Copyable, Sendable {
         let submissions = try Self.allocate(entryCounts.0 * 64, in: space)
         let completions = try Self.allocate(entryCounts.1 * 16, in: space)
         let lists = try Self.allocate(depth << listShift, in: space)
+        submissionRing = RingMemory(submissions)
+        completionRing = RingMemory(completions)
         self.submissions = submissions
         self.completions = completions
         self.lists = lists
         (submissionEntryCount, completionEntryCount) = entryCounts
         self.listShift = listShift
         self.maximumTransferByteCount = maximumTransferByteCount
-        pageShift = pageSize.trailingZeroBitCount
+        self.pageSize = UInt64(pageSize)
     }
 
     private static func allocate(_ byteCount: Int, in space: AddressSpace) throws(NVMeError) -> DMABuffer {

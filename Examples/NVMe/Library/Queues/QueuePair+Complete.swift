@@ -5,22 +5,42 @@ extension QueuePair {
     /// and then how far it has come.
     @inlinable @inline(__always)
     public mutating func nextCompletion() -> Completion? {
+        var isStray = false
+        let completion = takeEntry(&isStray)
+        return isStray ? skipStrays() : completion
+    }
+
+    /// Takes the entry at the head of the ring, if it is new.
+    ///
+    /// - Parameter isStray: Becomes `true` when it is for no command that is in flight.
+    @inlinable @inline(__always)
+    mutating func takeEntry(_ isStray: inout Bool) -> Completion? {
+        let offset = RingMemory.offset(of: head, byteShift: 4)
+        // Dword 3: identifier, phase, status. What the controller has written before the phase is read after it.
+        let word = memory.completionRing.readAcquiring32(at: offset &+ 12)
+        guard word & (1 << 16) == phase else {
+            return slots.endedCount == 0 ? nil : takeEnded()
+        }
+        let result = memory.completionRing.read32(at: offset)
+        advance()
+        guard let slot = slots.finish(UInt16(truncatingIfNeeded: word)) else {
+            isStray = true
+            return nil
+        }
+        return Completion(
+            command: CommandID(rawValue: slot), status: CommandStatus(rawValue: UInt16(word >> 17)), result: result)
+    }
+
+    /// Counts the stray entry that was taken, for check() to tell, and takes the next one that is none.
+    ///
+    /// Not part of the usual way: with a loop there the compiler prepares for its second round, for each command.
+    @usableFromInline @inline(never)
+    mutating func skipStrays() -> Completion? {
         while true {
-            let offset = head &<< 4
-            // Dword 3: identifier, phase, status. What the controller has written before the phase is read after it.
-            let word = memory.completions.readAcquiring32(at: offset &+ 12)
-            guard word & (1 << 16) == phase else {
-                return slots.endedCount == 0 ? nil : takeEnded()
-            }
-            let result = memory.completions.read32(at: offset)
-            advance()
-            if let slot = slots.finish(UInt16(truncatingIfNeeded: word)) {
-                return Completion(
-                    command: CommandID(rawValue: slot), status: CommandStatus(rawValue: UInt16(word >> 17)),
-                    result: result)
-            }
-            // For no command that is in flight: check() tells.
             strayCount &+= 1
+            var isStray = false
+            let completion = takeEntry(&isStray)
+            if !isStray { return completion }
         }
     }
 
@@ -29,7 +49,11 @@ extension QueuePair {
     /// It is done by itself often enough; before a wait for an interrupt that is not this library's, it is to be done.
     @inlinable
     public mutating func acknowledge() {
-        guard unacknowledged > 0 else { return }
+        if unacknowledged > 0 { tellHead() }
+    }
+
+    @inlinable @inline(__always)
+    mutating func tellHead() {
         unacknowledged = 0
         registers.registers.write32(UInt32(truncatingIfNeeded: head), at: completionDoorbell)
     }
@@ -42,7 +66,7 @@ extension QueuePair {
             phase ^= 1 << 16
         }
         unacknowledged &+= 1
-        if unacknowledged >= acknowledgementLimit { acknowledge() }
+        if unacknowledged >= acknowledgementLimit { tellHead() }
     }
 
     @usableFromInline @inline(never)

@@ -58,7 +58,7 @@ extension QueuePair {
         guard let slot = slots.take() else { return nil }
         let listOffset = Int(slot) &<< memory.listShift
         let data = DataPointer(
-            to: address, byteCount: byteCount, pageShift: UInt64(truncatingIfNeeded: memory.pageShift),
+            to: address, byteCount: UInt64(truncatingIfNeeded: byteCount), pageSize: memory.pageSize,
             lists: memory.lists, at: listOffset,
             listAddress: memory.lists.iova.rawValue &+ UInt64(truncatingIfNeeded: listOffset))
         let entry = SubmissionEntry(
@@ -70,7 +70,9 @@ extension QueuePair {
     /// Puts a command into the ring.
     @inlinable @inline(__always)
     mutating func write(_ entry: SubmissionEntry, _ command: CommandID, _ ringing: Bool) -> CommandID {
-        entry.store(to: memory.submissions, at: tail &<< 6, as: slots.identifier(of: command.rawValue))
+        entry.store(
+            to: memory.submissionRing, at: RingMemory.offset(of: tail, byteShift: 6),
+            as: slots.identifier(of: command.rawValue))
         tail &+= 1
         if tail == memory.submissionEntryCount { tail = 0 }
         if ringing { ring() }

@@ -8,7 +8,9 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
     /// How many commands can be in flight.
     @usableFromInline let depth: Int
     /// The bits of an identifier that hold the slot; the others hold the lowest bits of the submission's number.
-    @usableFromInline let slotBits: UInt16
+    @usableFromInline let slotBits: UInt32
+    /// Those bits.
+    @usableFromInline let slotMask: UInt16
     /// For each slot the number of the submission that is in flight; 0 for none.
     @usableFromInline let submissions: UnsafeMutablePointer<UInt64>
     /// The free slots, as a stack: what was used last is still in the cache.
@@ -22,7 +24,8 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
 
     init(depth: Int) {
         self.depth = depth
-        slotBits = UInt16(Int.bitWidth - (depth - 1).leadingZeroBitCount)
+        slotBits = UInt32(Int.bitWidth - (depth - 1).leadingZeroBitCount)
+        slotMask = UInt16(1 << slotBits - 1)
         unsafe submissions = .allocate(capacity: depth)
         unsafe submissions.initialize(repeating: 0, count: depth)
         unsafe free = .allocate(capacity: depth)
@@ -60,13 +63,13 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
     /// from one to the other.
     @inlinable @inline(__always)
     func identifier(of slot: UInt16) -> UInt16 {
-        unsafe slot | UInt16(truncatingIfNeeded: submissions[Int(slot)]) &<< slotBits
+        unsafe slot | UInt16(truncatingIfNeeded: UInt32(truncatingIfNeeded: submissions[Int(slot)]) &<< slotBits)
     }
 
     /// The slot of a command in flight, by its identifier; `nil` when none in flight has it.
     @inlinable @inline(__always)
     func slot(of identifier: UInt16) -> UInt16? {
-        let slot = identifier & ((1 &<< slotBits) &- 1)
+        let slot = identifier & slotMask
         guard Int(slot) < depth, unsafe submissions[Int(slot)] != 0, self.identifier(of: slot) == identifier else {
             return nil
         }

@@ -50,7 +50,8 @@ static void *zeros(size_t byteCount) {
 }
 
 struct baseline_queue *baseline_make_queue(uint32_t depth) {
-    struct baseline_queue *queue = zeros(sizeof *queue);
+    struct baseline_queue *queue = calloc(1, sizeof *queue);
+    if (!queue) abort();
     queue->depth = queue->freeCount = depth;
     queue->submissionCount = depth + 1;
     queue->completionCount = 2 * (depth + 1);
@@ -59,8 +60,10 @@ struct baseline_queue *baseline_make_queue(uint32_t depth) {
     queue->completions = zeros(16 * (size_t)queue->completionCount);
     queue->registers = zeros(8192);
     queue->lists = zeros(256 * (size_t)depth);
-    queue->inFlight = zeros(8 * (size_t)depth);
-    queue->free = zeros(2 * (size_t)depth);
+    // Of the driver alone, so not in pages of their own, where places of the same number would hinder one another in the cache.
+    queue->inFlight = calloc(depth, sizeof *queue->inFlight);
+    queue->free = calloc(depth, sizeof *queue->free);
+    if (!queue->inFlight || !queue->free) abort();
     for (uint32_t slot = 0; slot < depth; slot++) queue->free[slot] = (uint16_t)(depth - 1 - slot);
     while (1u << queue->slotBits < depth) queue->slotBits++;
     queue->phase = 1 << 16;

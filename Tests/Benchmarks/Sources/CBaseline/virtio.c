@@ -29,9 +29,13 @@ NOINLINE uint32_t bench_card_use(struct bench_card_queue *queue, uint32_t count,
 
 struct queue {
     uint8_t *descriptors, *available, *used;
-    uint32_t buffers[SIZE], free[SIZE];
-    uint32_t freeCount;
-    uint16_t nextAvailable, nextUsed, index;
+    uint32_t *buffers, *free;
+    // The device says how long the queue is: a power of two.
+    uint32_t mask, freeCount;
+    // Wider than they are in the rings: clang loads two neighbours of 16 bits at once, right after one of them was stored, and
+    // the processor then waits until the store is in the cache. It took twice the time.
+    uint32_t nextAvailable, nextUsed;
+    uint16_t index;
     struct bench_card_queue card;
 };
 
@@ -65,6 +69,10 @@ static void make_queue(struct queue *queue, uint16_t index) {
     queue->available = queue->descriptors + available;
     queue->used = queue->descriptors + used;
     queue->index = index;
+    queue->mask = SIZE - 1;
+    queue->buffers = calloc(SIZE, sizeof *queue->buffers);
+    queue->free = calloc(SIZE, sizeof *queue->free);
+    if (!queue->buffers || !queue->free) abort();
     for (uint32_t id = 0; id < SIZE; id++) {
         queue->free[id] = SIZE - 1 - id;
         queue->buffers[id] = NONE;
@@ -88,12 +96,12 @@ static inline void put(struct baseline_forwarder *pool, uint32_t buffer) {
 }
 
 static inline void make_available(struct queue *queue, uint16_t id) {
-    VOLATILE(uint16_t, queue->available, 4 + (queue->nextAvailable & (SIZE - 1)) * 2) = id;
+    VOLATILE(uint16_t, queue->available, 4 + (queue->nextAvailable & queue->mask) * 2) = id;
     queue->nextAvailable++;
 }
 
 static inline void notify(struct port *port, struct queue *queue) {
-    __atomic_store_n(&VOLATILE(uint16_t, queue->available, 2), queue->nextAvailable, __ATOMIC_RELEASE);
+    __atomic_store_n(&VOLATILE(uint16_t, queue->available, 2), (uint16_t)queue->nextAvailable, __ATOMIC_RELEASE);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (!(VOLATILE(uint16_t, queue->used, 0) & 1))
         __atomic_store_n(&VOLATILE(uint16_t, port->doorbells, queue->index * 4), queue->index, __ATOMIC_RELEASE);
@@ -102,7 +110,7 @@ static inline void notify(struct port *port, struct queue *queue) {
 static inline uint32_t pending(struct queue *queue) {
     uint16_t used = __atomic_load_n(&VOLATILE(uint16_t, queue->used, 2), __ATOMIC_ACQUIRE);
     uint32_t count = (uint16_t)(used - queue->nextUsed);
-    if (count > SIZE - queue->freeCount) abort();
+    if (count > queue->mask + 1 - queue->freeCount) abort();
     return count;
 }
 
@@ -127,9 +135,9 @@ static inline uint32_t receive(struct baseline_forwarder *pool, struct port *por
     if (count > most) count = most;
     if (!count) return 0;
     for (uint32_t index = 0; index < count; index++) {
-        size_t offset = 4 + (size_t)(queue->nextUsed & (SIZE - 1)) * 8;
+        size_t offset = 4 + (size_t)(queue->nextUsed & queue->mask) * 8;
         uint32_t id = VOLATILE(uint32_t, queue->used, offset), length = VOLATILE(uint32_t, queue->used, offset + 4) - HEADER;
-        uint32_t buffer = id < SIZE ? queue->buffers[id] : NONE;
+        uint32_t buffer = id <= queue->mask ? queue->buffers[id] : NONE;
         if (buffer == NONE || length > CAPACITY) abort();
         pool->packets[index] = (struct packet){buffer, length};
         queue->nextUsed++;
@@ -148,8 +156,8 @@ static inline uint32_t receive(struct baseline_forwarder *pool, struct port *por
 
 static inline void reclaim(struct baseline_forwarder *pool, struct queue *queue) {
     for (uint32_t count = pending(queue); count; count--) {
-        uint32_t id = VOLATILE(uint32_t, queue->used, 4 + (size_t)(queue->nextUsed & (SIZE - 1)) * 8);
-        uint32_t buffer = id < SIZE ? queue->buffers[id] : NONE;
+        uint32_t id = VOLATILE(uint32_t, queue->used, 4 + (size_t)(queue->nextUsed & queue->mask) * 8);
+        uint32_t buffer = id <= queue->mask ? queue->buffers[id] : NONE;
         if (buffer == NONE) abort();
         queue->buffers[id] = NONE;
         queue->free[queue->freeCount++] = id;

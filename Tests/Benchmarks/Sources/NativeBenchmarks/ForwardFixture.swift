@@ -8,7 +8,7 @@ import VirtioNet
 final class ForwardFixture {
     private let batch: Int
     private var forwarder: Forwarder
-    private var cards: [(receiver: bench_card_queue, transmitter: bench_card_queue)]
+    private var cards: Cards
     private let baseline: OpaquePointer
 
     init(batch: Int) throws {
@@ -23,10 +23,11 @@ final class ForwardFixture {
         var forwarder = Forwarder(
             try Port(first, pool: pool), try Port(second, pool: pool), pool: pool, batchSize: batch)
         try forwarder.forward()
-        cards = [
-            (Self.card(forwarder.first.receiver), Self.card(forwarder.first.transmitter)),
-            (Self.card(forwarder.second.receiver), Self.card(forwarder.second.transmitter)),
-        ]
+        cards = Cards(
+            firstReceiver: Self.card(forwarder.first.receiver),
+            firstTransmitter: Self.card(forwarder.first.transmitter),
+            secondReceiver: Self.card(forwarder.second.receiver),
+            secondTransmitter: Self.card(forwarder.second.transmitter))
         self.forwarder = forwarder
         baseline = baseline_make_forwarder(UInt32(batch))
     }
@@ -46,18 +47,27 @@ final class ForwardFixture {
         }
     }
 
-    private func loop(_ count: Int) {
-        let start = forwarder.forwardedCount
-        do {
-            while forwarder.forwardedCount - start < count {
-                for index in 0..<2 {
-                    _ = bench_card_use(&cards[index].transmitter, 256, 0)
-                    _ = bench_card_use(&cards[index].receiver, UInt32(batch), 12 + 60)
-                }
-                try forwarder.forward()
-            }
-        } catch {
-            fatalError("\(error)")
+    private func loop(_ count: Int) { forwardLoop(&forwarder, &cards, batch, count) }
+}
+
+/// The cards' sides of the queues.
+private struct Cards {
+    var firstReceiver, firstTransmitter, secondReceiver, secondTransmitter: bench_card_queue
+}
+
+@inline(never)
+private func forwardLoop(_ forwarder: inout Forwarder, _ cards: inout Cards, _ batch: Int, _ count: Int) {
+    let batch = UInt32(batch)
+    let start = forwarder.forwardedCount
+    do {
+        while forwarder.forwardedCount &- start < count {
+            _ = bench_card_use(&cards.firstTransmitter, 256, 0)
+            _ = bench_card_use(&cards.firstReceiver, batch, 12 + 60)
+            _ = bench_card_use(&cards.secondTransmitter, 256, 0)
+            _ = bench_card_use(&cards.secondReceiver, batch, 12 + 60)
+            try forwarder.forward()
         }
+    } catch {
+        fatalError("\(error)")
     }
 }

@@ -12,7 +12,6 @@ final class NVMeFixture {
     private let namespace = Namespace(id: 1, blockCount: 1 << 20, blockSize: 512)
     private var random: UInt64 = 0x9e37_79b9_7f4a_7c15
     private let baseline: OpaquePointer
-    private let bar: MappedRegion
 
     init(depth: Int) throws {
         self.depth = depth
@@ -21,18 +20,17 @@ final class NVMeFixture {
         let space = try AddressSpace(kernel: machine.kernel)
         let device = try Device(at: "0000:00:03.0", in: space)
         let bank = try device.registers(of: .bar2)
-        let bar = try device.map(.bar2)
         let memory = try QueueMemory(in: space, depth: depth)
         controller = bench_controller(
             submissions: memory.submissions.unsafeBaseAddress.assumingMemoryBound(to: UInt8.self),
             completions: memory.completions.unsafeBaseAddress.assumingMemoryBound(to: UInt8.self),
-            // The bank's mapping is another one of the same memory, which the queue keeps.
-            doorbell: (bar.unsafeBaseAddress + 0x1008).assumingMemoryBound(to: UInt8.self),
+            // Of the mapping that the driver writes to, as in C: by another address of the same memory the processor would
+            // not find the store that is still on its way. The queue keeps it.
+            doorbell: bank.unsafeMappedAddress(of: 0x1008, width: 4)!.assumingMemoryBound(to: UInt8.self),
             submissionCount: UInt32(memory.submissionEntryCount), completionCount: UInt32(memory.completionEntryCount),
             head: 0, tail: 0, phase: 1)
         queue = QueuePair(id: 1, registers: bank, memory: memory)
         baseline = baseline_make_queue(UInt32(depth))
-        self.bar = bar
     }
 
     var row: Row {
@@ -61,13 +59,13 @@ private func nvmeLoop(
             random ^= random << 13
             random ^= random >> 7
             random ^= random << 17
-            submitted += 1
+            submitted &+= 1
         }
         state = random
         queue.ring()
         bench_controller_play(&controller)
         while let completion = queue.nextCompletion() {
-            if completion.status.isSuccess { succeeded += 1 }
+            if completion.status.isSuccess { succeeded &+= 1 }
         }
     }
     return succeeded

@@ -76,22 +76,23 @@ import Testing
         UnsafeMutableRawBufferPointer(start: UnsafeMutableRawPointer(bitPattern: address), count: byteCount)
     }
 
-    /// The address of memory, its length, the device's address bits, and where it goes; 0x1000 is taken.
+    /// The address of memory, its length, the device's address bits, and where it goes. 0x1000 and 0x3ff000 are taken.
     @Test(
         arguments: [
             (1 << 30, 1 << 30, 64, 1 << 30),
-            (1 << 30, 3 << 30, 64, 1 << 30),
-            // Below 4 GiB there is no room at a multiple of 1 GiB, but at one of 2 MiB.
-            (1 << 30, 3 << 30, 32, 1 << 21),
-            (3 << 21, 1 << 21, 64, 1 << 21),
-            (3 << 21, 1 << 30, 64, 1 << 21),
-            // Only the last 2 MiB but one page are left: any page will do.
+            (1 << 30, 3 << 30, 64, 1 << 32),
+            // Below the hole of the interrupts there is no room at a multiple of 1 GiB, but at one of 2 MiB.
+            (1 << 30, 3 << 30, 32, 1 << 22),
+            (3 << 21, 1 << 21, 64, 1 << 22),
+            (3 << 21, 1 << 30, 64, 1 << 22),
+            // Below 4 MiB there is no room at a multiple of 2 MiB: any page will do.
             (1 << 21, 1 << 21, 22, 0x2000),
             // Too small, or beginning elsewhere.
             (1 << 21, (1 << 21) - 4096, 64, 0x2000),
-            ((1 << 21) + 4096, 1 << 22, 64, 0x2000),
+            ((1 << 21) + 4096, 1 << 21, 64, 0x2000),
         ] as [(UInt, Int, Int, UInt64)])
     func hugePagesGoToTheirMultiples(_ address: UInt, _ byteCount: Int, _ bits: Int, _ expected: UInt64) throws {
+        kernel.answerRanges([0...0xfedf_ffff, 0xfef0_0000...0x7f_ffff_ffff])
         let space = try AddressSpace(.iommufd, kernel: kernel)
         let first = try space.map(Self.memory(at: 4096, 4096))
         #expect(first.iova == 0x1000)

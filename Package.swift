@@ -161,7 +161,8 @@ let package = Package(
         .testTarget(
             name: "ProgramTests",
             dependencies: [
-                "vfioctl", "nvmectl", "ExportBAR", "Edu", "EduDriver", "ExampleSupport", "PeerToPeer", "Type1Hazard",
+                "vfioctl", "nvmectl", "netctl", "ExportBAR", "Edu", "EduDriver", "ExampleSupport", "PeerToPeer",
+                "Type1Hazard",
                 "ShareDMABuf", "Passthrough", "VFIO", "VFIOMock",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],

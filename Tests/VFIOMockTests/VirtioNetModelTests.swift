@@ -120,4 +120,44 @@ struct VirtioNetModelTests {
                 machine.withDevice(VirtioNetModel.self, at: Self.address) { card, _ in card.waitingFrameCount } == 0)
         }
     }
+
+    @Test func ringsAtTheEndOfTheAddressesAreHarmless() throws {
+        try withCard { machine, device, bank in
+            for queue in [0, 1] as [UInt16] {
+                bank.write16(queue, at: 0x16)
+                // No power of two.
+                bank.write16(100, at: 0x18)
+                #expect(bank.read16(at: 0x18) == 256)
+                for offset in stride(from: 0x20, to: 0x38, by: 4) { bank.write32(0xffff_ffff, at: offset) }
+                bank.write16(1, at: 0x1c)
+            }
+            bank.write8(7, at: 0x14)
+            bank.write16(0, at: 0x3000)
+            bank.write16(1, at: 0x3004)
+            #expect(bank.read8(at: 0x14) == 7)
+        }
+    }
+
+    @Test func partThatIsTooLongIsCutOff() throws {
+        try withCard(VirtioNetModel(network: .collected)) { machine, device, bank in
+            let memory = try device.space.allocate(byteCount: 1 << 20)
+            let start = memory.iova.rawValue
+            // One descriptor of 4 GiB, all but a byte; its number in the available ring, and one entry there.
+            memory.write64(start + 4096, at: 0)
+            memory.write32(.max, at: 8)
+            memory.write16(1, at: 0x402)
+            bank.write16(1, at: 0x16)
+            for (offset, place) in [(0x20, 0), (0x28, 0x400), (0x30, 0x800)] as [(Int, UInt64)] {
+                bank.write32(UInt32(truncatingIfNeeded: start + place), at: offset)
+                bank.write32(UInt32((start + place) >> 32), at: offset + 4)
+            }
+            bank.write16(1, at: 0x1c)
+            bank.write8(15, at: 0x14)
+            bank.write16(1, at: 0x3004)
+            let frames = machine.withDevice(VirtioNetModel.self, at: Self.address) { card, _ in card.takeSentFrames() }
+            #expect(frames.map(\.count) == [65536])
+            #expect(memory.read16(at: 0x802) == 1)
+            try memory.close()
+        }
+    }
 }

@@ -59,6 +59,9 @@ import VirtioNet
             machine.card { card, _ in card.faults = [.staysInReset] }
             let failure = closingError(of: rig)
             #expect(failure == .resetTimedOut)
+            // Its memory is gone: it may do no DMA any more.
+            let command = machine.card { _, bus in bus.isMaster }
+            #expect(command == false)
             machine.card { card, _ in card.faults = [] }
         }
     }
@@ -91,7 +94,9 @@ import VirtioNet
                     }
                 } catch {
                     errorCount += 1
-                    #expect(error is VirtioNetError || error is VFIOError)
+                    let reason: VFIOError? =
+                        if case .vfio(let reason)? = error as? VirtioNetError { reason } else { error as? VFIOError }
+                    #expect(reason?.errno == .noMemory, "\(call) number \(skipping): \(error)")
                     #expect(machine.leftovers == [], "\(call) number \(skipping)")
                 }
                 if isOver { break }
@@ -237,6 +242,49 @@ import VirtioNet
             #expect(try rig.port.wait(timeout: .seconds(5)) == true)
             #expect(try rig.receive() == [-1])
             try rig.close()
+        }
+    }
+
+    @Test func forwarderIsWokenByEitherPort() throws {
+        let machine = MockNetworkMachine(
+            first: VirtioNetModel(network: .collected),
+            second: VirtioNetModel(macAddress: 0x5254_0000_0008, network: .collected))
+        try onMachine(machine) { space in
+            let first = try Device(at: Machines.first, in: space)
+            let second = try Device(at: Machines.second, in: space)
+            let pool = try PacketPool(in: space, count: 1024)
+            let options = PortOptions(usesInterrupts: true)
+            var forwarder = Forwarder(
+                try Port(first, pool: pool, options: options), try Port(second, pool: pool, options: options),
+                pool: pool, batchSize: 8)
+            #expect(try forwarder.forward() == 0)
+            #expect(try forwarder.wait(timeout: .milliseconds(1)) == false)
+            for (round, address) in [Machines.first, Machines.second, Machines.first].enumerated() {
+                let port =
+                    address == Machines.first
+                    ? forwarder.first.receiver.memory.unsafeBaseAddress
+                        + forwarder.first.receiver.layout.availableOffset
+                    : forwarder.second.receiver.memory.unsafeBaseAddress
+                        + forwarder.second.receiver.layout.availableOffset
+                nonisolated(unsafe) let flag = port
+                DispatchQueue.global().async {
+                    // Once it has asked for interrupts, it is about to wait.
+                    for _ in 0..<10000 where flag.load(as: UInt16.self) != 0 { usleep(1000) }
+                    machine.machine.withDevice(VirtioNetModel.self, at: address) { card, bus in
+                        card.deliver([[UInt8](repeating: UInt8(round), count: 60)], bus: bus)
+                    }
+                }
+                // Without the interrupt it would find the frame at the end of the time, and the test would never end.
+                #expect(try forwarder.wait(timeout: .seconds(3600)) == true)
+                #expect(try forwarder.forward() == 1)
+                let target = address == Machines.first ? Machines.second : Machines.first
+                let sent = machine.machine.withDevice(VirtioNetModel.self, at: target) { card, _ in
+                    card.takeSentFrames()
+                }
+                #expect(sent.map { $0.first } == [UInt8(round)])
+            }
+            #expect(forwarder.fromFirst.sent == 2 && forwarder.fromSecond.sent == 1)
+            try forwarder.close()
         }
     }
 

@@ -123,12 +123,16 @@ extension VirtioNetTests {
         }
 
         @Test("a pool of another address space is refused") func otherSpace() throws {
-            try onMachine(Machines.make()) { space in
-                let other = try AddressSpace(kernel: Machines.make().kernel)
+            let machine = Machines.make()
+            try onMachine(machine) { space in
+                let other = try AddressSpace(kernel: machine.kernel)
                 let device = try Device(at: Machines.first, in: space)
+                // With type1 an address space maps nothing before it has a device.
+                let otherDevice = try Device(at: Machines.second, in: other)
                 let pool = try PacketPool(in: other, count: 1)
                 #expect(refusal(of: device, pool: pool) == .poolInOtherSpace)
                 try pool.close()
+                try otherDevice.close()
             }
         }
 

@@ -14,8 +14,11 @@ import VirtioNet
         frame.write(number, to: pool.frame(of: packet))
         #expect(frame.number(of: pool.frame(of: packet)) == number)
         let bytes = pool.frame(of: packet).bytes(count: TestFrame.byteCount)
-        pool.frame(of: packet).write8(bytes[14] ^ 1, at: 14)
-        #expect(frame.number(of: pool.frame(of: packet)) == nil)
+        for offset in [0, 14, 47, 56, 59] {
+            pool.frame(of: packet).write8(bytes[offset] ^ 1, at: offset)
+            #expect(frame.number(of: pool.frame(of: packet)) == nil, "byte \(offset)")
+            pool.frame(of: packet).write8(bytes[offset], at: offset)
+        }
         try pool.close()
         return bytes
     }

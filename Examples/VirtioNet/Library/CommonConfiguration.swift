@@ -30,14 +30,11 @@ struct CommonConfiguration: ~Copyable, Sendable {
     }
 
     init(_ structure: VirtioStructure, of device: borrowing Device) throws(VirtioNetError) {
-        registers = CommonRegisters(try device.bank(of: structure), at: Int(structure.offset))
+        registers = CommonRegisters(try device.bank(of: structure), at: Int(structure.offset), device.config)
     }
 
-    /// Resets the device, for good.
-    func shutDown() throws(VirtioNetError) {
-        registers.isLive.store(false, ordering: .relaxed)
-        try reset()
-    }
+    /// Resets the device, for good; one that does not come out of its reset does no DMA any more either.
+    func shutDown() throws(VirtioNetError) { try registers.shutDown() }
 
     /// Throws the first access that the kernel refused.
     func check() throws(VirtioNetError) {
@@ -49,8 +46,11 @@ struct CommonConfiguration: ~Copyable, Sendable {
     var status: DeviceStatus { DeviceStatus(rawValue: registers.bank.read8(at: registers.offset + Field.status)) }
 
     /// Tells the device that the driver has come further.
-    func add(_ step: DeviceStatus) {
-        registers.bank.write8(status.union(step).rawValue, at: registers.offset + Field.status)
+    func add(_ step: DeviceStatus) throws(VirtioNetError) {
+        let sum = status.union(step)
+        // What a refused read gives is no status; nor may the device go on when what was written before did not reach it.
+        try check()
+        registers.bank.write8(sum.rawValue, at: registers.offset + Field.status)
     }
 
     /// Resets the device.
@@ -62,12 +62,13 @@ struct CommonConfiguration: ~Copyable, Sendable {
     // MARK: Features
 
     /// What the device offers.
-    func offeredFeatures() -> VirtioFeatures {
+    func offeredFeatures() throws(VirtioNetError) -> VirtioFeatures {
         var features: UInt64 = 0
         for word in 0..<2 {
             registers.bank.write32(UInt32(word), at: registers.offset + Field.deviceFeatureSelect)
             features |= UInt64(registers.bank.read32(at: registers.offset + Field.deviceFeature)) << UInt64(word * 32)
         }
+        try check()
         return VirtioFeatures(rawValue: features)
     }
 
@@ -79,8 +80,10 @@ struct CommonConfiguration: ~Copyable, Sendable {
                 UInt32(truncatingIfNeeded: features.rawValue >> UInt64(word * 32)),
                 at: registers.offset + Field.driverFeature)
         }
-        add(.featuresOK)
-        guard status.contains(.featuresOK) else { throw .featuresRefused(features) }
+        try add(.featuresOK)
+        let answer = status
+        try check()
+        guard answer.contains(.featuresOK) else { throw .featuresRefused(features) }
     }
 
     // MARK: Queues
@@ -89,11 +92,13 @@ struct CommonConfiguration: ~Copyable, Sendable {
     ///
     /// - Throws: `.missingQueue`.
     func select(_ queue: UInt16) throws(VirtioNetError) -> (size: UInt16, doorbell: UInt16) {
-        guard queue < registers.bank.read16(at: registers.offset + Field.queueCount) else { throw .missingQueue(queue) }
+        let count = registers.bank.read16(at: registers.offset + Field.queueCount)
         registers.bank.write16(queue, at: registers.offset + Field.queueSelect)
         let size = registers.bank.read16(at: registers.offset + Field.queueSize)
-        guard size > 0 else { throw .missingQueue(queue) }
-        return (size, registers.bank.read16(at: registers.offset + Field.queueDoorbell))
+        let doorbell = registers.bank.read16(at: registers.offset + Field.queueDoorbell)
+        try check()
+        guard queue < count, size > 0 else { throw .missingQueue(queue) }
+        return (size, doorbell)
     }
 
     /// Sets a queue up and switches it on.
@@ -101,9 +106,9 @@ struct CommonConfiguration: ~Copyable, Sendable {
         registers.bank.write16(queue.index, at: registers.offset + Field.queueSelect)
         registers.bank.write16(UInt16(queue.layout.size), at: registers.offset + Field.queueSize)
         registers.bank.write16(vector, at: registers.offset + Field.queueVector)
-        guard registers.bank.read16(at: registers.offset + Field.queueVector) == vector else {
-            throw .vectorRefused(queue: queue.index)
-        }
+        let answer = registers.bank.read16(at: registers.offset + Field.queueVector)
+        try check()
+        guard answer == vector else { throw .vectorRefused(queue: queue.index) }
         let start = queue.memory.iova.rawValue
         writeAddress(start, at: Field.queueDescriptors)
         writeAddress(start + UInt64(queue.layout.availableOffset), at: Field.queueAvailable)
@@ -116,9 +121,9 @@ struct CommonConfiguration: ~Copyable, Sendable {
     /// Which vector tells of changes of the device's configuration and status.
     func setConfigVector(_ vector: UInt16) throws(VirtioNetError) {
         registers.bank.write16(vector, at: registers.offset + Field.configVector)
-        guard registers.bank.read16(at: registers.offset + Field.configVector) == vector else {
-            throw .vectorRefused(queue: nil)
-        }
+        let answer = registers.bank.read16(at: registers.offset + Field.configVector)
+        try check()
+        guard answer == vector else { throw .vectorRefused(queue: nil) }
     }
 
     /// The specification has addresses written as two halves.

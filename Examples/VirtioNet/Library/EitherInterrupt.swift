@@ -16,7 +16,9 @@ enum EitherInterrupt {
         // Rounded up, so that a wait for less than a millisecond does not spin.
         let (seconds, attoseconds) = timeout.components
         let milliseconds = Int32(clamping: min(seconds, 1 << 20) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
-        _ = unsafe poll(&events, 2, milliseconds)
+        if unsafe poll(&events, 2, milliseconds) < 0, errno != EINTR {
+            throw .vfio(VFIOError(.kernel, "poll", "two interrupts", errno: Errno(rawValue: errno)))
+        }
         try take(first)
         try take(second)
     }

@@ -38,10 +38,17 @@ public struct Forwarder: ~Copyable, Sendable {
     /// - Parameters:
     ///   - first: A port.
     ///   - second: Another one, of the same address space.
-    ///   - pool: The pool that both were made for.
+    ///   - pool: The pool that both were made for. It has at least as many buffers as the four queues have entries: with
+    ///     fewer, all of them could be in the transmit queues while the forwarder waits for packets.
     ///   - batchSize: The most packets that are taken at once.
     public init(_ first: consuming Port, _ second: consuming Port, pool: consuming PacketPool, batchSize: Int) {
         precondition(batchSize > 0, "a batch has at least one packet")
+        precondition(
+            first.poolIdentity == pool.identity && second.poolIdentity == pool.identity,
+            "a port was made for another pool")
+        precondition(
+            pool.count >= first.receiver.size + first.transmitter.size + second.receiver.size + second.transmitter.size,
+            "the pool has fewer buffers than the queues of both ports have entries")
         self.first = first
         self.second = second
         self.pool = pool

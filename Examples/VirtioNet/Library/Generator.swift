@@ -1,10 +1,10 @@
 /// Sends test frames, each with its number.
-public struct Generator: Sendable {
+public struct Generator: ~Copyable, Sendable {
     /// What it sends.
     public let frame: TestFrame
     /// The number of the next frame.
     public private(set) var nextNumber: UInt64 = 0
-    private var packets: [Packet]
+    private var storage: PacketStorage
 
     /// - Parameters:
     ///   - frame: What to send.
@@ -12,7 +12,7 @@ public struct Generator: Sendable {
     public init(_ frame: TestFrame, batchSize: Int = 32) {
         precondition(batchSize > 0, "a batch has at least one frame")
         self.frame = frame
-        packets = [Packet](repeating: .none, count: batchSize)
+        storage = PacketStorage(count: batchSize)
     }
 
     /// Sends one batch of frames, or what there are buffers and room for.
@@ -27,10 +27,12 @@ public struct Generator: Sendable {
         upTo count: Int, by port: inout Port, pool: inout PacketPool
     ) throws(VirtioNetError) -> Int {
         try port.reclaim(to: &pool)
-        let room = min(count, packets.count, port.transmitter.size - port.transmitter.outstandingCount)
+        let room = min(count, storage.count, port.transmitter.size - port.transmitter.outstandingCount)
         var made = 0
+        let (frame, first) = (frame, nextNumber)
+        var packets = storage.packets
         while made < room, let packet = pool.allocate(length: TestFrame.byteCount) {
-            frame.write(nextNumber &+ UInt64(made), to: pool.frame(of: packet))
+            frame.write(first &+ UInt64(made), to: pool.frame(of: packet))
             packets[made] = packet
             made += 1
         }

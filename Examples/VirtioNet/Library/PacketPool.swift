@@ -13,7 +13,7 @@ public import VFIO
 /// Each buffer has room for the header that goes to the device before the frame, and the frame begins at a multiple of 64
 /// bytes, as a line of the processor's cache does.
 @safe
-public struct PacketPool: ~Copyable, Sendable {
+public struct PacketPool: ~Copyable, @unchecked Sendable {
     /// How far one buffer is from the next, in bytes.
     public static var stride: Int { 2048 }
     /// Where in its buffer a frame begins, in bytes.
@@ -21,8 +21,14 @@ public struct PacketPool: ~Copyable, Sendable {
     /// The longest frame, in bytes.
     @inlinable public static var frameCapacity: Int { 2048 - 64 }
 
-    /// The memory of the buffers.
-    public let memory: DMABuffer
+    private var lease: PoolMemory
+    /// The memory of the buffers: for a test, or to look at all of it.
+    public var memory: DMABuffer {
+        _read { yield lease.buffer }
+    }
+    // Both as the memory has them, for the packets' way, which does not lead by the class.
+    @unsafe @usableFromInline let base: UnsafeMutableRawPointer
+    @usableFromInline let start: UInt64
     /// How many buffers there are.
     public let count: Int
     @usableFromInline var free: IndexTable
@@ -38,7 +44,10 @@ public struct PacketPool: ~Copyable, Sendable {
     ///     is sending.
     public init(in space: AddressSpace, count: Int) throws(VirtioNetError) {
         precondition(count > 0 && count < Int(UInt32.max), "a pool has at least one buffer")
-        memory = try rethrowing { () throws(VFIOError) in try space.allocate(byteCount: count * Self.stride) }
+        let memory = try rethrowing { () throws(VFIOError) in try space.allocate(byteCount: count * Self.stride) }
+        unsafe base = memory.unsafeBaseAddress
+        start = memory.iova.rawValue
+        lease = PoolMemory(memory)
         self.count = count
         free = IndexTable(count: count, filledWith: 0)
         // The first buffer is on top.
@@ -46,9 +55,20 @@ public struct PacketPool: ~Copyable, Sendable {
         available = count
     }
 
-    /// Frees the memory and reports what the kernel said. No port may use it any more.
+    /// Frees the memory and reports what the kernel said.
+    ///
+    /// While there are ports that were made for it, the memory stays theirs, and goes silently with the last of them.
     public consuming func close() throws(VirtioNetError) {
-        do throws(VFIOError) { try memory.close() } catch { throw .vfio(error) }
+        guard isKnownUniquelyReferenced(&lease) else { return }
+        do throws(VFIOError) { try lease.close() } catch { throw .vfio(error) }
+    }
+
+    /// A share in the memory, for a port.
+    func share() -> PoolMemory { lease }
+
+    /// What tells the pool from all others: where its memory is. As long as a port has a share in it, no other pool's is there.
+    @inlinable var identity: UInt {
+        @inline(__always) get { unsafe UInt(bitPattern: base) }
     }
 
     // MARK: Buffers
@@ -63,7 +83,8 @@ public struct PacketPool: ~Copyable, Sendable {
         return buffer == Packet.none.buffer ? nil : Packet(buffer: buffer, length: UInt32(truncatingIfNeeded: length))
     }
 
-    /// Gives a packet's buffer back.
+    /// Gives a packet's buffer back. Who gives one back twice is stopped only when more buffers are free than there are:
+    /// keeping account of each would cost every packet a store.
     @inlinable
     public mutating func free(_ packet: Packet) {
         precondition(packet.buffer < UInt32(truncatingIfNeeded: count), "the packet has no buffer of this pool")
@@ -80,7 +101,7 @@ public struct PacketPool: ~Copyable, Sendable {
 
     @inlinable @inline(__always)
     mutating func put(_ buffer: UInt32) {
-        precondition(available < count, "a buffer was given back twice")
+        precondition(available < count, "more buffers were given back than there are")
         free[available] = buffer
         available &+= 1
     }
@@ -99,7 +120,7 @@ public struct PacketPool: ~Copyable, Sendable {
     @_lifetime(borrow self)
     public borrowing func frame(of packet: Packet) -> Frame {
         check(packet)
-        let start = unsafe memory.unsafeBaseAddress + (Int(packet.buffer) &* Self.stride &+ Self.frameOffset)
+        let start = unsafe base + (Int(packet.buffer) &* Self.stride &+ Self.frameOffset)
         let frame = unsafe Frame(base: start, byteCount: Int(packet.length))
         return unsafe _overrideLifetime(frame, borrowing: self)
     }
@@ -109,7 +130,7 @@ public struct PacketPool: ~Copyable, Sendable {
     /// Where devices find the header of a buffer, right before its frame.
     @inlinable @inline(__always)
     func headerAddress(_ buffer: UInt32) -> UInt64 {
-        memory.iova.rawValue &+ UInt64(buffer) &* UInt64(Self.stride)
+        start &+ UInt64(buffer) &* UInt64(Self.stride)
             &+ UInt64(Self.frameOffset &- PacketHeader.byteCount)
     }
 
@@ -117,7 +138,7 @@ public struct PacketPool: ~Copyable, Sendable {
     @inlinable @inline(__always)
     func clearHeader(_ buffer: UInt32) {
         let header = unsafe PacketHeader(
-            base: memory.unsafeBaseAddress + (Int(buffer) &* Self.stride &+ Self.frameOffset))
+            base: base + (Int(buffer) &* Self.stride &+ Self.frameOffset))
         header.clear()
     }
 }

@@ -3,6 +3,10 @@ import VFIO
 extension Port {
     /// Waits until a packet has come, and blocks the thread meanwhile. Packets that have come already end it at once.
     ///
+    /// The device needs buffers for what is to come: with a pool of fewer buffers than both queues have entries, all of them
+    /// may be in the transmit queue, and none comes back while this waits. Call ``reclaim(to:)`` and ``receive(into:pool:)``
+    /// before.
+    ///
     /// - Parameter timeout: How long to wait; `nil` for ever.
     /// - Returns: Whether there are packets to receive.
     /// - Throws: `.noInterrupts` for a port that was made without, `.needsReset`, `.usedIndexJumped`.

@@ -13,7 +13,7 @@ extension Port {
     public mutating func receive(
         into packets: inout MutableSpan<Packet>, pool: inout PacketPool
     ) throws(VirtioNetError) -> Int {
-        precondition(pool.memory.iova == poolStart, "the port was made for another pool")
+        precondition(pool.identity == poolIdentity, "the port was made for another pool")
         if receiveQueue.freeCount > 0 { fillReceiver(from: &pool) }
         let count = min(try receiveQueue.pendingCount(), packets.count)
         guard count > 0 else { return 0 }

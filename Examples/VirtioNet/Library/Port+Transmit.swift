@@ -1,5 +1,3 @@
-public import VFIO
-
 extension Port {
     /// Sends packets, as many as the queue has room for, and gives the buffers of those that have been sent to the pool.
     ///
@@ -35,7 +33,7 @@ extension Port {
     /// - Throws: As for `transmit`.
     @inlinable @inline(__always)
     public mutating func reclaim(to pool: inout PacketPool) throws(VirtioNetError) {
-        precondition(pool.memory.iova == poolStart, "the port was made for another pool")
+        precondition(pool.identity == poolIdentity, "the port was made for another pool")
         var pending = try transmitQueue.pendingCount()
         while pending > 0 {
             pending &-= 1

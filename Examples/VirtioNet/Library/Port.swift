@@ -21,7 +21,9 @@ public struct Port: ~Copyable, Sendable {
     @usableFromInline var transmitQueue: Virtqueue
     private let device: Device
     /// What tells the pool that the port was made for from others.
-    @usableFromInline let poolStart: IOVA
+    @usableFromInline let poolIdentity: UInt
+    /// Keeps the pool's memory until the device has been reset, though the pool may end before.
+    private let poolMemory: PoolMemory
     /// Where the device sits.
     public let address: DeviceAddress
     /// What driver and device have agreed on.
@@ -40,15 +42,13 @@ public struct Port: ~Copyable, Sendable {
     ) throws(VirtioNetError) {
         guard pool.memory.space === device.space else { throw .poolInOtherSpace }
         let structures = try VirtioStructures(of: device)
-        do throws(VFIOError) {
-            try device.config.updateCommand { $0.formUnion([.memoryDecode, .busMaster]) }
-        } catch {
-            throw .vfio(error)
-        }
+        // It may do DMA only once it has been reset: what it did before, it did for another driver.
+        try Self.updateCommand(of: device) { $0.insert(.memoryDecode) }
         let common = try CommonConfiguration(structures.common, of: device)
         try common.reset()
-        common.add(.acknowledge)
-        common.add(.driver)
+        try Self.updateCommand(of: device) { $0.insert(.busMaster) }
+        try common.add(.acknowledge)
+        try common.add(.driver)
         let features = try Self.chooseFeatures(common.offeredFeatures())
         try common.accept(features)
 
@@ -57,15 +57,20 @@ public struct Port: ~Copyable, Sendable {
         let transmitter = try Self.makeQueue(1, notify, common, options, in: device.space)
         // One vector for packets and for what happens to the device.
         let interrupt = try options.usesInterrupts ? Self.enableInterrupt(of: device) : nil
-        try common.setConfigVector(options.usesInterrupts ? 0 : CommonConfiguration.noVector)
-        try common.enable(receiver, vector: options.usesInterrupts ? 0 : CommonConfiguration.noVector)
-        try common.enable(transmitter, vector: CommonConfiguration.noVector)
         let macAddress = try Self.macAddress(structures.device, features, common, of: device)
         let doorbells = try device.bank(of: notify)
-        // The device does DMA from here on: all that was written before has to have reached it.
-        try common.check()
-        common.add(.driverOK)
-        try common.check()
+        do throws(VirtioNetError) {
+            try common.setConfigVector(options.usesInterrupts ? 0 : CommonConfiguration.noVector)
+            try common.enable(receiver, vector: options.usesInterrupts ? 0 : CommonConfiguration.noVector)
+            try common.enable(transmitter, vector: CommonConfiguration.noVector)
+            // The device does DMA from here on: all that was written before has to have reached it.
+            try common.add(.driverOK)
+            try common.check()
+        } catch {
+            // The device knows of the queues, which are about to end.
+            try? common.shutDown()
+            throw error
+        }
 
         self.doorbells = doorbells
         self.common = common
@@ -74,9 +79,16 @@ public struct Port: ~Copyable, Sendable {
         receiveQueue = receiver
         transmitQueue = transmitter
         self.features = features
-        poolStart = pool.memory.iova
+        poolIdentity = pool.identity
+        poolMemory = pool.share()
         address = device.address
         self.device = device
+    }
+
+    private static func updateCommand(
+        of device: borrowing Device, _ change: (inout PCICommand) -> Void
+    ) throws(VirtioNetError) {
+        do throws(VFIOError) { try device.config.updateCommand(change) } catch { throw .vfio(error) }
     }
 
     /// What the driver takes of what is offered.
@@ -110,15 +122,16 @@ public struct Port: ~Copyable, Sendable {
     ) throws(VirtioNetError) -> MACAddress? {
         guard features.contains(.mac) else { return nil }
         let bank = try device.bank(of: structure)
-        var address: UInt64
-        var generation: UInt8
-        repeat {
-            // A device that changes it meanwhile says so by another generation.
-            generation = common.generation
-            address = (0..<6).reduce(0) { $0 << 8 | UInt64(bank.read8(at: Int(structure.offset) + $1)) }
-        } while common.generation != generation
-        do throws(VFIOError) { try bank.check() } catch { throw .vfio(error) }
-        return MACAddress(address)
+        // A device that changes it meanwhile says so by another generation. One that never ends to is not waited for.
+        for _ in 0..<16 {
+            let generation = common.generation
+            let address = (0..<6).reduce(0) { $0 << 8 | UInt64(bank.read8(at: Int(structure.offset) + $1)) }
+            let isStable = common.generation == generation
+            try common.check()
+            do throws(VFIOError) { try bank.check() } catch { throw .vfio(error) }
+            if isStable { return MACAddress(address) }
+        }
+        throw .configurationUnstable
     }
 
     /// The queue of received packets.
@@ -148,7 +161,7 @@ public struct Port: ~Copyable, Sendable {
     ///
     /// - Throws: The first error; all is ended nevertheless.
     public consuming func close(returningBuffersTo pool: inout PacketPool) throws(VirtioNetError) {
-        precondition(pool.memory.iova == poolStart, "the port was made for another pool")
+        precondition(pool.identity == poolIdentity, "the port was made for another pool")
         var failure: VirtioNetError?
         do throws(VirtioNetError) { try common.shutDown() } catch { failure = error }
         receiveQueue.returnBuffers(to: &pool)

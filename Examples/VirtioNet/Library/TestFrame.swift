@@ -81,6 +81,7 @@ public struct TestFrame: Sendable {
             guard frame.read64(at: word * 8) == words[word] else { return nil }
         }
         guard (frame.read64(at: 40) ^ words[5]) & ~changing & ~0xffff == 0 else { return nil }
+        guard frame.read32(at: 56) == 0 else { return nil }
         let number = UInt64(bigEndian: frame.read64(at: Self.numberOffset))
         guard partialSum != nil else { return frame.read16(at: 40) == 0 ? number : nil }
         // A forwarder leaves the checksum as it is.

@@ -17,6 +17,8 @@ public enum VirtioNetError: Error, Sendable, Hashable {
     case bypassesIOMMU
     /// The device did not take the features that the driver chose.
     case featuresRefused(VirtioFeatures)
+    /// The device's configuration does not stop changing while it is read.
+    case configurationUnstable
     /// The device has not come out of its reset in time.
     case resetTimedOut
     /// The device has met an error, and does nothing more before it is reset.
@@ -52,6 +54,7 @@ extension VirtioNetError: CustomStringConvertible {
         case .bypassesIOMMU:
             "the device does DMA past the IOMMU (it offers no ACCESS_PLATFORM; in QEMU, give it iommu_platform=on)"
         case .featuresRefused(let features): "the device refuses \(features)"
+        case .configurationUnstable: "the device's configuration does not stop changing"
         case .resetTimedOut: "the device does not come out of its reset"
         case .needsReset: "the device has met an error and needs a reset"
         case .missingQueue(let queue): "the device has no queue \(queue)"

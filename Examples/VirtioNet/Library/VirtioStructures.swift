@@ -1,6 +1,7 @@
 import VFIO
 
-/// The structures that the driver works with: of each kind the first that the device lists, since it lists the best first.
+/// The structures that the driver works with: of each kind the first that the device lists and
+/// that fits, since it lists the best first.
 struct VirtioStructures {
     let common: VirtioStructure
     let notify: VirtioStructure
@@ -30,16 +31,18 @@ struct VirtioStructures {
         _ kind: VirtioStructure.Kind, atLeast byteCount: UInt32, among found: [VirtioStructure],
         of device: borrowing Device
     ) throws(VirtioNetError) -> VirtioStructure {
-        guard let structure = found.first(where: { $0.kind == kind && $0.bar <= 5 }) else {
-            throw .missingStructure(kind)
+        var bad: VirtioStructure?
+        for structure in found where structure.kind == kind && structure.bar <= 5 {
+            let region: RegionInfo
+            do throws(VFIOError) {
+                region = try device.region(RegionIndex.bar(Int(structure.bar))!)
+            } catch {
+                throw .vfio(error)
+            }
+            if structure.fits(atLeast: byteCount, in: region) { return structure }
+            bad = bad ?? structure
         }
-        let region: RegionInfo
-        do throws(VFIOError) {
-            region = try device.region(RegionIndex.bar(Int(structure.bar))!)
-        } catch {
-            throw .vfio(error)
-        }
-        guard structure.fits(atLeast: byteCount, in: region) else { throw .badStructure(structure) }
-        return structure
+        if let bad { throw .badStructure(bad) }
+        throw .missingStructure(kind)
     }
 }

@@ -71,12 +71,16 @@ struct Loop: ParsableCommand {
 
     private func waitForFrames(_ port: inout Port, after returned: Int) throws {
         if interrupts {
-            guard try port.wait(timeout: .seconds(10)) else { throw Failure("no frame after frame \(returned)") }
-            return
+            if try port.wait(timeout: .seconds(10)) { return }
+            try port.check()
+            throw Failure("no frame after frame \(returned)")
         }
         let deadline = ContinuousClock.now + .seconds(10)
         while try !port.hasPackets() {
-            guard ContinuousClock.now < deadline else { throw Failure("no frame after frame \(returned)") }
+            guard ContinuousClock.now < deadline else {
+                try port.check()
+                throw Failure("no frame after frame \(returned)")
+            }
         }
     }
 }

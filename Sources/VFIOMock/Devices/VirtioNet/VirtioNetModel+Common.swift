@@ -45,7 +45,8 @@ extension VirtioNetModel {
         guard queues.indices.contains(index) else { return }
         let short = UInt16(truncatingIfNeeded: value)
         switch (offset, width) {
-        case (0x18, 2) where short > 0 && short <= VirtioNetQueue.sizeLimit: queues[index].size = short
+        case (0x18, 2) where short > 0 && short & (short - 1) == 0 && short <= VirtioNetQueue.sizeLimit:
+            queues[index].size = short
         case (0x1a, 2): queues[index].vector = vector(short)
         case (0x1c, 2) where short == 1:
             queues[index].isEnabled = true

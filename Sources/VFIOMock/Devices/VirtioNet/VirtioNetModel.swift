@@ -74,6 +74,8 @@ public struct VirtioNetModel: MockDevice {
 
     private static let headerByteCount = 12
     private static let waitingLimit = 1024
+    /// The longest packet that is sent, with its header.
+    private static let packetLimit = 65536 + headerByteCount
 
     /// - Parameters:
     ///   - macAddress: Of the card, 48 bits; the lab's has 52:54:00:00:00:07.
@@ -201,7 +203,10 @@ public struct VirtioNetModel: MockDevice {
         var isUsed = false
         while let chain = queues[1].next(bus) {
             var packet: [UInt8] = []
-            for part in chain.parts where !part.isWritable { packet += bus.read(part.iova, byteCount: part.byteCount) }
+            for part in chain.parts where !part.isWritable {
+                // The rest of a longer one is not sent.
+                packet += bus.read(part.iova, byteCount: min(part.byteCount, Self.packetLimit - packet.count))
+            }
             queues[1].use(chain.id, byteCount: 0, faults, bus)
             isUsed = true
             guard packet.count >= Self.headerByteCount else { continue }

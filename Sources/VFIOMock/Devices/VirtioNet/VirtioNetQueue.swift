@@ -31,16 +31,16 @@ struct VirtioNetQueue: Sendable {
     /// The next chain of descriptors that the driver has made available; `nil` when there is none.
     mutating func next(_ bus: borrowing MockBus) -> (id: UInt32, parts: [Part])? {
         guard isEnabled else { return nil }
-        let index = UInt16(Self.value(bus.read(IOVA(available + 2), byteCount: 2)))
+        let index = UInt16(Self.value(bus.read(IOVA(available &+ 2), byteCount: 2)))
         guard index != nextAvailable else { return nil }
         let slot = UInt64(nextAvailable % size)
         nextAvailable &+= 1
-        let head = Self.value(bus.read(IOVA(available + 4 + slot * 2), byteCount: 2))
+        let head = Self.value(bus.read(IOVA(available &+ 4 &+ slot * 2), byteCount: 2))
         var parts: [Part] = []
         var id = head
         // No chain is longer than the queue.
         for _ in 0..<size {
-            let bytes = bus.read(IOVA(descriptors + id % UInt64(size) * 16), byteCount: 16)
+            let bytes = bus.read(IOVA(descriptors &+ id % UInt64(size) * 16), byteCount: 16)
             let flags = Self.value(bytes[12..<14])
             parts.append(
                 Part(
@@ -72,9 +72,9 @@ struct VirtioNetQueue: Sendable {
                 byteCount
             }
         let slot = UInt64(nextUsed % size)
-        bus.write(Self.bytes(UInt64(told) | UInt64(length) << 32, 8), to: IOVA(used + 4 + slot * 8))
+        bus.write(Self.bytes(UInt64(told) | UInt64(length) << 32, 8), to: IOVA(used &+ 4 &+ slot * 8))
         nextUsed &+= faults.contains(.jumpsAhead) ? 1000 : 1
-        bus.write(Self.bytes(UInt64(nextUsed), 2), to: IOVA(used + 2))
+        bus.write(Self.bytes(UInt64(nextUsed), 2), to: IOVA(used &+ 2))
     }
 
     /// Whether the driver has not asked to be spared interrupts.

@@ -1,0 +1,11 @@
+import ArgumentParser
+
+/// How frames are sent and received.
+struct BurstOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The most frames that are handled at once.", valueName: "n"))
+    var batch = 32
+
+    func validate() throws {
+        guard (1...4096).contains(batch) else { throw ValidationError("a batch has 1 to 4096 frames") }
+    }
+}

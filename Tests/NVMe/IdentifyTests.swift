@@ -53,6 +53,13 @@ import Testing
         #expect(throws: NVMeError.protocolViolation("the blocks of namespace 3 have 2^63 bytes")) {
             try Namespace(id: 3, identity: Self.namespace(blockCount: 1, shift: 63))
         }
+        // 2^54 blocks of 512 bytes.
+        var bytes = Self.namespace(blockCount: 0, shift: 9)
+        bytes[6] = 0x40
+        #expect(
+            throws: NVMeError.protocolViolation(
+                "namespace 3 has 18014398509481984 blocks, more than can be counted in bytes")
+        ) { try Namespace(id: 3, identity: bytes) }
     }
 
     @Test func capabilities() {

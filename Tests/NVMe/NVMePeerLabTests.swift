@@ -17,7 +17,7 @@ extension NVMeLabTests {
             try body(&queue)
             Issue.record("it was not noticed", sourceLocation: sourceLocation)
         } catch {
-            guard case .peerRevoked(.success, _) = error else {
+            guard case .peerRevoked(.success, .revoked, _) = error else {
                 Issue.record("\(error)", sourceLocation: sourceLocation)
                 return
             }

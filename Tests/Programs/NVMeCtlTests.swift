@@ -40,15 +40,15 @@ import Testing
         ("0000:01:00.0", "0000:01:00.0 is reset, with all of its bus:"),
     ])
     func readsIntoAPeer(_ peer: String, _ reset: String) throws {
-        let result = try nvmectl.run("peer", "--mock", "--into", peer, "0000:00:04.0")
+        let result = try nvmectl.run("peer", "--mock", "--into", peer, "--block", "64", "0000:00:04.0")
         #expect(result.status == 0)
         #expect(result.errors == "")
         for sentence in [
             "nvmectl peer, on a mock kernel: from 0000:00:04.0 into \(peer)",
-            "Write. A pattern of 256 KiB goes to block 0 and following of 0000:00:04.0, and is flushed.",
+            "Write. A pattern of 256 KiB goes to block 64 and following of 0000:00:04.0, and is flushed.",
             "0000:00:04.0 put the pattern straight into the memory of \(peer); the CPU finds all 262144 bytes there",
             "Reset. \(reset) the kernel has revoked the memory, the mapping is revoked.",
-            "Try. The same read now fails, and nothing arrives: the read of 512 blocks from 0 on failed: the memory of "
+            "Try. The same read now fails, and nothing arrives: the read of 512 blocks from 64 on failed: the memory of "
                 + "the other device was revoked",
             "Go on. Disk and driver are well: a read into our own memory finds the pattern.",
             "Restore. Mapped again at the same place; the mapping is live",
@@ -65,7 +65,18 @@ import Testing
             (["write", "--mock", "--count", "0", "0000:00:04.0"], "--count is at least 1"),
             (["bench", "--mock", "--size", "100", "0000:00:04.0"], "--size has to be a multiple of 512"),
             (["bench", "--mock", "--depth", "0", "0000:00:04.0"], "are greater than 0"),
-            (["peer", "--mock", "--into", "0000:00:04.0", "0000:00:04.0"], "--into has to be another device"),
+            (["bench", "--mock", "--seconds", "inf", "0000:00:04.0"], "--seconds is at most 86400"),
+            (["bench", "--mock", "--seconds", "nan", "0000:00:04.0"], "are greater than 0"),
+            (["bench", "--mock", "--seconds", "1e30", "0000:00:04.0"], "--seconds is at most 86400"),
+            (["bench", "--mock", "--size", "1048576", "0000:00:04.0"], "--size is at most 524288"),
+            (
+                ["peer", "--mock", "--into", "0000:00:04.0", "--block", "64", "0000:00:04.0"],
+                "--into has to be another device"
+            ),
+            (
+                ["peer", "--mock", "--into", "0000:00:03.0", "0000:00:04.0"],
+                "Missing expected argument '--block <block>'"
+            ),
         ] {
             let result = try nvmectl.run(arguments: arguments)
             #expect(result.status == 64, "\(arguments)")

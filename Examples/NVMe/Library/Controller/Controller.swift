@@ -6,10 +6,13 @@ public import VFIO
 /// let space = try AddressSpace()
 /// let controller = try Controller(Device(at: "0000:00:04.0", in: space))
 /// let disk = try controller.namespace()
-/// var queue = try controller.makeQueue()
 /// let buffer = try space.allocate(byteCount: 4096)
-/// try queue.read(disk, at: 0, count: 8, into: buffer.iova)
+/// var queue = try controller.makeQueue()
+/// try queue.read(disk, at: 0, count: 8, into: buffer)
 /// ```
+///
+/// Make buffers before the queue that uses them. What was made last ends first, also when an error is thrown: the
+/// controller forgets the queue, and reaches for no buffer any more, before the buffers are freed.
 ///
 /// It has one owner. The controller is shut down by ``close()``, or at the end of its life and that of all its queues. It
 /// works the same on a real kernel and on the mock.

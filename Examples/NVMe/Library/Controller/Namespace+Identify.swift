@@ -15,6 +15,9 @@ extension Namespace {
         guard (9...24).contains(blockShift) else {
             throw .protocolViolation("the blocks of namespace \(id) have 2^\(blockShift) bytes")
         }
+        guard blockCount <= UInt64(Int64.max) >> UInt64(blockShift) else {
+            throw .protocolViolation("namespace \(id) has \(blockCount) blocks, more than can be counted in bytes")
+        }
         self.init(id: id, blockCount: blockCount, blockSize: 1 << blockShift)
     }
 }

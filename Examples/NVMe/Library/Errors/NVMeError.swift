@@ -18,8 +18,9 @@ public enum NVMeError: Error, Sendable, Hashable {
     /// The controller has been closed, or an earlier recovery has failed, and there is nothing left to talk to.
     case closed
     /// The memory of another device, which the data was in or was to go to, was revoked before the command ended: what has
-    /// been moved is unknown, whatever status the controller gave.
-    case peerRevoked(CommandStatus, command: String)
+    /// been moved is unknown, whatever status the controller gave. The mapping was `.revoked` then, and can be restored, or
+    /// `.dead`, and cannot.
+    case peerRevoked(CommandStatus, RevocationState, command: String)
     /// The controller lacks what the driver needs.
     case unsupported(String)
     /// The caller asked for something that can never work.
@@ -41,12 +42,19 @@ extension NVMeError: CustomStringConvertible {
             "the controller reports a fatal status (CSTS.CFS): recover() resets it and makes the queue anew"
         case .reset: "the controller has been reset since the queue was made: recover() makes the queue anew"
         case .closed: "the controller is closed, or could not be brought up again: open it anew"
-        case .peerRevoked(let status, let command):
+        case .peerRevoked(let status, let state, let command):
             "\(command) failed: the memory of the other device was revoked, and the data is lost, though the controller "
-                + "says: \(status); restore() the mapping, and send the command again"
+                + "says: \(status); \(Self.advice(on: state)), and send the command again"
         case .unsupported(let what): "the controller does not do: \(what)"
         case .invalidArgument(let what): "\(what)"
         case .protocolViolation(let what): "the controller broke the protocol: \(what); recover() resets it"
+        }
+    }
+
+    private static func advice(on state: RevocationState) -> String {
+        switch state {
+        case .live, .revoked: "restore() the mapping"
+        case .dead: "its device was closed, so open it, export its memory and map it anew"
         }
     }
 

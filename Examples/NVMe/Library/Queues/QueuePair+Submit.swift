@@ -1,14 +1,48 @@
 public import VFIO
 
 extension QueuePair {
-    /// Submits a read of blocks.
+    /// Submits a read of blocks into a buffer, which has to live until the command has completed.
+    ///
+    /// Traps when the blocks leave the buffer, and in debug builds when the buffer is in another address space than the
+    /// controller.
     ///
     /// - Parameters:
     ///   - namespace: The disk.
     ///   - block: The first block.
     ///   - count: How many, 1 to 65536; in bytes at most ``maximumTransferByteCount``.
-    ///   - address: Where the controller puts them: memory that is mapped in its address space, a ``VFIO/DMABuffer`` or a
-    ///     ``VFIO/PeerMapping``, at a multiple of 4.
+    ///   - buffer: Where the controller puts them.
+    ///   - offset: Where in the buffer, in bytes, a multiple of 4.
+    ///   - ringing: Whether the controller is told at once; otherwise ``ring()`` tells it of several.
+    /// - Returns: Which command it is; `nil` when as many as the queue's depth are in flight.
+    @inlinable
+    public mutating func submitRead(
+        of namespace: Namespace, at block: UInt64, count: Int = 1, into buffer: borrowing DMABuffer, offset: Int = 0,
+        ringing: Bool = true
+    ) -> CommandID? {
+        let address = address(in: buffer, offset, count, namespace)
+        return submitTransfer(IOCommand.read, namespace, block, count, address, ringing)
+    }
+
+    /// Submits a write of blocks from a buffer. For the rest see ``submitRead(of:at:count:into:offset:ringing:)``.
+    @inlinable
+    public mutating func submitWrite(
+        of namespace: Namespace, at block: UInt64, count: Int = 1, from buffer: borrowing DMABuffer, offset: Int = 0,
+        ringing: Bool = true
+    ) -> CommandID? {
+        let address = address(in: buffer, offset, count, namespace)
+        return submitTransfer(IOCommand.write, namespace, block, count, address, ringing)
+    }
+
+    /// Submits a read of blocks to an address: for memory that is no ``VFIO/DMABuffer``, such as a ``VFIO/PeerMapping``.
+    ///
+    /// Nobody checks what is there. More blocks than there is room for overwrite whatever is mapped behind, and so does an
+    /// address of another address space than the controller's. For a buffer, hand in the buffer.
+    ///
+    /// - Parameters:
+    ///   - namespace: The disk.
+    ///   - block: The first block.
+    ///   - count: How many, 1 to 65536; in bytes at most ``maximumTransferByteCount``.
+    ///   - address: Where the controller puts them: memory that is mapped in its address space, at a multiple of 4.
     ///   - ringing: Whether the controller is told at once; otherwise ``ring()`` tells it of several.
     /// - Returns: Which command it is; `nil` when as many as the queue's depth are in flight.
     @inlinable
@@ -18,7 +52,8 @@ extension QueuePair {
         submitTransfer(IOCommand.read, namespace, block, count, address.rawValue, ringing)
     }
 
-    /// Submits a write of blocks. For the parameters see ``submitRead(of:at:count:into:ringing:)``.
+    /// Submits a write of blocks from an address. Nobody checks what is there; for the rest see
+    /// ``submitRead(of:at:count:into:ringing:)``.
     @inlinable
     public mutating func submitWrite(
         of namespace: Namespace, at block: UInt64, count: Int = 1, from address: IOVA, ringing: Bool = true
@@ -45,6 +80,18 @@ extension QueuePair {
         guard rungTail != tail else { return }
         rungTail = tail
         registers.registers.writeReleasing32(UInt32(truncatingIfNeeded: tail), at: submissionDoorbell)
+    }
+
+    /// Where the controller sees a place in a buffer that has room.
+    @inlinable @inline(__always)
+    func address(
+        in buffer: borrowing DMABuffer, _ offset: Int, _ count: Int, _ namespace: Namespace
+    ) -> UInt64 {
+        precondition(
+            offset >= 0 && offset <= buffer.byteCount && count <= (buffer.byteCount &- offset) &>> namespace.blockShift,
+            "the blocks leave the buffer")
+        assert(buffer.space === memory.submissions.space, "the buffer is in another address space")
+        return buffer.iova.rawValue &+ UInt64(truncatingIfNeeded: offset)
     }
 
     @inlinable @inline(__always)

@@ -3,8 +3,9 @@ public import VFIO
 /// A submission queue and its completion queue: the way of commands to the controller and back.
 ///
 /// ```swift
+/// let buffer = try space.allocate(byteCount: 1 << 20)           // before the queue, so that it is freed after it
 /// var queue = try controller.makeQueue(depth: 32)
-/// while let command = queue.submitRead(of: disk, at: block, count: 8, into: buffer.iova, ringing: false) { … }
+/// while let command = queue.submitRead(of: disk, at: block, count: 8, into: buffer, offset: place, ringing: false) { … }
 /// queue.ring()
 /// while let completion = queue.nextCompletion() { … }          // or waitForCompletion()
 /// ```
@@ -14,7 +15,8 @@ public import VFIO
 ///
 /// Each command that was submitted completes exactly once: with the controller's word, or with ``CommandStatus/aborted``
 /// after a reset of the controller has ended it (see ``recover()``). Memory that a command moves data from or to has to
-/// stay mapped until then. Where it does not, or is revoked, the controller's DMA faults, and the command fails.
+/// stay mapped until then. Of memory that does not, nothing is known: where nothing is mapped the controller's DMA faults,
+/// but the next buffer may be mapped at the same IOVA, and then the command reads or overwrites that one without a word.
 public struct QueuePair: ~Copyable, Sendable {
     // First of all fields, so that the controller forgets the queue before its memory is freed.
     var registration: QueueRegistration

@@ -11,7 +11,10 @@ struct PeerCommand: ParsableCommand {
         discussion: """
             Writes a pattern to the disk, reads it back into a BAR of another device through a dma-buf, and verifies it there. \
             Then the other device is reset: the next read fails with an error, and disk and driver go on. The mapping is \
-            restored, and the read works again. At the end the disk has what it had before.
+            restored, and the read works again.
+
+            At the end, and after an error, the disk has what it had before. Not when the program is killed, or the machine \
+            fails: choose blocks that nothing needs. The start of the other device's largest BAR is overwritten.
 
             Both devices have to be bound to vfio-pci. A real kernel has to be Linux 6.19 or newer, with iommufd.
             """)
@@ -22,8 +25,8 @@ struct PeerCommand: ParsableCommand {
         help: ArgumentHelp("The device whose memory is read into.", valueName: "bdf"), transform: PCIAddress.parse)
     var into: PCIAddress
 
-    @Option(help: "The first block of the disk that is used.")
-    var block: UInt64 = 0
+    @Option(help: "The first block of the disk that is used. The pattern overwrites it for a while.")
+    var block: UInt64
 
     @Option(help: "How many bytes go from the disk to the other device: a multiple of 4096.")
     var size = 256 << 10

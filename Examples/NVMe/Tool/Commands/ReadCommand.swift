@@ -15,9 +15,9 @@ struct ReadCommand: ParsableCommand {
         let controller = try disk.open(in: space)
         let namespace = try controller.namespace(disk.namespace)
         try blocks.check(namespace)
-        var queue = try controller.makeQueue()
         let buffer = try space.allocate(byteCount: blocks.count * namespace.blockSize)
-        try queue.readAll(namespace, at: blocks.block, count: blocks.count, into: buffer.iova)
+        var queue = try controller.makeQueue()
+        try queue.readAll(namespace, at: blocks.block, count: blocks.count, into: buffer)
         let bytes = buffer.bytes(count: blocks.count * namespace.blockSize)
         for line in Hexadecimal.lines(bytes, from: blocks.block * UInt64(namespace.blockSize)) { print(line) }
         try queue.close()

@@ -26,10 +26,10 @@ struct WriteCommand: ParsableCommand {
         guard text.utf8.count <= byteCount else {
             throw ValidationError("the text has \(text.utf8.count) bytes, and the blocks \(byteCount)")
         }
-        var queue = try controller.makeQueue()
         let buffer = try space.allocate(byteCount: byteCount)
+        var queue = try controller.makeQueue()
         buffer.copy(Array(text.utf8) + [UInt8](repeating: fill, count: byteCount - text.utf8.count))
-        try queue.writeAll(namespace, at: blocks.block, count: blocks.count, from: buffer.iova)
+        try queue.writeAll(namespace, at: blocks.block, count: blocks.count, from: buffer)
         try queue.flush(namespace)
         print("wrote \(blocks.count) blocks from \(blocks.block) on, and flushed")
         try queue.close()

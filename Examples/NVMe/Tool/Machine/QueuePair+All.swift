@@ -4,6 +4,13 @@ import VFIO
 extension QueuePair {
     /// Reads any number of blocks, with as many commands as that takes, several at a time.
     mutating func readAll(
+        _ namespace: Namespace, at block: UInt64, count: Int, into buffer: borrowing DMABuffer
+    ) throws(NVMeError) {
+        try require(UInt64(buffer.byteCount), buffer.space, count, namespace)
+        try readAll(namespace, at: block, count: count, into: buffer.iova)
+    }
+
+    private mutating func readAll(
         _ namespace: Namespace, at block: UInt64, count: Int, into address: IOVA
     ) throws(NVMeError) {
         try transferAll(namespace, block, count, address, "read") { queue, block, count, address in
@@ -17,6 +24,7 @@ extension QueuePair {
     mutating func readAll(
         _ namespace: Namespace, at block: UInt64, count: Int, into peer: borrowing PeerMapping
     ) throws(NVMeError) {
+        try require(peer.byteCount, peer.space, count, namespace)
         var status = CommandStatus.success
         var name = "the read of \(count) blocks from \(block) on"
         do throws(NVMeError) {
@@ -25,15 +33,29 @@ extension QueuePair {
             guard peer.state != .live else { throw .status(failure, command: command) }
             (status, name) = (failure, command)
         }
-        guard peer.state == .live else { throw .peerRevoked(status, command: name) }
+        let state = peer.state
+        guard state == .live else { throw .peerRevoked(status, state, command: name) }
     }
 
     /// Writes any number of blocks. For the rest see `readAll`.
     mutating func writeAll(
-        _ namespace: Namespace, at block: UInt64, count: Int, from address: IOVA
+        _ namespace: Namespace, at block: UInt64, count: Int, from buffer: borrowing DMABuffer
     ) throws(NVMeError) {
-        try transferAll(namespace, block, count, address, "write") { queue, block, count, address in
+        try require(UInt64(buffer.byteCount), buffer.space, count, namespace)
+        try transferAll(namespace, block, count, buffer.iova, "write") { queue, block, count, address in
             queue.submitWrite(of: namespace, at: block, count: count, from: address, ringing: false)
+        }
+    }
+
+    /// The commands are told of addresses, which nobody checks, so the memory behind them is checked here.
+    private func require(
+        _ byteCount: UInt64, _ space: AddressSpace, _ count: Int, _ namespace: Namespace
+    ) throws(NVMeError) {
+        guard space === memory.submissions.space else {
+            throw .invalidArgument("the memory is in another address space than the controller")
+        }
+        guard count >= 0, UInt64(count) <= byteCount / UInt64(namespace.blockSize) else {
+            throw .invalidArgument("\(count) blocks do not fit into \(byteCount) bytes")
         }
     }
 

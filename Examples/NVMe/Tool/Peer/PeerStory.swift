@@ -18,21 +18,10 @@ struct PeerStory {
         let controller = try Controller(Device(at: diskAddress, in: space))
         let disk = try controller.namespace(namespaceID)
         let blockCount = byteCount / disk.blockSize
+        try require(byteCount % disk.blockSize == 0, "blocks of \(disk.blockSize) bytes do not fill \(byteCount) bytes")
         try require(
             block < disk.blockCount && UInt64(blockCount) <= disk.blockCount - block,
             "the disk ends before the blocks that are to be used")
-        var queue = try controller.makeQueue(depth: 16, maximumTransferByteCount: 64 << 10)
-        let buffer = try space.allocate(byteCount: byteCount)
-
-        try queue.readAll(disk, at: block, count: blockCount, into: buffer.iova)
-        let before = buffer.bytes(count: byteCount)
-        let pattern = Self.pattern(byteCount)
-        buffer.copy(pattern)
-        try queue.writeAll(disk, at: block, count: blockCount, from: buffer.iova)
-        try queue.flush(disk)
-        Narration.say(
-            "Write. A pattern of \(byteCount >> 10) KiB goes to block \(block) and following of \(diskAddress), and is",
-            "flushed.")
 
         let bar = try Exporter.largestBAR(of: peer, atLeast: byteCount)
         let window = try peer.exportDMABuf(of: bar, 0..<UInt64(byteCount))
@@ -42,6 +31,54 @@ struct PeerStory {
         Narration.say(
             "Export. \(byteCount >> 10) KiB of \(bar) of \(peerAddress) become a dma-buf, which the IOMMU shows to",
             "\(diskAddress) at IOVA \(mapping.iova).")
+
+        // Before the queue, so that it outlives what the controller knows of it.
+        let buffer = try space.allocate(byteCount: byteCount)
+        var queue = try controller.makeQueue(depth: 16, maximumTransferByteCount: 64 << 10)
+        let saved = try SavedBlocks(disk, at: block, count: blockCount, with: &queue, through: buffer)
+        // From here on the disk is changed. Whatever comes of it, it is to have its blocks back.
+        var failure: (any Error)?
+        do {
+            try tell(&queue, disk, blockCount, buffer, peer, mapping, memory)
+        } catch {
+            failure = error
+        }
+        do {
+            try saved.putBack(with: &queue, through: buffer, isRecovering: failure != nil)
+        } catch {
+            throw failure.map { PeerFailure(description: "\($0)\nAnd \(error)") } ?? error
+        }
+        if let failure {
+            Narration.say("Put back. It went wrong, and the disk has again what it had before.")
+            throw failure
+        }
+
+        try queue.close()
+        try controller.close()
+        try memory.close()
+        try mapping.close()
+        try window.close()
+        try buffer.close()
+        try peer.close()
+        Narration.say("Close. The disk has again what it had before, and the controller is shut down.")
+        print("\nDone: all of it happened as told.")
+    }
+
+    /// The part of the story in which the disk has the pattern.
+    private func tell(
+        _ queue: inout QueuePair, _ disk: Namespace, _ blockCount: Int, _ buffer: borrowing DMABuffer,
+        _ peer: borrowing Device, _ mapping: borrowing PeerMapping, _ memory: borrowing MappedRegion
+    ) throws {
+        // Another one each time, and nothing of it is in the peer: what is found there came with this read.
+        let pattern = Self.pattern(byteCount, seed: UInt8.random(in: .min ... .max))
+        let zeros = [UInt8](repeating: 0, count: byteCount)
+        memory.copy(zeros)
+        buffer.copy(pattern)
+        try queue.writeAll(disk, at: block, count: blockCount, from: buffer)
+        try queue.flush(disk)
+        Narration.say(
+            "Write. A pattern of \(byteCount >> 10) KiB goes to block \(block) and following of \(diskAddress), and is",
+            "flushed.")
 
         try queue.readAll(disk, at: block, count: blockCount, into: mapping)
         try verify(memory.bytes(count: byteCount), pattern, "of the peer")
@@ -54,14 +91,13 @@ struct PeerStory {
         Narration.say(
             "Reset. \(peerAddress) \(way): the kernel has revoked the memory, the mapping is \(mapping.state).")
 
-        memory.copy([UInt8](repeating: 0, count: byteCount))
-        let refusal = failure(of: &queue, disk, blockCount, mapping)
-        try require(refusal != nil, "a read into revoked memory did not fail")
-        try verify(memory.bytes(count: byteCount), [UInt8](repeating: 0, count: byteCount), "of the revoked peer")
-        Narration.say("Try. The same read now fails, and nothing arrives: \(refusal ?? "")")
+        memory.copy(zeros)
+        let refusal = try refusal(of: &queue, disk, blockCount, mapping)
+        try verify(memory.bytes(count: byteCount), zeros, "of the revoked peer")
+        Narration.say("Try. The same read now fails, and nothing arrives: \(refusal)")
 
-        buffer.copy([UInt8](repeating: 0, count: byteCount))
-        try queue.readAll(disk, at: block, count: blockCount, into: buffer.iova)
+        buffer.copy(zeros)
+        try queue.readAll(disk, at: block, count: blockCount, into: buffer)
         try verify(buffer.bytes(count: byteCount), pattern, "of this program")
         Narration.say("Go on. Disk and driver are well: a read into our own memory finds the pattern.")
 
@@ -71,36 +107,24 @@ struct PeerStory {
         Narration.say(
             "Restore. Mapped again at the same place; the mapping is \(mapping.state), and the read into the peer finds",
             "the pattern again.")
-
-        buffer.copy(before)
-        try queue.writeAll(disk, at: block, count: blockCount, from: buffer.iova)
-        try queue.flush(disk)
-        try queue.close()
-        try controller.close()
-        try memory.close()
-        try mapping.close()
-        try window.close()
-        try buffer.close()
-        try peer.close()
-        Narration.say("Close. The disk has again what it had before, and the controller is shut down.")
-        print("\nDone: all of it happened as told.")
     }
 
-    /// What a read into the peer fails with; `nil` when it does not fail.
-    private func failure(
+    /// The error of a read into the peer, which has to be that of a revocation.
+    private func refusal(
         of queue: inout QueuePair, _ disk: Namespace, _ blockCount: Int, _ mapping: borrowing PeerMapping
-    ) -> String? {
-        do {
+    ) throws -> NVMeError {
+        do throws(NVMeError) {
             try queue.readAll(disk, at: block, count: blockCount, into: mapping)
-            return nil
         } catch {
-            return "\(error)"
+            guard case .peerRevoked = error else { throw error }
+            return error
         }
+        throw PeerFailure(description: "a read into revoked memory did not fail")
     }
 
     /// Bytes of which no two pages are the same.
-    private static func pattern(_ byteCount: Int) -> [UInt8] {
-        (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8 ^ $0 >> 12 ^ 0xa5) }
+    static func pattern(_ byteCount: Int, seed: UInt8) -> [UInt8] {
+        (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8 ^ $0 >> 12 ^ Int(seed)) }
     }
 
     private func verify(_ found: [UInt8], _ expected: [UInt8], _ whose: String) throws {
@@ -114,9 +138,4 @@ struct PeerStory {
     private func require(_ condition: Bool, _ complaint: String) throws {
         guard condition else { throw PeerFailure(description: complaint) }
     }
-}
-
-/// The story did not go as told.
-struct PeerFailure: Error, CustomStringConvertible {
-    let description: String
 }

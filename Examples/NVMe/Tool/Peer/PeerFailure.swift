@@ -1,0 +1,4 @@
+/// The story did not go as told.
+struct PeerFailure: Error, CustomStringConvertible {
+    let description: String
+}

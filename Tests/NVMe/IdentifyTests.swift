@@ -50,8 +50,14 @@ import Testing
         #expect(throws: NVMeError.unsupported("blocks with 8 bytes of metadata, which namespace 3 has")) {
             try Namespace(id: 3, identity: Self.namespace(blockCount: 1, shift: 9, metadata: 8))
         }
-        #expect(throws: NVMeError.protocolViolation("the blocks of namespace 3 have 2^63 bytes")) {
+        #expect(throws: NVMeError.unsupported("blocks of 2^63 bytes, which namespace 3 has")) {
             try Namespace(id: 3, identity: Self.namespace(blockCount: 1, shift: 63))
+        }
+        let count = UInt64(1) << 51
+        var large = Self.namespace(blockCount: 0, shift: 12)
+        large[6] = 1 << 3
+        #expect(throws: NVMeError.unsupported("a namespace of \(count) blocks of 2^12 bytes, as 3 is said to be")) {
+            try Namespace(id: 3, identity: large)
         }
     }
 

@@ -1,5 +1,6 @@
 import Dispatch
 import Synchronization
+import SystemPackage
 import Testing
 import VFIO
 import VFIOMock
@@ -104,6 +105,77 @@ struct ClosingFaultsTests {
             machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
             #expect(machine.machine.faults == [])
             try buffer.close()
+        }
+    }
+
+    @Test func anAdminCommandWithoutAnEndKeepsTheOthersBack() throws {
+        try machine.run { space in
+            let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+            let disk = try controller.namespace()
+            var queue = try controller.makeQueue(depth: 4)
+            machine.withDisk { $0.inject(.holdCommand, on: .admin(0x06)) }
+            let late = NVMeError.adminTimeout(command: "Identify (active namespaces)", limit: .milliseconds(4))
+            let count = machine.withDisk { $0.statistics.adminCommandCount(opcode: 0x06) }
+            for _ in 0..<2 {
+                do throws(NVMeError) {
+                    _ = try controller.namespaceIDs()
+                    Issue.record("an answer")
+                } catch {
+                    #expect(error == late)
+                }
+            }
+            #expect(machine.withDisk { $0.statistics.adminCommandCount(opcode: 0x06) } <= count + 1)
+            // The queue goes on meanwhile.
+            try queue.flush(disk)
+            // One that is made by half is taken back, by a reset.
+            try controller.reset()
+            try queue.recover()
+            machine.withDisk { $0.inject(.loseCompletion, on: .admin(0x05)) }
+            do throws(NVMeError) {
+                try controller.makeQueue(depth: 4).close()
+                Issue.record("a queue")
+            } catch {
+                #expect(
+                    error == .adminTimeout(command: "Create I/O Completion Queue 2", limit: .milliseconds(4)))
+            }
+            expectError(.reset, with: &queue) { (queue) throws(NVMeError) in try queue.check() }
+            try queue.recover()
+            #expect(try controller.namespaceIDs() == [1])
+            try queue.close()
+            try controller.close()
+        }
+    }
+
+    @Test func commandsStayInFlightWhileTheControllerIsNotStopped() throws {
+        try machine.run { space in
+            let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+            let disk = try controller.namespace()
+            var queue = try controller.makeQueue(depth: 4)
+            machine.withDisk { model in
+                model.inject(.loseCommand)
+                model.inject(.staysReady)
+            }
+            _ = queue.submitFlush(of: disk)
+            // The first is the store to CC, the second the one to the command register.
+            machine.machine.failNextCall(.pwrite, with: .ioError, skipping: 1)
+            do throws(NVMeError) {
+                try queue.recover()
+                Issue.record("it has recovered")
+            } catch {
+                guard case .notStopped = error else {
+                    Issue.record("\(error)")
+                    return
+                }
+            }
+            let none = queue.nextCompletion()
+            #expect(none == nil)
+            #expect(machine.diskState.isMaster)
+            try queue.recover()
+            let end = queue.nextCompletion()
+            #expect(end?.status == .aborted)
+            try queue.flush(disk)
+            try queue.close()
+            try controller.close()
         }
     }
 }

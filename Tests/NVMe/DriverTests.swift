@@ -240,7 +240,7 @@ struct DriverTests {
             expectError(.reset, with: &queue) { (queue) throws(NVMeError) in try queue.check() }
             inject(.loseCommand, on: .admin(0x01), count: 2)
             expectError(
-                .timeout(waitingFor: "the end of Create I/O Submission Queue 1", limit: .milliseconds(4)),
+                .adminTimeout(command: "Create I/O Submission Queue 1", limit: .milliseconds(4)),
                 with: &queue
             ) { (queue) throws(NVMeError) in try queue.recover() }
             try queue.recover()
@@ -299,7 +299,7 @@ struct DriverTests {
                 == .timeout(waitingFor: "the controller to become ready (CSTS.RDY = 1)", limit: .milliseconds(4)))
         inject(.loseCommand, on: .admin(0x06))
         #expect(
-            try refusal() == .timeout(waitingFor: "the end of Identify (controller)", limit: .milliseconds(4)))
+            try refusal() == .adminTimeout(command: "Identify (controller)", limit: .milliseconds(4)))
         inject(.fail(.internalError), on: .admin(0x09))
         let expected = CommandStatus(rawValue: 6)
         #expect(try refusal() == .status(expected, command: "Set Features (Number of Queues)"))

@@ -260,7 +260,7 @@ struct NVMeLabTests {
                 }
                 #expect(reason.code == .inUse, "\(error)")
             }
-            expectError(.reset, with: &queue) { (queue) throws(NVMeError) in _ = try queue.waitForCompletion() }
+            expectError(.closed, with: &queue) { (queue) throws(NVMeError) in _ = try queue.waitForCompletion() }
             expectError(.closed, with: &queue) { (queue) throws(NVMeError) in try queue.recover() }
             let completion = queue.nextCompletion()
             #expect(completion?.command == command)

@@ -42,6 +42,11 @@ struct FaultCourse {
     private(set) var failureCount = 0
     private(set) var abortedCount = 0
     private(set) var recoveryCount = 0
+    /// Held commands that were let go: nothing went wrong with them but the order.
+    private(set) var releasedCommandCount = 0
+    private(set) var releasedCompletionCount = 0
+    /// How often the controller was enabled when the commands in flight were submitted.
+    private var enableCount = 0
 
     init(seed: UInt64) {
         random = SplitMix64(seed: seed)
@@ -78,6 +83,7 @@ struct FaultCourse {
             }
             if let fault = plan.nextFault { model.inject(fault, on: plan.nextMatch) }
         }
+        enableCount = withModel { model, _ in model.statistics.enableCount }
         submitAll(&queue, buffer)
         switch plan.outside {
         case .nothing: break
@@ -144,10 +150,14 @@ struct FaultCourse {
     private mutating func releaseIfNothingElseComes() {
         var random = self.random
         let expected = inFlight.count
-        withModel { model, bus in
-            guard model.heldCommands.count == expected else { return }
-            model.release(Int.random(in: 0..<expected, using: &random), bus: bus)
+        let isExecuted = withModel { model, bus -> Bool? in
+            guard model.heldCommands.count == expected else { return nil }
+            let index = Int.random(in: 0..<expected, using: &random)
+            defer { model.release(index, bus: bus) }
+            return model.heldCommands[index].isExecuted
         }
+        if isExecuted == true { releasedCompletionCount += 1 }
+        if isExecuted == false { releasedCommandCount += 1 }
         self.random = random
     }
 
@@ -189,6 +199,12 @@ struct FaultCourse {
             successCount += 1
         } else if completion.status == .aborted {
             abortedCount += 1
+            let before = enableCount
+            let isSafe = withModel { model, bus in
+                model.isRemoved || model.statistics.enableCount > before || !bus.isMaster
+                    || model.read(bar: 0, at: 0x14, width: 4, bus: bus) & 1 == 0
+            }
+            #expect(isSafe, "a command is said to have ended that the controller still has")
         } else {
             failureCount += 1
         }
@@ -221,6 +237,8 @@ struct FaultCourse {
         case .vfio: "vfio"
         case .status: "status"
         case .timeout: "timeout"
+        case .adminTimeout: "admin timeout"
+        case .notStopped: "not stopped"
         case .gone: "gone"
         case .fatalStatus: "fatal"
         case .reset: "reset"

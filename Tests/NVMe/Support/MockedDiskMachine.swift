@@ -24,6 +24,13 @@ struct MockedDiskMachine: DiskMachine {
         machine.withDevice(NVMeModel.self, at: disk) { model, _ in body(&model) }
     }
 
+    /// Whether the disk could reach for memory: its CC.EN is set, and it is a bus master.
+    var diskState: (isEnabled: Bool, isMaster: Bool) {
+        machine.withDevice(NVMeModel.self, at: disk) { model, bus in
+            (model.read(bar: 0, at: 0x14, width: 4, bus: bus) & 1 == 1, bus.isMaster)
+        }
+    }
+
     /// Lets a test work in an address space, and fails it when it leaves something behind.
     func run(
         _ sourceLocation: SourceLocation = #_sourceLocation, _ body: (AddressSpace) throws -> Void

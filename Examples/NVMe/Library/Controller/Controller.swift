@@ -38,7 +38,8 @@ public struct Controller: ~Copyable, Sendable {
     public init(_ device: consuming Device, options: ControllerOptions = ControllerOptions()) throws(NVMeError) {
         let space = device.space
         var engine = try ControllerEngine(device, options: options)
-        try engine.bringUp()
+        try engine.stop()
+        try engine.start()
         let (capabilities, pageSize) = (engine.capabilities, engine.pageSize)
         // From here on it is shut down when something goes wrong.
         let core = ControllerCore(engine)
@@ -69,7 +70,8 @@ public struct Controller: ~Copyable, Sendable {
 
     /// Asks for a namespace.
     ///
-    /// - Throws: `.invalidArgument` when there is no active one of this number, `.unsupported` for a format with metadata.
+    /// - Throws: `.invalidArgument` when there is no active one of this number, `.unsupported` for a format with metadata,
+    ///   and for blocks that are larger than what a command can move.
     public func namespace(_ id: UInt32 = 1) throws(NVMeError) -> Namespace {
         let bytes: [UInt8]
         do throws(NVMeError) {
@@ -79,7 +81,14 @@ public struct Controller: ~Copyable, Sendable {
         } catch .status(let status, _) where status.matches(.invalidNamespace) {
             throw .invalidArgument("the controller has no active namespace \(id)")
         }
-        return try Namespace(id: id, identity: bytes)
+        let namespace = try Namespace(id: id, identity: bytes)
+        // What one list of pages describes, as in a queue's memory.
+        let limit = min(info.maximumTransferByteCount ?? .max, pageSize / 8 * pageSize)
+        guard namespace.blockSize <= limit else {
+            throw .unsupported(
+                "blocks of \(namespace.blockSize) bytes, which namespace \(id) has: a command moves \(limit) at most")
+        }
+        return namespace
     }
 
     // MARK: Queues
@@ -90,7 +99,8 @@ public struct Controller: ~Copyable, Sendable {
     ///   - depth: How many commands can be in flight, at least 1 and fewer than the controller's entries of a queue.
     ///   - maximumTransferByteCount: The most bytes that one command can move. It is lowered to what the controller can.
     ///   - interrupts: Whether ``QueuePair/waitForCompletion()`` sleeps until the queue's MSI-X comes, instead of polling.
-    /// - Throws: `.unsupported` when the controller has no more queues, `.invalidArgument`, `.status`, `.vfio`.
+    /// - Throws: `.unsupported` when the controller has no more queues, `.invalidArgument`, `.status`, `.vfio`; `.adminTimeout`,
+    ///   after which the controller has been reset, and its other queues have to recover.
     public func makeQueue(
         depth: Int = 64, maximumTransferByteCount: Int = 128 << 10, interrupts: Bool = false
     ) throws(NVMeError) -> QueuePair {
@@ -102,6 +112,7 @@ public struct Controller: ~Copyable, Sendable {
         var registration = QueueRegistration(id: try core.reserveQueue(), core: core, epoch: 0)
         let id = registration.id
         let registers = try withDevice { (device) throws(VFIOError) in try device.registers(of: .bar0) }
+        try ControllerEngine.checkDoorbells(of: id, capabilities, registers)
         let vector: InterruptVector? =
             interrupts
             ? try withDevice { (device) throws(VFIOError) in
@@ -120,6 +131,9 @@ public struct Controller: ~Copyable, Sendable {
     public func reset() throws(NVMeError) { try core.reset() }
 
     /// Works with the device itself: for a reset of the function, its config space, its interrupts.
+    ///
+    /// The controller waits meanwhile, for all threads: the closure must not call it, nor make, recover, abort on, or
+    /// close a queue of it, which would wait for ever.
     public func withDevice<Result: ~Copyable>(
         _ body: (borrowing Device) throws(VFIOError) -> Result
     ) throws(NVMeError) -> Result {

@@ -13,10 +13,11 @@ extension Namespace {
             throw .unsupported("blocks with \(metadataByteCount) bytes of metadata, which namespace \(id) has")
         }
         guard (9...24).contains(blockShift) else {
-            throw .protocolViolation("the blocks of namespace \(id) have 2^\(blockShift) bytes")
+            throw .unsupported("blocks of 2^\(blockShift) bytes, which namespace \(id) has")
         }
+        // What the bytes are counted with, and what a driver of files would.
         guard blockCount <= UInt64(Int64.max) >> UInt64(blockShift) else {
-            throw .protocolViolation("namespace \(id) has \(blockCount) blocks, more than can be counted in bytes")
+            throw .unsupported("a namespace of \(blockCount) blocks of 2^\(blockShift) bytes, as \(id) is said to be")
         }
         self.init(id: id, blockCount: blockCount, blockSize: 1 << blockShift)
     }

@@ -8,6 +8,9 @@ public enum NVMeError: Error, Sendable, Hashable {
     case status(CommandStatus, command: String)
     /// Nothing came in time; `waitingFor` says what was awaited. For a command: ``QueuePair/recover()``.
     case timeout(waitingFor: String, limit: Duration)
+    /// The controller did not answer one of the driver's own commands, and is sent no further ones until it has been reset:
+    /// ``Controller/reset()``, or ``QueuePair/recover()``. Queues that are there go on until then.
+    case adminTimeout(command: String, limit: Duration)
     /// The registers read as all ones: the device has been taken away.
     case gone
     /// The controller says that it cannot go on (CSTS.CFS). ``QueuePair/recover()`` resets it.
@@ -17,6 +20,9 @@ public enum NVMeError: Error, Sendable, Hashable {
     case reset
     /// The controller has been closed, or an earlier recovery has failed, and there is nothing left to talk to.
     case closed
+    /// The controller could not be stopped, and its DMA not be switched off: it may still reach for the memory of its queues
+    /// and their commands. They stay in flight; their memory is not to be used for anything else.
+    case notStopped(String)
     /// The memory of another device, which the data was in or was to go to, was revoked before the command ended: what has
     /// been moved is unknown, whatever status the controller gave. The mapping was `.revoked` then, and can be restored, or
     /// `.dead`, and cannot.
@@ -36,12 +42,18 @@ extension NVMeError: CustomStringConvertible {
         case .status(let status, let command): "\(command) failed: \(status)\(Self.advice(on: status))"
         case .timeout(let subject, let limit):
             "no sign of \(subject) in \(limit): recover() resets the controller and makes the queue anew"
+        case .adminTimeout(let command, let limit):
+            "no answer to \(command) in \(limit): the controller takes no further commands of the driver's until "
+                + "Controller.reset() or QueuePair.recover(), after which all of its queues have to recover"
         case .gone:
             "the controller is gone: its registers read as all ones; close it, and open it when it has come back"
         case .fatalStatus:
             "the controller reports a fatal status (CSTS.CFS): recover() resets it and makes the queue anew"
         case .reset: "the controller has been reset since the queue was made: recover() makes the queue anew"
         case .closed: "the controller is closed, or could not be brought up again: open it anew"
+        case .notStopped(let why):
+            "the controller could not be stopped, and may still reach for memory: \(why); close everything, and keep the "
+                + "memory of its commands until then"
         case .peerRevoked(let status, let state, let command):
             "\(command) failed: the memory of the other device was revoked, and the data is lost, though the controller "
                 + "says: \(status); \(Self.advice(on: state)), and send the command again"

@@ -43,7 +43,7 @@ extension QueuePair {
     ///   after twice that time; `.gone`, `.fatalStatus`, `.reset`, `.protocolViolation`, and `.vfio` with what the kernel
     ///   refused.
     public mutating func check() throws(NVMeError) {
-        guard !registration.isOutdated else { throw .reset }
+        try registration.check()
         guard strayCount == 0 else {
             throw .protocolViolation("\(strayCount) completions in queue \(id) for commands that were not in flight")
         }
@@ -78,7 +78,7 @@ extension QueuePair {
         guard slots.isInFlight(command.rawValue) else {
             throw .invalidArgument("command \(command.rawValue) of queue \(id) is not in flight")
         }
-        guard !registration.isOutdated else { throw .reset }
+        try registration.check()
         ring()
         let (id, identifier) = (id, slots.identifier(of: command.rawValue))
         return try core.withEngine { (engine) throws(NVMeError) in try engine.abort(identifier, of: id) }
@@ -94,7 +94,8 @@ extension QueuePair {
     /// controller is reset once for all of them.
     ///
     /// - Throws: What kept the controller from coming up again, such as `.gone`. The commands have completed all the
-    ///   same, and it can be tried again.
+    ///   same, and it can be tried again. `.notStopped` when the controller may still reach for their memory: then they
+    ///   stay in flight. `.closed` when there is no controller any more.
     public mutating func recover() throws(NVMeError) {
         guard let core = registration.core else {
             throw .invalidArgument("the queue was put together from parts, so there is no controller to reset")
@@ -105,11 +106,12 @@ extension QueuePair {
         } catch {
             failure = error
         }
-        endAll()
+        // Not while the controller may still reach for their memory.
+        if registration.isOutdated { endAll() }
         if let failure { throw failure }
         do throws(NVMeError) {
             try connect(core)
-        } catch .reset, .fatalStatus, .timeout {
+        } catch .reset, .fatalStatus, .timeout, .adminTimeout {
             // It has failed again since another queue's owner has reset it, or fails now.
             try core.reset(from: registration.epoch)
             try connect(core)

@@ -16,6 +16,16 @@ struct QueueRegistration: ~Copyable, Sendable {
     /// Whether the controller has been reset since it was told of the queue.
     var isOutdated: Bool { core.map { $0.currentEpoch != epoch } ?? false }
 
+    /// Makes sure that the controller knows the queue.
+    ///
+    /// - Throws: `.closed` when there is no controller any more, `.reset` when it has been reset.
+    func check() throws(NVMeError) {
+        guard let core else { return }
+        // In this order: the end of the last life is told after the close.
+        guard core.currentEpoch != epoch || core.isClosed else { return }
+        throw core.isClosed ? .closed : .reset
+    }
+
     /// Has the controller forget the queue, so that its memory can be freed.
     consuming func close() throws(NVMeError) {
         let core = self.core

@@ -48,6 +48,7 @@ extension NVMeModel {
         faults[due].count -= 1
         if faults[due].count == 0 { faults.remove(at: due) }
         faultCount += 1
+        faultCounts[fault, default: 0] += 1
         return fault
     }
 

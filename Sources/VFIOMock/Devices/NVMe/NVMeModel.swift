@@ -79,6 +79,8 @@ public struct NVMeModel: MockDevice {
     public internal(set) var heldCommands: [HeldCommand] = []
     /// How many faults have happened.
     public internal(set) var faultCount = 0
+    /// How many faults of each kind have happened.
+    public internal(set) var faultCounts: [NVMeFault: Int] = [:]
     /// The data of the command at hand is to be inverted on its way.
     var isCorrupting = false
     /// It has been pulled out: see ``remove(bus:)``.

@@ -1,0 +1,181 @@
+import Dispatch
+import Synchronization
+import SystemPackage
+import Testing
+import VFIO
+import VFIOMock
+
+@testable import NVMe
+
+/// The ends of a controller's life that go wrong, with queues that outlive it: before anybody takes memory for free, the
+/// controller has to keep off it.
+@Suite(.timeLimit(.minutes(2)))
+struct ClosingFaultsTests {
+    private let machine = MockedDiskMachine()
+
+    private static var options: ControllerOptions {
+        var options = ControllerOptions()
+        options.commandTimeout = .milliseconds(4)
+        options.readyTimeout = .milliseconds(4)
+        options.shutdownTimeout = .milliseconds(40)
+        return options
+    }
+
+    private static let neverShutDown = NVMeError.timeout(
+        waitingFor: "the controller's shutdown (CSTS.SHST = 10b)", limit: .milliseconds(40))
+
+    /// What closing the controller fails with.
+    private func closing(_ controller: consuming Controller) -> NVMeError? {
+        do throws(NVMeError) {
+            try controller.close()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    private func expectStopped(sourceLocation: SourceLocation = #_sourceLocation) {
+        let state = machine.diskState
+        #expect(!state.isEnabled, sourceLocation: sourceLocation)
+        #expect(!state.isMaster, sourceLocation: sourceLocation)
+    }
+
+    @Test(arguments: [false, true]) func aShutdownThatDoesNotEndStopsTheController(staysReady: Bool) throws {
+        try machine.run { space in
+            let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+            var queue = try controller.makeQueue(depth: 4)
+            machine.withDisk { $0.inject(.neverShutsDown) }
+            if staysReady { machine.withDisk { $0.inject(.staysReady) } }
+            #expect(closing(controller) == Self.neverShutDown)
+            // The queue keeps the device open, so it is not the kernel that has done it.
+            expectStopped()
+            expectError(.closed, with: &queue) { (queue) throws(NVMeError) in try queue.check() }
+            expectError(.closed, with: &queue) { (queue) throws(NVMeError) in try queue.recover() }
+            try queue.close()
+        }
+    }
+
+    /// Sees a queue from another thread, while the controller is closed: it is told when the controller has stopped, and
+    /// no sooner.
+    @Test(arguments: [false, true]) func noQueueEndsBeforeTheControllerHasStopped(neverShutsDown: Bool) throws {
+        try machine.run { space in
+            let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+            let disk = try controller.namespace()
+            let queue = SharedQueue(try controller.makeQueue(depth: 4))
+            let buffer = try space.allocate(byteCount: 4096)
+            let iova = buffer.iova
+            machine.withDisk { model in
+                model.inject(.holdCommand, count: 2)
+                if neverShutsDown { model.inject(.neverShutsDown) }
+            }
+            for _ in 0..<2 { _ = queue.with { $0.submitRead(of: disk, at: 0, into: iova) } }
+            let statuses = Mutex<[CommandStatus]>([])
+            let group = DispatchGroup()
+            let machine = machine
+            DispatchQueue.global().async(group: group) {
+                // It is late soon, and waits for the controller then, which is being closed.
+                while true {
+                    let error = queue.with { queue -> NVMeError? in
+                        do throws(NVMeError) { try queue.check() } catch { return error }
+                        return nil
+                    }
+                    guard let error, error == .closed || error == .reset else { continue }
+                    #expect(error == .closed)
+                    break
+                }
+                let state = machine.diskState
+                #expect(!state.isEnabled && !state.isMaster, "told too early")
+                queue.with { queue in
+                    do throws(NVMeError) { try queue.recover() } catch { #expect(error == .closed) }
+                    while let completion = queue.nextCompletion() {
+                        statuses.withLock { $0.append(completion.status) }
+                    }
+                }
+                queue.drop()
+            }
+            let failure = closing(controller)
+            group.wait()
+            // The device is closed here, or with the queue.
+            if neverShutsDown {
+                #expect(failure == Self.neverShutDown)
+            } else if let failure {
+                guard case .vfio(let error) = failure, error.code == .inUse else { throw failure }
+            }
+            #expect(statuses.withLock { $0 } == [.aborted, .aborted])
+            machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
+            #expect(machine.machine.faults == [])
+            try buffer.close()
+        }
+    }
+
+    @Test func anAdminCommandWithoutAnEndKeepsTheOthersBack() throws {
+        try machine.run { space in
+            let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+            let disk = try controller.namespace()
+            var queue = try controller.makeQueue(depth: 4)
+            machine.withDisk { $0.inject(.holdCommand, on: .admin(0x06)) }
+            let late = NVMeError.adminTimeout(command: "Identify (active namespaces)", limit: .milliseconds(4))
+            let count = machine.withDisk { $0.statistics.adminCommandCount(opcode: 0x06) }
+            for _ in 0..<2 {
+                do throws(NVMeError) {
+                    _ = try controller.namespaceIDs()
+                    Issue.record("an answer")
+                } catch {
+                    #expect(error == late)
+                }
+            }
+            #expect(machine.withDisk { $0.statistics.adminCommandCount(opcode: 0x06) } <= count + 1)
+            // The queue goes on meanwhile.
+            try queue.flush(disk)
+            // One that is made by half is taken back, by a reset.
+            try controller.reset()
+            try queue.recover()
+            machine.withDisk { $0.inject(.loseCompletion, on: .admin(0x05)) }
+            do throws(NVMeError) {
+                try controller.makeQueue(depth: 4).close()
+                Issue.record("a queue")
+            } catch {
+                #expect(
+                    error == .adminTimeout(command: "Create I/O Completion Queue 2", limit: .milliseconds(4)))
+            }
+            expectError(.reset, with: &queue) { (queue) throws(NVMeError) in try queue.check() }
+            try queue.recover()
+            #expect(try controller.namespaceIDs() == [1])
+            try queue.close()
+            try controller.close()
+        }
+    }
+
+    @Test func commandsStayInFlightWhileTheControllerIsNotStopped() throws {
+        try machine.run { space in
+            let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+            let disk = try controller.namespace()
+            var queue = try controller.makeQueue(depth: 4)
+            machine.withDisk { model in
+                model.inject(.loseCommand)
+                model.inject(.staysReady)
+            }
+            _ = queue.submitFlush(of: disk)
+            // The first is the store to CC, the second the one to the command register.
+            machine.machine.failNextCall(.pwrite, with: .ioError, skipping: 1)
+            do throws(NVMeError) {
+                try queue.recover()
+                Issue.record("it has recovered")
+            } catch {
+                guard case .notStopped = error else {
+                    Issue.record("\(error)")
+                    return
+                }
+            }
+            let none = queue.nextCompletion()
+            #expect(none == nil)
+            #expect(machine.diskState.isMaster)
+            try queue.recover()
+            let end = queue.nextCompletion()
+            #expect(end?.status == .aborted)
+            try queue.flush(disk)
+            try queue.close()
+            try controller.close()
+        }
+    }
+}

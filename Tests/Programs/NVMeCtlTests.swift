@@ -87,6 +87,11 @@ import Testing
     @Test func saysWhatIsWrongWithTheDevice() throws {
         let result = try nvmectl.run("info", "--mock", "0000:00:03.0")
         #expect(result.status == 1)
-        #expect(result.errors == "Error: the controller does not do: the NVM command set\n")
+        #expect(
+            result.errors == """
+                Error: the controller does not do: the NVMe class code, 0x10802: 0000:00:03.0 has 0x50000, so it is no NVMe \
+                controller
+
+                """)
     }
 }

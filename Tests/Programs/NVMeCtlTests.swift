@@ -62,7 +62,8 @@ import Testing
         for (arguments, complaint) in [
             (["read", "--mock", "four"], "'four' is no PCI address; one looks like 0000:00:04.0"),
             (["read", "--mock", "--block", "131072", "0000:00:04.0"], "the namespace has the blocks 0 to 131071"),
-            (["write", "--mock", "--count", "0", "0000:00:04.0"], "--count is at least 1"),
+            (["write", "--mock", "--count", "0", "--block", "7", "0000:00:04.0"], "--count is at least 1"),
+            (["write", "--mock", "0000:00:04.0"], "Missing expected argument '--block <block>'"),
             (["bench", "--mock", "--size", "100", "0000:00:04.0"], "--size has to be a multiple of 512"),
             (["bench", "--mock", "--depth", "0", "0000:00:04.0"], "are greater than 0"),
             (["bench", "--mock", "--seconds", "inf", "0000:00:04.0"], "--seconds is at most 86400"),

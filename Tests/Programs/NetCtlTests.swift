@@ -59,6 +59,10 @@ import Testing
             (["info", "--mock", "three"], "'three' is no address of a device, such as 0000:03:00.0"),
             (["loop", "--mock", "--batch", "0", "0000:03:00.0"], "a batch has 1 to 4096 frames"),
             (["forward", "--mock", "--inject", "129", "0000:03:00.0", "0000:04:00.0"], "0 to 128 frames are put in"),
+            (["forward", "--mock", "--count", "0", "0000:03:00.0", "0000:04:00.0"], "at least 1 frame is forwarded"),
+            (["forward", "--mock", "0000:03:00.0", "0000:03:00.0"], "the two devices have to be different ones"),
+            (["loop", "--mock", "--count", "0", "0000:03:00.0"], "at least 1 frame is sent"),
+            (["generate", "--mock", "--count=-1", "0000:03:00.0"], "at least 1 frame is sent"),
         ] {
             let result = try netctl.run(arguments: arguments)
             #expect(result.status == 64, "\(arguments)")

@@ -6,8 +6,9 @@ struct Forward: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Forwards frames between two devices.",
         discussion: """
-            With --inject it puts numbered frames in, which circulate when each device's network returns what it is sent. At \
-            the end all of them are taken out again, and what was done to each has to add up to what was forwarded.
+            The frames come from the networks of the two; where none come within 10 seconds, it ends. With --inject it puts \
+            numbered frames in, which circulate when each device's network returns what it is sent. At the end all of them are \
+            taken out again, and what was done to them all has to add up (modulo 256) to what was forwarded.
             """)
 
     @Argument(help: ArgumentHelp("The one device.", valueName: "bdf"), transform: PCIAddress.parse)
@@ -30,6 +31,8 @@ struct Forward: ParsableCommand {
 
     func validate() throws {
         guard (0...128).contains(inject) else { throw ValidationError("0 to 128 frames are put in") }
+        guard count > 0 else { throw ValidationError("at least 1 frame is forwarded") }
+        guard first != second else { throw ValidationError("the two devices have to be different ones") }
     }
 
     func run() throws {
@@ -67,7 +70,7 @@ struct Forward: ParsableCommand {
 
     private func waitForFrames(_ forwarder: inout Forwarder) throws {
         if interrupts {
-            guard try forwarder.wait(timeout: .seconds(10)) else { throw Failure("no frame comes any more") }
+            guard try forwarder.wait(timeout: .seconds(10)) else { throw silence }
             return
         }
         let deadline = ContinuousClock.now + .seconds(10)
@@ -77,9 +80,16 @@ struct Forward: ParsableCommand {
             guard ContinuousClock.now < deadline else {
                 try forwarder.first.check()
                 try forwarder.second.check()
-                throw Failure("no frame comes any more")
+                throw silence
             }
         }
+    }
+
+    private var silence: Failure {
+        Failure(
+            inject == 0
+                ? "no frame has come for 10 seconds: let somebody send, or put some in with --inject"
+                : "no frame comes any more: do the networks of both devices return what they are sent?")
     }
 
     /// Takes all frames out, and compares how often each was forwarded with what the forwarder has counted.

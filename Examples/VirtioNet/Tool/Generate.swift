@@ -17,6 +17,10 @@ struct Generate: ParsableCommand {
     @OptionGroup var burst: BurstOptions
     @OptionGroup var machine: MachineOptions
 
+    func validate() throws {
+        guard count > 0 else { throw ValidationError("at least 1 frame is sent") }
+    }
+
     func run() throws {
         let space = try machine.makeSpace()
         let opened = try Device(at: device, in: space)

@@ -20,7 +20,7 @@ struct InfoCommand: ParsableCommand {
         print("  entries of a queue  up to \(capabilities.maximumQueueEntryCount)")
         print("  bytes of a command  \(info.maximumTransferByteCount.map { "up to \($0)" } ?? "no limit")")
         print("  write cache         \(info.hasVolatileWriteCache ? "yes: flush what has to last" : "no")")
-        for id in try controller.namespaceIDs() {
+        for id in try disk.chosenNamespace.map({ [$0] }) ?? controller.namespaceIDs() {
             let namespace = try controller.namespace(id)
             print(
                 "namespace \(id): \(namespace.blockCount) blocks of \(namespace.blockSize) bytes,",

@@ -3,8 +3,9 @@ import NVMe
 
 /// Which blocks a command is about.
 struct BlockOptions: ParsableArguments {
+    // Without a default: on a disk, block 0 is what says where everything else is.
     @Option(help: "The first block.")
-    var block: UInt64 = 0
+    var block: UInt64
 
     @Option(help: "How many blocks.")
     var count = 1

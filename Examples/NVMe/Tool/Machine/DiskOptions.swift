@@ -11,8 +11,11 @@ struct DiskOptions: ParsableArguments {
             discussion: "It is made anew for each command and forgotten after it; nothing of this machine is touched."))
     var mock = false
 
-    @Option(help: "The namespace.")
-    var namespace: UInt32 = 1
+    @Option(name: .customLong("namespace"), help: "The namespace; 1, or all of them where that makes sense.")
+    var chosenNamespace: UInt32?
+
+    /// The namespace, for a command that is about one.
+    var namespace: UInt32 { chosenNamespace ?? 1 }
 
     @Argument(help: ArgumentHelp("The NVMe controller.", valueName: "bdf"), transform: PCIAddress.parse)
     var address: PCIAddress

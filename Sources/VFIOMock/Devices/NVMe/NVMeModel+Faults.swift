@@ -103,7 +103,9 @@ extension NVMeModel {
 
     /// Lets go of a command that was held back: carries it out if that is still to do, and completes it.
     ///
-    /// - Parameter index: Its place in ``heldCommands``. In any order, so that completions come out of order.
+    /// - Parameters:
+    ///   - index: Its place in ``heldCommands``. In any order, so that completions come out of order.
+    ///   - bus: The way to the rest of the machine.
     public mutating func release(_ index: Int, bus: borrowing MockBus) {
         let held = heldCommands.remove(at: index)
         finish(held, bus)
@@ -141,6 +143,7 @@ extension NVMeModel {
     ///   - identifier: Of the command.
     ///   - queue: The submission queue that it is said to be from; one that is there.
     ///   - status: Of the completion.
+    ///   - bus: The way to the rest of the machine.
     public mutating func postStrayCompletion(
         identifier: UInt16, queue: Int, status: Status = .success, bus: borrowing MockBus
     ) {

@@ -42,6 +42,9 @@ final class ControllerCore: Sendable {
 
     // MARK: Life
 
+    /// Returns when nobody works with the controller, so that a reset or a close that is under way has ended.
+    func waitForTurn() { state.withLock { _ in } }
+
     /// Resets the controller, unless that has happened since the given life, and brings it up again.
     func reset(from known: UInt64? = nil) throws(NVMeError) {
         try withEngine { (engine) throws(NVMeError) in

@@ -56,7 +56,12 @@ extension QueuePair {
             do throws(VFIOError) { try registers.check() } catch { throw .vfio(error) }
             if status.isGone { throw .gone }
             if status.isFatal { throw .fatalStatus }
-            if !status.isReady { throw .reset }
+            if !status.isReady {
+                // Somebody is stopping it, or has. What for is known when that is done.
+                registration.core?.waitForTurn()
+                try registration.check()
+                throw .reset
+            }
         }
         // It may have come while nobody looked: a thread can be kept from running for long.
         if isLate, !hasCompletion {

@@ -173,7 +173,9 @@ struct NVMeModelLabTests {
     @Test func events() throws {
         let host = try startedHost()
         let request = host.submit(0, 12)
-        host.ring(0)
+        // QEMU forgets an event that nobody has asked for, and takes commands in its own time: with the answer to one that
+        // stands behind the request it has taken that one too.
+        #expect(host.run(0, 10, dwords: [7]).status == .success)
         host.write(1, host.doorbell(7))
         var seen: [NVMeHost.Completion] = []
         let deadline = ContinuousClock.now + .seconds(5)

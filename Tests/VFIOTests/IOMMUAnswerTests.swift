@@ -320,6 +320,8 @@ import Testing
 
     @Test func aGroupWithoutAnIOMMUIsNotOpenedUnasked() throws {
         kernel.addFolder("/sys/class/vfio", ["noiommu-5"])
+        kernel.removeNode("/dev/vfio/5")
+        kernel.addNode("/dev/vfio/noiommu-5")
         let space = try AddressSpace(.type1, kernel: kernel)
         expect(.unsupported) { _ = try Device(at: ScriptedKernel.address, in: space) }
         #expect(kernel.openNames == ["/dev/vfio/vfio"])

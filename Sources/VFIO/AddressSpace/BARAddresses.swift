@@ -5,15 +5,28 @@ internal import Synchronization
 /// The kernel would let such memory into a type1 container, and then nothing would tie the mapping to the life of the
 /// device that owns the BAR. So the library remembers its own BAR mappings, of all devices, and refuses their addresses.
 enum BARAddresses {
+    /// Whose memory it is. Put into words by an error only.
+    enum Owner: CustomStringConvertible {
+        case region(RegionIndex, of: DeviceAddress)
+        case virtualIOMMU
+
+        var description: String {
+            switch self {
+            case .region(let region, let device): "\(region) of \(device)"
+            case .virtualIOMMU: "registers of a virtual IOMMU"
+            }
+        }
+    }
+
     private struct Table {
         // Beside each other rather than in pairs: what is searched for each mapping is then a few neighbouring words.
         var addresses: [Range<UInt>] = []
-        var owners: [String] = []
+        var owners: [Owner] = []
     }
 
     private static let table = Mutex(Table())
 
-    static func insert(_ memory: UnsafeMutableRawBufferPointer, owner: String) {
+    static func insert(_ memory: UnsafeMutableRawBufferPointer, owner: Owner) {
         let range = unsafe addresses(of: UnsafeRawBufferPointer(memory))
         table.withLock { table in
             table.addresses.append(range)
@@ -31,7 +44,7 @@ enum BARAddresses {
     }
 
     /// Whose BAR the memory touches; `nil` when it touches none.
-    static func owner(of memory: UnsafeRawBufferPointer) -> String? {
+    static func owner(of memory: UnsafeRawBufferPointer) -> Owner? {
         let range = unsafe addresses(of: memory)
         guard !range.isEmpty else { return nil }
         return table.withLock { table in

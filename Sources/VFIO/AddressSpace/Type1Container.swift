@@ -114,7 +114,6 @@ final class Type1Container: IOMMUBackend {
             throw VFIOError(.kernel, "find the IOMMU group", "\(address)", errno: error)
         }
         guard let number else { throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode) }
-        try Diagnosis(kernel: kernel).requireProtection(of: address, group: number, not: isUnprotected)
         return try state.withLock { (state) throws(VFIOError) -> OpenedDevice in
             var group: Group
             if let known = state.groups[number] {
@@ -171,6 +170,10 @@ final class Type1Container: IOMMUBackend {
         do throws(Errno) {
             opened = try kernel.open(node, .readWrite)
         } catch {
+            // A group has one node, of either name: that of the other kind of device tells why this one is missing.
+            if error == .noSuchFileOrDirectory {
+                try Diagnosis(kernel: kernel).requireProtection(of: address, group: number, not: isUnprotected)
+            }
             throw switch error {
             case .noSuchFileOrDirectory:
                 Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)

@@ -119,7 +119,8 @@ final class DeviceCore: Sendable {
     /// What a region is, asked of the kernel once.
     func region(_ index: RegionIndex) throws(VFIOError) -> RegionInfo {
         if let known = state.withLock({ $0.regions[index] }) { return known }
-        let subject = "\(index) of \(address)"
+        // Put into words by an error only.
+        var subject: String { "\(index) of \(address)" }
         let operation = "ask for the region (VFIO_DEVICE_GET_REGION_INFO)"
         guard index.rawValue < info.regionCount || state.withLock({ $0.announcedRegions.contains(index) }) else {
             throw VFIOError(

@@ -17,10 +17,10 @@ public struct DeviceInfo: Sendable, Hashable {
     /// What s390 says of a PCI function; `nil` elsewhere.
     public let zpci: ZPCIInfo?
 
-    init(of descriptor: FileDescriptor, kernel: any Kernel, subject: String) throws(VFIOError) {
+    init(of descriptor: FileDescriptor, kernel: any Kernel, subject: @autoclosure () -> String) throws(VFIOError) {
         let answer = try GrowingRequest.perform(
             CVFIO_DEVICE_GET_INFO, cvfio_device_info(), on: descriptor, of: kernel,
-            operation: "ask what the device is (VFIO_DEVICE_GET_INFO)", subject: subject)
+            operation: "ask what the device is (VFIO_DEVICE_GET_INFO)", subject: subject())
         let info = answer.header(cvfio_device_info.self)
         canReset = info.flags & CVFIO_DEVICE_FLAGS_RESET != 0
         isPCI = info.flags & CVFIO_DEVICE_FLAGS_PCI != 0
@@ -29,15 +29,15 @@ public struct DeviceInfo: Sendable, Hashable {
         var atomicCompletions: PCIAtomicCompletions = []
         var zpci = ZPCIInfo()
         if info.flags & CVFIO_DEVICE_FLAGS_CAPS != 0 {
-            try CapabilityChain.walk(answer, from: info.cap_offset, headerSize: Self.oldestSize, subject: subject) {
+            try CapabilityChain.walk(answer, from: info.cap_offset, headerSize: Self.oldestSize, subject: subject()) {
                 (id, offset) throws(VFIOError) in
                 switch id {
                 case CVFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP:
                     guard let found = answer.load(cvfio_device_info_cap_pci_atomic_comp.self, at: offset) else {
-                        throw CapabilityChain.truncated("PCI atomic completions", subject: subject)
+                        throw CapabilityChain.truncated("PCI atomic completions", subject: subject())
                     }
                     atomicCompletions = PCIAtomicCompletions(rawValue: found.flags)
-                default: try zpci.read(id, answer, at: offset, subject: subject)
+                default: try zpci.read(id, answer, at: offset, subject: subject())
                 }
             }
         }

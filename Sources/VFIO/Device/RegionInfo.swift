@@ -64,13 +64,13 @@ public struct RegionInfo: Sendable, Hashable {
     }
 
     /// Reads the kernel's answer.
-    init(_ answer: borrowing RequestBuffer, index: RegionIndex, subject: String) throws(VFIOError) {
+    init(_ answer: borrowing RequestBuffer, index: RegionIndex, subject: @autoclosure () -> String) throws(VFIOError) {
         let header = answer.header(cvfio_region_info.self)
         // File offsets are signed, so no region ends above; what is checked here need not be at each access.
         let (end, overflow) = header.offset.addingReportingOverflow(header.size)
         guard !overflow, end <= UInt64(Int64.max) else {
             throw VFIOError(
-                .unexpectedAnswer, "read what the region is", subject,
+                .unexpectedAnswer, "read what the region is", subject(),
                 hint: "\(header.size) bytes at offset \(header.offset) leave the device's file")
         }
         var areas: [Range<UInt64>]?
@@ -78,14 +78,14 @@ public struct RegionInfo: Sendable, Hashable {
         var type: TypeID?
         if header.flags & CVFIO_REGION_INFO_FLAG_CAPS != 0 {
             try CapabilityChain.walk(
-                answer, from: header.cap_offset, headerSize: MemoryLayout<cvfio_region_info>.size, subject: subject
+                answer, from: header.cap_offset, headerSize: MemoryLayout<cvfio_region_info>.size, subject: subject()
             ) { (id, offset) throws(VFIOError) in
                 switch id {
                 case CVFIO_REGION_INFO_CAP_SPARSE_MMAP:
-                    areas = try Self.areas(in: answer, at: offset, regionSize: header.size, subject: subject)
+                    areas = try Self.areas(in: answer, at: offset, regionSize: header.size, subject: subject())
                 case CVFIO_REGION_INFO_CAP_TYPE:
                     guard let capability = answer.load(cvfio_region_info_cap_type.self, at: offset) else {
-                        throw CapabilityChain.truncated("region type", subject: subject)
+                        throw CapabilityChain.truncated("region type", subject: subject())
                     }
                     type = TypeID(type: capability.type, subtype: capability.subtype)
                 case CVFIO_REGION_INFO_CAP_MSIX_MAPPABLE:
@@ -108,23 +108,23 @@ public struct RegionInfo: Sendable, Hashable {
     }
 
     private static func areas(
-        in answer: borrowing RequestBuffer, at offset: Int, regionSize: UInt64, subject: String
+        in answer: borrowing RequestBuffer, at offset: Int, regionSize: UInt64, subject: @autoclosure () -> String
     ) throws(VFIOError) -> [Range<UInt64>] {
         typealias Header = cvfio_region_info_cap_sparse_mmap
         typealias Area = cvfio_region_sparse_mmap_area
         guard let header = answer.load(Header.self, at: offset) else {
-            throw CapabilityChain.truncated("sparse mmap", subject: subject)
+            throw CapabilityChain.truncated("sparse mmap", subject: subject())
         }
         var areas: [Range<UInt64>] = []
         for index in 0..<Int(header.nr_areas) {
             let position = offset + MemoryLayout<Header>.size + index * MemoryLayout<Area>.size
             guard let area = answer.load(Area.self, at: position) else {
-                throw CapabilityChain.truncated("sparse mmap", subject: subject)
+                throw CapabilityChain.truncated("sparse mmap", subject: subject())
             }
             guard area.size > 0 else { continue }
             guard area.offset < regionSize, area.size <= regionSize - area.offset else {
                 throw VFIOError(
-                    .unexpectedAnswer, "read the sparse mmap areas", subject, hint: "an area leaves the region")
+                    .unexpectedAnswer, "read the sparse mmap areas", subject(), hint: "an area leaves the region")
             }
             areas.append(area.offset..<(area.offset + area.size))
         }

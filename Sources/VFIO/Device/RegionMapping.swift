@@ -33,12 +33,12 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
         _ region: RegionInfo, _ window: Range<UInt64>, of core: DeviceCore, lease: DeviceLease?
     ) throws(VFIOError) -> RegionMapping {
         let operation = "map the region (mmap)"
-        let owner = "\(region.index) of \(core.address)"
+        let owner = BARAddresses.Owner.region(region.index, of: core.address)
         // A BAR smaller than a page is mapped with the page that it has to itself, or else not at all.
         guard let rounded = UInt64(window.count).roundedUp(to: UInt64(core.kernel.pageSize)),
             let length = Int(exactly: rounded)
         else {
-            throw VFIOError(.outOfRange, operation, owner, hint: "it is larger than the address space")
+            throw VFIOError(.outOfRange, operation, "\(owner)", hint: "it is larger than the address space")
         }
         do throws(Errno) {
             let base = try unsafe core.kernel.map(
@@ -48,12 +48,11 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
             let bytes = unsafe UnsafeMutableRawBufferPointer(start: base, count: window.count)
             return unsafe RegionMapping(bytes, region: region.index, of: core, lease: lease)
         } catch {
-            throw VFIOError(.kernel, operation, owner, errno: error)
+            throw VFIOError(.kernel, operation, "\(owner)", errno: error)
         }
     }
 
-    /// What is mapped, in words.
-    private var owner: String { "\(region) of \(device)" }
+    private var owner: BARAddresses.Owner { .region(region, of: device) }
 
     /// Unmaps the region and reports what the kernel said.
     consuming func close() throws(VFIOError) {
@@ -61,7 +60,7 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
         do throws(Errno) {
             try unmap()
         } catch {
-            throw VFIOError(.kernel, "unmap the region (munmap)", owner, errno: error)
+            throw VFIOError(.kernel, "unmap the region (munmap)", "\(owner)", errno: error)
         }
     }
 

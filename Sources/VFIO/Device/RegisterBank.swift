@@ -21,8 +21,8 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
     @usableFromInline let fallback: RegisterFallback
     // The same without a count of references, for the view.
     @usableFromInline let unmanagedFallback: Unmanaged<RegisterFallback>
-    // Both are only kept alive, and let go of in this order: the device is not closed while it is mapped.
-    private let mapping: RegisterMapping?
+    // Keeps the device open. The mapping is the device's, which ends it before it closes: were it kept alive here as well,
+    // the optimiser might let go of the lease first, and the device would be closed while it is mapped.
     private let lease: DeviceLease
 
     init(_ region: RegionInfo, mapping: RegisterMapping?, of core: DeviceCore) {
@@ -30,7 +30,6 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
         window = RegisterWindow(mapping, byteCount: Int(clamping: region.byteCount))
         fallback = RegisterFallback(region, of: core)
         unsafe unmanagedFallback = Unmanaged.passUnretained(fallback)
-        self.mapping = mapping
         lease = DeviceLease(core, for: .registers(region.index))
     }
 

@@ -42,11 +42,23 @@ extension PCIAddress: LosslessStringConvertible {
 
     /// The form that the kernel uses: `0000:00:04.0`.
     public var description: String {
-        func padded(_ value: some BinaryInteger, _ width: Int) -> String {
-            let digits = String(value, radix: 16)
-            return String(repeating: "0", count: max(0, width - digits.count)) + digits
+        // A device is named in every path and error of its own, so this takes no strings for the parts.
+        var text: [UInt8] = []
+        text.reserveCapacity(16)
+        func append(_ value: UInt32, digits: Int) {
+            for place in (0..<digits).reversed() {
+                let digit = UInt8(truncatingIfNeeded: value >> UInt32(4 * place)) & 0xf
+                text.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+            }
         }
-        return "\(padded(domain, 4)):\(padded(bus, 2)):\(padded(device, 2)).\(function)"
+        append(domain, digits: max(4, (35 - domain.leadingZeroBitCount) / 4))
+        text.append(UInt8(ascii: ":"))
+        append(UInt32(bus), digits: 2)
+        text.append(UInt8(ascii: ":"))
+        append(UInt32(device), digits: 2)
+        text.append(UInt8(ascii: "."))
+        append(UInt32(function), digits: 1)
+        return String(decoding: text, as: UTF8.self)
     }
 
     // UInt32(_:radix:) would take a sign, which no address has.

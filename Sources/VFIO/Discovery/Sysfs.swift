@@ -4,10 +4,17 @@ internal import SystemPackage
 struct Sysfs {
     let kernel: any Kernel
 
-    static func folder(of address: DeviceAddress) -> FilePath {
+    static func folder(of address: DeviceAddress) -> FilePath { FilePath(folderName(of: address)) }
+
+    /// The path of something in the folder of a device.
+    private static func path(of name: String, of address: DeviceAddress) -> FilePath {
+        FilePath("\(folderName(of: address))/\(name)")
+    }
+
+    private static func folderName(of address: DeviceAddress) -> String {
         switch address {
-        case .pci: FilePath("/sys/bus/pci/devices/\(address)")
-        case .mediated: FilePath("/sys/bus/mdev/devices/\(address)")
+        case .pci(let address): "/sys/bus/pci/devices/\(address)"
+        case .mediated(let uuid): "/sys/bus/mdev/devices/\(uuid)"
         }
     }
 
@@ -23,18 +30,18 @@ struct Sysfs {
 
     /// The number of the device's IOMMU group; `nil` when it has none, as without an IOMMU.
     func iommuGroup(of address: DeviceAddress) throws(Errno) -> Int? {
-        guard let name = try linkName(Self.folder(of: address).appending("iommu_group")) else { return nil }
+        guard let name = try linkName(Self.path(of: "iommu_group", of: address)) else { return nil }
         return Int(name)
     }
 
     /// The driver that holds the device; `nil` when none does.
     func driver(of address: DeviceAddress) throws(Errno) -> String? {
-        try linkName(Self.folder(of: address).appending("driver"))
+        try linkName(Self.path(of: "driver", of: address))
     }
 
     /// The physical function that a virtual one belongs to; `nil` for any other device.
     func physicalFunction(of address: DeviceAddress) throws(Errno) -> PCIAddress? {
-        try linkName(Self.folder(of: address).appending("physfn")).flatMap(PCIAddress.init)
+        try linkName(Self.path(of: "physfn", of: address)).flatMap(PCIAddress.init)
     }
 
     /// The devices of an IOMMU group.
@@ -45,7 +52,7 @@ struct Sysfs {
     /// The name of the device's VFIO character device, such as `vfio0`; `nil` when it has none.
     func characterDevice(of address: DeviceAddress) throws(Errno) -> String? {
         do throws(Errno) {
-            return try kernel.names(in: Self.folder(of: address).appending("vfio-dev")).first
+            return try kernel.names(in: Self.path(of: "vfio-dev", of: address)).first
         } catch .noSuchFileOrDirectory {
             return nil
         }

@@ -15,7 +15,7 @@ enum CapabilityChain {
         _ buffer: borrowing RequestBuffer,
         from start: UInt32,
         headerSize: Int,
-        subject: String,
+        subject: @autoclosure () -> String,
         _ visit: (_ id: UInt16, _ offset: Int) throws(VFIOError) -> Void
     ) throws(VFIOError) {
         let operation = "read the capability chain"
@@ -23,13 +23,13 @@ enum CapabilityChain {
         while offset != 0 {
             guard offset >= headerSize, let header = buffer.load(cvfio_info_cap_header.self, at: offset) else {
                 throw VFIOError(
-                    .unexpectedAnswer, operation, subject,
+                    .unexpectedAnswer, operation, subject(),
                     hint: "a capability at offset \(offset) is outside of the \(buffer.byteCount) bytes of the answer")
             }
             try visit(header.id, offset)
             // The kernel adds each capability behind the last, so a pointer back can only close a circle.
             guard header.next == 0 || Int(header.next) < headerSize || Int(header.next) > offset else {
-                throw VFIOError(.unexpectedAnswer, operation, subject, hint: "the chain goes in a circle")
+                throw VFIOError(.unexpectedAnswer, operation, subject(), hint: "the chain goes in a circle")
             }
             offset = Int(header.next)
         }

@@ -19,7 +19,7 @@ enum GrowingRequest {
         on descriptor: FileDescriptor,
         of kernel: any Kernel,
         operation: String,
-        subject: String
+        subject: @autoclosure () -> String
     ) throws(VFIOError) -> RequestBuffer {
         var byteCount = MemoryLayout<Header>.size
         // Each round is longer than the last, and a device's answer does not grow for ever.
@@ -29,17 +29,17 @@ enum GrowingRequest {
             do throws(Errno) {
                 _ = try kernel.control(descriptor, request, with: buffer)
             } catch {
-                throw VFIOError(.kernel, operation, subject, errno: error)
+                throw VFIOError(.kernel, operation, subject(), errno: error)
             }
             let wanted = Int(buffer.header(UInt32.self))
             if wanted <= byteCount { return buffer }
             guard wanted <= largestAnswer else {
                 throw VFIOError(
-                    .unexpectedAnswer, operation, subject, hint: "the kernel asks for room for \(wanted) bytes")
+                    .unexpectedAnswer, operation, subject(), hint: "the kernel asks for room for \(wanted) bytes")
             }
             byteCount = wanted
         }
         throw VFIOError(
-            .unexpectedAnswer, operation, subject, hint: "the kernel asks for more room each time it is called")
+            .unexpectedAnswer, operation, subject(), hint: "the kernel asks for more room each time it is called")
     }
 }

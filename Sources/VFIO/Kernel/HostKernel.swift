@@ -129,15 +129,15 @@ public struct HostKernel: Kernel {
     // MARK: sysfs
 
     public func readLink(_ path: FilePath) throws(Errno) -> FilePath {
-        var target = [CChar](repeating: 0, count: Int(PATH_MAX) + 1)
-        let count: Int = try call {
-            unsafe path.withPlatformString { path in
-                unsafe target.withUnsafeMutableBufferPointer {
-                    unsafe cvfio_sys_readlink(path, $0.baseAddress!, $0.count - 1)
-                }
+        let target = try unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PATH_MAX)) {
+            (target) throws(Errno) -> String in
+            let count: Int = try call {
+                unsafe path.withPlatformString { unsafe cvfio_sys_readlink($0, target.baseAddress!, target.count) }
             }
+            return unsafe String(
+                decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(target)[..<count]), as: UTF8.self)
         }
-        return FilePath(String(decoding: target[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self))
+        return FilePath(target)
     }
 
     public func readFile(_ path: FilePath) throws(Errno) -> [UInt8] {
@@ -188,18 +188,16 @@ public struct HostKernel: Kernel {
         let status = unsafe folder.withPlatformString { unsafe cvfio_sys_opendir($0, &opened) }
         guard status == 0, let directory = unsafe opened else { throw Errno(rawValue: -status) }
         var names: [String] = []
-        var name = [CChar](repeating: 0, count: Int(NAME_MAX) + 1)
-        var result: Int32
-        repeat {
-            result = unsafe name.withUnsafeMutableBufferPointer {
-                unsafe cvfio_sys_readdir(directory, $0.baseAddress!, $0.count)
-            }
-            if result == 1 {
-                let bytes = name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
-                let entry = String(decoding: bytes, as: UTF8.self)
-                if entry != "." && entry != ".." { names.append(entry) }
-            }
-        } while result == 1
+        var result: Int32 = 0
+        unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(NAME_MAX) + 1) { name in
+            repeat {
+                result = unsafe cvfio_sys_readdir(directory, name.baseAddress!, name.count)
+                if result == 1 {
+                    let entry = unsafe String(cString: name.baseAddress!)
+                    if entry != "." && entry != ".." { names.append(entry) }
+                }
+            } while result == 1
+        }
         let closed = unsafe cvfio_sys_closedir(directory)
         guard result == 0, closed == 0 else { throw Errno(rawValue: result < 0 ? -result : -closed) }
         return names.sorted()

@@ -34,7 +34,7 @@ public struct MappedWindow: ~Copyable, VolatileMemory, @unchecked Sendable {
         }
         self.byteCount = byteCount
         self.object = object
-        unsafe BARAddresses.insert(bytes, owner: "registers of a virtual IOMMU")
+        unsafe BARAddresses.insert(bytes, owner: .virtualIOMMU)
     }
 
     private var bytes: UnsafeMutableRawBufferPointer {

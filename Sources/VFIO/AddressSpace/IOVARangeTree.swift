@@ -29,7 +29,7 @@ struct IOVARangeTree {
     private var counts: [Int] = []
     private var spareNodes: [Int] = []
     private var root = 0
-    /// The number of levels: 0 without ranges, 1 when the root is a leaf.
+    /// The number of levels: 0 before the first range, 1 when the root is a leaf.
     private var height = 0
 
     // MARK: Looking
@@ -147,10 +147,7 @@ struct IOVARangeTree {
             root = child
             height -= 1
         }
-        if counts[root] == 0 {
-            spareNodes.append(root)
-            height = 0
-        }
+        // A root that is an empty leaf stays: a program that maps and unmaps by turns would make it anew each time.
         return removed
     }
 

@@ -91,9 +91,7 @@ def lab(names):
         rows |= parse(host.run([*lab_run, program, *programs]))
     if "disk" in names or not names:
         host.require("fio", "fio")
-        shared_memory = host.SCRATCH / "shm.so"
-        host.run([host.swift_clang(), "-O2", "-shared", "-fPIC", "-o", shared_memory, host.FOLDER / "guest" / "shm.c"])
-        rows |= parse_rates(host.run([*lab_run, host.FOLDER / "guest" / "disks", program, shared_memory]))
+        rows |= parse_rates(host.run([*lab_run, host.FOLDER / "guest" / "disks", program]))
     if not rows:
         raise host.BenchmarkError("the guest measured nothing")
     save("lab", rows)

@@ -34,6 +34,7 @@ extension Contract {
                 let window = try device.exportDMABuf(of: .bar2, 0..<8192)
                 let peer = try space.map(window)
                 let iova = peer.iova
+                #expect(peer.restoreCount == 0)
                 let bytes: [UInt8] = [0xc0, 0xff, 0xee, 0x42]
                 try edu.write(bytes, at: iova + 4096, by: landing)
 
@@ -47,6 +48,8 @@ extension Contract {
                 }
                 #expect(window.state == .live)
                 #expect(peer.state == .revoked)
+                // What was refused does not count.
+                #expect(peer.restoreCount == 0)
 
                 // The memory is back, and the mapping is not.
                 var found: [UInt8] = []
@@ -57,6 +60,7 @@ extension Contract {
 
                 try peer.restore()
                 #expect(peer.state == .live)
+                #expect(peer.restoreCount == 1)
                 #expect(peer.iova == iova)
                 let written: [UInt8] = [1, 2, 3, 4]
                 try edu.write(written, at: iova + 4096, by: landing)
@@ -66,9 +70,10 @@ extension Contract {
                 let seen = bar.bytes(count: 4)
                 #expect(seen == written)
                 try bar.close()
-                // Nothing to do, and nothing done.
+                // Nothing to do, nothing done, and nothing counted.
                 try peer.restore()
                 #expect(peer.state == .live)
+                #expect(peer.restoreCount == 1)
                 try peer.close()
                 try window.close()
             }
@@ -126,9 +131,14 @@ extension Contract {
                 #expect(peer.state == .live)
                 expectRefusal(.revoked, .operationNotSupportedByDevice) { try peer.restore() }
                 #expect(peer.state == .revoked)
+                #expect(peer.restoreCount == 0)
                 try device.setMemoryDecode(true)
                 try peer.restore()
                 #expect(peer.state == .live)
+                #expect(peer.restoreCount == 1)
+                // Whether it is live is not known, so it is mapped anew, and a transfer of that time may suffer.
+                try peer.restore()
+                #expect(peer.restoreCount == 2)
                 try edu.write([5, 6], at: peer.iova, by: landing)
                 let found = try edu.bytes(2, at: peer.iova, by: landing)
                 #expect(found == [5, 6])

@@ -63,10 +63,10 @@ import VFIOMock
             try useWell(&queue, disk, first, second)
             let refusal = NVMeError.invalidArgument("a command of this queue moves 1 to 16 blocks, not \(count)")
             expectError(refusal, with: &queue) { (queue) throws(NVMeError) in
-                try queue.read(disk, at: 0, count: count, into: first.iova)
+                unsafe try queue.read(disk, at: 0, count: count, into: first.iova)
             }
             expectError(refusal, with: &queue) { (queue) throws(NVMeError) in
-                try queue.write(disk, at: 0, count: count, from: first.iova)
+                unsafe try queue.write(disk, at: 0, count: count, from: first.iova)
             }
         }
     }
@@ -79,7 +79,7 @@ import VFIOMock
                 try queue.read(disk, at: 0, into: first, offset: 2)
             }
             expectError(refusal, with: &queue) { (queue) throws(NVMeError) in
-                try queue.write(disk, at: 0, from: first.iova + 2)
+                unsafe try queue.write(disk, at: 0, from: first.iova + 2)
             }
         }
     }
@@ -145,6 +145,11 @@ import VFIOMock
                 "; its device was closed, so open it, export its memory and map it anew, and send the command again"))
         let other = NVMeError.peerRevoked(.success, .revoked, command: "it").description
         #expect(other.hasSuffix("; restore() the mapping, and send the command again"))
+        let restored = NVMeError.peerRevoked(.success, .live, command: "it").description
+        #expect(
+            restored
+                == "it failed: the memory of the other device was revoked and restored meanwhile, and the data may be lost, "
+                + "though the controller says: \(CommandStatus.success); send the command again")
     }
 
     @Test func aQueueTakesCommandsForBuffers() throws {

@@ -46,13 +46,13 @@ struct DriverTests {
             inject(fault)
             let late = NVMeError.timeout(waitingFor: "a completion in queue 1", limit: .milliseconds(4))
             expectError(late, with: &queue) { (queue) throws(NVMeError) in
-                try queue.read(disk, at: 0, into: buffer.iova)
+                try queue.read(disk, at: 0, into: buffer)
             }
             let left = queue.inFlightCount
             #expect(left == 0)
             // What was held back is gone with the reset, and cannot end a later command.
             machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
             try queue.check()
         }
     }
@@ -62,9 +62,9 @@ struct DriverTests {
             inject(.loseCompletion, on: .io, skipping: 2, count: 4)
             var open: Set<CommandID> = []
             for index in 0..<8 {
-                open.insert(try submitted(queue.submitWrite(of: disk, at: UInt64(index), from: buffer.iova)))
+                open.insert(try submitted(queue.submitWrite(of: disk, at: UInt64(index), from: buffer)))
             }
-            let oneMore = queue.submitWrite(of: disk, at: 9, from: buffer.iova)
+            let oneMore = queue.submitWrite(of: disk, at: 9, from: buffer)
             #expect(oneMore == nil)
             var statuses: [CommandStatus] = []
             for _ in 0..<4 {
@@ -89,7 +89,7 @@ struct DriverTests {
     @Test func whatCompletedBeforeTheResetIsNotAborted() throws {
         try withQueue { controller, queue, disk, buffer in
             inject(.fail(.writeFault))
-            let command = queue.submitWrite(of: disk, at: 0, from: buffer.iova)
+            let command = queue.submitWrite(of: disk, at: 0, from: buffer)
             // It has completed, and nobody has looked.
             try controller.reset()
             try queue.recover()
@@ -109,10 +109,10 @@ struct DriverTests {
             ] {
                 inject(.fail(status))
                 expectStatus(expected, with: &queue) { (queue) throws(NVMeError) in
-                    try queue.read(disk, at: 0, into: buffer.iova)
+                    try queue.read(disk, at: 0, into: buffer)
                 }
             }
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
             let resets = machine.withDisk { $0.statistics.enableCount }
             #expect(resets == 1)
         }
@@ -123,7 +123,7 @@ struct DriverTests {
         try withQueue { controller, queue, disk, buffer in
             for address in [IOVA(0x7f_0000_0000), buffer.iova + UInt64(buffer.byteCount - 256)] {
                 expectStatus(.dataTransferError, with: &queue) { (queue) throws(NVMeError) in
-                    try queue.read(disk, at: 0, count: blocks, into: address)
+                    unsafe try queue.read(disk, at: 0, count: blocks, into: address)
                 }
             }
             #expect(!machine.machine.faults.isEmpty)
@@ -133,10 +133,10 @@ struct DriverTests {
     @Test func aCompletionThatComesTwiceIsNoticedAndCountsOnce() throws {
         try withQueue { controller, queue, disk, buffer in
             inject(.duplicateCompletion)
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
             // The slot is used again, and the second completion is not taken for that of the new command.
             inject(.loseCommand)
-            let command = try submitted(queue.submitRead(of: disk, at: 0, into: buffer.iova))
+            let command = try submitted(queue.submitRead(of: disk, at: 0, into: buffer))
             let next2 = queue.nextCompletion()
             #expect(next2 == nil)
             expectError(
@@ -145,7 +145,7 @@ struct DriverTests {
             try queue.recover()
             let next3 = queue.nextCompletion()
             #expect(next3 == Completion(command: command, status: .aborted, result: 0))
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
         }
     }
 
@@ -154,19 +154,19 @@ struct DriverTests {
             inject(.changeIdentifier(to: 0xffff))
             expectError(
                 .protocolViolation("1 completions in queue 1 for commands that were not in flight"), with: &queue
-            ) { (queue) throws(NVMeError) in try queue.read(disk, at: 0, into: buffer.iova) }
-            try queue.read(disk, at: 0, into: buffer.iova)
+            ) { (queue) throws(NVMeError) in try queue.read(disk, at: 0, into: buffer) }
+            try queue.read(disk, at: 0, into: buffer)
         }
     }
 
     @Test func aLostInterruptOnlyCostsTime() throws {
         try withQueue(interrupts: true) { controller, queue, disk, buffer in
             inject(.loseInterrupt)
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
             machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in
                 disk.raiseSpuriousInterrupt(vector: 1, bus: bus)
             }
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
         }
     }
 
@@ -174,7 +174,7 @@ struct DriverTests {
         try withQueue { controller, queue, disk, buffer in
             queue.commandTimeout = .seconds(10)
             inject(.holdCommand)
-            let held = try submitted(queue.submitRead(of: disk, at: 0, into: buffer.iova, ringing: false))
+            let held = try submitted(queue.submitRead(of: disk, at: 0, into: buffer, ringing: false))
             let isAborted = try queue.abort(held)
             #expect(isAborted)
             let end = try queue.waitForCompletion()
@@ -184,7 +184,7 @@ struct DriverTests {
             expectError(nothing, with: &queue) { (queue) throws(NVMeError) in _ = try queue.abort(held) }
             // A controller that has lost it cannot end it.
             inject(.loseCommand)
-            let lost = try submitted(queue.submitRead(of: disk, at: 0, into: buffer.iova))
+            let lost = try submitted(queue.submitRead(of: disk, at: 0, into: buffer))
             let isLateAborted = try queue.abort(lost)
             #expect(!isLateAborted)
             try queue.recover()
@@ -199,9 +199,9 @@ struct DriverTests {
         try withQueue { controller, queue, disk, buffer in
             inject(.becomeFatal)
             expectError(.fatalStatus, with: &queue) { (queue) throws(NVMeError) in
-                try queue.read(disk, at: 0, into: buffer.iova)
+                try queue.read(disk, at: 0, into: buffer)
             }
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
         }
     }
 
@@ -209,9 +209,9 @@ struct DriverTests {
         try withQueue { controller, queue, disk, buffer in
             inject(.resetController)
             expectError(.reset, with: &queue) { (queue) throws(NVMeError) in
-                try queue.write(disk, at: 0, from: buffer.iova)
+                try queue.write(disk, at: 0, from: buffer)
             }
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
         }
     }
 
@@ -221,14 +221,14 @@ struct DriverTests {
             inject(.staysReady)
             expectError(
                 .timeout(waitingFor: "a completion in queue 1", limit: .milliseconds(4)), with: &queue
-            ) { (queue) throws(NVMeError) in try queue.read(disk, at: 0, into: buffer.iova) }
-            try queue.read(disk, at: 0, into: buffer.iova)
+            ) { (queue) throws(NVMeError) in try queue.read(disk, at: 0, into: buffer) }
+            try queue.read(disk, at: 0, into: buffer)
         }
     }
 
     @Test func aRecoveryThatFailsCanBeTriedAgain() throws {
         try withQueue { controller, queue, disk, buffer in
-            let command = try submitted(queue.submitRead(of: disk, at: 0, into: buffer.iova, ringing: false))
+            let command = try submitted(queue.submitRead(of: disk, at: 0, into: buffer, ringing: false))
             inject(.staysDisabled)
             expectError(
                 .timeout(
@@ -244,7 +244,7 @@ struct DriverTests {
                 with: &queue
             ) { (queue) throws(NVMeError) in try queue.recover() }
             try queue.recover()
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
         }
     }
 
@@ -256,7 +256,7 @@ struct DriverTests {
             let buffer = try space.allocate(byteCount: 4096)
             inject(.remove, skipping: 1)
             var open: Set<CommandID> = []
-            for _ in 0..<3 { open.insert(try submitted(queue.submitRead(of: disk, at: 0, into: buffer.iova))) }
+            for _ in 0..<3 { open.insert(try submitted(queue.submitRead(of: disk, at: 0, into: buffer))) }
             let first = try queue.waitForCompletion()
             #expect(first.status == .success)
             #expect(open.remove(first.command) != nil)
@@ -333,7 +333,7 @@ struct DriverTests {
             do {
                 var other = try controller.makeQueue(depth: 4)
                 inject(.holdCommand)
-                _ = other.submitRead(of: disk, at: 0, into: buffer.iova)
+                _ = other.submitRead(of: disk, at: 0, into: buffer)
                 // Without a word: the end of its life.
             }
             #expect(machine.machine.pinnedByteCount == before)
@@ -370,7 +370,7 @@ struct DriverTests {
             let disk = try controller.namespace()
             var queue = try controller.makeQueue(depth: 2)
             let buffer = try space.allocate(byteCount: 4096)
-            for _ in 0..<10 { try queue.read(disk, at: 0, into: buffer.iova) }
+            for _ in 0..<10 { try queue.read(disk, at: 0, into: buffer) }
             try queue.close()
             try buffer.close()
             try controller.close()
@@ -380,7 +380,7 @@ struct DriverTests {
 
     @Test func aBatchRingsOnce() throws {
         try withQueue { controller, queue, disk, buffer in
-            for _ in 0..<8 { _ = queue.submitRead(of: disk, at: 0, into: buffer.iova, ringing: false) }
+            for _ in 0..<8 { _ = queue.submitRead(of: disk, at: 0, into: buffer, ringing: false) }
             #expect(machine.withDisk { $0.statistics.submissionDoorbellWrites[1] } == 0)
             queue.ring()
             queue.ring()

@@ -45,10 +45,10 @@ struct NVMeLabTests {
                 for offset in [0, 4, 512, 2048, 4092] {
                     let bytes = pattern(blocks * 512, seed: seed + offset)
                     buffer.copy(bytes, to: offset)
-                    try queue.write(disk, at: 1000, count: blocks, from: buffer.iova + UInt64(offset))
+                    try queue.write(disk, at: 1000, count: blocks, from: buffer, offset: offset)
                     let target = (1 << 20) + 4096 - offset
                     buffer.copy([UInt8](repeating: 0xee, count: bytes.count + 8), to: target - 4)
-                    try queue.read(disk, at: 1000, count: blocks, into: buffer.iova + UInt64(target))
+                    try queue.read(disk, at: 1000, count: blocks, into: buffer, offset: target)
                     let found = buffer.bytes(at: target, count: bytes.count)
                     #expect(found == bytes, "\(blocks) blocks at offset \(offset)")
                     // And nothing beside them.
@@ -80,12 +80,14 @@ struct NVMeLabTests {
                 // Rings and lists wrap several times.
                 while completed < 200 {
                     while submitted < 200 {
-                        let address = buffer.iova + UInt64(submitted) * 4096
+                        let offset = submitted * 4096
                         let block = UInt64(submitted) * 8 + 4000
                         let command =
                             isWrite
-                            ? queue.submitWrite(of: disk, at: block, count: 8, from: address, ringing: false)
-                            : queue.submitRead(of: disk, at: block, count: 8, into: address, ringing: false)
+                            ? queue.submitWrite(
+                                of: disk, at: block, count: 8, from: buffer, offset: offset, ringing: false)
+                            : queue.submitRead(
+                                of: disk, at: block, count: 8, into: buffer, offset: offset, ringing: false)
                         guard let command else { break }
                         #expect(places.updateValue(submitted, forKey: command) == nil)
                         submitted += 1
@@ -118,8 +120,8 @@ struct NVMeLabTests {
             let ids = [first.id, second.id]
             #expect(ids == [1, 2])
             buffer.copy(pattern(4096))
-            try first.write(disk, at: 8, count: 8, from: buffer.iova)
-            try second.read(disk, at: 8, count: 8, into: buffer.iova + 4096)
+            try first.write(disk, at: 8, count: 8, from: buffer)
+            try second.read(disk, at: 8, count: 8, into: buffer, offset: 4096)
             let found = buffer.bytes(at: 4096, count: 4096)
             #expect(found == pattern(4096))
             // Its number is free again, and the other queue goes on.
@@ -142,16 +144,16 @@ struct NVMeLabTests {
             var queue = try controller.makeQueue(depth: 2)
             let buffer = try space.allocate(byteCount: 16384)
             expectStatus(.blockOutOfRange, with: &queue) { (queue) throws(NVMeError) in
-                try queue.read(disk, at: disk.blockCount, into: buffer.iova)
+                try queue.read(disk, at: disk.blockCount, into: buffer)
             }
             expectStatus(.blockOutOfRange, with: &queue) { (queue) throws(NVMeError) in
-                try queue.write(disk, at: disk.blockCount - 1, count: 2, from: buffer.iova)
+                try queue.write(disk, at: disk.blockCount - 1, count: 2, from: buffer)
             }
             let stranger = Namespace(id: 1000, blockCount: 1, blockSize: 512)
             expectStatus(.invalidNamespace, with: &queue) { (queue) throws(NVMeError) in
-                try queue.read(stranger, at: 0, into: buffer.iova)
+                try queue.read(stranger, at: 0, into: buffer)
             }
-            try queue.read(disk, at: 0, into: buffer.iova)
+            try queue.read(disk, at: 0, into: buffer)
             try queue.close()
             try buffer.close()
             try controller.close()
@@ -170,8 +172,10 @@ struct NVMeLabTests {
                 // The doorbell is not rung, so the controller cannot complete these before it is reset.
                 var commands: Set<CommandID> = []
                 for index in 0..<8 {
-                    let address = buffer.iova + UInt64(index) * 4096
-                    if let id = queue.submitRead(of: disk, at: 0, count: 8, into: address, ringing: false) {
+                    let offset = index * 4096
+                    if let id = queue.submitRead(
+                        of: disk, at: 0, count: 8, into: buffer, offset: offset, ringing: false)
+                    {
                         commands.insert(id)
                     }
                 }
@@ -192,8 +196,8 @@ struct NVMeLabTests {
                 // The other queue's controller is a new one, too.
                 expectError(.reset, with: &other) { (queue) throws(NVMeError) in try queue.check() }
                 try other.recover()
-                try queue.write(disk, at: 16, count: 8, from: buffer.iova)
-                try other.read(disk, at: 16, count: 8, into: buffer.iova)
+                try queue.write(disk, at: 16, count: 8, from: buffer)
+                try other.read(disk, at: 16, count: 8, into: buffer)
             }
             try other.close()
             try queue.close()
@@ -210,12 +214,12 @@ struct NVMeLabTests {
                 var queue = try controller.makeQueue(depth: 1)
                 let buffer = try space.allocate(byteCount: 4096)
                 if round > 0 {
-                    try queue.read(disk, at: 77, count: 8, into: buffer.iova)
+                    try queue.read(disk, at: 77, count: 8, into: buffer)
                     let found = buffer.bytes(count: 4096)
                     #expect(found == pattern(4096, seed: round - 1))
                 }
                 buffer.copy(pattern(4096, seed: round))
-                try queue.write(disk, at: 77, count: 8, from: buffer.iova)
+                try queue.write(disk, at: 77, count: 8, from: buffer)
                 buffer.copy([UInt8](repeating: 0, count: 4096))
                 // In order the first time, without a word the second.
                 if round == 0 {
@@ -237,7 +241,7 @@ struct NVMeLabTests {
             for _ in 0..<2 {
                 var queue = try Self.queueAlone(machine, space)
                 let buffer = try space.allocate(byteCount: 4096)
-                try queue.read(disk, at: 0, into: buffer.iova)
+                try queue.read(disk, at: 0, into: buffer)
                 // The second time the device would not be there, had the first not ended with its queue.
             }
         }
@@ -249,7 +253,7 @@ struct NVMeLabTests {
             let disk = try controller.namespace()
             var queue = try controller.makeQueue(depth: 4)
             let buffer = try space.allocate(byteCount: 4096)
-            let command = queue.submitRead(of: disk, at: 0, into: buffer.iova, ringing: false)
+            let command = queue.submitRead(of: disk, at: 0, into: buffer, ringing: false)
             do throws(NVMeError) {
                 try controller.close()
                 Issue.record("it was closed under its queue, without a word")

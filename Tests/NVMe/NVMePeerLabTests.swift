@@ -38,7 +38,7 @@ extension NVMeLabTests {
             let buffer = try space.allocate(byteCount: 65536)
             let bytes = pattern(65536, seed: 9)
             buffer.copy(bytes)
-            try queue.write(disk, at: 0, count: 128, from: buffer.iova)
+            try queue.write(disk, at: 0, count: 128, from: buffer)
 
             for _ in 0..<2 {
                 bar.copy([UInt8](repeating: 0, count: 65536))
@@ -46,9 +46,9 @@ extension NVMeLabTests {
                 let found = bar.bytes(count: 65536)
                 #expect(found == bytes)
                 // And from the peer's memory to the disk.
-                try queue.write(disk, at: 2048, count: 128, from: mapping.iova)
+                try queue.write(disk, at: 2048, count: 128, from: mapping)
                 buffer.copy([UInt8](repeating: 0, count: 65536))
-                try queue.read(disk, at: 2048, count: 128, into: buffer.iova)
+                try queue.read(disk, at: 2048, count: 128, into: buffer)
                 let back = buffer.bytes(count: 65536)
                 #expect(back == bytes)
 
@@ -70,7 +70,7 @@ extension NVMeLabTests {
                 let untouched = bar.bytes(count: 65536)
                 #expect(untouched == [UInt8](repeating: 0x77, count: 65536))
                 // Disk and driver are well.
-                try queue.read(disk, at: 0, count: 128, into: buffer.iova)
+                try queue.read(disk, at: 0, count: 128, into: buffer)
                 let again = buffer.bytes(count: 65536)
                 #expect(again == bytes)
                 try mapping.restore()

@@ -3,7 +3,7 @@ import Testing
 @testable import NVMe
 
 @Suite struct SlotTableTests {
-    @Test(arguments: [1, 2, 3, 64, 1000, 32768])
+    @Test(arguments: [1, 2, 3, 64, 1000, 32767])
     func eachSlotOnce(_ depth: Int) {
         var table = SlotTable(depth: depth)
         var seen: Set<UInt16> = []
@@ -17,6 +17,30 @@ import Testing
         }
         let empty = table.usedCount
         #expect(empty == 0)
+    }
+
+    /// FFFFh stands for no command in the error log, so no command is to have it.
+    @Test(arguments: [1, 2, 3, 4, 31, 32, 64, 255, 256, 1000, 16384, 32767])
+    func noIdentifierIsAllOnes(_ depth: Int) {
+        var table = SlotTable(depth: depth)
+        var free: [UInt16] = []
+        while let slot = table.take() { free.append(slot) }
+        let counts = 1 << (16 - (Int.bitWidth - depth.leadingZeroBitCount))
+        var identifiers: Set<UInt16> = []
+        for slot in free {
+            // The only one that is free, so it is taken with each of the counts.
+            var isFound = table.finish(table.identifier(of: slot)) == slot
+            for _ in 0..<counts {
+                let isTaken = table.take() == slot
+                let identifier = table.identifier(of: slot)
+                identifiers.insert(identifier)
+                isFound = isFound && isTaken && table.finish(identifier) == slot
+            }
+            isFound = isFound && table.take() == slot
+            #expect(isFound)
+        }
+        #expect(identifiers.count == depth * counts)
+        #expect(!identifiers.contains(0xffff))
     }
 
     @Test func anIdentifierIsGoodOnce() {

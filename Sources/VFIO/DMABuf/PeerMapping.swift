@@ -26,6 +26,8 @@ public struct PeerMapping: ~Copyable, Sendable {
     // A descriptor of its own, so that the mapping can be restored after the DMABuf has been closed.
     private let file: OwnedDescriptor
     private let record: Mutex<Record>
+    // Grows before the record says that the mapping is live again, so that who has seen that sees this, too.
+    private let restores = Atomic<UInt64>(0)
 
     // Not private: Swift 6.3.1 breaks off on an optional PeerMapping in another file otherwise.
     enum Record: Sendable {
@@ -62,6 +64,19 @@ public struct PeerMapping: ~Copyable, Sendable {
         return epoch == current?.epoch ?? epoch ? .live : .revoked
     }
 
+    /// How often ``restore()`` has had the kernel map the memory anew. A call that found nothing to do does not count.
+    ///
+    /// A mapping that was revoked and restored during a transfer is `.live` again at its end, and yet data was lost. So a
+    /// driver notes the count before it submits a command. After the completion it looks at ``state`` first and at the count
+    /// second: the other way round, a restore between the two shows in neither.
+    ///
+    /// ```swift
+    /// let count = peer.restoreCount
+    /// …                                                                // submit, and wait for the completion
+    /// guard peer.state == .live, peer.restoreCount == count else { … } // send it again
+    /// ```
+    public var restoreCount: UInt64 { restores.load(ordering: .acquiring) }
+
     /// Unmaps the memory and maps it again at the same place, so that it is live again.
     ///
     /// Does nothing to a mapping that is live, unless its exporter is elsewhere: then it is always done.
@@ -86,6 +101,7 @@ public struct PeerMapping: ~Copyable, Sendable {
                 throw DMABufRefusal.map(error, operation: operation, subject: subject, revocation: revocation)
                     ?? VFIOError(.kernel, "\(operation) (IOMMU_IOAS_MAP_FILE)", subject, errno: error)
             }
+            restores.add(1, ordering: .releasing)
             record = .mapped(epoch: current?.epoch ?? 0)
         }
     }

@@ -68,7 +68,7 @@ struct ClosingFaultsTests {
                 model.inject(.holdCommand, count: 2)
                 if neverShutsDown { model.inject(.neverShutsDown) }
             }
-            for _ in 0..<2 { _ = queue.with { $0.submitRead(of: disk, at: 0, into: iova) } }
+            for _ in 0..<2 { _ = queue.with { unsafe $0.submitRead(of: disk, at: 0, into: iova) } }
             let statuses = Mutex<[CommandStatus]>([])
             let group = DispatchGroup()
             let machine = machine

@@ -132,11 +132,12 @@ struct FaultCourse {
                     buffer.write64(request.isWrite ? request.stamp + UInt64(block) : Self.nothing, at: offset)
                 }
             }
-            let address = buffer.iova + UInt64(page * 4096)
             let command =
                 request.isWrite
-                ? queue.submitWrite(of: namespace, at: request.block, count: count, from: address, ringing: false)
-                : queue.submitRead(of: namespace, at: request.block, count: count, into: address, ringing: false)
+                ? queue.submitWrite(
+                    of: namespace, at: request.block, count: count, from: buffer, offset: page * 4096, ringing: false)
+                : queue.submitRead(
+                    of: namespace, at: request.block, count: count, into: buffer, offset: page * 4096, ringing: false)
             guard let command else { break }
             nextStamp += 8
             freePages.removeLast()

@@ -55,17 +55,16 @@ struct FaultLoad {
                 // Each command of each queue has blocks of its own in a round.
                 block: UInt64(number * Self.depth + index) * 32 + UInt64(pick(0..<8)), count: pick(1..<25),
                 offset: (number * Self.depth + index) * Self.slotByteCount + pick(0..<1024) * 4)
-            let address = buffer.iova + UInt64(job.offset)
             let command: CommandID?
             switch job.kind {
             case .read:
                 buffer.copy([UInt8](repeating: 0xee, count: job.count * 512), to: job.offset)
                 command = queue.submitRead(
-                    of: disk, at: job.block, count: job.count, into: address, ringing: false)
+                    of: disk, at: job.block, count: job.count, into: buffer, offset: job.offset, ringing: false)
             case .write:
                 buffer.copy(pattern(job.count * 512, seed: submitted), to: job.offset)
                 command = queue.submitWrite(
-                    of: disk, at: job.block, count: job.count, from: address, ringing: false)
+                    of: disk, at: job.block, count: job.count, from: buffer, offset: job.offset, ringing: false)
             case .flush: command = queue.submitFlush(of: disk, ringing: false)
             }
             guard let command else {

@@ -45,7 +45,7 @@ public struct Controller: ~Copyable, Sendable {
         let core = ControllerCore(engine)
         info = try core.withEngine { (engine) throws(NVMeError) in
             let identity = try engine.identify(AdminCommand.Identify.controller, "Identify (controller)")
-            let version = engine.registers.registers.read32(at: ControllerRegister.version)
+            let version = engine.registers.read32(at: ControllerRegister.version)
             return ControllerInfo(identity, pageSize: engine.pageSize, version: version)
         }
         self.core = core

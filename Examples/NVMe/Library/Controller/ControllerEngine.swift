@@ -100,7 +100,7 @@ struct ControllerEngine: ~Copyable, Sendable {
             throw .unsupported("a BAR 0 of at least 4104 bytes; it has \(registers.byteCount)")
         }
         let capabilities = ControllerCapabilities(
-            rawValue: registers.registers.read64(at: ControllerRegister.capabilities))
+            rawValue: registers.read64(at: ControllerRegister.capabilities))
         try check(registers)
         guard capabilities.rawValue != .max else { throw .gone }
         guard capabilities.hasNVMCommandSet else { throw .unsupported("the NVM command set") }
@@ -141,13 +141,10 @@ struct ControllerEngine: ~Copyable, Sendable {
         // From here on the controller may reach for memory.
         isQuiet = false
         try withDevice { (device) throws(VFIOError) in try device.config.updateCommand { $0.insert(.busMaster) } }
-        do {
-            let view = registers.registers
-            view.write32(entries.1 << 16 | entries.0, at: ControllerRegister.adminQueueAttributes)
-            view.write64(admin.memory.submissions.iova.rawValue, at: ControllerRegister.adminSubmissionQueue)
-            view.write64(admin.memory.completions.iova.rawValue, at: ControllerRegister.adminCompletionQueue)
-            view.writeReleasing32(configuration.rawValue, at: ControllerRegister.configuration)
-        }
+        registers.write32(entries.1 << 16 | entries.0, at: ControllerRegister.adminQueueAttributes)
+        registers.write64(admin.memory.submissions.iova.rawValue, at: ControllerRegister.adminSubmissionQueue)
+        registers.write64(admin.memory.completions.iova.rawValue, at: ControllerRegister.adminCompletionQueue)
+        registers.writeReleasing32(configuration.rawValue, at: ControllerRegister.configuration)
         try wait(for: "the controller to become ready (CSTS.RDY = 1)", readyTimeout) { $0.isReady }
         isRunning = true
         try askForQueues()
@@ -188,11 +185,11 @@ struct ControllerEngine: ~Copyable, Sendable {
 
     private func disable() throws(NVMeError) {
         var configuration = ControllerConfiguration(
-            rawValue: registers.registers.read32(at: ControllerRegister.configuration))
+            rawValue: registers.read32(at: ControllerRegister.configuration))
         try Self.check(registers)
         guard configuration.rawValue != .max else { throw .gone }
         configuration.isEnabled = false
-        registers.registers.write32(configuration.rawValue, at: ControllerRegister.configuration)
+        registers.write32(configuration.rawValue, at: ControllerRegister.configuration)
         try wait(for: "the controller to stop (CSTS.RDY = 0)", readyTimeout, evenIfFatal: true) { !$0.isReady }
     }
 
@@ -216,10 +213,10 @@ struct ControllerEngine: ~Copyable, Sendable {
 
     private mutating func askToShutDown() throws(NVMeError) {
         let configuration = ControllerConfiguration(
-            rawValue: registers.registers.read32(at: ControllerRegister.configuration))
+            rawValue: registers.read32(at: ControllerRegister.configuration))
         try Self.check(registers)
         guard configuration.rawValue != .max else { throw .gone }
-        registers.registers.write32(configuration.shuttingDown.rawValue, at: ControllerRegister.configuration)
+        registers.write32(configuration.shuttingDown.rawValue, at: ControllerRegister.configuration)
         try wait(for: "the controller's shutdown (CSTS.SHST = 10b)", options.shutdownTimeout) { $0.isShutDown }
     }
 
@@ -244,7 +241,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         while true {
             // The time before the look: what came in time counts, even if this thread was kept from looking.
             let now = ContinuousClock.now
-            let status = ControllerStatus(rawValue: registers.registers.read32(at: ControllerRegister.status))
+            let status = ControllerStatus(rawValue: registers.read32(at: ControllerRegister.status))
             try Self.check(registers)
             if status.isGone { throw .gone }
             if condition(status) { return }

@@ -25,7 +25,7 @@ public enum NVMeError: Error, Sendable, Hashable {
     case notStopped(String)
     /// The memory of another device, which the data was in or was to go to, was revoked before the command ended: what has
     /// been moved is unknown, whatever status the controller gave. The mapping was `.revoked` then, and can be restored, or
-    /// `.dead`, and cannot.
+    /// `.dead`, and cannot, or `.live`, since it had been restored meanwhile.
     case peerRevoked(CommandStatus, RevocationState, command: String)
     /// The controller lacks what the driver needs.
     case unsupported(String)
@@ -54,6 +54,9 @@ extension NVMeError: CustomStringConvertible {
         case .notStopped(let why):
             "the controller could not be stopped, and may still reach for memory: \(why); close everything, and keep the "
                 + "memory of its commands until then"
+        case .peerRevoked(let status, .live, let command):
+            "\(command) failed: the memory of the other device was revoked and restored meanwhile, and the data may be "
+                + "lost, though the controller says: \(status); send the command again"
         case .peerRevoked(let status, let state, let command):
             "\(command) failed: the memory of the other device was revoked, and the data is lost, though the controller "
                 + "says: \(status); \(Self.advice(on: state)), and send the command again"

@@ -34,8 +34,9 @@ public struct QueueMemory: ~Copyable, Sendable {
         in space: AddressSpace, depth: Int, maximumTransferByteCount: Int = 128 << 10, pageSize: Int = 4096,
         maximumEntryCount: Int = 65536
     ) throws(NVMeError) {
-        // Half of the identifiers at most, so that no two commands that follow each other have the same.
-        let most = min(maximumEntryCount - 1, 32768)
+        // Fewer than half of the identifiers, so that no two commands that follow each other have the same, and none has
+        // FFFFh, which no command is to have.
+        let most = min(maximumEntryCount - 1, 32767)
         guard depth >= 1, depth <= most else {
             throw .invalidArgument("a queue can have 1 to \(most) commands in flight, not \(depth)")
         }

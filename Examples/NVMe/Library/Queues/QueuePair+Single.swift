@@ -18,7 +18,8 @@ extension QueuePair {
         _ namespace: Namespace, at block: UInt64, count: Int = 1, into buffer: borrowing DMABuffer, offset: Int = 0
     ) throws(NVMeError) {
         try require(buffer, offset, count, namespace)
-        try read(namespace, at: block, count: count, into: buffer.iova + UInt64(offset))
+        // In order, as just checked.
+        unsafe try read(namespace, at: block, count: count, into: buffer.iova + UInt64(offset))
     }
 
     /// Writes blocks from a buffer and waits for the end of it. For the rest see the read into a buffer.
@@ -26,34 +27,36 @@ extension QueuePair {
         _ namespace: Namespace, at block: UInt64, count: Int = 1, from buffer: borrowing DMABuffer, offset: Int = 0
     ) throws(NVMeError) {
         try require(buffer, offset, count, namespace)
-        try write(namespace, at: block, count: count, from: buffer.iova + UInt64(offset))
+        unsafe try write(namespace, at: block, count: count, from: buffer.iova + UInt64(offset))
     }
 
     /// Reads blocks to an address and waits for the end of it: for memory that is no ``VFIO/DMABuffer``, such as one that
     /// was mapped with `AddressSpace.map`.
     ///
-    /// Nobody checks what is there. More blocks than there is room for overwrite whatever is mapped behind, and so does an
+    /// Nobody checks what is there, hence `unsafe`. More blocks than there is room for overwrite whatever is mapped behind, and so does an
     /// address of another address space. For a buffer, hand in the buffer.
     ///
     /// - Throws: As the one for a buffer, but for what an address does not tell.
-    public mutating func read(
+    @unsafe public mutating func read(
         _ namespace: Namespace, at block: UInt64, count: Int = 1, into address: IOVA
     ) throws(NVMeError) {
         try requireIdle()
         try require(address, count, namespace)
         try finish(
-            submitRead(of: namespace, at: block, count: count, into: address), "read of \(count) blocks at \(block)")
+            unsafe submitRead(of: namespace, at: block, count: count, into: address),
+            "read of \(count) blocks at \(block)")
     }
 
     /// Writes blocks from an address and waits for the end of it. Nobody checks what is there; for the rest see
     /// the read to an address.
-    public mutating func write(
+    @unsafe public mutating func write(
         _ namespace: Namespace, at block: UInt64, count: Int = 1, from address: IOVA
     ) throws(NVMeError) {
         try requireIdle()
         try require(address, count, namespace)
         try finish(
-            submitWrite(of: namespace, at: block, count: count, from: address), "write of \(count) blocks at \(block)")
+            unsafe submitWrite(of: namespace, at: block, count: count, from: address),
+            "write of \(count) blocks at \(block)")
     }
 
     /// Has the controller save what was written, and waits for the end of it. For the rest see
@@ -68,12 +71,12 @@ extension QueuePair {
     /// The kernel can revoke that memory at any time, so it is not asked before whether it is there: that would say
     /// nothing of the time of the DMA. And the controller need not notice that its DMA faults, since a write on PCI Express
     /// has no answer: QEMU's controller tells of success. Therefore the mapping is looked at after the command, and a
-    /// revocation makes it an error, whatever the controller says. Who submits such commands without waiting for each has
-    /// to look at ``VFIO/PeerMapping/state`` in the same way, after the completion.
+    /// revocation makes it an error, whatever the controller says, also when another thread has undone it by then. Who
+    /// submits such commands without waiting for each does the same: note ``VFIO/PeerMapping/restoreCount`` before, and
+    /// after the completion look at ``VFIO/PeerMapping/state``, then at the count.
     ///
     /// Only revocations that this process caused can be known. Data in the memory of another process's device needs a
-    /// checksum, or that process's word. And a revocation does not show when another thread has undone it, with
-    /// ``VFIO/PeerMapping/restore()``, before the command ended: restore the mapping only when no command is in flight.
+    /// checksum, or that process's word.
     ///
     /// - Parameters:
     ///   - namespace: The disk.
@@ -87,8 +90,9 @@ extension QueuePair {
     ) throws(NVMeError) {
         try requireIdle()
         try require(peer, offset, count, namespace)
-        let command = submitRead(of: namespace, at: block, count: count, into: peer.iova + offset)
-        try finish(command, "read of \(count) blocks at \(block)", peer)
+        let restores = peer.restoreCount
+        let command = unsafe submitRead(of: namespace, at: block, count: count, into: peer.iova + offset)
+        try finish(command, "read of \(count) blocks at \(block)", peer, restores)
     }
 
     /// Writes blocks straight from the memory of another device. For the rest see
@@ -98,8 +102,9 @@ extension QueuePair {
     ) throws(NVMeError) {
         try requireIdle()
         try require(peer, offset, count, namespace)
-        let command = submitWrite(of: namespace, at: block, count: count, from: peer.iova + offset)
-        try finish(command, "write of \(count) blocks at \(block)", peer)
+        let restores = peer.restoreCount
+        let command = unsafe submitWrite(of: namespace, at: block, count: count, from: peer.iova + offset)
+        try finish(command, "write of \(count) blocks at \(block)", peer, restores)
     }
 
     // MARK: Checks
@@ -147,17 +152,16 @@ extension QueuePair {
     // MARK: The end of a command
 
     private mutating func finish(
-        _ command: CommandID?, _ name: String, _ peer: borrowing PeerMapping
+        _ command: CommandID?, _ name: String, _ peer: borrowing PeerMapping, _ restores: UInt64
     ) throws(NVMeError) {
-        var status = CommandStatus.success
-        do throws(NVMeError) {
-            try finish(command, name)
-        } catch .status(let failure, let command) {
-            guard peer.state != .live else { throw .status(failure, command: command) }
-            status = failure
-        }
+        var failure: CommandStatus?
+        do throws(NVMeError) { try finish(command, name) } catch .status(let status, _) { failure = status }
+        // In this order: a restore between the two shows in the count.
         let state = peer.state
-        guard state == .live else { throw .peerRevoked(status, state, command: name) }
+        guard state == .live, peer.restoreCount == restores else {
+            throw .peerRevoked(failure ?? .success, state, command: name)
+        }
+        if let failure { throw .status(failure, command: name) }
     }
 
     private mutating func finish(_ command: CommandID?, _ name: String) throws(NVMeError) {

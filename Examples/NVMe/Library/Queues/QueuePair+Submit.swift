@@ -35,7 +35,7 @@ extension QueuePair {
 
     /// Submits a read of blocks to an address: for memory that is no ``VFIO/DMABuffer``, such as a ``VFIO/PeerMapping``.
     ///
-    /// Nobody checks what is there. More blocks than there is room for overwrite whatever is mapped behind, and so does an
+    /// Nobody checks what is there, hence `unsafe`. More blocks than there is room for overwrite whatever is mapped behind, and so does an
     /// address of another address space than the controller's. For a buffer, hand in the buffer.
     ///
     /// - Parameters:
@@ -46,7 +46,7 @@ extension QueuePair {
     ///   - ringing: Whether the controller is told at once; otherwise ``ring()`` tells it of several.
     /// - Returns: Which command it is; `nil` when as many as the queue's depth are in flight.
     @inlinable
-    public mutating func submitRead(
+    @unsafe public mutating func submitRead(
         of namespace: Namespace, at block: UInt64, count: Int = 1, into address: IOVA, ringing: Bool = true
     ) -> CommandID? {
         submitTransfer(IOCommand.read, namespace, block, count, address.rawValue, ringing)
@@ -55,7 +55,7 @@ extension QueuePair {
     /// Submits a write of blocks from an address. Nobody checks what is there; for the rest see
     /// ``submitRead(of:at:count:into:ringing:)``.
     @inlinable
-    public mutating func submitWrite(
+    @unsafe public mutating func submitWrite(
         of namespace: Namespace, at block: UInt64, count: Int = 1, from address: IOVA, ringing: Bool = true
     ) -> CommandID? {
         submitTransfer(IOCommand.write, namespace, block, count, address.rawValue, ringing)

@@ -52,7 +52,7 @@ extension QueuePair {
             watch.isDue(now: now)
             && watch.isLate(oldest: slots.oldestSubmission, count: slots.submissionCount, now: now)
         if watch.isTimeToLook(now: now) || isLate {
-            let status = ControllerStatus(rawValue: registers.registers.read32(at: ControllerRegister.status))
+            let status = ControllerStatus(rawValue: registers.read32(at: ControllerRegister.status))
             do throws(VFIOError) { try registers.check() } catch { throw .vfio(error) }
             if status.isGone { throw .gone }
             if status.isFatal { throw .fatalStatus }

@@ -24,7 +24,9 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
 
     init(depth: Int) {
         self.depth = depth
-        slotBits = UInt32(Int.bitWidth - (depth - 1).leadingZeroBitCount)
+        // One slot more than there are: the bits that are all ones belong to none, so that no identifier is FFFFh, which
+        // the error log has for "no command".
+        slotBits = UInt32(Int.bitWidth - depth.leadingZeroBitCount)
         slotMask = UInt16(1 << slotBits - 1)
         unsafe submissions = .allocate(capacity: depth)
         unsafe submissions.initialize(repeating: 0, count: depth)

@@ -55,7 +55,9 @@ struct RandomReads {
         random ^= random >> 7
         random ^= random << 17
         let block = random.multipliedFullWidth(by: placeCount).high &* UInt64(blockCount)
-        return queue.submitRead(of: namespace, at: block, count: blockCount, into: address, ringing: false) != nil
+        let command = unsafe queue.submitRead(
+            of: namespace, at: block, count: blockCount, into: address, ringing: false)
+        return command != nil
     }
 
     @inline(__always)

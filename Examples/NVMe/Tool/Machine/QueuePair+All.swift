@@ -7,14 +7,14 @@ extension QueuePair {
         _ namespace: Namespace, at block: UInt64, count: Int, into buffer: borrowing DMABuffer
     ) throws(NVMeError) {
         try require(UInt64(buffer.byteCount), buffer.space, count, namespace)
-        try readAll(namespace, at: block, count: count, into: buffer.iova)
+        unsafe try readAll(namespace, at: block, count: count, into: buffer.iova)
     }
 
-    private mutating func readAll(
+    @unsafe private mutating func readAll(
         _ namespace: Namespace, at block: UInt64, count: Int, into address: IOVA
     ) throws(NVMeError) {
         try transferAll(namespace, block, count, address, "read") { queue, block, count, address in
-            queue.submitRead(of: namespace, at: block, count: count, into: address, ringing: false)
+            unsafe queue.submitRead(of: namespace, at: block, count: count, into: address, ringing: false)
         }
     }
 
@@ -25,16 +25,20 @@ extension QueuePair {
         _ namespace: Namespace, at block: UInt64, count: Int, into peer: borrowing PeerMapping
     ) throws(NVMeError) {
         try require(peer.byteCount, peer.space, count, namespace)
-        var status = CommandStatus.success
-        var name = "the read of \(count) blocks from \(block) on"
+        let restores = peer.restoreCount
+        let name = "the read of \(count) blocks from \(block) on"
+        var failure: CommandStatus?
         do throws(NVMeError) {
-            try readAll(namespace, at: block, count: count, into: peer.iova)
-        } catch .status(let failure, let command) {
-            guard peer.state != .live else { throw .status(failure, command: command) }
-            (status, name) = (failure, command)
+            unsafe try readAll(namespace, at: block, count: count, into: peer.iova)
+        } catch .status(let status, _) {
+            failure = status
         }
+        // In this order: a restore between the two shows in the count.
         let state = peer.state
-        guard state == .live else { throw .peerRevoked(status, state, command: name) }
+        guard state == .live, peer.restoreCount == restores else {
+            throw .peerRevoked(failure ?? .success, state, command: name)
+        }
+        if let failure { throw .status(failure, command: name) }
     }
 
     /// Writes any number of blocks. For the rest see `readAll`.
@@ -43,7 +47,7 @@ extension QueuePair {
     ) throws(NVMeError) {
         try require(UInt64(buffer.byteCount), buffer.space, count, namespace)
         try transferAll(namespace, block, count, buffer.iova, "write") { queue, block, count, address in
-            queue.submitWrite(of: namespace, at: block, count: count, from: address, ringing: false)
+            unsafe queue.submitWrite(of: namespace, at: block, count: count, from: address, ringing: false)
         }
     }
 

@@ -54,7 +54,7 @@ private func nvmeLoop(
     while submitted < count {
         var random = state
         while submitted < count,
-            queue.submitRead(of: namespace, at: random & 0xffff, into: IOVA(0x100000), ringing: false) != nil
+            unsafe queue.submitRead(of: namespace, at: random & 0xffff, into: IOVA(0x100000), ringing: false) != nil
         {
             random ^= random << 13
             random ^= random >> 7

@@ -52,29 +52,6 @@ import VirtioNet
         }
     }
 
-    @Test func resetThatDoesNotEnd() throws {
-        let machine = MockNetworkMachine()
-        try onMachine(machine) { space in
-            let rig = try Rig(space)
-            machine.card { card, _ in card.faults = [.staysInReset] }
-            let failure = closingError(of: rig)
-            #expect(failure == .resetTimedOut)
-            // Its memory is gone: it may do no DMA any more.
-            let command = machine.card { _, bus in bus.isMaster }
-            #expect(command == false)
-            machine.card { card, _ in card.faults = [] }
-        }
-    }
-
-    private func closingError(of rig: consuming Rig) -> VirtioNetError? {
-        do {
-            try rig.close()
-            return nil
-        } catch {
-            return error as? VirtioNetError
-        }
-    }
-
     @Test(
         "whichever call of the kernel fails, an error comes out and nothing is left behind", arguments: [false, true])
     func failingCalls(usesInterrupts: Bool) throws {

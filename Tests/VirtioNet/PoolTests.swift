@@ -77,4 +77,33 @@ import VirtioNet
             try forwarder.close()
         }
     }
+
+    @Test(arguments: [false, true]) func forwarderKeepsItsPool(isChanged: Bool) async {
+        let outcome: ExitTest.Condition = isChanged ? .signal(SIGILL) : .success
+        await #expect(processExitsWith: outcome) { [isChanged] in
+            let machine = MockNetworkMachine()
+            let space = try AddressSpace(kernel: machine.kernel)
+            let pool = try PacketPool(in: space, count: 1024)
+            let first = try Port(Device(at: Machines.first, in: space), pool: pool)
+            let second = try Port(Device(at: Machines.second, in: space), pool: pool)
+            var forwarder = Forwarder(first, second, pool: pool, batchSize: 1)
+            if isChanged { forwarder.pool = try PacketPool(in: space, count: 1024) }
+            try forwarder.forward()
+        }
+    }
+
+    @Test(arguments: [8, 7]) func portSendsPacketsOfItsPoolOnly(buffer: UInt32) async {
+        let outcome: ExitTest.Condition = buffer == 8 ? .signal(SIGILL) : .success
+        await #expect(processExitsWith: outcome) { [buffer] in
+            let machine = MockNetworkMachine()
+            let space = try AddressSpace(kernel: machine.kernel)
+            let large = try PacketPool(in: space, count: 16)
+            var pool = try PacketPool(in: space, count: 8)
+            var port = try Port(Device(at: Machines.first, in: space), pool: pool)
+            var taken = large
+            var packet = Packet.none
+            for _ in 0...buffer { packet = taken.allocate(length: 60)! }
+            _ = try port.transmit([packet].span, pool: &pool)
+        }
+    }
 }

@@ -61,6 +61,9 @@ public struct Forwarder: ~Copyable, Sendable {
     /// - Throws: As `receive` and `transmit` of ``Port``.
     @inlinable @discardableResult
     public mutating func forward() throws(VirtioNetError) -> Int {
+        precondition(
+            first.poolIdentity == pool.identity && second.poolIdentity == pool.identity,
+            "a port was made for another pool")
         let forth = try Self.forward(from: &first, to: &second, pool: &pool, storage: &storage)
         fromFirst += forth
         let back = try Self.forward(from: &second, to: &first, pool: &pool, storage: &storage)
@@ -75,10 +78,10 @@ public struct Forwarder: ~Copyable, Sendable {
     ) throws(VirtioNetError) -> Counts {
         var counts = Counts()
         var span = storage.packets
-        let count = try source.receive(into: &span, pool: &pool)
+        let count = try source.receiveBurst(into: &span, pool: &pool)
         guard count > 0 else {
             // Buffers that have been sent are needed elsewhere, though nothing is to be sent now.
-            try target.reclaim(to: &pool)
+            try target.reclaimBurst(to: &pool)
             return counts
         }
         for index in 0..<count {
@@ -91,10 +94,10 @@ public struct Forwarder: ~Copyable, Sendable {
         defer {
             for index in sent..<count { pool.free(span[index]) }
         }
-        sent = try target.transmit(span.span.extracting(..<count), pool: &pool)
-        counts.received = UInt64(count)
-        counts.sent = UInt64(sent)
-        counts.dropped = UInt64(count &- sent)
+        sent = try target.transmitBurst(span.span.extracting(..<count), pool: &pool, areChecked: true)
+        counts.received = UInt64(truncatingIfNeeded: count)
+        counts.sent = UInt64(truncatingIfNeeded: sent)
+        counts.dropped = UInt64(truncatingIfNeeded: count &- sent)
         return counts
     }
 

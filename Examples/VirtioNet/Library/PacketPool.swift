@@ -79,8 +79,7 @@ public struct PacketPool: ~Copyable, @unchecked Sendable {
     @inlinable
     public mutating func allocate(length: Int) -> Packet? {
         precondition(UInt(bitPattern: length) <= UInt(Self.frameCapacity), "the frame is longer than a buffer")
-        let buffer = take()
-        return buffer == Packet.none.buffer ? nil : Packet(buffer: buffer, length: UInt32(truncatingIfNeeded: length))
+        return take().map { Packet(buffer: $0, length: UInt32(truncatingIfNeeded: length)) }
     }
 
     /// Gives a packet's buffer back. Who gives one back twice is stopped only when more buffers are free than there are:
@@ -91,10 +90,10 @@ public struct PacketPool: ~Copyable, @unchecked Sendable {
         put(packet.buffer)
     }
 
-    /// The number of a free buffer, or `Packet.none`'s.
+    /// The number of a free buffer; `nil` when none is left.
     @inlinable @inline(__always)
-    mutating func take() -> UInt32 {
-        guard available > 0 else { return Packet.none.buffer }
+    mutating func take() -> UInt32? {
+        guard available > 0 else { return nil }
         available &-= 1
         return free[available]
     }

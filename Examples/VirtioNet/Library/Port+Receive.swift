@@ -14,6 +14,14 @@ extension Port {
         into packets: inout MutableSpan<Packet>, pool: inout PacketPool
     ) throws(VirtioNetError) -> Int {
         precondition(pool.identity == poolIdentity, "the port was made for another pool")
+        return try receiveBurst(into: &packets, pool: &pool)
+    }
+
+    /// As `receive`, for who knows that the pool is the port's, and has all of it in one function.
+    @inlinable @inline(__always)
+    mutating func receiveBurst(
+        into packets: inout MutableSpan<Packet>, pool: inout PacketPool
+    ) throws(VirtioNetError) -> Int {
         if receiveQueue.freeCount > 0 { fillReceiver(from: &pool) }
         let count = min(try receiveQueue.pendingCount(), packets.count)
         guard count > 0 else { return 0 }
@@ -28,28 +36,28 @@ extension Port {
             }
             packets[index] = Packet(buffer: buffer, length: length)
             receiveQueue.nextUsed &+= 1
-            let descriptor = UInt16(truncatingIfNeeded: id)
-            let fresh = pool.take()
-            receiveQueue.buffers[Int(id)] = fresh
-            if fresh != Packet.none.buffer {
-                receiveQueue.rings.setAddress(descriptor, pool.headerAddress(fresh))
-                receiveQueue.makeAvailable(descriptor)
+            if let fresh = pool.take() {
+                receiveQueue.buffers[Int(id)] = fresh
+                receiveQueue.rings.setAddress(id, pool.headerAddress(fresh))
+                receiveQueue.makeAvailable(id)
             } else {
-                receiveQueue.putDescriptor(descriptor)
+                receiveQueue.buffers[Int(id)] = Packet.none.buffer
+                receiveQueue.putDescriptor(id)
             }
         }
         if receiveQueue.nextAvailable != firstAvailable { notify(receiveQueue) }
         return count
     }
 
+    // Mutating, though it changes nothing: otherwise the port would be copied for the call.
     /// Ends a burst at an entry of the used ring that the device cannot mean.
     @usableFromInline @inline(never)
-    func endBurst(
+    mutating func endBurst(
         at index: Int, from firstAvailable: UInt32, _ id: UInt32, _ written: UInt32
     ) throws(VirtioNetError) -> Int {
         if receiveQueue.nextAvailable != firstAvailable { notify(receiveQueue) }
         if index > 0 { return index }
-        throw receiveQueue.badElement(id, written)
+        throw Virtqueue.badElement(of: receiveQueue.index, id, written, buffer: receiveQueue.buffer(of: id))
     }
 
     /// Whether packets have come.
@@ -66,9 +74,7 @@ extension Port {
     @usableFromInline @inline(never)
     mutating func fillReceiver(from pool: inout PacketPool) {
         let firstAvailable = receiveQueue.nextAvailable
-        while receiveQueue.freeCount > 0 {
-            let buffer = pool.take()
-            guard buffer != Packet.none.buffer else { break }
+        while receiveQueue.freeCount > 0, let buffer = pool.take() {
             let id = receiveQueue.takeDescriptor()
             receiveQueue.buffers[Int(id)] = buffer
             receiveQueue.rings.setDescriptor(

@@ -10,12 +10,23 @@ extension Port {
     public mutating func transmit(
         _ packets: Span<Packet>, pool: inout PacketPool
     ) throws(VirtioNetError) -> Int {
-        try reclaim(to: &pool)
+        precondition(pool.identity == poolIdentity, "the port was made for another pool")
+        return try transmitBurst(packets, pool: &pool, areChecked: false)
+    }
+
+    /// As `transmit`, for who knows that the pool is the port's, and has all of it in one function.
+    ///
+    /// - Parameter areChecked: Whether the packets are known to be of the pool.
+    @inlinable @inline(__always)
+    mutating func transmitBurst(
+        _ packets: Span<Packet>, pool: inout PacketPool, areChecked: Bool
+    ) throws(VirtioNetError) -> Int {
+        try reclaimBurst(to: &pool)
         let count = min(packets.count, transmitQueue.freeCount)
         guard count > 0 else { return 0 }
         for index in 0..<count {
             let packet = packets[index]
-            pool.check(packet)
+            if !areChecked { pool.check(packet) }
             pool.clearHeader(packet.buffer)
             let id = transmitQueue.takeDescriptor()
             transmitQueue.buffers[Int(id)] = packet.buffer
@@ -34,14 +45,22 @@ extension Port {
     @inlinable @inline(__always)
     public mutating func reclaim(to pool: inout PacketPool) throws(VirtioNetError) {
         precondition(pool.identity == poolIdentity, "the port was made for another pool")
+        try reclaimBurst(to: &pool)
+    }
+
+    /// As `reclaim`, for who knows that the pool is the port's.
+    @inlinable @inline(__always)
+    mutating func reclaimBurst(to pool: inout PacketPool) throws(VirtioNetError) {
         var pending = try transmitQueue.pendingCount()
         while pending > 0 {
             pending &-= 1
-            let (id, length) = transmitQueue.rings.usedElement(transmitQueue.nextUsed)
+            let id = transmitQueue.rings.usedDescriptor(transmitQueue.nextUsed)
             let buffer = transmitQueue.buffer(of: id)
-            guard buffer != Packet.none.buffer else { throw transmitQueue.badElement(id, length) }
+            guard buffer != Packet.none.buffer else {
+                throw Virtqueue.badElement(of: transmitQueue.index, id, 0, buffer: buffer)
+            }
             transmitQueue.buffers[Int(id)] = Packet.none.buffer
-            transmitQueue.putDescriptor(UInt16(truncatingIfNeeded: id))
+            transmitQueue.putDescriptor(id)
             transmitQueue.nextUsed &+= 1
             pool.put(buffer)
         }

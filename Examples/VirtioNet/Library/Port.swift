@@ -13,13 +13,14 @@ public import VFIO
 /// ```
 /// A port and its pool belong to one thread at a time. Nothing is allocated, locked or counted for a packet.
 public struct Port: ~Copyable, Sendable {
-    // In the order in which they are to end: the device is reset before its memory goes.
+    // In the order in which they are to end: the device is reset and closed before its memory goes. Should the reset fail,
+    // it is the kernel that ends the device's DMA when it closes it.
     private let common: CommonConfiguration
     @usableFromInline let doorbells: RegisterBank
     let interrupt: InterruptVector?
+    private let device: Device
     @usableFromInline var receiveQueue: Virtqueue
     @usableFromInline var transmitQueue: Virtqueue
-    private let device: Device
     /// What tells the pool that the port was made for from others.
     @usableFromInline let poolIdentity: UInt
     /// Keeps the pool's memory until the device has been reset, though the pool may end before.
@@ -40,6 +41,16 @@ public struct Port: ~Copyable, Sendable {
     public init(
         _ device: consuming Device, pool: borrowing PacketPool, options: PortOptions = PortOptions()
     ) throws(VirtioNetError) {
+        let port = try Port(setUp: device, pool: pool, options)
+        // Only a port tells its device of its queues, so that after a failure all ends in the order of the fields.
+        try port.start(usesInterrupts: options.usesInterrupts)
+        self = port
+    }
+
+    /// Resets a device, and makes what it needs.
+    private init(
+        setUp device: consuming Device, pool: borrowing PacketPool, _ options: PortOptions
+    ) throws(VirtioNetError) {
         guard pool.memory.space === device.space else { throw .poolInOtherSpace }
         let structures = try VirtioStructures(of: device)
         // It may do DMA only once it has been reset: what it did before, it did for another driver.
@@ -58,21 +69,7 @@ public struct Port: ~Copyable, Sendable {
         // One vector for packets and for what happens to the device.
         let interrupt = try options.usesInterrupts ? Self.enableInterrupt(of: device) : nil
         let macAddress = try Self.macAddress(structures.device, features, common, of: device)
-        let doorbells = try device.bank(of: notify)
-        do throws(VirtioNetError) {
-            try common.setConfigVector(options.usesInterrupts ? 0 : CommonConfiguration.noVector)
-            try common.enable(receiver, vector: options.usesInterrupts ? 0 : CommonConfiguration.noVector)
-            try common.enable(transmitter, vector: CommonConfiguration.noVector)
-            // The device does DMA from here on: all that was written before has to have reached it.
-            try common.add(.driverOK)
-            try common.check()
-        } catch {
-            // The device knows of the queues, which are about to end.
-            try? common.shutDown()
-            throw error
-        }
-
-        self.doorbells = doorbells
+        doorbells = try device.bank(of: notify)
         self.common = common
         self.macAddress = macAddress
         self.interrupt = interrupt
@@ -83,6 +80,17 @@ public struct Port: ~Copyable, Sendable {
         poolMemory = pool.share()
         address = device.address
         self.device = device
+    }
+
+    /// Gives the device its queues, and lets it go ahead.
+    private func start(usesInterrupts: Bool) throws(VirtioNetError) {
+        let vector = usesInterrupts ? 0 : CommonConfiguration.noVector
+        try common.setConfigVector(vector)
+        try common.enable(receiveQueue, vector: vector)
+        try common.enable(transmitQueue, vector: CommonConfiguration.noVector)
+        // The device does DMA from here on: all that was written before has to have reached it.
+        try common.add(.driverOK)
+        try common.check()
     }
 
     private static func updateCommand(
@@ -154,7 +162,7 @@ public struct Port: ~Copyable, Sendable {
         if status.contains(.needsReset) { throw .needsReset }
     }
 
-    /// Resets the device, gives the buffers that it had back to the pool, frees the queues, and closes the device.
+    /// Resets and closes the device, gives the buffers that it had back to the pool, and frees the queues.
     ///
     /// Without it the same happens silently at the end of the port's life, except that the pool does not get its buffers
     /// back.
@@ -164,14 +172,14 @@ public struct Port: ~Copyable, Sendable {
         precondition(pool.identity == poolIdentity, "the port was made for another pool")
         var failure: VirtioNetError?
         do throws(VirtioNetError) { try common.shutDown() } catch { failure = error }
-        receiveQueue.returnBuffers(to: &pool)
-        transmitQueue.returnBuffers(to: &pool)
         _ = consume common
         do throws(VFIOError) { try doorbells.close() } catch { failure = failure ?? .vfio(error) }
         do throws(VFIOError) { try interrupt?.close() } catch { failure = failure ?? .vfio(error) }
+        do throws(VFIOError) { try device.close() } catch { failure = failure ?? .vfio(error) }
+        receiveQueue.returnBuffers(to: &pool)
+        transmitQueue.returnBuffers(to: &pool)
         do throws(VFIOError) { try receiveQueue.memory.close() } catch { failure = failure ?? .vfio(error) }
         do throws(VFIOError) { try transmitQueue.memory.close() } catch { failure = failure ?? .vfio(error) }
-        do throws(VFIOError) { try device.close() } catch { failure = failure ?? .vfio(error) }
         if let failure { throw failure }
     }
 }

@@ -52,27 +52,35 @@ public struct Virtqueue: ~Copyable, Sendable {
         let used = rings.usedIndex()
         let pending = Int(used &- UInt16(truncatingIfNeeded: nextUsed))
         guard pending <= outstandingCount else {
-            throw VirtioNetError.usedIndexJumped(queue: index, from: UInt16(truncatingIfNeeded: nextUsed), to: used)
+            throw Self.badIndex(of: index, from: UInt16(truncatingIfNeeded: nextUsed), to: used)
         }
         return pending
     }
 
+    // Errors are made out of line, which leaves the registers to the packets that are right; and by functions that do not take
+    // the queue itself, which the compiler would copy for them, each time.
+    /// What is wrong with a used ring's index.
+    @usableFromInline @inline(never)
+    static func badIndex(of queue: UInt16, from: UInt16, to used: UInt16) -> VirtioNetError {
+        .usedIndexJumped(queue: queue, from: from, to: used)
+    }
+
     /// Takes a descriptor that is free. There has to be one.
     @inlinable @inline(__always)
-    mutating func takeDescriptor() -> UInt16 {
+    mutating func takeDescriptor() -> UInt32 {
         freeCount &-= 1
-        return UInt16(truncatingIfNeeded: free[freeCount])
+        return free[freeCount]
     }
 
     @inlinable @inline(__always)
-    mutating func putDescriptor(_ id: UInt16) {
-        free[freeCount] = UInt32(id)
+    mutating func putDescriptor(_ id: UInt32) {
+        free[freeCount] = id
         freeCount &+= 1
     }
 
     /// Puts a descriptor into the available ring, for the device to see once it is published.
     @inlinable @inline(__always)
-    mutating func makeAvailable(_ id: UInt16) {
+    mutating func makeAvailable(_ id: UInt32) {
         rings.setAvailable(nextAvailable, id)
         nextAvailable &+= 1
     }
@@ -85,10 +93,14 @@ public struct Virtqueue: ~Copyable, Sendable {
     }
 
     /// What is wrong with an entry of the used ring.
+    ///
+    /// - Parameter buffer: The one behind the descriptor, `Packet.none`'s when the device did not have it.
     @usableFromInline @inline(never)
-    func badElement(_ id: UInt32, _ length: UInt32) -> VirtioNetError {
-        buffer(of: id) == Packet.none.buffer
-            ? .unknownDescriptor(queue: index, id: id) : .badLength(queue: index, id: id, length: length)
+    static func badElement(
+        of queue: UInt16, _ id: UInt32, _ length: UInt32, buffer: UInt32
+    ) -> VirtioNetError {
+        buffer == Packet.none.buffer
+            ? .unknownDescriptor(queue: queue, id: id) : .badLength(queue: queue, id: id, length: length)
     }
 
     /// Gives all buffers back to the pool, once the device has been reset.

@@ -28,20 +28,22 @@ struct VirtqueueRings: @unchecked Sendable {
 
     /// Writes a descriptor: the address, and the length with the flags above it. None has a next.
     @inlinable @inline(__always)
-    func setDescriptor(_ id: UInt16, _ address: UInt64, lengthAndFlags: UInt64) {
-        descriptors.write64(address, at: slot(UInt32(id)) &* 16)
-        descriptors.write64(lengthAndFlags, at: slot(UInt32(id)) &* 16 &+ 8)
+    func setDescriptor(_ id: UInt32, _ address: UInt64, lengthAndFlags: UInt64) {
+        descriptors.write64(address, at: slot(id) &* 16)
+        descriptors.write64(lengthAndFlags, at: slot(id) &* 16 &+ 8)
     }
 
     /// Writes a descriptor's address, and leaves the rest of it.
     @inlinable @inline(__always)
-    func setAddress(_ id: UInt16, _ address: UInt64) {
-        descriptors.write64(address, at: slot(UInt32(id)) &* 16)
+    func setAddress(_ id: UInt32, _ address: UInt64) {
+        descriptors.write64(address, at: slot(id) &* 16)
     }
 
     /// Puts a descriptor into the available ring. The device looks at it after ``publish(_:)``.
     @inlinable @inline(__always)
-    func setAvailable(_ number: UInt32, _ id: UInt16) { available.write16(id, at: 4 &+ slot(number) &* 2) }
+    func setAvailable(_ number: UInt32, _ id: UInt32) {
+        available.write16(UInt16(truncatingIfNeeded: id), at: 4 &+ slot(number) &* 2)
+    }
 
     /// Tells the device up to which number the available ring is filled.
     @inlinable @inline(__always)
@@ -63,6 +65,10 @@ struct VirtqueueRings: @unchecked Sendable {
         let offset = 4 &+ slot(number) &* 8
         return (used.read32(at: offset), used.read32(at: offset &+ 4))
     }
+
+    /// The descriptor of an entry of the used ring.
+    @inlinable @inline(__always)
+    func usedDescriptor(_ number: UInt32) -> UInt32 { used.read32(at: 4 &+ slot(number) &* 8) }
 
     /// Whether the device does not need to be told of new entries (`VIRTQ_USED_F_NO_NOTIFY`).
     @inlinable @inline(__always)

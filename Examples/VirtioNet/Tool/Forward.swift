@@ -44,7 +44,7 @@ struct Forward: ParsableCommand {
         var forwarder = Forwarder(
             try Port(one, pool: pool, options: options), try Port(other, pool: pool, options: options), pool: pool,
             batchSize: burst.batch)
-        let address = forwarder.first.macAddress ?? MACAddress(0x0200_0000_0001)
+        let address = forwarder.first.senderAddress
         let frame = TestFrame(from: address, to: forwarder.second.macAddress ?? address)
         // Gives both devices their buffers.
         try forwarder.forward()

@@ -11,45 +11,34 @@ struct Generate: ParsableCommand {
     @Option(help: ArgumentHelp("How many frames to send.", valueName: "n"))
     var count = 1_000_000
 
-    @Flag(help: "Compute UDP's checksum for each frame.")
-    var checksum = false
-
-    @OptionGroup var burst: BurstOptions
-    @OptionGroup var machine: MachineOptions
+    @OptionGroup var traffic: TrafficOptions
 
     func validate() throws {
         guard count > 0 else { throw ValidationError("at least 1 frame is sent") }
     }
 
     func run() throws {
-        let space = try machine.makeSpace()
-        let opened = try Device(at: device, in: space)
-        var pool = try PacketPool(in: space, count: 1024)
-        var port = try Port(opened, pool: pool)
-        let address = port.macAddress ?? MACAddress(0x0200_0000_0001)
-        var generator = Generator(
-            TestFrame(from: address, to: address, hasChecksum: checksum), batchSize: burst.batch)
+        var traffic = try Traffic(of: device, traffic)
         var packets = [Packet](repeating: .none, count: 64)
         let start = ContinuousClock.now
         var deadline = start + .seconds(10)
         var (sent, received) = (0, 0)
-        while sent < count || port.transmitter.outstandingCount > 0 {
-            let made = try generator.send(upTo: count - sent, by: &port, pool: &pool)
+        while sent < count || traffic.port.transmitter.outstandingCount > 0 {
+            let made = try traffic.send(upTo: count - sent)
             // What comes is taken away: a network that returns frames would not take more otherwise.
-            var span = packets.mutableSpan
-            let came = try port.receive(into: &span, pool: &pool)
-            for index in 0..<came { pool.free(span[index]) }
+            let came = try traffic.receive(into: &packets)
+            for index in 0..<came { traffic.pool.free(packets[index]) }
             sent += made
             received += came
             if made + came > 0 { deadline = .now + .seconds(10) }
             guard ContinuousClock.now < deadline else {
-                try port.check()
-                throw Failure("the device does not send \(port.transmitter.outstandingCount) frames")
+                try traffic.port.check()
+                throw Failure("the device does not send \(traffic.port.transmitter.outstandingCount) frames")
             }
         }
         let time = ContinuousClock.now - start
         print("\(sent) frames sent in \(time): \(Rate(sent, in: time)); \(received) came")
-        try port.close(returningBuffersTo: &pool)
-        try pool.close()
+        try traffic.port.close(returningBuffersTo: &traffic.pool)
+        try traffic.pool.close()
     }
 }

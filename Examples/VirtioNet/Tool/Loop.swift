@@ -16,61 +16,47 @@ struct Loop: ParsableCommand {
     @Flag(help: "Wait for interrupts, and do not poll.")
     var interrupts = false
 
-    @Flag(help: "Compute UDP's checksum for each frame.")
-    var checksum = false
-
-    @OptionGroup var burst: BurstOptions
-    @OptionGroup var machine: MachineOptions
+    @OptionGroup var traffic: TrafficOptions
 
     func validate() throws {
         guard count > 0 else { throw ValidationError("at least 1 frame is sent") }
     }
 
     func run() throws {
-        let space = try machine.makeSpace()
-        let opened = try Device(at: device, in: space)
-        var pool = try PacketPool(in: space, count: 1024)
-        var port = try Port(opened, pool: pool, options: PortOptions(usesInterrupts: interrupts))
-        let address = port.macAddress ?? MACAddress(0x0200_0000_0001)
-        let frame = TestFrame(from: address, to: address, hasChecksum: checksum)
-        var generator = Generator(frame, batchSize: burst.batch)
-        var packets = [Packet](repeating: .none, count: burst.batch)
+        var packets = [Packet](repeating: .none, count: traffic.burst.batch)
+        var traffic = try Traffic(of: device, traffic, usesInterrupts: interrupts)
         // Buffers for what is going to come.
-        _ = try receive(&packets, &port, &pool)
+        _ = try traffic.receive(into: &packets)
         let start = ContinuousClock.now
         var (sent, returned, other, waits) = (0, 0, 0, 0)
         while returned < count {
             // No more on their way than there are buffers for.
             if sent - returned < 128 {
-                sent += try generator.send(upTo: min(count - sent, 128), by: &port, pool: &pool)
+                sent += try traffic.send(upTo: min(count - sent, 128))
             }
-            var came = try receive(&packets, &port, &pool)
+            var came = try traffic.receive(into: &packets)
             if came == 0 {
-                try waitForFrames(&port, after: returned)
+                try waitForFrames(&traffic.port, after: returned)
                 waits += 1
-                came = try receive(&packets, &port, &pool)
+                came = try traffic.receive(into: &packets)
             }
             for packet in packets[..<came] {
-                switch frame.number(of: pool.frame(of: packet)) {
+                switch traffic.frame.number(of: traffic.pool.frame(of: packet)) {
                 case UInt64(returned): returned += 1
                 case .some(let number): throw Failure("frame \(number) came in place of frame \(returned)")
                 case .none: other += 1
                 }
-                pool.free(packet)
+                traffic.pool.free(packet)
             }
         }
         let time = ContinuousClock.now - start
-        try port.check()
-        try port.close(returningBuffersTo: &pool)
-        guard pool.freeCount == pool.count else { throw Failure("\(pool.count - pool.freeCount) buffers are lost") }
+        try traffic.port.check()
+        try traffic.port.close(returningBuffersTo: &traffic.pool)
+        let lost = traffic.pool.count - traffic.pool.freeCount
+        guard lost == 0 else { throw Failure("\(lost) buffers are lost") }
         print("\(sent) frames sent, \(returned) returned in order, \(other) others: \(Rate(returned, in: time))")
         if interrupts, waits > 0 { print("waited for interrupts \(waits) times") }
-        try pool.close()
-    }
-
-    private func receive(_ packets: inout [Packet], _ port: inout Port, _ pool: inout PacketPool) throws -> Int {
-        var span = packets.mutableSpan
-        return try port.receive(into: &span, pool: &pool)
+        try traffic.pool.close()
     }
 
     private func waitForFrames(_ port: inout Port, after returned: Int) throws {

@@ -36,8 +36,9 @@ QUEUE_NOTE = (
     "that a device could see: clang knows from the types in C that such a store does not change them.")
 FORWARD_NOTE = (
     "No allocation and no reference counting. A packet's buffer is compared with the pool before its memory is touched, which C does "
-    "not do, and the calls for each burst have what they need loaded again, which falls on one packet in a batch of 1. Inlining all "
-    "of them into one was tried: batches of 1 took a tenth less, longer ones about the same.")
+    "not do, and each burst has what it needs loaded again, and its doorbell compared with the BAR, which falls on one packet in a "
+    "batch of 1. What was tried and helped: all of a burst in one function, each comparison once, errors made out of line, and "
+    "descriptors that stay numbers of 32 bits (before, a batch of 1 took 1.6 times C's instructions).")
 
 OPEN_NOTE = (
     "The library makes more system calls, by reading both: it asks which addresses can be mapped, asks again with more room where "

@@ -51,6 +51,16 @@ struct Rig: ~Copyable {
         #expect(free == all, "buffers are lost", sourceLocation: sourceLocation)
         try pool.close()
     }
+
+    /// Closes all as `close` does, whatever fails on the way, and gives the errors that came out.
+    consuming func closingErrors(sourceLocation: SourceLocation = #_sourceLocation) -> [VirtioNetError] {
+        var errors: [VirtioNetError] = []
+        do throws(VirtioNetError) { try port.close(returningBuffersTo: &pool) } catch { errors.append(error) }
+        let (free, all) = (pool.freeCount, pool.count)
+        #expect(free == all, "buffers are lost", sourceLocation: sourceLocation)
+        do throws(VirtioNetError) { try pool.close() } catch { errors.append(error) }
+        return errors
+    }
 }
 
 /// Runs a test on a machine of its own, which is to be as before afterwards.

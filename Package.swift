@@ -58,7 +58,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "ExportBAR",
-            dependencies: ["VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: ["ExampleSupport", "VFIO", "VFIOMock"],
             path: "Examples/ExportBAR",
             swiftSettings: swiftSettings
         ),

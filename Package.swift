@@ -58,7 +58,7 @@ let package = Package(
         ),
         .executableTarget(
             name: "ExportBAR",
-            dependencies: ["VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: ["ExampleSupport", "VFIO", "VFIOMock"],
             path: "Examples/ExportBAR",
             swiftSettings: swiftSettings
         ),
@@ -68,6 +68,13 @@ let package = Package(
             name: "ExampleSupport",
             dependencies: ["VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
             path: "Examples/Support",
+            swiftSettings: swiftSettings
+        ),
+        // What the two tools share besides.
+        .target(
+            name: "ToolSupport",
+            dependencies: ["VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Examples/ToolSupport",
             swiftSettings: swiftSettings
         ),
         .executableTarget(
@@ -110,7 +117,8 @@ let package = Package(
         .executableTarget(
             name: "nvmectl",
             dependencies: [
-                "NVMe", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ExampleSupport", "NVMe", "ToolSupport", "VFIO", "VFIOMock",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NVMe/Tool",
             swiftSettings: swiftSettings
@@ -124,7 +132,8 @@ let package = Package(
         .executableTarget(
             name: "netctl",
             dependencies: [
-                "VirtioNet", "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ExampleSupport", "ToolSupport", "VirtioNet", "VFIO", "VFIOMock",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/VirtioNet/Tool",
             swiftSettings: swiftSettings

@@ -7,7 +7,10 @@ import VFIOMock
 @main
 struct EduDriver {
     static func main() {
-        Example("EduDriver", ["0000:00:02.0": EduModel()]).run { machine in
+        Example(
+            "EduDriver", "How a driver reads: registers, DMA, an interrupt, and what goes wrong.",
+            .init("0000:00:02.0", EduModel(), "QEMU's edu")
+        ).run { machine in
             let space = try AddressSpace(kernel: machine.kernel)
             let edu = try Edu(at: machine.devices[0], in: space)
             let version = try edu.version()

@@ -8,7 +8,11 @@ import VFIO
 @main
 struct Passthrough {
     static func main() {
-        Example("Passthrough", ["0000:00:02.0": EduStandIn()]).run { machine in
+        Example(
+            "Passthrough",
+            "The smallest virtual machine monitor: its guest uses the device without an exit to it. Needs /dev/kvm.",
+            .init("0000:00:02.0", EduStandIn(), "QEMU's edu")
+        ).run { machine in
             let guest = try GuestMachine.make(machine.kernel, with: machine.devices[0])
             print("memory: \(guest.memory.ranges[0]) is the guest's, and \(machine.devices[0]) finds it there as well")
             try guest.bar.show(at: GuestProgram.barAddress)

@@ -7,7 +7,12 @@ import VFIOMock
 @main
 struct PeerToPeer {
     static func main() {
-        Example("PeerToPeer", ["0000:00:02.0": EduModel(), "0000:00:04.0": NVMeMemoryModel()]).run { machine in
+        Example(
+            "PeerToPeer",
+            "A device does DMA in another's memory through a dma-buf, until the kernel takes it away. Needs iommufd.",
+            .init("0000:00:02.0", EduModel(), "QEMU's edu, which does the DMA"),
+            .init("0000:00:04.0", NVMeMemoryModel(), "any device whose BAR 2 is memory; its start is overwritten")
+        ).run { machine in
             let space = try AddressSpace(.iommufd, kernel: machine.kernel)
             let edu = try Edu(at: machine.devices[0], in: space)
             let exporter = try Device(at: machine.devices[1], in: space)

@@ -1,3 +1,4 @@
+import ExampleSupport
 import Glibc
 import SystemPackage
 
@@ -30,6 +31,6 @@ struct Channel: Sendable {
     /// Prints at once, since the other side prints to the same place.
     func say(_ sentence: String) {
         print(sentence)
-        fflush(nil)
+        StandardOutput.flush()
     }
 }

@@ -15,10 +15,16 @@ struct ShareDMABuf {
     static func main() {
         let arguments = CommandLine.arguments
         if arguments.count == 3, arguments[1] == importOption, let device = PCIAddress(arguments[2]) {
+            StandardOutput.protect()
             let channel = Channel(FileDescriptor(rawValue: SecondProcess.inheritedNumber))
             return runImporter(Importer(device: device, kernel: HostKernel(), channel: channel))
         }
-        Example("ShareDMABuf", ["0000:00:02.0": EduModel(), "0000:00:03.0": SharedMemoryModel()]).run { machine in
+        Example(
+            "ShareDMABuf",
+            "A process gives another its device's memory as a dma-buf, over a Unix socket; it is revoked. Needs iommufd.",
+            .init("0000:00:02.0", EduModel(), "QEMU's edu, the importer's"),
+            .init("0000:00:03.0", SharedMemoryModel(), "any device whose BAR 2 is memory; its start is overwritten")
+        ).run { machine in
             let (here, there) = try Channel.makePair()
             let importer = Importer(device: machine.devices[0], kernel: machine.kernel, channel: there)
             let exporter = Exporter(device: machine.devices[1], kernel: machine.kernel, channel: here)

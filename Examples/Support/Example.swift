@@ -8,8 +8,10 @@ public import VFIOMock
 public struct Example: Sendable {
     /// How the program is called.
     public let name: String
-    /// The devices that it wants: where they are on the mock, which is also where the lab has them, and what they are.
-    public let devices: [(address: PCIAddress, model: any MockDevice)]
+    /// What it shows, in a sentence or two.
+    public let summary: String
+    /// The devices that it wants.
+    public let devices: [Part]
 
     /// A machine to run on.
     public struct Machine: Sendable {
@@ -27,20 +29,22 @@ public struct Example: Sendable {
         public init(_ description: String) { self.description = description }
     }
 
-    public init(_ name: String, _ devices: KeyValuePairs<PCIAddress, any MockDevice>) {
+    public init(_ name: String, _ summary: String, _ devices: Part...) {
         self.name = name
-        self.devices = devices.map { ($0.key, $0.value) }
+        self.summary = summary
+        self.devices = devices
     }
 
     /// Runs the example on the real kernel with the devices of the command line, or without any on the mock.
     public func run(_ body: (Machine) throws -> Void) {
+        StandardOutput.protect()
         let arguments = CommandLine.arguments.dropFirst()
         do {
             if arguments.isEmpty { return try body(mockMachine()) }
+            if arguments.contains("--help") || arguments.contains("-h") { return print(help) }
             let addresses = arguments.compactMap { PCIAddress($0) }
             guard addresses.count == arguments.count, addresses.count == devices.count else {
-                let usage = devices.map { "\($0.address)" }.joined(separator: " ")
-                return Self.fail("usage: \(name) [\(usage)]", status: 64)
+                return Self.fail(usage, status: 64)
             }
             try body(Machine(kernel: HostKernel(), devices: addresses, mock: nil))
         } catch {
@@ -51,13 +55,31 @@ public struct Example: Sendable {
     /// A mock machine with the devices.
     public func mockMachine() -> Machine {
         let mock = MockMachine()
-        for (address, model) in devices { mock.plug(model, at: address) }
+        for device in devices { mock.plug(device.model, at: device.address) }
         return Machine(kernel: mock.kernel, devices: devices.map(\.address), mock: mock)
+    }
+
+    private var usage: String { "usage: \(name) [\(devices.map { "\($0.address)" }.joined(separator: " "))]" }
+
+    private var help: String {
+        let list = devices.map { "    \($0.address)  \($0.description)" }.joined(separator: "\n")
+        return """
+            \(summary)
+
+            \(usage)
+
+            Without arguments it runs on a mock kernel, in memory, and touches nothing of this machine. With the addresses of
+            devices it runs on the real kernel. They have to be bound to vfio-pci (`vfioctl bind`), and in this order to be:
+
+            \(list)
+
+            These addresses are those of the mock and of the project's lab; on other machines they are others.
+            """
     }
 
     /// Ends the program with a complaint. Swift's own report of an error at the top level is a crash, with a backtrace.
     public static func fail(_ message: String, status: Int32) {
-        fflush(nil)
+        StandardOutput.flush()
         _ = try? FileDescriptor.standardError.writeAll(Array("\(message)\n".utf8))
         exit(status)
     }

@@ -12,7 +12,12 @@ struct Type1Hazard {
     private static let secret = "of the next owner of the device"
 
     static func main() {
-        Example("Type1Hazard", ["0000:00:02.0": EduModel(), "0000:00:03.0": SharedMemoryModel()]).run { machine in
+        Example(
+            "Type1Hazard",
+            "The use-after-free of mapping a BAR into a type1 container, and dma-bufs, the way that ends it.",
+            .init("0000:00:02.0", EduModel(), "QEMU's edu, which reads the other's memory"),
+            .init("0000:00:03.0", SharedMemoryModel(), "any device whose BAR 2 is memory; its start is overwritten")
+        ).run { machine in
             try useAfterFree(machine)
             do {
                 try withDMABuf(machine)

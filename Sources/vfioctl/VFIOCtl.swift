@@ -26,4 +26,9 @@ struct VFIOCtl: ParsableCommand {
                 ]),
         ]
     )
+
+    static func main() {
+        StandardOutput.protect()
+        main(nil)
+    }
 }

@@ -15,9 +15,12 @@ import Testing
     }
 
     @Test func exportBARSaysHowItIsUsed() throws {
-        let result = try Program(name: "ExportBAR").run("nonsense")
-        #expect(result.status == 64)
-        #expect(result.errors == "usage: ExportBAR [0000:00:04.0]\n")
+        for arguments in [["nonsense"], ["0000:00:04.0", "nonsense"], ["0000:00:04.0", "0000:00:04.0"]] {
+            let result = try Program(name: "ExportBAR").run(arguments: arguments)
+            #expect(result.status == 64)
+            #expect(result.output == "")
+            #expect(result.errors == "usage: ExportBAR [0000:00:04.0]\n")
+        }
     }
 
     @Test func eduDriver() throws {
@@ -103,6 +106,37 @@ import Testing
             #expect(result.status == 64)
             #expect(result.output == "")
             #expect(result.errors == "usage: \(program) \(devices)\n")
+        }
+    }
+
+    @Test(arguments: ["--help", "-h"]) func helps(_ option: String) throws {
+        let result = try Program(name: "PeerToPeer").run(option)
+        #expect(result.status == 0)
+        #expect(result.errors == "")
+        #expect(
+            result.output == """
+                A device does DMA in another's memory through a dma-buf, until the kernel takes it away. Needs iommufd.
+
+                usage: PeerToPeer [0000:00:02.0 0000:00:04.0]
+
+                Without arguments it runs on a mock kernel, in memory, and touches nothing of this machine. With the addresses of
+                devices it runs on the real kernel. They have to be bound to vfio-pci (`vfioctl bind`), and in this order to be:
+
+                    0000:00:02.0  QEMU's edu, which does the DMA
+                    0000:00:04.0  any device whose BAR 2 is memory; its start is overwritten
+
+                These addresses are those of the mock and of the project's lab; on other machines they are others.
+
+                """)
+    }
+
+    @Test(arguments: ["ExportBAR", "EduDriver", "PeerToPeer", "Type1Hazard", "ShareDMABuf", "Passthrough"])
+    func eachHelps(_ program: String) throws {
+        for arguments in [["--help"], ["0000:00:02.0", "-h"]] {
+            let result = try Program(name: program).run(arguments: arguments)
+            #expect(result.status == 0)
+            #expect(result.errors == "")
+            #expect(result.output.contains("\n\nusage: \(program) [0000:00:0"))
         }
     }
 }

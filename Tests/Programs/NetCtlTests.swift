@@ -54,9 +54,16 @@ import Testing
             ])
     }
 
+    /// `nvmectl` has it as well: where it finds a disk, there is one for `netctl`, too.
+    @Test func sharesItsMachineWithNVMeCtl() throws {
+        let result = try netctl.run("info", "--mock", "0000:00:04.0")
+        #expect(result.status == 1)
+        #expect(result.errors == "Error: the device is 1b36:0010, and no virtio network device (1af4:1041)\n")
+    }
+
     @Test func saysWhatIsWrongWithTheArguments() throws {
         for (arguments, complaint) in [
-            (["info", "--mock", "three"], "'three' is no address of a device, such as 0000:03:00.0"),
+            (["info", "--mock", "three"], "'three' is no PCI address; one looks like 0000:00:04.0"),
             (["loop", "--mock", "--batch", "0", "0000:03:00.0"], "a batch has 1 to 4096 frames"),
             (["forward", "--mock", "--inject", "129", "0000:03:00.0", "0000:04:00.0"], "0 to 128 frames are put in"),
             (["forward", "--mock", "--count", "0", "0000:03:00.0", "0000:04:00.0"], "at least 1 frame is forwarded"),

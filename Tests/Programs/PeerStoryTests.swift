@@ -1,3 +1,4 @@
+import ExampleSupport
 import NVMe
 import Testing
 import VFIO
@@ -68,7 +69,7 @@ import VFIOMock
 
     @Test func blocksThatCannotBePutBackAreNamed() throws {
         withDisk { $0.inject(.fail(.writeFault), on: .io(1), skipping: 1, count: 1000) }
-        let error = try #require(#expect(throws: PeerFailure.self) { try story().run() })
+        let error = try #require(#expect(throws: Example.Failure.self) { try story().run() })
         #expect(
             error.description.contains(
                 "\nAnd the 256 blocks from 64 on of namespace 1 could not be put back, so what they had is lost: "),

@@ -37,6 +37,13 @@ struct Program {
             errors: String(decoding: complaint, as: UTF8.self))
     }
 
+    /// Runs it by a shell, for what only a shell does with standard output.
+    ///
+    /// - Parameter words: What follows the program's path, in the shell's language.
+    func run(shell words: String) throws -> Result {
+        try Program(path: "/bin/sh").run(arguments: ["-c", "'\(url.path)' \(words)"])
+    }
+
     /// The build folder, which the test bundle lies in.
     static var buildFolder: URL {
         URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()

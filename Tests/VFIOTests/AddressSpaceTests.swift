@@ -43,6 +43,16 @@ import Testing
         #expect(error?.code == .unsupported)
     }
 
+    @Test func withoutVFIOItSaysWhoKnowsMore() {
+        kernel.removeNode("/dev/iommu")
+        kernel.removeNode("/dev/vfio/vfio")
+        let error = #expect(throws: VFIOError.self) { _ = try AddressSpace(kernel: kernel) }
+        #expect(
+            error?.description
+                == "cannot open a type1 container for /dev/vfio/vfio: No such file or directory (ENOENT): the module vfio is "
+                + "not loaded, or the kernel has no container interface; `vfioctl doctor` tells what is missing")
+    }
+
     @Test func anIommufdThatMayNotBeOpenedIsForTheUserToMend() {
         // The first call looks at sysfs, the second opens the node.
         kernel.failCall(2, with: .permissionDenied)

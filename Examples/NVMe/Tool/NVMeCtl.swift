@@ -1,4 +1,5 @@
 import ArgumentParser
+import ExampleSupport
 
 /// The tool of the NVMe driver.
 @main
@@ -15,4 +16,9 @@ struct NVMeCtl: ParsableCommand {
             PeerCommand.self,
         ]
     )
+
+    static func main() {
+        StandardOutput.protect()
+        main(nil)
+    }
 }

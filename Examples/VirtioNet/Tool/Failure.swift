@@ -1,6 +1,4 @@
-/// What a command found to be wrong.
-struct Failure: Error, CustomStringConvertible {
-    let description: String
+import ExampleSupport
 
-    init(_ description: String) { self.description = description }
-}
+/// What a command found to be wrong.
+typealias Failure = Example.Failure

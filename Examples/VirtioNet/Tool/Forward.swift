@@ -1,4 +1,6 @@
 import ArgumentParser
+import ExampleSupport
+import ToolSupport
 import VFIO
 import VirtioNet
 

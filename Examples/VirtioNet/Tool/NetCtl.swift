@@ -1,4 +1,5 @@
 import ArgumentParser
+import ExampleSupport
 
 @main
 struct NetCtl: ParsableCommand {
@@ -7,7 +8,12 @@ struct NetCtl: ParsableCommand {
         abstract: "Drives virtio network devices that are bound to vfio-pci.",
         discussion: """
             The device's own driver is out of the way then, and the frames go between the device and this program. With \
-            --mock a machine in memory with two cards, 0000:03:00.0 and 0000:04:00.0, takes the place of the real one.
+            --mock a machine in memory takes the place of the real one, with two cards at 0000:03:00.0 and 0000:04:00.0.
             """,
         subcommands: [Info.self, Generate.self, Loop.self, Forward.self])
+
+    static func main() {
+        StandardOutput.protect()
+        main(nil)
+    }
 }

@@ -54,7 +54,8 @@ final class Type1Container: IOMMUBackend {
             case .noSuchFileOrDirectory, .operationNotSupportedByDevice:
                 VFIOError(
                     .unsupported, operation, "\(Self.node)", errno: error,
-                    hint: "the module vfio is not loaded, or the kernel has no container interface")
+                    hint: "the module vfio is not loaded, or the kernel has no container interface; "
+                        + "`vfioctl doctor` tells what is missing")
             case .permissionDenied, .notPermitted:
                 VFIOError(
                     .permissionDenied, operation, "\(Self.node)", errno: error,

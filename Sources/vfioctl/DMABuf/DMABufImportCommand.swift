@@ -52,7 +52,7 @@ struct DMABufImportCommand: ParsableCommand {
         }
         if hold {
             // Whoever waits for the line above must not wait for this program's end.
-            fflush(nil)
+            StandardOutput.flush()
             while readLine() != nil {}
         }
         try mapping.close()

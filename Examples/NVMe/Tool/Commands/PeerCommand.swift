@@ -1,5 +1,6 @@
 import ArgumentParser
 import NVMe
+import ToolSupport
 import VFIO
 import VFIOMock
 

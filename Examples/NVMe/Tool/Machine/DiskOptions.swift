@@ -1,14 +1,12 @@
 import ArgumentParser
 import NVMe
+import ToolSupport
 import VFIO
 import VFIOMock
 
 /// Which disk a command is about.
 struct DiskOptions: ParsableArguments {
-    @Flag(
-        help: ArgumentHelp(
-            "Use a machine in memory, for learning and testing.",
-            discussion: "It is made anew for each command and forgotten after it; nothing of this machine is touched."))
+    @Flag(help: ArgumentHelp(SampleMachine.help, discussion: SampleMachine.discussion))
     var mock = false
 
     @Option(name: .customLong("namespace"), help: "The namespace; 1, or all of them where that makes sense.")

@@ -1,3 +1,4 @@
+import ExampleSupport
 import NVMe
 import VFIO
 
@@ -46,7 +47,7 @@ struct PeerStory {
         do {
             try saved.putBack(with: &queue, through: buffer, isRecovering: failure != nil)
         } catch {
-            throw failure.map { PeerFailure(description: "\($0)\nAnd \(error)") } ?? error
+            throw failure.map { Example.Failure("\($0)\nAnd \(error)") } ?? error
         }
         if let failure {
             Narration.say("Put back. It went wrong, and the disk has again what it had before.")
@@ -119,7 +120,7 @@ struct PeerStory {
             guard case .peerRevoked = error else { throw error }
             return error
         }
-        throw PeerFailure(description: "a read into revoked memory did not fail")
+        throw Example.Failure("a read into revoked memory did not fail")
     }
 
     /// Bytes of which no two pages are the same.
@@ -131,11 +132,11 @@ struct PeerStory {
         guard let place = zip(found, expected).enumerated().first(where: { $0.element.0 != $0.element.1 }) else {
             return
         }
-        throw PeerFailure(
-            description: "byte \(place.offset) of the memory \(whose) is \(place.element.0), not \(place.element.1)")
+        throw Example.Failure(
+            "byte \(place.offset) of the memory \(whose) is \(place.element.0), not \(place.element.1)")
     }
 
     private func require(_ condition: Bool, _ complaint: String) throws {
-        guard condition else { throw PeerFailure(description: complaint) }
+        guard condition else { throw Example.Failure(complaint) }
     }
 }

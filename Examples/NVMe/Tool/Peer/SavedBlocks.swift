@@ -1,3 +1,4 @@
+import ExampleSupport
 import NVMe
 import VFIO
 
@@ -26,16 +27,15 @@ struct SavedBlocks {
     /// - Throws: What the blocks are and why they are lost.
     func putBack(
         with queue: inout QueuePair, through buffer: borrowing DMABuffer, isRecovering: Bool
-    ) throws(PeerFailure) {
+    ) throws(Example.Failure) {
         do throws(NVMeError) {
             try write(with: &queue, through: buffer, isRecovering: isRecovering)
         } catch {
             do throws(NVMeError) {
                 try write(with: &queue, through: buffer, isRecovering: true)
             } catch {
-                throw PeerFailure(
-                    description:
-                        "the \(count) blocks from \(block) on of namespace \(disk.id) could not be put back, so "
+                throw Example.Failure(
+                    "the \(count) blocks from \(block) on of namespace \(disk.id) could not be put back, so "
                         + "what they had is lost: \(error)")
             }
         }

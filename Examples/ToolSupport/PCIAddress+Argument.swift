@@ -1,9 +1,11 @@
 import ArgumentParser
-import VFIO
+public import VFIO
 
 extension PCIAddress {
     /// Reads an address from the command line.
-    static func parse(_ argument: String) throws -> PCIAddress {
+    ///
+    /// - Throws: A `ValidationError` when it is none.
+    public static func parse(_ argument: String) throws -> PCIAddress {
         guard let address = PCIAddress(argument) else {
             throw ValidationError("'\(argument)' is no PCI address; one looks like 0000:00:04.0")
         }

@@ -1,4 +1,0 @@
-/// The story did not go as told.
-struct PeerFailure: Error, CustomStringConvertible {
-    let description: String
-}

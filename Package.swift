@@ -48,10 +48,17 @@ let package = Package(
             dependencies: ["VFIO", "CVFIO", "CVFIOMock", .product(name: "SystemPackage", package: "swift-system")],
             swiftSettings: swiftSettings
         ),
+        // What all programs of the package share: that their output arrives.
+        .target(
+            name: "ProgramSupport",
+            dependencies: [.product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: swiftSettings
+        ),
         .executableTarget(
             name: "vfioctl",
             dependencies: [
-                "VFIO", "VFIOMock", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ProgramSupport", "VFIO", "VFIOMock",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             swiftSettings: swiftSettings
@@ -66,7 +73,9 @@ let package = Package(
         .target(name: "Edu", dependencies: ["VFIO"], path: "Examples/Edu", swiftSettings: swiftSettings),
         .target(
             name: "ExampleSupport",
-            dependencies: ["VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "ProgramSupport", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             path: "Examples/Support",
             swiftSettings: swiftSettings
         ),
@@ -98,7 +107,8 @@ let package = Package(
         .executableTarget(
             name: "ShareDMABuf",
             dependencies: [
-                "Edu", "ExampleSupport", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+                "Edu", "ExampleSupport", "ProgramSupport", "VFIO", "VFIOMock",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Examples/ShareDMABuf",
             swiftSettings: swiftSettings
@@ -117,7 +127,7 @@ let package = Package(
         .executableTarget(
             name: "nvmectl",
             dependencies: [
-                "ExampleSupport", "NVMe", "ToolSupport", "VFIO", "VFIOMock",
+                "ExampleSupport", "NVMe", "ProgramSupport", "ToolSupport", "VFIO", "VFIOMock",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/NVMe/Tool",
@@ -132,7 +142,7 @@ let package = Package(
         .executableTarget(
             name: "netctl",
             dependencies: [
-                "ExampleSupport", "ToolSupport", "VirtioNet", "VFIO", "VFIOMock",
+                "ExampleSupport", "ProgramSupport", "ToolSupport", "VirtioNet", "VFIO", "VFIOMock",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Examples/VirtioNet/Tool",

@@ -1,5 +1,6 @@
 import ExampleSupport
 import Glibc
+import ProgramSupport
 import SystemPackage
 
 /// One end of a Unix socket: what dma-bufs go through, and what keeps the two sides in step.

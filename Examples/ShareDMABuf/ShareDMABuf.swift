@@ -1,5 +1,6 @@
 import Dispatch
 import ExampleSupport
+import ProgramSupport
 import SystemPackage
 import VFIO
 import VFIOMock

@@ -1,4 +1,5 @@
 import Glibc
+import ProgramSupport
 import SystemPackage
 public import VFIO
 public import VFIOMock

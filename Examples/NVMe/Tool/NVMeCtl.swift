@@ -1,5 +1,6 @@
 import ArgumentParser
 import ExampleSupport
+import ProgramSupport
 
 /// The tool of the NVMe driver.
 @main

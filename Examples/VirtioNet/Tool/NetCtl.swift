@@ -1,5 +1,6 @@
 import ArgumentParser
 import ExampleSupport
+import ProgramSupport
 
 @main
 struct NetCtl: ParsableCommand {

@@ -32,16 +32,26 @@ import VFIOMock
         #expect(fullCounts == (32, 32))
     }
 
-    private func refusal(depth: Int = 4, transfer: Int = 4096, pageSize: Int = 4096) throws -> NVMeError? {
+    private func refusal(depth: Int = 4, transfer: Int = 4096, pageSize: Int = 4096, entries: Int = 64) throws
+        -> NVMeError?
+    {
         let space = try AddressSpace(kernel: MockMachine().kernel)
         do throws(NVMeError) {
             let memory = try QueueMemory(
-                in: space, depth: depth, maximumTransferByteCount: transfer, pageSize: pageSize, maximumEntryCount: 64)
+                in: space, depth: depth, maximumTransferByteCount: transfer, pageSize: pageSize,
+                maximumEntryCount: entries)
             try? memory.close()
             return nil
         } catch {
             return error
         }
+    }
+
+    /// At 32768 the identifiers of a slot would no longer change from one command to the next.
+    @Test func noMoreCommandsThanHalfOfTheIdentifiers() throws {
+        let most = NVMeError.invalidArgument("a queue can have 1 to 32767 commands in flight, not 32768")
+        #expect(try refusal(depth: 32768, entries: 65536) == most)
+        #expect(try refusal(depth: 32767, entries: 65536) == nil)
     }
 
     @Test func refusesWhatCannotBe() throws {

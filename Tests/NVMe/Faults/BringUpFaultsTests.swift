@@ -126,6 +126,7 @@ import VFIOMock
             #expect(machine.pinnedByteCount == pinned)
             // What the driver owes its user is a queue that works, at the latest after a reset of the controller.
             var queue = try makeQueue(controller)
+            #expect(queue.id == 1)
             let buffer = try space.allocate(byteCount: 4096)
             try queue.read(namespace, at: 1, into: buffer)
             try queue.close()

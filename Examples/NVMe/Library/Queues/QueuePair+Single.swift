@@ -33,8 +33,8 @@ extension QueuePair {
     /// Reads blocks to an address and waits for the end of it: for memory that is no ``VFIO/DMABuffer``, such as one that
     /// was mapped with `AddressSpace.map`.
     ///
-    /// Nobody checks what is there, hence `unsafe`. More blocks than there is room for overwrite whatever is mapped behind, and so does an
-    /// address of another address space. For a buffer, hand in the buffer.
+    /// Nobody checks what is there, hence `unsafe`. More blocks than there is room for overwrite whatever is mapped
+    /// behind, and so does an address of another address space. For a buffer, hand in the buffer.
     ///
     /// - Throws: As the one for a buffer, but for what an address does not tell.
     @unsafe public mutating func read(

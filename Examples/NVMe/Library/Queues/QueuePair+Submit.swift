@@ -35,8 +35,8 @@ extension QueuePair {
 
     /// Submits a read of blocks to an address: for memory that is no ``VFIO/DMABuffer``, such as a ``VFIO/PeerMapping``.
     ///
-    /// Nobody checks what is there, hence `unsafe`. More blocks than there is room for overwrite whatever is mapped behind, and so does an
-    /// address of another address space than the controller's. For a buffer, hand in the buffer.
+    /// Nobody checks what is there, hence `unsafe`. More blocks than there is room for overwrite whatever is mapped
+    /// behind, and so does an address of another address space than the controller's. For a buffer, hand in the buffer.
     ///
     /// - Parameters:
     ///   - namespace: The disk.

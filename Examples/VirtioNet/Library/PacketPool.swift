@@ -114,7 +114,8 @@ public struct PacketPool: ~Copyable, @unchecked Sendable {
             "the packet is none of this pool")
     }
 
-    /// The frame of a packet: its bytes, to be read and written.
+    /// The frame of a packet: its bytes, to be read and written. Of a pool that is kept in a class or an actor there is
+    /// ``withFrame(of:_:)`` instead.
     @inlinable @inline(__always)
     @_lifetime(borrow self)
     public borrowing func frame(of packet: Packet) -> Frame {
@@ -122,6 +123,16 @@ public struct PacketPool: ~Copyable, @unchecked Sendable {
         let start = unsafe base + (Int(packet.buffer) &* Self.stride &+ Self.frameOffset)
         let frame = unsafe Frame(base: start, byteCount: Int(packet.length))
         return unsafe _overrideLifetime(frame, borrowing: self)
+    }
+
+    /// Gives access to the frame of a packet for the duration of a closure, wherever the pool is kept.
+    ///
+    /// - Throws: What the closure throws.
+    @inlinable @inline(__always)
+    public func withFrame<Result: ~Copyable, Failure: Error>(
+        of packet: Packet, _ body: (Frame) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(frame(of: packet))
     }
 
     // MARK: What devices see

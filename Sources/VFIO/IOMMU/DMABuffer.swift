@@ -26,15 +26,6 @@ public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
     /// The address space that the memory is mapped into.
     public var space: AddressSpace { allocation.space }
 
-    /// A view of the memory.
-    public var memory: DeviceMemory {
-        @_lifetime(borrow self)
-        borrowing get {
-            let view = unsafe DeviceMemory(base: unsafeBaseAddress, byteCount: byteCount)
-            return unsafe _overrideLifetime(view, borrowing: self)
-        }
-    }
-
     /// Unmaps and frees the memory, and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
         try allocation.close()

@@ -15,7 +15,7 @@ internal import Synchronization
 /// as it is mapped: all of the guest's memory has to fit into the machine, and into `RLIMIT_MEMLOCK`.
 ///
 /// This is the devices' side. The processors' is the monitor's: a memory slot of KVM for each range
-/// (``withUnsafeMemory(at:_:)`` lends the addresses).
+/// (`withUnsafeMemory` lends the addresses).
 public struct GuestMemory: ~Copyable, Sendable {
     /// The address space of the guest's devices.
     public let space: AddressSpace
@@ -86,12 +86,15 @@ public struct GuestMemory: ~Copyable, Sendable {
     public func withUnsafeMemory<Result: ~Copyable>(
         at address: GuestAddress, _ body: (UnsafeMutableRawBufferPointer) throws(VFIOError) -> Result
     ) throws(VFIOError) -> Result {
-        let piece = try piece("lend the guest's memory", address) { $0.lowerBound == address.rawValue }
-        return try withExtendedLifetime(piece) { () throws(VFIOError) -> Result in
-            try unsafe body(
-                UnsafeMutableRawBufferPointer(
-                    start: UnsafeMutableRawPointer(bitPattern: piece.baseAddress), count: Int(piece.byteCount)))
-        }
+        try unsafe piece(beginningAt: address).withBytes(body)
+    }
+
+    /// The same for a closure that throws errors of its own.
+    @unsafe
+    public func withUnsafeMemory<Result: ~Copyable>(
+        at address: GuestAddress, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        try unsafe piece(beginningAt: address).withBytes(body)
     }
 
     /// Gives access to the range of memory that a guest address is in.
@@ -103,12 +106,22 @@ public struct GuestMemory: ~Copyable, Sendable {
     public func withMemory<Result: ~Copyable>(
         at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws(VFIOError) -> Result
     ) throws(VFIOError) -> Result {
-        let piece = try piece("reach the guest's memory", address) { $0.contains(address.rawValue) }
-        return try withExtendedLifetime(piece) { () throws(VFIOError) -> Result in
-            let base = unsafe UnsafeMutableRawPointer(bitPattern: piece.baseAddress)!
-            let memory = unsafe DeviceMemory(base: base, byteCount: Int(piece.byteCount))
-            return try body(memory, Int(address.rawValue - piece.range.lowerBound))
-        }
+        try piece(around: address).withMemory(at: address, body)
+    }
+
+    /// The same for a closure that throws errors of its own.
+    public func withMemory<Result: ~Copyable>(
+        at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws -> Result
+    ) throws -> Result {
+        try piece(around: address).withMemory(at: address, body)
+    }
+
+    private func piece(beginningAt address: GuestAddress) throws(VFIOError) -> GuestMemoryPiece {
+        try piece("lend the guest's memory", address) { $0.lowerBound == address.rawValue }
+    }
+
+    private func piece(around address: GuestAddress) throws(VFIOError) -> GuestMemoryPiece {
+        try piece("reach the guest's memory", address) { $0.contains(address.rawValue) }
     }
 
     private func piece(

@@ -38,8 +38,7 @@ final class GuestMemoryPiece: Sendable {
         // From here on the deinit gives back what was taken.
         try mapping.withLock { (mapping) throws(VFIOError) in
             mapping = try unsafe space.map(
-                UnsafeMutableRawBufferPointer(start: UnsafeMutableRawPointer(bitPattern: baseAddress), count: count),
-                access: wanted.access, placement: .fixed(wanted.address.iova))
+                bytes, access: wanted.access, placement: .fixed(wanted.address.iova))
         }
     }
 
@@ -55,6 +54,29 @@ final class GuestMemoryPiece: Sendable {
         }
     }
 
+    private var bytes: UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(
+            start: UnsafeMutableRawPointer(bitPattern: baseAddress), count: Int(byteCount))
+    }
+
+    /// Lends the memory, which stays until the closure is done, also when the range is removed meanwhile.
+    func withBytes<Result: ~Copyable, Failure: Error>(
+        _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try withExtendedLifetime(self) { () throws(Failure) -> Result in try unsafe body(bytes) }
+    }
+
+    /// Lends a view of the memory and how far into it an address of the guest is.
+    func withMemory<Result: ~Copyable, Failure: Error>(
+        at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try unsafe withBytes { (bytes) throws(Failure) -> Result in
+            let base = bytes.baseAddress!
+            let memory = unsafe DeviceMemory(base: base, byteCount: bytes.count)
+            return try body(memory, Int(address.rawValue - range.lowerBound))
+        }
+    }
+
     /// Takes the memory from the devices, and reports what the kernel said. The CPU keeps it to the end of this object.
     func unmap() throws(VFIOError) {
         try mapping.withLock { (mapping) throws(VFIOError) in
@@ -64,9 +86,6 @@ final class GuestMemoryPiece: Sendable {
 
     deinit {
         try? unmap()
-        if isOwned {
-            let base = unsafe UnsafeMutableRawPointer(bitPattern: baseAddress)
-            try? unsafe kernel.unmap(UnsafeMutableRawBufferPointer(start: base, count: Int(byteCount)))
-        }
+        if isOwned { try? unsafe kernel.unmap(bytes) }
     }
 }

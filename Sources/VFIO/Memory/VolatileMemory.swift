@@ -25,7 +25,48 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
         return unsafe unsafeBaseAddress + offset
     }
 
-    // MARK: Parts
+    // MARK: Views
+
+    /// A view of the memory, for passing on.
+    ///
+    /// Of an owner that is kept in a class or an actor there is ``withMemory(_:)`` instead: see <doc:KeepingOwners>.
+    @inlinable
+    public var memory: DeviceMemory {
+        @_lifetime(borrow self) @inline(__always)
+        get {
+            let view = unsafe DeviceMemory(base: unsafeBaseAddress, byteCount: byteCount)
+            return unsafe _overrideLifetime(view, borrowing: self)
+        }
+    }
+
+    /// Gives access to a view of the memory for the duration of a closure, wherever its owner is kept.
+    ///
+    /// - Throws: What the closure throws.
+    @inlinable @inline(__always)
+    public func withMemory<Result: ~Copyable, Failure: Error>(
+        _ body: (DeviceMemory) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(memory)
+    }
+
+    /// Gives access to a view of a part for the duration of a closure, wherever the owner of the memory is kept.
+    ///
+    /// ```swift
+    /// ring.withMemory(slot * 16..<slot * 16 + 16) { descriptor in
+    ///     descriptor.write64(address, at: 0)
+    ///     descriptor.write32(length, at: 8)
+    /// }
+    /// ```
+    /// - Parameters:
+    ///   - range: As of ``extracting(_:)``.
+    ///   - body: Gets the view, which cannot be kept.
+    /// - Throws: What the closure throws.
+    @inlinable @inline(__always)
+    public func withMemory<Result: ~Copyable, Failure: Error>(
+        _ range: Range<Int>, _ body: (DeviceMemory) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(extracting(range))
+    }
 
     /// A view of a part, such as one descriptor of a ring.
     ///
@@ -35,6 +76,7 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
     /// descriptor.write64(address, at: 0)
     /// descriptor.write32(length, at: 8)
     /// ```
+    /// Of an owner that is kept in a class or an actor there is ``withMemory(_:_:)`` instead.
     /// - Parameter range: In bytes, inside of the memory; it begins at a multiple of 8. Any other stops the program.
     @_lifetime(borrow self)
     @inlinable @inline(__always)

@@ -146,3 +146,10 @@ public struct Controller: ~Copyable, Sendable {
     ///   closed with the last queue.
     public consuming func close() throws(NVMeError) { try core.close() }
 }
+
+extension Controller {
+    /// Works with the device itself, in a closure that throws errors of its own.
+    public func withDevice<Value: ~Copyable>(_ body: (borrowing Device) throws -> Value) throws -> Value {
+        try core.withEngine { (engine) throws(NVMeError) in engine.result(of: body) }.get()
+    }
+}

@@ -262,6 +262,10 @@ struct ControllerEngine: ~Copyable, Sendable {
         do throws(VFIOError) { return try body(device) } catch { throw .vfio(error) }
     }
 
+    func result<Value: ~Copyable>(of body: (borrowing Device) throws -> Value) -> Result<Value, any Error> {
+        do { return .success(try body(device)) } catch { return .failure(error) }
+    }
+
     // MARK: Admin commands
 
     /// Sends an admin command and waits for its end.

@@ -58,8 +58,12 @@ public struct InterruptVector: ~Copyable, Sendable {
     public func withUnmaskEvent<Result: ~Copyable>(
         _ body: (FileDescriptor) throws(VFIOError) -> Result
     ) throws(VFIOError) -> Result {
+        try body(try requiredUnmaskEvent())
+    }
+
+    private func requiredUnmaskEvent() throws(VFIOError) -> FileDescriptor {
         try requireMasking("let an event unmask vector \(vector)")
-        return try body(try line.unmaskEvent())
+        return try line.unmaskEvent()
     }
 
     private func requireMasking(_ operation: String) throws(VFIOError) {
@@ -85,5 +89,14 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// Switches the interrupt off and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
         try line.disable()
+    }
+}
+
+extension InterruptVector {
+    /// Lends the eventfd that unmasks the interrupt to a closure that throws errors of its own.
+    public func withUnmaskEvent<Result: ~Copyable>(
+        _ body: (FileDescriptor) throws -> Result
+    ) throws -> Result {
+        try body(try requiredUnmaskEvent())
     }
 }

@@ -54,8 +54,14 @@ public struct InterruptVectors: ~Copyable, Sendable {
     public func withEvent<Result: ~Copyable>(
         _ vector: Int, _ body: (FileDescriptor) throws(VFIOError) -> Result
     ) throws(VFIOError) -> Result {
-        let line = try line(vector, "lend the event of vector \(vector)")
-        return try body(line.event)
+        try body(try line(vector, "lend the event of vector \(vector)").event)
+    }
+
+    /// The same for a closure that throws errors of its own.
+    public func withEvent<Result: ~Copyable>(
+        _ vector: Int, _ body: (FileDescriptor) throws -> Result
+    ) throws -> Result {
+        try body(try line(vector, "lend the event of vector \(vector)").event)
     }
 
     /// Raises vectors as if the device had, in one call: for tests of what handles them.

@@ -28,15 +28,6 @@ public struct MappedRegion: ~Copyable, VolatileMemory, @unchecked Sendable {
         self.mapping = mapping
     }
 
-    /// A view of the mapped memory.
-    public var memory: DeviceMemory {
-        @_lifetime(borrow self)
-        borrowing get {
-            let view = unsafe DeviceMemory(base: unsafeBaseAddress, byteCount: byteCount)
-            return unsafe _overrideLifetime(view, borrowing: self)
-        }
-    }
-
     /// Unmaps the region and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
         try mapping.close()

@@ -33,7 +33,9 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
         lease = DeviceLease(core, for: .registers(region.index))
     }
 
-    /// A view of the registers.
+    /// A view of the registers, for passing on.
+    ///
+    /// Of a bank that is kept in a class or an actor there is ``withRegisters(_:)`` instead: see <doc:KeepingOwners>.
     public var registers: Registers {
         @_lifetime(borrow self)
         @inlinable @inline(__always)
@@ -41,6 +43,18 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
             let view = unsafe Registers(window: window, fallback: unmanagedFallback)
             return unsafe _overrideLifetime(view, borrowing: self)
         }
+    }
+
+    /// Gives access to a view of the registers for the duration of a closure, wherever the bank is kept.
+    ///
+    /// What the kernel refuses is thrown by ``check()``, as of any access of the bank.
+    ///
+    /// - Throws: What the closure throws.
+    @inlinable @inline(__always)
+    public func withRegisters<Result: ~Copyable, Failure: Error>(
+        _ body: (Registers) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(registers)
     }
 
     @inlinable @inline(__always)

@@ -32,13 +32,10 @@ let package = Package(
         .executableTarget(
             name: "NativeBenchmarks",
             dependencies: library + [
-                "AllocatorUnderTest",
-                .product(name: "NVMe", package: "swift-vfio"),
+                "AllocatorUnderTest", .product(name: "NVMe", package: "swift-vfio"),
                 .product(name: "VirtioNet", package: "swift-vfio"),
             ], swiftSettings: settings),
         .executableTarget(
             name: "LabBenchmarks", dependencies: library + [.product(name: "NVMe", package: "swift-vfio")],
             swiftSettings: settings),
-    ],
-    swiftLanguageModes: [.v6]
-)
+    ], swiftLanguageModes: [.v6])

@@ -68,9 +68,18 @@ def read(path):
     return totals
 
 
+def text(counts):
+    """As JSON, with a line for each side of a benchmark."""
+    names = []
+    for name, sides in sorted(counts.items()):
+        lines = [f"    {json.dumps(side)}: {json.dumps(sides[side], sort_keys=True)}" for side in sorted(sides)]
+        names.append(f"  {json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n  }")
+    return "{\n" + ",\n".join(names) + "\n}\n"
+
+
 def update():
     counts = count()
-    NUMBERS.write_text(json.dumps(counts, indent=2, sort_keys=True) + "\n")
+    NUMBERS.write_text(text(counts))
     show(counts)
     print(f"written to {NUMBERS.relative_to(host.CHECKOUT)}")
     return 0

@@ -1,1 +1,1 @@
-../../../../Sources/VFIO/AddressSpace/IOVAAllocator.swift
+../../../../Sources/VFIO/IOMMU/IOVAAllocator.swift

@@ -1,1 +1,1 @@
-../../../../Sources/VFIO/AddressSpace/IOVARangeTree.swift
+../../../../Sources/VFIO/IOMMU/IOVARangeTree.swift

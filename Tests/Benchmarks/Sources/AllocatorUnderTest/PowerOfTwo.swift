@@ -1,1 +1,1 @@
-../../../../Sources/VFIO/Kernel/PowerOfTwo.swift
+../../../../Sources/VFIO/System/PowerOfTwo.swift

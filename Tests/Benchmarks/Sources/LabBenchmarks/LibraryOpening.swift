@@ -26,9 +26,8 @@ final class LibraryOpening {
         let context = Unmanaged.passUnretained(self).toOpaque()
         _ = bench_parallel(
             Int32(OpenBenchmark.devices.count),
-            { context, index in
-                Unmanaged<LibraryOpening>.fromOpaque(context!).takeUnretainedValue().open(Int(index))
-            }, context)
+            { context, index in Unmanaged<LibraryOpening>.fromOpaque(context!).takeUnretainedValue().open(Int(index)) },
+            context)
         let taken = bench_now() - start
         guard opened.withLock({ $0.count }) == OpenBenchmark.devices.count else { throw BaselineFailure() }
         return taken
@@ -39,9 +38,7 @@ final class LibraryOpening {
             guard let space = space.withLock({ $0 }) else { return }
             let device = try OpenedDevice(index, in: space)
             opened.withLock { $0.append(device) }
-        } catch {
-            print("LabBenchmarks: \(error)")
-        }
+        } catch { print("LabBenchmarks: \(error)") }
     }
 
     /// A device with the registers that were read.

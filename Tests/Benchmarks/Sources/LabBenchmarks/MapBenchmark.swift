@@ -5,9 +5,7 @@ import VFIO
 /// Mapping memory for DMA and unmapping it: the same memory in an address space of the library and in one of C, each with a
 /// device of its own behind the same IOMMU.
 enum MapBenchmark {
-    private static let sizes: [(name: String, byteCount: UInt64)] = [
-        ("4k", 4096), ("2m", 2 << 20), ("1g", 1 << 30),
-    ]
+    private static let sizes: [(name: String, byteCount: UInt64)] = [("4k", 4096), ("2m", 2 << 20), ("1g", 1 << 30)]
 
     static func run(_ interface: AddressSpace.Interface) throws {
         let space = try AddressSpace(interface)
@@ -15,8 +13,7 @@ enum MapBenchmark {
         var other = baseline_space()
         var otherDevice = baseline_device()
         guard baseline_open_space(interface == .iommufd, &other) == 0,
-            baseline_open_device(&other, "0000:00:03.0", 2, &otherDevice) == 0,
-            let memory = baseline_memory(1 << 30)
+            baseline_open_device(&other, "0000:00:03.0", 2, &otherDevice) == 0, let memory = baseline_memory(1 << 30)
         else { throw BaselineFailure() }
         defer {
             baseline_close_device(&otherDevice)

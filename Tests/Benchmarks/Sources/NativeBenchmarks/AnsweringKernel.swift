@@ -51,16 +51,12 @@ struct AnsweringKernel: Kernel {
     func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
         try mock.write(descriptor, from: buffer)
     }
-    func read(
-        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
-    ) throws(Errno) -> Int {
-        try mock.read(descriptor, at: offset, into: buffer)
-    }
-    func write(
-        _ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer
-    ) throws(Errno) -> Int {
-        try mock.write(descriptor, at: offset, from: buffer)
-    }
+    func read(_ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(Errno)
+        -> Int
+    { try mock.read(descriptor, at: offset, into: buffer) }
+    func write(_ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(Errno)
+        -> Int
+    { try mock.write(descriptor, at: offset, from: buffer) }
     func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {
         try mock.control(descriptor, request, value: value)
     }

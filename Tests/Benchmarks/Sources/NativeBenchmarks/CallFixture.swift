@@ -92,9 +92,7 @@ private func pollLoop(_ vector: borrowing InterruptVector, _ event: FileDescript
             signal(event)
             guard try vector.poll() == 1 else { fatalError("an interrupt is missing") }
         }
-    } catch {
-        fatalError("\(error)")
-    }
+    } catch { fatalError("\(error)") }
 }
 
 @inline(never)
@@ -104,9 +102,7 @@ private func waitLoop(_ vector: borrowing InterruptVector, _ event: FileDescript
             signal(event)
             guard try vector.wait() == 1 else { fatalError("an interrupt is missing") }
         }
-    } catch {
-        fatalError("\(error)")
-    }
+    } catch { fatalError("\(error)") }
 }
 
 @inline(__always)

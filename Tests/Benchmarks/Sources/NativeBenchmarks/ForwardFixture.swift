@@ -51,9 +51,7 @@ final class ForwardFixture {
 }
 
 /// The cards' sides of the queues.
-private struct Cards {
-    var firstReceiver, firstTransmitter, secondReceiver, secondTransmitter: bench_card_queue
-}
+private struct Cards { var firstReceiver, firstTransmitter, secondReceiver, secondTransmitter: bench_card_queue }
 
 @inline(never)
 private func forwardLoop(_ forwarder: inout Forwarder, _ cards: inout Cards, _ batch: Int, _ count: Int) {
@@ -67,7 +65,5 @@ private func forwardLoop(_ forwarder: inout Forwarder, _ cards: inout Cards, _ b
             _ = bench_card_use(&cards.secondReceiver, batch, 12 + 60)
             try forwarder.forward()
         }
-    } catch {
-        fatalError("\(error)")
-    }
+    } catch { fatalError("\(error)") }
 }

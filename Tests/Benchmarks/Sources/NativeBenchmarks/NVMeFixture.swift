@@ -64,9 +64,7 @@ private func nvmeLoop(
         state = random
         queue.ring()
         bench_controller_play(&controller)
-        while let completion = queue.nextCompletion() {
-            if completion.status.isSuccess { succeeded &+= 1 }
-        }
+        while let completion = queue.nextCompletion() { if completion.status.isSuccess { succeeded &+= 1 } }
     }
     return succeeded
 }

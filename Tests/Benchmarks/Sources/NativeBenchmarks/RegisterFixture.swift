@@ -53,9 +53,8 @@ final class RegisterFixture {
 
 // MARK: Single accesses, for the disassembly
 
-private func singleAccesses(
-    _ ring: borrowing DMABuffer, _ bar: borrowing MappedRegion, _ bank: borrowing RegisterBank
-) {
+private func singleAccesses(_ ring: borrowing DMABuffer, _ bar: borrowing MappedRegion, _ bank: borrowing RegisterBank)
+{
     let one = UInt32(truncatingIfNeeded: bench_opaque(1))
     _ = registerAccess(bar.memory, one)
     ringAccess(ring.memory, bar.memory, one)

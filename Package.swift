@@ -57,7 +57,8 @@ let package = Package(
         .executableTarget(
             name: "vfioctl",
             dependencies: [
-                "ProgramSupport", "VFIO", "VFIOMock",
+                // The driver of the examples, for `vfioctl demo`.
+                "Edu", "ProgramSupport", "VFIO", "VFIOMock",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
@@ -148,23 +149,32 @@ let package = Package(
             path: "Examples/VirtioNet/Tool",
             swiftSettings: swiftSettings
         ),
+        // What several test targets share.
+        .target(
+            name: "TestSupport",
+            dependencies: ["VFIO", .product(name: "SystemPackage", package: "swift-system")],
+            path: "Tests/Support",
+            swiftSettings: testSettings
+        ),
         .testTarget(
             name: "VFIOTests",
-            dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: ["TestSupport", "VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
             exclude: ["Recordings"],
             swiftSettings: testSettings
         ),
         .testTarget(name: "VFIOMockTests", dependencies: ["VFIO", "VFIOMock", "CVFIO"], swiftSettings: testSettings),
         .testTarget(
             name: "ContractTests",
-            dependencies: ["VFIO", "VFIOMock", "CVFIO"],
+            dependencies: ["TestSupport", "VFIO", "VFIOMock", "CVFIO"],
             path: "Tests/Contract",
             exclude: ["README.md", "Cases.md", "Coverage"],
             swiftSettings: testSettings
         ),
         .testTarget(
             name: "NVMeTests",
-            dependencies: ["NVMe", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "NVMe", "TestSupport", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+            ],
             path: "Tests/NVMe",
             swiftSettings: testSettings
         ),
@@ -182,7 +192,7 @@ let package = Package(
             dependencies: [
                 "vfioctl", "nvmectl", "netctl", "ExportBAR", "Edu", "EduDriver", "ExampleSupport", "PeerToPeer",
                 "Type1Hazard",
-                "ShareDMABuf", "Passthrough", "VFIO", "VFIOMock",
+                "ShareDMABuf", "Passthrough", "TestSupport", "VFIO", "VFIOMock",
                 .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/Programs",

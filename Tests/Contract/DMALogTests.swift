@@ -10,12 +10,11 @@ extension Contract {
         private static let uuid: DeviceUUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa3001"
 
         private func withPort(_ scenario: Scenario, _ body: (borrowing Device) throws -> Void) throws {
-            try scenario.run { bench in
-                try bench.withSerialPorts([Self.uuid]) {
-                    let device = try Device(mediated: Self.uuid, in: try bench.makeSpace())
-                    do { try body(device) }
-                    try device.close()
-                }
+            let bench = try scenario.makeBench()
+            try bench.withSerialPorts([Self.uuid]) {
+                let device = try Device(mediated: Self.uuid, in: try bench.makeSpace())
+                do { try body(device) }
+                try device.close()
             }
         }
 
@@ -43,9 +42,7 @@ extension Contract {
                 expectRefusal(.invalidArgument) { _ = try device.startDMALog(of: [0x1000..<0x1000]) }
                 expectRefusal(.misaligned) { _ = try device.startDMALog(of: [0x1000..<0x1800]) }
                 expectRefusal(.invalidArgument) { _ = try device.startDMALog(of: [0x1000..<0x2000], pageSize: 5000) }
-                expectRefusal(.invalidArgument) {
-                    _ = try device.startDMALog(of: [0x1000..<0x3000, 0x2000..<0x4000])
-                }
+                expectRefusal(.invalidArgument) { _ = try device.startDMALog(of: [0x1000..<0x3000, 0x2000..<0x4000]) }
                 let many = (0..<UInt64(257)).map { IOVA($0 << 13)..<IOVA($0 << 13 | 0x1000) }
                 expectRefusal(.limit, .argListTooLong) { _ = try device.startDMALog(of: many) }
             }
@@ -80,14 +77,11 @@ extension Contract {
                 try device.core.feature(
                     CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, CVFIO_DEVICE_FEATURE_SET, with: &control)
                 return nil
-            } catch {
-                return error
-            }
+            } catch { return error }
         }
 
-        private func report(
-            _ device: borrowing Device, _ iova: UInt64, _ length: UInt64, _ pageSize: UInt64
-        ) -> Errno? {
+        private func report(_ device: borrowing Device, _ iova: UInt64, _ length: UInt64, _ pageSize: UInt64) -> Errno?
+        {
             let bitmap = RequestBuffer(byteCount: 8)
             var request = cvfio_device_feature_dma_logging_report()
             request.iova = iova
@@ -98,9 +92,7 @@ extension Contract {
                 try device.core.feature(
                     CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, CVFIO_DEVICE_FEATURE_GET, with: &request)
                 return nil
-            } catch {
-                return error
-            }
+            } catch { return error }
         }
     }
 }

@@ -12,30 +12,26 @@ extension Contract {
             _ scenario: Scenario, sourceLocation: SourceLocation = #_sourceLocation,
             _ body: (borrowing Bench, AddressSpace, borrowing EduDriver) throws -> Void
         ) throws {
-            try scenario.run(sourceLocation: sourceLocation) { bench in
-                let space = try bench.makeSpace()
-                if !scenario.usesIOMMUFD { expectRefusal(.noDevice) { _ = try space.startDirtyTracking() } }
-                let edu = try EduDriver(at: bench.edu, in: space)
-                guard !scenario.usesIOMMUFD else {
-                    expectRefusal(.unsupported) { _ = try space.startDirtyTracking() }
-                    let memory = try Memory(bench.kernel, pageCount: 1)
-                    let mapping = try space.map(memory.bytes)
-                    expectRefusal(.unsupported) { try mapping.giveUpAddress() }
-                    expectRefusal(.unsupported) { try mapping.setAddress(memory.bytes) }
-                    try mapping.close()
-                    try memory.close()
-                    try edu.close()
-                    return
-                }
-                try body(bench, space, edu)
-                try edu.close()
+            let bench = try scenario.makeBench(sourceLocation: sourceLocation)
+            let space = try bench.makeSpace()
+            if !scenario.usesIOMMUFD { expectRefusal(.noDevice) { _ = try space.startDirtyTracking() } }
+            let edu = try EduDriver(at: bench.edu, in: space)
+            guard !scenario.usesIOMMUFD else {
+                expectRefusal(.unsupported) { _ = try space.startDirtyTracking() }
+                let memory = try Memory(bench.kernel, pageCount: 1)
+                let mapping = try space.map(memory.bytes)
+                expectRefusal(.unsupported) { try mapping.giveUpAddress() }
+                expectRefusal(.unsupported) { try mapping.setAddress(memory.bytes) }
+                try closeAll(mapping, memory, edu)
+                return
             }
+            try body(bench, space, edu)
+            try edu.close()
         }
 
         @Test(
             "without a word from the devices, what is mapped is dirty (VFIO_IOMMU_DIRTY_PAGES)", arguments: Scenario.all
-        )
-        func bitmap(_ scenario: Scenario) throws {
+        ) func bitmap(_ scenario: Scenario) throws {
             try withContainer(scenario) { bench, space, edu in
                 let early = try space.allocate(byteCount: 3 * 4096, placement: .fixed(0x10_0000))
                 let tracking = try space.startDirtyTracking()
@@ -69,9 +65,7 @@ extension Contract {
                 // It ends without a word, too.
                 do { _ = try space.startDirtyTracking() }
                 let next = try space.startDirtyTracking()
-                try next.close()
-                try late.close()
-                try early.close()
+                try closeAll(next, late, early)
             }
         }
 
@@ -97,33 +91,27 @@ extension Contract {
                 do throws(VFIOError) {
                     _ = try tracking.unmap(stranger)
                     Issue.record("a mapping of another address space was unmapped")
-                } catch {
-                    #expect(error.code == .invalidArgument)
-                }
-                try nvme.close()
-                try tracking.close()
-                try memory.close()
+                } catch { #expect(error.code == .invalidArgument) }
+                try closeAll(nvme, tracking, memory)
             }
         }
 
         @Test("tracking keeps the IOMMU of a container", arguments: Scenario.all)
         func keepsIOMMU(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                let space = try bench.makeSpace()
-                guard !scenario.usesIOMMUFD else {
-                    expectRefusal(.unsupported) { _ = try space.startDirtyTracking() }
-                    return
-                }
-                let device = try Device(at: bench.edu, in: space)
-                let tracking = try space.startDirtyTracking()
-                try device.close()
-                let pages = try tracking.dirtyPages(from: 0x10_0000, byteCount: 4096)
-                #expect(pages.words == [0])
-                let again = try Device(at: bench.edu, in: space)
-                try tracking.close()
-                try again.close()
-                expectRefusal(.noDevice) { _ = try space.startDirtyTracking() }
+            let bench = try scenario.makeBench()
+            let space = try bench.makeSpace()
+            guard !scenario.usesIOMMUFD else {
+                expectRefusal(.unsupported) { _ = try space.startDirtyTracking() }
+                return
             }
+            let device = try Device(at: bench.edu, in: space)
+            let tracking = try space.startDirtyTracking()
+            try device.close()
+            let pages = try tracking.dirtyPages(from: 0x10_0000, byteCount: 4096)
+            #expect(pages.words == [0])
+            let again = try Device(at: bench.edu, in: space)
+            try closeAll(tracking, again)
+            expectRefusal(.noDevice) { _ = try space.startDirtyTracking() }
         }
 
         @Test("questions about dirty pages that are malformed", arguments: Scenario.all)
@@ -167,22 +155,18 @@ extension Contract {
                 try mapping.giveUpAddress()
                 expectRefusal(.invalidArgument, .invalidArgument) { try mapping.giveUpAddress() }
                 // A second refusal has, as a side effect of the kernel's, made nothing good: the address is still owed.
-                let found = try edu.bytes(4, at: mapping.iova, by: landing)
-                #expect(found == [1, 2, 3, 4])
+                try edu.expect([1, 2, 3, 4], at: mapping.iova, by: landing)
                 expectRefusal(.invalidArgument) {
                     try mapping.setAddress(UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<4096]))
                 }
                 try mapping.setAddress(memory.bytes)
                 expectRefusal(.invalidArgument, .invalidArgument) { try mapping.setAddress(memory.bytes) }
-                let again = try edu.bytes(4, at: mapping.iova, by: landing)
-                #expect(again == [1, 2, 3, 4])
+                try edu.expect([1, 2, 3, 4], at: mapping.iova, by: landing)
                 // One that is owed an address is unmapped as any other.
                 try mapping.giveUpAddress()
                 try mapping.close()
                 let next = try Device(at: bench.nvme, in: space)
-                try next.close()
-                try landing.close()
-                try memory.close()
+                try closeAll(next, landing, memory)
             }
         }
 
@@ -195,9 +179,7 @@ extension Contract {
                 expectRefusal(.busy, .resourceBusy) { _ = try Device(at: bench.nvme, in: space) }
                 try mapping.setAddress(memory.bytes)
                 let nvme = try Device(at: bench.nvme, in: space)
-                try nvme.close()
-                try mapping.close()
-                try memory.close()
+                try closeAll(nvme, mapping, memory)
             }
         }
     }

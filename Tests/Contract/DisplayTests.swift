@@ -10,34 +10,28 @@ extension Contract {
         private static let screen: DeviceUUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa5001"
         private static let bochs: DeviceUUID = "83b8f4f2-509f-382f-3c1e-e6bfe0fa5002"
 
-        private func withScreen(
-            _ scenario: Scenario, _ body: (borrowing Bench, borrowing Device) throws -> Void
-        ) throws {
-            try scenario.run { bench in
-                try bench.withMediated([Self.screen], by: "mdpy", type: "mdpy-vga") {
-                    let device = try Device(mediated: Self.screen, in: try bench.makeSpace())
-                    do { try body(bench, device) }
-                    try device.close()
-                }
+        private func withScreen(_ scenario: Scenario, _ body: (borrowing Bench, borrowing Device) throws -> Void) throws
+        {
+            let bench = try scenario.makeBench()
+            try bench.withMediated([Self.screen], by: "mdpy", type: "mdpy-vga") {
+                let device = try Device(mediated: Self.screen, in: try bench.makeSpace())
+                do { try body(bench, device) }
+                try device.close()
             }
         }
 
-        private func withBochs(
-            _ scenario: Scenario, _ body: (borrowing Bench, borrowing Device) throws -> Void
-        ) throws {
-            try scenario.run { bench in
-                try bench.withMediated([Self.bochs], by: "mbochs", type: "mbochs-small") {
-                    let device = try Device(mediated: Self.bochs, in: try bench.makeSpace())
-                    do { try body(bench, device) }
-                    try device.close()
-                }
+        private func withBochs(_ scenario: Scenario, _ body: (borrowing Bench, borrowing Device) throws -> Void) throws
+        {
+            let bench = try scenario.makeBench()
+            try bench.withMediated([Self.bochs], by: "mbochs", type: "mbochs-small") {
+                let device = try Device(mediated: Self.bochs, in: try bench.makeSpace())
+                do { try body(bench, device) }
+                try device.close()
             }
         }
 
         /// Sets a picture up, as a guest's driver does: width, height, 32 bits a pixel, on.
-        private func show(
-            _ device: borrowing Device, width: UInt16, height: UInt16, fromRow row: UInt16 = 0
-        ) throws {
+        private func show(_ device: borrowing Device, width: UInt16, height: UInt16, fromRow row: UInt16 = 0) throws {
             try device.withRegisters(.bar2) { registers in
                 for (number, value) in [(1, width), (2, height), (3, 32), (9, row), (4, 1)] as [(Int, UInt16)] {
                     registers.write16(value, at: 0x500 + number * 2)
@@ -80,8 +74,7 @@ extension Contract {
                 #expect(try device.region(index).byteCount == 2 << 20)
                 #expect(try device.region(.bar0).byteCount == 2 << 20)
                 let picture = try device.map(index)
-                let grey = picture.bytes(at: 479 * 2560, count: 4)
-                #expect(grey == [254, 254, 254, 254])
+                picture.expect([254, 254, 254, 254], at: 479 * 2560)
                 picture.fill([1, 2, 3, 4], at: 2560)
                 // It is BAR 0 by another name.
                 let same = try device.withRegisters(.bar0) { $0.read32(at: 2560) }
@@ -166,10 +159,8 @@ extension Contract {
                 // Back to the first: it is known by its number still.
                 try show(device, width: 640, height: 480)
                 #expect(try device.displayPlane(as: .dmaBuf) == first)
-                try other.close()
-                try window.close()
-                let unknown = DisplayPlane(
-                    cvfio_device_gfx_plane_info(number: 99), kind: .primary, flavor: .dmaBuf)
+                try closeAll(other, window)
+                let unknown = DisplayPlane(cvfio_device_gfx_plane_info(number: 99), kind: .primary, flavor: .dmaBuf)
                 expectRefusal(.notFound, .noSuchFileOrDirectory) {
                     _ = try device.makeDisplayDMABuf(of: try #require(unknown))
                 }
@@ -221,9 +212,7 @@ extension Contract {
                 )
                 #expect(try bench.kernel.query(descriptor, flags: probe | dmaBuf) == 0)
                 for flags in [0, probe, region, probe | region, dmaBuf | region, probe | dmaBuf | region, 8] {
-                    expectErrno(.invalidArgument, "flags \(flags)") {
-                        try bench.kernel.query(descriptor, flags: flags)
-                    }
+                    expectErrno(.invalidArgument, "flags \(flags)") { try bench.kernel.query(descriptor, flags: flags) }
                 }
                 expectErrno(.invalidArgument, "too short") {
                     try bench.kernel.query(descriptor, flags: dmaBuf, size: 59)
@@ -234,16 +223,15 @@ extension Contract {
 
         @Test("what is no GPU has no picture", arguments: Scenario.all)
         func notThere(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                let device = try Device(at: bench.edu, in: try bench.makeSpace())
-                #expect(try device.displayFlavor() == nil)
-                expectRefusal(.unsupported, .inappropriateIOCTLForDevice) { _ = try device.displayPlane(as: .region) }
-                let plane = DisplayPlane(cvfio_device_gfx_plane_info(number: 1), kind: .primary, flavor: .dmaBuf)
-                expectRefusal(.unsupported, .inappropriateIOCTLForDevice) {
-                    _ = try device.makeDisplayDMABuf(of: try #require(plane))
-                }
-                try device.close()
+            let bench = try scenario.makeBench()
+            let device = try Device(at: bench.edu, in: try bench.makeSpace())
+            #expect(try device.displayFlavor() == nil)
+            expectRefusal(.unsupported, .inappropriateIOCTLForDevice) { _ = try device.displayPlane(as: .region) }
+            let plane = DisplayPlane(cvfio_device_gfx_plane_info(number: 1), kind: .primary, flavor: .dmaBuf)
+            expectRefusal(.unsupported, .inappropriateIOCTLForDevice) {
+                _ = try device.makeDisplayDMABuf(of: try #require(plane))
             }
+            try device.close()
         }
     }
 }

@@ -44,8 +44,7 @@ extension Contract {
                 try bar.show(at: 0xc000_0000)
                 try bar.close()
                 #expect(try raw.isFree(0xc000_0000, page))
-                try device.close()
-                try page.close()
+                try closeAll(device, page)
             }
         }
 
@@ -63,8 +62,7 @@ extension Contract {
                 }
                 #expect(try raw.isFree(0xc000_0000, page))
                 let device = try Device(at: bench.memory, in: space)
-                try device.close()
-                try page.close()
+                try closeAll(device, page)
             }
         }
 
@@ -98,10 +96,7 @@ extension Contract {
                 // The machine has no slot of this number.
                 let odd = try device.guestBAR(.bar2, of: machine, slots: [0xffff])
                 expectRefusal(.invalidArgument, .invalidArgument) { try odd.show(at: 0xe000_0000) }
-                try odd.close()
-                try bar.close()
-                try device.close()
-                try page.close()
+                try closeAll(odd, bar, device, page)
             }
         }
 
@@ -115,8 +110,7 @@ extension Contract {
                 expectRefusal(.memoryDecodeOff) { try bar.show(at: 0xc000_0000) }
                 try device.setMemoryDecode(true)
                 try bar.show(at: 0xc000_0000)
-                try bar.close()
-                try device.close()
+                try closeAll(bar, device)
             }
         }
 
@@ -143,18 +137,17 @@ extension Contract {
 
         @Test("the MSI-X table stays the host's", arguments: Scenario.all)
         func msixTable(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                let device = try Device(at: bench.nvme, in: bench.makeSpace())
-                let table = try #require(try device.read { try $0.msix() }).tableRange
-                // Registers with side effects cannot be mapped on each machine.
-                if try device.region(.bar0).isMappable {
-                    let pieces = try device.guestPieces(of: .bar0)
-                    #expect(pieces == [0..<table.lowerBound, (table.lowerBound + 4096)..<16384])
-                } else {
-                    expectRefusal(.unsupported) { _ = try device.guestPieces(of: .bar0) }
-                }
-                try device.close()
+            let bench = try scenario.makeBench()
+            let device = try Device(at: bench.nvme, in: bench.makeSpace())
+            let table = try #require(try device.read { try $0.msix() }).tableRange
+            // Registers with side effects cannot be mapped on each machine.
+            if try device.region(.bar0).isMappable {
+                let pieces = try device.guestPieces(of: .bar0)
+                #expect(pieces == [0..<table.lowerBound, (table.lowerBound + 4096)..<16384])
+            } else {
+                expectRefusal(.unsupported) { _ = try device.guestPieces(of: .bar0) }
             }
+            try device.close()
         }
 
         @Test("other devices reach the BAR where the guest does", arguments: Scenario.all)
@@ -168,8 +161,7 @@ extension Contract {
                     expectRefusal(.unsupported) {
                         _ = try device.guestBAR(.bar2, of: machine, slots: 0..., peersIn: space)
                     }
-                    try device.close()
-                    try edu.close()
+                    try closeAll(device, edu)
                     return
                 }
                 let landing = try space.allocate(byteCount: 4096, placement: .fixed(0x8000_0000))
@@ -214,11 +206,7 @@ extension Contract {
                     _ = try edu.bytes(4, at: 0xd000_3000, by: landing)
                 }
                 try bar.restore()
-                try bar.close()
-                try mapped.close()
-                try landing.close()
-                try device.close()
-                try edu.close()
+                try closeAll(bar, mapped, landing, device, edu)
             }
         }
 

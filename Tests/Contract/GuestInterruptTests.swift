@@ -30,9 +30,7 @@ extension Contract {
                 try edu.acknowledge(2)
                 let again = try machine.connect(vector, to: 5)
                 // The vector may end first.
-                try vector.close()
-                try again.close()
-                try edu.close()
+                try closeAll(vector, again, edu)
             }
         }
 
@@ -49,8 +47,7 @@ extension Contract {
                 try connection.close()
                 try vector.trigger()
                 #expect(try vector.wait(timeout: .seconds(10)) == 1)
-                try vector.close()
-                try edu.close()
+                try closeAll(vector, edu)
             }
         }
 
@@ -66,9 +63,7 @@ extension Contract {
                 try vectors.trigger()
                 #expect(try vectors.wait(1, timeout: .seconds(10)) == 1)
                 #expect(try vectors.wait(2, timeout: .milliseconds(100)) == nil)
-                try connection.close()
-                try vectors.close()
-                try device.close()
+                try closeAll(connection, vectors, device)
             }
         }
 
@@ -95,9 +90,7 @@ extension Contract {
                 try one.close()
                 let again = try machine.connect(
                     try device.registerWriteEvent(UInt32(1), at: 0x1000, of: .bar2), at: 0xc000_1000)
-                try again.close()
-                try two.close()
-                try device.close()
+                try closeAll(again, two, device)
             }
         }
 

@@ -7,11 +7,9 @@ import Testing
 extension Contract {
     /// Dirty pages as the IOMMU notes them, on devices that the kernel makes up.
     @Suite struct HardwareDirtyTrackingTests {
-        private func makeTable(
-            _ device: TestDevice, _ options: HardwarePageTable.Options = .dirtyTracking
-        ) throws(VFIOError) -> HardwarePageTable {
-            try device.bound.makePageTable(of: nil, options: options, faults: nil)
-        }
+        private func makeTable(_ device: TestDevice, _ options: HardwarePageTable.Options = .dirtyTracking)
+            throws(VFIOError) -> HardwarePageTable
+        { try device.bound.makePageTable(of: nil, options: options, faults: nil) }
 
         @Test(
             "devices without dirty tracking do not join those with [iommufd_dirty_tracking.enforce_dirty, iommufd_dirty_tracking.set_dirty_tracking, iommufd_dirty_tracking.device_dirty_capability]",
@@ -25,9 +23,7 @@ extension Contract {
                 try table.setDirtyTracking(true)
                 try table.setDirtyTracking(false)
                 try joining.destroy()
-                #expect(throws: Errno.invalidArgument) {
-                    _ = try TestDevice(in: space, .noDirtyTracking, at: number)
-                }
+                #expect(throws: Errno.invalidArgument) { _ = try TestDevice(in: space, .noDirtyTracking, at: number) }
                 let lacking = try TestDevice(in: space, .noDirtyTracking)
                 #expect(try !lacking.bound.hardware().capabilities.contains(.dirtyTracking))
                 expectRefusal(.unsupported, .notSupported) { _ = try makeTable(lacking) }
@@ -76,9 +72,7 @@ extension Contract {
                 // The first, the last, and some across a word.
                 let pages: [UInt64] = [1 | 3 << 62, 1, 1 << 1]
                 let dirty: [Int] = [0, 62, 63, 64, 129]
-                func write() throws {
-                    try device.write(number, at: start, byteCount: byteCount, pageSize: 4096, pages)
-                }
+                func write() throws { try device.write(number, at: start, byteCount: byteCount, pageSize: 4096, pages) }
                 try write()
                 for _ in 0..<2 {
                     let kept = try table.dirtyPages(from: start, byteCount: byteCount, keepsMarks: true)
@@ -105,8 +99,7 @@ extension Contract {
                 let beyond = IOVA(start.rawValue + byteCount)
                 #expect(try table.dirtyPages(from: beyond, byteCount: 4096).dirtyPageCount == 0)
                 #expect(try context.unmap(start.rawValue, byteCount: byteCount) == byteCount)
-                try table.close()
-                try memory.close()
+                try closeAll(table, memory)
                 try device.destroy()
             }
         }

@@ -12,27 +12,18 @@ extension Contract {
             _ scenario: Scenario, sourceLocation: SourceLocation = #_sourceLocation,
             _ body: (borrowing Bench, AddressSpace, borrowing EduDriver) throws -> Void
         ) throws {
-            try scenario.run(sourceLocation: sourceLocation) { bench in
-                let space = try bench.makeSpace()
-                let edu = try EduDriver(at: bench.edu, in: space)
-                guard scenario.usesIOMMUFD else {
-                    let buffer = try space.allocate(byteCount: 4096)
-                    expectRefusal(.unsupported) { _ = try space.makeSibling() }
-                    expectRefusal(.unsupported) { _ = try space.copy(buffer) }
-                    expectRefusal(.unsupported) {
-                        _ = try space.map(file: FileDescriptor(rawValue: 0), 0..<4096)
-                    }
-                    expectRefusal(.unsupported) { try space.keepAvailable([0...0xffff]) }
-                    expectRefusal(.unsupported) { try space.accountToThisProcess() }
-                    expectRefusal(.unsupported) { _ = try space.usesLargePages() }
-                    expectRefusal(.unsupported) { try space.setUsesLargePages(false) }
-                    #expect(try space.lockedMemoryAccounting() == .perProcess)
-                    try buffer.close()
-                    try edu.close()
-                    return
-                }
-                try body(bench, space, edu)
-                try edu.close()
+            try scenario.runWithEdu(sourceLocation: sourceLocation) { bench, space, edu in
+                guard !scenario.usesIOMMUFD else { return try body(bench, space, edu) }
+                let buffer = try space.allocate(byteCount: 4096)
+                expectRefusal(.unsupported) { _ = try space.makeSibling() }
+                expectRefusal(.unsupported) { _ = try space.copy(buffer) }
+                expectRefusal(.unsupported) { _ = try space.map(file: FileDescriptor(rawValue: 0), 0..<4096) }
+                expectRefusal(.unsupported) { try space.keepAvailable([0...0xffff]) }
+                expectRefusal(.unsupported) { try space.accountToThisProcess() }
+                expectRefusal(.unsupported) { _ = try space.usesLargePages() }
+                expectRefusal(.unsupported) { try space.setUsesLargePages(false) }
+                #expect(try space.lockedMemoryAccounting() == .perProcess)
+                try buffer.close()
             }
         }
 
@@ -46,15 +37,13 @@ extension Contract {
                 try file.writeAll(toAbsoluteOffset: 8192, [2, 7, 1, 8])
                 let mapping = try space.map(file: file, 8192..<16384)
                 #expect(mapping.byteCount == 8192)
-                let found = try edu.bytes(4, at: mapping.iova, by: landing)
-                #expect(found == [2, 7, 1, 8])
+                try edu.expect([2, 7, 1, 8], at: mapping.iova, by: landing)
                 try edu.write([3, 1, 4, 1], at: mapping.iova + 4096, by: landing)
                 var bytes = [UInt8](repeating: 0, count: 4)
                 _ = try bytes.withUnsafeMutableBytes { try file.read(fromAbsoluteOffset: 12288, into: $0) }
                 #expect(bytes == [3, 1, 4, 1])
                 try file.close()
-                let again = try edu.bytes(4, at: mapping.iova, by: landing)
-                #expect(again == [2, 7, 1, 8])
+                try edu.expect([2, 7, 1, 8], at: mapping.iova, by: landing)
                 let iova = mapping.iova
                 try mapping.close()
                 try bench.expectFault(.read, at: iova, by: bench.edu) { try edu.load(4, from: iova) }
@@ -82,8 +71,7 @@ extension Contract {
                 expectRefusal(.alreadyMapped, .fileExists) {
                     _ = try space.map(file: file, 0..<4096, placement: .fixed(0x10_1000))
                 }
-                try mapping.close()
-                try file.close()
+                try closeAll(mapping, file)
             }
         }
 
@@ -102,18 +90,14 @@ extension Contract {
                 try bench.expectFault(.read, at: 0x20_0000, by: bench.edu) { try edu.load(4, from: 0x20_0000) }
                 let copy = try space.copy(buffer, placement: .fixed(0x30_0000))
                 #expect(copy.byteCount == 8192)
-                let found = try edu.bytes(4, at: 0x30_0000, by: landing)
-                #expect(found == [1, 6, 1, 8])
+                try edu.expect([1, 6, 1, 8], at: 0x30_0000, by: landing)
                 let second = try sibling.copy(copy, access: .read)
                 #expect(second.iova != copy.iova)
                 try second.close()
                 // The memory stays pinned for the copy.
                 try buffer.close()
-                let again = try edu.bytes(4, at: 0x30_0000, by: landing)
-                #expect(again == [1, 6, 1, 8])
-                try copy.close()
-                try nvme.close()
-                try landing.close()
+                try edu.expect([1, 6, 1, 8], at: 0x30_0000, by: landing)
+                try closeAll(copy, nvme, landing)
             }
         }
 
@@ -132,15 +116,13 @@ extension Contract {
                 expectRefusal(.alreadyMapped, .fileExists) {
                     _ = try sibling.copy(buffer, access: .read, placement: .fixed(0x10_0000))
                 }
-                try copy.close()
-                try buffer.close()
+                try closeAll(copy, buffer)
             }
         }
 
         @Test(
-            "an address space is destroyed while its siblings live [iommufd_ioas.ioas_destroy]",
-            arguments: Scenario.all)
-        func destroy(_ scenario: Scenario) throws {
+            "an address space is destroyed while its siblings live [iommufd_ioas.ioas_destroy]", arguments: Scenario.all
+        ) func destroy(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
                 let context = try space.requireIOMMUFD(for: "test")
                 var sibling: AddressSpace? = try space.makeSibling()
@@ -196,37 +178,34 @@ extension Contract {
                 let other = try space.allocate(byteCount: 2 << 20)
                 other.fill([5, 5, 5, 5])
                 let landing = try space.allocate(byteCount: 4096)
-                let found = try edu.bytes(4, at: other.iova, by: landing)
-                #expect(found == [5, 5, 5, 5])
+                try edu.expect([5, 5, 5, 5], at: other.iova, by: landing)
                 try space.setUsesLargePages(true)
                 #expect(try space.usesLargePages())
-                try landing.close()
-                try other.close()
+                try closeAll(landing, other)
             }
         }
 
         @Test("locked memory counts per user or per process [iommufd.global_options]", arguments: Scenario.all)
         func accounting(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                guard bench.offer.hasIOMMUFD else {
-                    expectRefusal(.unsupported, .noSuchFileOrDirectory) {
-                        _ = try AddressSpace(accounting: .perProcess, kernel: bench.kernel)
-                    }
-                    return
+            let bench = try scenario.makeBench()
+            guard bench.offer.hasIOMMUFD else {
+                expectRefusal(.unsupported, .noSuchFileOrDirectory) {
+                    _ = try AddressSpace(accounting: .perProcess, kernel: bench.kernel)
                 }
-                let space = try AddressSpace(accounting: .perProcess, kernel: bench.kernel)
-                #expect(space.interface == .iommufd)
-                #expect(try space.lockedMemoryAccounting() == .perProcess)
-                #expect(try space.makeSibling().lockedMemoryAccounting() == .perProcess)
-                let other = try AddressSpace(accounting: .perUser, kernel: bench.kernel)
-                #expect(try other.lockedMemoryAccounting() == .perUser)
-                #expect(try AddressSpace(.iommufd, kernel: bench.kernel).lockedMemoryAccounting() == .perUser)
-                // It is the first choice of all.
-                let file = try space.requireIOMMUFD(for: "test").file
-                #expect(throws: Errno.resourceBusy) { _ = try file.option(CIOMMU_OPTION_RLIMIT_MODE, set: 0) }
-                #expect(throws: Errno.notSupported) { _ = try file.option(CIOMMU_OPTION_RLIMIT_MODE, of: 1) }
-                #expect(throws: Errno.notSupported) { _ = try file.option(77) }
+                return
             }
+            let space = try AddressSpace(accounting: .perProcess, kernel: bench.kernel)
+            #expect(space.interface == .iommufd)
+            #expect(try space.lockedMemoryAccounting() == .perProcess)
+            #expect(try space.makeSibling().lockedMemoryAccounting() == .perProcess)
+            let other = try AddressSpace(accounting: .perUser, kernel: bench.kernel)
+            #expect(try other.lockedMemoryAccounting() == .perUser)
+            #expect(try AddressSpace(.iommufd, kernel: bench.kernel).lockedMemoryAccounting() == .perUser)
+            // It is the first choice of all.
+            let file = try space.requireIOMMUFD(for: "test").file
+            #expect(throws: Errno.resourceBusy) { _ = try file.option(CIOMMU_OPTION_RLIMIT_MODE, set: 0) }
+            #expect(throws: Errno.notSupported) { _ = try file.option(CIOMMU_OPTION_RLIMIT_MODE, of: 1) }
+            #expect(throws: Errno.notSupported) { _ = try file.option(77) }
         }
 
         @Test(
@@ -241,9 +220,7 @@ extension Contract {
                 let buffer = try space.makeSibling().allocate(byteCount: 4096)
                 // It is about the whole iommufd.
                 expectRefusal(.invalidArgument, .invalidArgument) { try space.accountToThisProcess() }
-                try buffer.close()
-                try mapping.close()
-                try file.close()
+                try closeAll(buffer, mapping, file)
             }
         }
     }

@@ -14,13 +14,12 @@ extension Contract {
 
         /// Runs a test with an open serial port. Where there is none the refusal is the test.
         private func withPort(_ scenario: Scenario, _ body: (borrowing Device, Migration) throws -> Void) throws {
-            try scenario.run { bench in
-                try bench.withSerialPorts([Self.one]) {
-                    let device = try Device(mediated: Self.one, in: try bench.makeSpace())
-                    // A view of its own scope: while it lives, the device cannot be closed.
-                    do { try body(device, try device.migration()) }
-                    try device.close()
-                }
+            let bench = try scenario.makeBench()
+            try bench.withSerialPorts([Self.one]) {
+                let device = try Device(mediated: Self.one, in: try bench.makeSpace())
+                // A view of its own scope: while it lives, the device cannot be closed.
+                do { try body(device, try device.migration()) }
+                try device.close()
             }
         }
 
@@ -34,9 +33,7 @@ extension Contract {
         }
 
         private func send(_ text: String, to device: borrowing Device) throws {
-            try device.withRegisters(.bar0) { registers in
-                for byte in text.utf8 { registers.write8(byte, at: 0) }
-            }
+            try device.withRegisters(.bar0) { registers in for byte in text.utf8 { registers.write8(byte, at: 0) } }
         }
 
         private func received(by device: borrowing Device) throws -> String {
@@ -51,16 +48,15 @@ extension Contract {
 
         @Test("PCI devices of QEMU cannot migrate, and say so", arguments: Scenario.all)
         func notThere(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                let device = try Device(at: bench.edu, in: try bench.makeSpace())
-                #expect(try device.supports(.migration) == false)
-                #expect(try device.supports(.dmaLogging) == false)
-                expectRefusal(.unsupported, .inappropriateIOCTLForDevice) { _ = try device.migration() }
-                expectRefusal(.unsupported, .inappropriateIOCTLForDevice) {
-                    _ = try device.startDMALog(of: [0x1000..<0x2000])
-                }
-                try device.close()
+            let bench = try scenario.makeBench()
+            let device = try Device(at: bench.edu, in: try bench.makeSpace())
+            #expect(try device.supports(.migration) == false)
+            #expect(try device.supports(.dmaLogging) == false)
+            expectRefusal(.unsupported, .inappropriateIOCTLForDevice) { _ = try device.migration() }
+            expectRefusal(.unsupported, .inappropriateIOCTLForDevice) {
+                _ = try device.startDMALog(of: [0x1000..<0x2000])
             }
+            try device.close()
         }
 
         @Test("capabilities, size and state [vfio-pci-device-migration]", arguments: Scenario.all)
@@ -177,23 +173,21 @@ extension Contract {
 
         @Test("a device's state goes on in another device", arguments: Scenario.all)
         func move(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                try bench.withSerialPorts([Self.one, Self.two]) {
-                    let space = try bench.makeSpace()
-                    let old = try Device(mediated: Self.one, in: space)
-                    let new = try Device(mediated: Self.two, in: space)
-                    try send("half a line", to: old)
-                    let state = try old.migration().save(endingIn: .stop)
-                    #expect(state.count == Self.size)
-                    #expect(try old.migration().state() == .stop)
-                    #expect(try received(by: new) == "")
-                    try new.migration().restore(state)
-                    #expect(try new.migration().state() == .running)
-                    #expect(try received(by: new) == "half a line")
-                    try expectNoStream(try old.migration(), to: .running)
-                    try new.close()
-                    try old.close()
-                }
+            let bench = try scenario.makeBench()
+            try bench.withSerialPorts([Self.one, Self.two]) {
+                let space = try bench.makeSpace()
+                let old = try Device(mediated: Self.one, in: space)
+                let new = try Device(mediated: Self.two, in: space)
+                try send("half a line", to: old)
+                let state = try old.migration().save(endingIn: .stop)
+                #expect(state.count == Self.size)
+                #expect(try old.migration().state() == .stop)
+                #expect(try received(by: new) == "")
+                try new.migration().restore(state)
+                #expect(try new.migration().state() == .running)
+                #expect(try received(by: new) == "half a line")
+                try expectNoStream(try old.migration(), to: .running)
+                try closeAll(new, old)
             }
         }
 

@@ -7,17 +7,13 @@ import Testing
 extension Contract {
     /// Page tables for the PASIDs of a device, on devices that the kernel makes up.
     @Suite struct PASIDTests {
-        private func makeTable(
-            _ device: TestDevice, _ options: HardwarePageTable.Options
-        ) throws(VFIOError) -> HardwarePageTable {
-            try device.bound.makePageTable(of: nil, options: options, faults: nil)
-        }
+        private func makeTable(_ device: TestDevice, _ options: HardwarePageTable.Options) throws(VFIOError)
+            -> HardwarePageTable
+        { try device.bound.makePageTable(of: nil, options: options, faults: nil) }
 
-        private func makeNested(
-            _ device: TestDevice, over parent: borrowing HardwarePageTable
-        ) throws(VFIOError) -> NestedPageTable {
-            try device.bound.makePageTable(in: parent.object, TestDevice.nested, options: .pasid, faults: nil)
-        }
+        private func makeNested(_ device: TestDevice, over parent: borrowing HardwarePageTable) throws(VFIOError)
+            -> NestedPageTable
+        { try device.bound.makePageTable(in: parent.object, TestDevice.nested, options: .pasid, faults: nil) }
 
         @Test(
             "page tables are attached to a PASID, replaced and detached [iommufd_device_pasid.pasid_attach]",
@@ -75,10 +71,7 @@ extension Contract {
                 #expect(throws: Errno.invalidArgument) { try lacking.attach(100, to: plain) }
                 try lacking.destroy()
                 try device.attach(to: ioas)
-                try nested.close()
-                try other.close()
-                try table.close()
-                try parent.close()
+                try closeAll(nested, other, table, parent)
                 try device.destroy()
             }
         }
@@ -105,10 +98,7 @@ extension Contract {
                 #expect(try queue.faults().isEmpty)
                 try device.detach(2048)
                 try device.attach(to: try space.requireIOMMUFD(for: "test").ioas)
-                try nested.close()
-                try queue.close()
-                try base.close()
-                try parent.close()
+                try closeAll(nested, queue, base, parent)
                 try device.destroy()
             }
         }

@@ -12,21 +12,14 @@ extension Contract {
             _ scenario: Scenario, sourceLocation: SourceLocation = #_sourceLocation,
             _ body: (borrowing Bench, AddressSpace, borrowing EduDriver) throws -> Void
         ) throws {
-            try scenario.run(sourceLocation: sourceLocation) { bench in
-                let space = try bench.makeSpace()
-                let edu = try EduDriver(at: bench.edu, in: space)
-                guard !scenario.usesIOMMUFD else {
-                    try body(bench, space, edu)
-                    try edu.close()
-                    return
-                }
+            try scenario.runWithEdu(sourceLocation: sourceLocation) { bench, space, edu in
+                guard !scenario.usesIOMMUFD else { return try body(bench, space, edu) }
                 expectRefusal(.unsupported) { _ = try edu.device.iommuHardware() }
                 expectRefusal(.unsupported) { _ = try edu.device.makePageTable() }
                 expectRefusal(.unsupported) { try edu.device.attach(to: space) }
                 expectRefusal(.unsupported) { try edu.device.detach() }
                 expectRefusal(.unsupported) { try edu.device.detach(pasid: 1) }
                 expectRefusal(.unsupported) { _ = try space.makeFaultQueue() }
-                try edu.close()
             }
         }
 
@@ -56,21 +49,17 @@ extension Contract {
                 let table = try edu.device.makePageTable()
                 let number = table.object.id
                 try edu.device.attach(to: table)
-                let found = try edu.bytes(4, at: landing.iova, by: landing)
-                #expect(found == [1, 2, 3, 4])
+                try edu.expect([1, 2, 3, 4], at: landing.iova, by: landing)
                 expectInUse(table)
                 // Attached, it is there without its owner.
                 let file = try space.requireIOMMUFD(for: "test").file
                 #expect(throws: Errno.resourceBusy) { try file.destroy(number) }
-                let again = try edu.bytes(4, at: landing.iova, by: landing)
-                #expect(again == [1, 2, 3, 4])
+                try edu.expect([1, 2, 3, 4], at: landing.iova, by: landing)
                 try edu.device.attach(to: space)
                 #expect(throws: Errno.noSuchFileOrDirectory) { try file.destroy(number) }
-                let last = try edu.bytes(4, at: landing.iova, by: landing)
-                #expect(last == [1, 2, 3, 4])
+                try edu.expect([1, 2, 3, 4], at: landing.iova, by: landing)
                 let unused = try edu.device.makePageTable()
-                try unused.close()
-                try landing.close()
+                try closeAll(unused, landing)
             }
         }
 
@@ -98,24 +87,20 @@ extension Contract {
                 let there = try other!.allocate(byteCount: 4096, placement: .fixed(0x10_0000))
                 there.fill([2, 2, 2, 2])
                 try edu.device.attach(to: other!)
-                let found = try edu.bytes(4, at: 0x10_0000, by: there)
-                #expect(found == [2, 2, 2, 2])
+                try edu.expect([2, 2, 2, 2], at: 0x10_0000, by: there)
                 // Of a page table of the other address space, too.
                 let table = try edu.device.makePageTable(of: other)
                 try edu.device.attach(to: table)
-                let same = try edu.bytes(4, at: 0x10_0000, by: there)
-                #expect(same == [2, 2, 2, 2])
+                try edu.expect([2, 2, 2, 2], at: 0x10_0000, by: there)
                 try edu.device.attach(to: space)
-                let back = try edu.bytes(4, at: 0x10_0000, by: here)
-                #expect(back == [1, 1, 1, 1])
+                try edu.expect([1, 1, 1, 1], at: 0x10_0000, by: here)
                 try table.close()
 
                 try edu.device.detach()
                 try edu.device.detach()
                 try edu.load(4, from: 0x10_0000)
                 try edu.device.attach(to: space)
-                let again = try edu.bytes(4, at: 0x10_0000, by: here)
-                #expect(again == [1, 1, 1, 1])
+                try edu.expect([1, 1, 1, 1], at: 0x10_0000, by: here)
                 let stranger = try bench.makeSpace()
                 expectRefusal(.invalidArgument) { try edu.device.attach(to: stranger) }
                 expectRefusal(.invalidArgument) { _ = try edu.device.makePageTable(of: stranger) }
@@ -134,9 +119,7 @@ extension Contract {
                 let early = try sibling.allocate(byteCount: 4096, placement: .fixed(beyond))
                 try early.close()
                 let table = try edu.device.makePageTable(of: sibling)
-                expectRefusal(.outOfRange) {
-                    _ = try sibling.allocate(byteCount: 4096, placement: .fixed(beyond))
-                }
+                expectRefusal(.outOfRange) { _ = try sibling.allocate(byteCount: 4096, placement: .fixed(beyond)) }
                 try table.close()
             }
         }
@@ -151,9 +134,7 @@ extension Contract {
                 let early = try sibling.allocate(byteCount: 4096, placement: .fixed(messages))
                 try early.close()
                 try edu.device.attach(to: table)
-                expectRefusal(.outOfRange) {
-                    _ = try sibling.allocate(byteCount: 4096, placement: .fixed(messages))
-                }
+                expectRefusal(.outOfRange) { _ = try sibling.allocate(byteCount: 4096, placement: .fixed(messages)) }
                 try edu.device.attach(to: space)
                 try table.close()
             }
@@ -161,22 +142,21 @@ extension Contract {
 
         @Test("a page table that is attached ends with the device", arguments: Scenario.all)
         func endsWithDevice(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                let space = try bench.makeSpace()
-                let device = try Device(at: bench.nvme, in: space)
-                guard scenario.usesIOMMUFD else {
-                    expectRefusal(.unsupported) { _ = try device.makePageTable() }
-                    try device.close()
-                    return
-                }
-                let table = try device.makePageTable()
-                let number = table.object.id
-                try device.attach(to: table)
-                expectInUse(table)
+            let bench = try scenario.makeBench()
+            let space = try bench.makeSpace()
+            let device = try Device(at: bench.nvme, in: space)
+            guard scenario.usesIOMMUFD else {
+                expectRefusal(.unsupported) { _ = try device.makePageTable() }
                 try device.close()
-                let file = try space.requireIOMMUFD(for: "test").file
-                #expect(throws: Errno.noSuchFileOrDirectory) { try file.destroy(number) }
+                return
             }
+            let table = try device.makePageTable()
+            let number = table.object.id
+            try device.attach(to: table)
+            expectInUse(table)
+            try device.close()
+            let file = try space.requireIOMMUFD(for: "test").file
+            #expect(throws: Errno.noSuchFileOrDirectory) { try file.destroy(number) }
         }
 
         // MARK: What this hardware lacks
@@ -210,10 +190,8 @@ extension Contract {
                 try edu.device.detach(pasid: 1)
                 let buffer = try space.allocate(byteCount: 4096)
                 buffer.fill([9, 8, 7, 6])
-                let found = try edu.bytes(4, at: buffer.iova, by: buffer)
-                #expect(found == [9, 8, 7, 6])
-                try buffer.close()
-                try table.close()
+                try edu.expect([9, 8, 7, 6], at: buffer.iova, by: buffer)
+                try closeAll(buffer, table)
             }
         }
 
@@ -233,11 +211,9 @@ extension Contract {
                 expectRefusal(.invalidArgument, of: stranger) { _ = try edu.device.makePageTable(faults: $0) }
                 try stranger.close()
                 let buffer = try space.allocate(byteCount: 4096)
-                let found = try edu.bytes(4, at: buffer.iova, by: buffer)
-                #expect(found == [0, 0, 0, 0])
+                try edu.expect([0, 0, 0, 0], at: buffer.iova, by: buffer)
                 #expect(throws: Errno.resourceBusy) { try file.destroy(number) }
-                try table.close()
-                try queue.close()
+                try closeAll(table, queue)
                 #expect(throws: Errno.noSuchFileOrDirectory) { try file.destroy(number) }
                 try buffer.close()
             }
@@ -251,9 +227,7 @@ extension Contract {
                     do throws(Errno) {
                         try file.destroy(number)
                         return false
-                    } catch {
-                        return error == .noSuchFileOrDirectory
-                    }
+                    } catch { return error == .noSuchFileOrDirectory }
                 }
                 let number = try space.makeFaultQueue().object.id
                 #expect(isGone(number))
@@ -283,12 +257,9 @@ extension Contract {
                 let table = try edu.device.makePageTable()
                 // The library knows what is no nesting parent.
                 expectRefusal(.invalidArgument, of: table) {
-                    _ = try edu.device.makePageTable(
-                        over: $0, .intelVTD(table: 0x1000, addressWidth: 48, options: []))
+                    _ = try edu.device.makePageTable(over: $0, .intelVTD(table: 0x1000, addressWidth: 48, options: []))
                 }
-                expectRefusal(.invalidArgument, of: table) {
-                    _ = try edu.device.makeVirtualIOMMU(.armSMMUv3, over: $0)
-                }
+                expectRefusal(.invalidArgument, of: table) { _ = try edu.device.makeVirtualIOMMU(.armSMMUv3, over: $0) }
                 var viommu = ciommu_viommu_alloc()
                 viommu.size = UInt32(MemoryLayout<ciommu_viommu_alloc>.size)
                 viommu.dev_id = device
@@ -350,13 +321,13 @@ extension Contract {
             arguments: Scenario.all)
         func containerSpace(_ scenario: Scenario) throws {
             try withIOMMUFD(scenario) { bench, space, edu in
-                let context = try space.requireIOMMUFD(for: "test")
+                let (kernel, context) = (bench.kernel, try space.requireIOMMUFD(for: "test"))
                 func ask(_ operation: UInt16, _ ioas: UInt32 = 0) throws(Errno) -> Int {
                     var request = ciommu_vfio_ioas()
                     request.size = UInt32(MemoryLayout<ciommu_vfio_ioas>.size)
                     request.ioas_id = ioas
                     request.op = operation
-                    let result = try bench.kernel.control(context.descriptor, CIOMMU_VFIO_IOAS, with: &request)
+                    let result = try kernel.control(context.descriptor, CIOMMU_VFIO_IOAS, with: &request)
                     return result == 0 && operation == CIOMMU_VFIO_IOAS_GET ? Int(request.ioas_id) : result
                 }
                 expectErrno(.operationNotSupportedByDevice, "none yet") { try ask(CIOMMU_VFIO_IOAS_GET) }

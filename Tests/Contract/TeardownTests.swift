@@ -81,20 +81,19 @@ extension Contract {
         @Test("everything is closed in every order that matters", arguments: Scenario.all)
         func close(_ scenario: Scenario) throws {
             for order in Self.rotations {
-                try scenario.run { bench in
-                    let belongings = try Belongings(bench)
-                    for name in order {
-                        let leases = belongings.leases
-                        if name == "device", !leases.isEmpty {
-                            let error = #expect(throws: VFIOError.self) { try belongings.close(name) }
-                            #expect(error?.code == .inUse)
-                            #expect(
-                                error?.hint
-                                    == "still alive: \(leases.joined(separator: ", ")); the device closes with the last of them"
-                            )
-                        } else {
-                            #expect(throws: Never.self, "\(name) in \(order)") { try belongings.close(name) }
-                        }
+                let bench = try scenario.makeBench()
+                let belongings = try Belongings(bench)
+                for name in order {
+                    let leases = belongings.leases
+                    if name == "device", !leases.isEmpty {
+                        let error = #expect(throws: VFIOError.self) { try belongings.close(name) }
+                        #expect(error?.code == .inUse)
+                        #expect(
+                            error?.hint
+                                == "still alive: \(leases.joined(separator: ", ")); the device closes with the last of them"
+                        )
+                    } else {
+                        #expect(throws: Never.self, "\(name) in \(order)") { try belongings.close(name) }
                     }
                 }
             }
@@ -105,63 +104,57 @@ extension Contract {
             arguments: Scenario.all)
         func drop(_ scenario: Scenario) throws {
             for order in Self.rotations.map({ Array($0.reversed()) }) {
-                try scenario.run { bench in
-                    let belongings = try Belongings(bench)
-                    for name in order { belongings.drop(name) }
-                }
+                let bench = try scenario.makeBench()
+                let belongings = try Belongings(bench)
+                for name in order { belongings.drop(name) }
             }
         }
 
         @Test("what depends on the device ends in each of its orders", arguments: Scenario.all)
         func permutations(_ scenario: Scenario) throws {
             for order in Self.orders(["device", "region", "interrupt"]) {
-                try scenario.run { bench in
-                    let belongings = try Belongings(bench)
-                    // The mappings first, since they keep the group of a type1 container open.
-                    for name in ["buffer", "peer"] { belongings.drop(name) }
-                    for name in order { belongings.drop(name) }
-                    // All that held the device is gone, so it is free again; the dma-buf, which is left, does not hold it.
-                    let second = try Device(at: bench.nvme, in: bench.makeSpace())
-                    try second.close()
-                }
+                let bench = try scenario.makeBench()
+                let belongings = try Belongings(bench)
+                // The mappings first, since they keep the group of a type1 container open.
+                for name in ["buffer", "peer"] { belongings.drop(name) }
+                for name in order { belongings.drop(name) }
+                // All that held the device is gone, so it is free again; the dma-buf, which is left, does not hold it.
+                let second = try Device(at: bench.nvme, in: bench.makeSpace())
+                try second.close()
             }
         }
 
         @Test(
-            "a device can be opened again after each close [vfio_pci_driver_test.init_remove]", arguments: Scenario.all
-        )
+            "a device can be opened again after each close [vfio_pci_driver_test.init_remove]", arguments: Scenario.all)
         func reopen(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                let space = try bench.makeSpace()
-                for address in [bench.edu, bench.memory, bench.nvme] {
-                    for _ in 0..<3 {
-                        let device = try Device(at: address, in: space)
-                        try device.close()
-                    }
+            let bench = try scenario.makeBench()
+            let space = try bench.makeSpace()
+            for address in [bench.edu, bench.memory, bench.nvme] {
+                for _ in 0..<3 {
+                    let device = try Device(at: address, in: space)
+                    try device.close()
                 }
-                let other = try bench.makeSpace()
-                let elsewhere = try Device(at: bench.edu, in: other)
-                try elsewhere.close()
             }
+            let other = try bench.makeSpace()
+            let elsewhere = try Device(at: bench.edu, in: other)
+            try elsewhere.close()
         }
 
         @Test("a device that was closed while in use is closed with the last of what used it", arguments: Scenario.all)
         func inUse(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                let space = try bench.makeSpace()
-                var device: Device? = try Device(at: bench.memory, in: space)
-                let region = try device!.map(.bar2, 0..<4096)
-                let error = #expect(throws: VFIOError.self) { try device.take()!.close() }
-                #expect(error?.code == .inUse)
-                region.fill([1, 2, 3])
-                let seen = region.bytes(count: 3)
-                #expect(seen == [1, 2, 3])
-                let other = try bench.makeSpace()
-                #expect(throws: VFIOError.self) { _ = try Device(at: bench.memory, in: other) }
-                try region.close()
-                let again = try Device(at: bench.memory, in: other)
-                try again.close()
-            }
+            let bench = try scenario.makeBench()
+            let space = try bench.makeSpace()
+            var device: Device? = try Device(at: bench.memory, in: space)
+            let region = try device!.map(.bar2, 0..<4096)
+            let error = #expect(throws: VFIOError.self) { try device.take()!.close() }
+            #expect(error?.code == .inUse)
+            region.fill([1, 2, 3])
+            region.expect([1, 2, 3])
+            let other = try bench.makeSpace()
+            #expect(throws: VFIOError.self) { _ = try Device(at: bench.memory, in: other) }
+            try region.close()
+            let again = try Device(at: bench.memory, in: other)
+            try again.close()
         }
     }
 }

@@ -14,50 +14,47 @@ extension Contract {
     @Suite struct UnprotectedDeviceTests {
         @Test("are refused where nobody said that they may do without protection", arguments: Scenario.all)
         func withoutSayingSo(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                let space = try bench.makeSpace()
-                let error = #expect(throws: VFIOError.self) { _ = try Device(at: bench.unprotectedEdu, in: space) }
-                #expect(error?.errno == nil)
-                if bench.offer.hasUnsafeNoIOMMUMode {
-                    #expect(error?.code == .unsupported)
-                    #expect(error?.hint?.contains("UnprotectedAddressSpace") == true, "\(String(describing: error))")
-                } else {
-                    #expect(error?.code == .driver)
-                    #expect(error?.hint?.contains("enable_unsafe_noiommu_mode") == true, "\(String(describing: error))")
-                }
-                // It has not even been opened: the next user finds it free.
-                if bench.offer.hasUnsafeNoIOMMUMode {
-                    let unprotected = try bench.makeUnprotectedSpace()
-                    let device = try Device(at: bench.unprotectedEdu, in: unprotected)
-                    try device.close()
-                }
+            let bench = try scenario.makeBench()
+            let space = try bench.makeSpace()
+            let error = #expect(throws: VFIOError.self) { _ = try Device(at: bench.unprotectedEdu, in: space) }
+            #expect(error?.errno == nil)
+            if bench.offer.hasUnsafeNoIOMMUMode {
+                #expect(error?.code == .unsupported)
+                #expect(error?.hint?.contains("UnprotectedAddressSpace") == true, "\(String(describing: error))")
+            } else {
+                #expect(error?.code == .driver)
+                #expect(error?.hint?.contains("enable_unsafe_noiommu_mode") == true, "\(String(describing: error))")
+            }
+            // It has not even been opened: the next user finds it free.
+            if bench.offer.hasUnsafeNoIOMMUMode {
+                let unprotected = try bench.makeUnprotectedSpace()
+                let device = try Device(at: bench.unprotectedEdu, in: unprotected)
+                try device.close()
             }
         }
 
         @Test("are nothing that a kernel without the mode takes", arguments: Scenario.all)
         func lacking(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                guard !bench.offer.hasUnsafeNoIOMMUMode else {
-                    let chosen = try UnprotectedAddressSpace(kernel: bench.kernel)
-                    #expect(chosen.interface == .iommufd)
-                    #expect(try bench.makeUnprotectedSpace().interface == scenario.interface)
-                    return
-                }
-                expectRefusal(.unsupported) { _ = try bench.makeUnprotectedSpace() }
-                expectRefusal(.unsupported) { _ = try UnprotectedAddressSpace(kernel: bench.kernel) }
-                expectRefusal(.unsupported, .noSuchFileOrDirectory) {
-                    _ = try UnprotectedAddressSpace(.iommufd, kernel: bench.kernel)
-                }
-                // The driver says so to who binds the device by name, and nothing to who asks for any driver.
-                let address = Array("\(bench.unprotectedEdu)".utf8)
-                try bench.kernel.writeFile("/sys/bus/pci/drivers_probe", address)
-                #expect(throws: Errno.invalidArgument) {
-                    try bench.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/bind", address)
-                }
-                #expect(throws: Errno.noSuchFileOrDirectory) {
-                    try bench.kernel.readLink(
-                        FilePath("/sys/bus/pci/devices/\(bench.unprotectedEdu)/iommu_group"))
-                }
+            let bench = try scenario.makeBench()
+            guard !bench.offer.hasUnsafeNoIOMMUMode else {
+                let chosen = try UnprotectedAddressSpace(kernel: bench.kernel)
+                #expect(chosen.interface == .iommufd)
+                #expect(try bench.makeUnprotectedSpace().interface == scenario.interface)
+                return
+            }
+            expectRefusal(.unsupported) { _ = try bench.makeUnprotectedSpace() }
+            expectRefusal(.unsupported) { _ = try UnprotectedAddressSpace(kernel: bench.kernel) }
+            expectRefusal(.unsupported, .noSuchFileOrDirectory) {
+                _ = try UnprotectedAddressSpace(.iommufd, kernel: bench.kernel)
+            }
+            // The driver says so to who binds the device by name, and nothing to who asks for any driver.
+            let address = Array("\(bench.unprotectedEdu)".utf8)
+            try bench.kernel.writeFile("/sys/bus/pci/drivers_probe", address)
+            #expect(throws: Errno.invalidArgument) {
+                try bench.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/bind", address)
+            }
+            #expect(throws: Errno.noSuchFileOrDirectory) {
+                try bench.kernel.readLink(FilePath("/sys/bus/pci/devices/\(bench.unprotectedEdu)/iommu_group"))
             }
         }
 
@@ -94,8 +91,7 @@ extension Contract {
                     let error = #expect(throws: VFIOError.self) { _ = try space.map(memory.bytes) }
                     #expect(error?.code == .unsupported)
                     #expect(error?.hint?.contains("UnprotectedAddressSpace(.iommufd)") == true)
-                    try memory.close()
-                    try device.close()
+                    try closeAll(memory, device)
                     return
                 }
                 let edu = try EduDriver(at: bench.unprotectedEdu, in: space)
@@ -125,9 +121,7 @@ extension Contract {
                     offset += piece.byteCount
                 }
                 expectRefusal(.outOfRange) { _ = try source.physicalRange(at: 64 << 10) }
-                try target.close()
-                try source.close()
-                try edu.close()
+                try closeAll(target, source, edu)
             }
         }
 
@@ -146,11 +140,7 @@ extension Contract {
                 try edu.store(4, to: IOVA(try landing.physicalRange().address.rawValue))
                 #expect(landing.read32(at: 0) == 0x600d)
                 expectRefusal(.misaligned) { _ = try space.map(.init(rebasing: memory.bytes[8...])) }
-                try landing.close()
-                try one.close()
-                try two.close()
-                try memory.close()
-                try edu.close()
+                try closeAll(landing, one, two, memory, edu)
             }
         }
 
@@ -163,8 +153,7 @@ extension Contract {
                 let pieces = try buffer.physicalRanges()
                 #expect(pieces.map(\.byteCount) == [2 << 20])
                 #expect(pieces[0].address.rawValue % (2 << 20) == 0)
-                try buffer.close()
-                try device.close()
+                try closeAll(buffer, device)
             }
         }
 
@@ -180,8 +169,7 @@ extension Contract {
                 expectRefusal(.noDevice, .notSupported) { _ = try buffer.physicalRange() }
                 let again = try Device(at: bench.unprotectedEdu, in: space)
                 #expect(try buffer.physicalRange().byteCount == 4096)
-                try again.close()
-                try buffer.close()
+                try closeAll(again, buffer)
             }
         }
 
@@ -219,20 +207,15 @@ extension Contract {
             let raw = try RawMachine(bench.kernel)
             do {
                 let machine = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
-                expectRefusal(.unsupported) {
-                    _ = try nvme.guestBAR(.bar2, of: machine, slots: 0..., peersIn: plain)
-                }
+                expectRefusal(.unsupported) { _ = try nvme.guestBAR(.bar2, of: machine, slots: 0..., peersIn: plain) }
             }
-            try raw.close()
-            try nvme.close()
+            try closeAll(raw, nvme)
         }
 
         @Test("are not all devices: one behind an IOMMU is refused", arguments: Scenario.all)
         func protectedDevice(_ scenario: Scenario) throws {
             try runWithMode(scenario) { (bench, space) in
-                let error = #expect(throws: VFIOError.self) { _ = try Device(at: bench.edu, in: space) }
-                #expect(error?.code == .unsupported)
-                #expect(error?.errno == nil)
+                let error = expectRefusal(.unsupported) { _ = try Device(at: bench.edu, in: space) }
                 #expect(error?.hint?.contains("AddressSpace") == true)
             }
         }
@@ -243,15 +226,12 @@ extension Contract {
             _ scenario: Scenario, sourceLocation: SourceLocation = #_sourceLocation,
             _ body: (borrowing Bench, UnprotectedAddressSpace) throws -> Void
         ) throws {
-            try scenario.run(sourceLocation: sourceLocation) { bench in
-                guard bench.offer.hasUnsafeNoIOMMUMode else {
-                    expectRefusal(.unsupported, sourceLocation: sourceLocation) {
-                        _ = try bench.makeUnprotectedSpace()
-                    }
-                    return
-                }
-                try body(bench, try bench.makeUnprotectedSpace())
+            let bench = try scenario.makeBench(sourceLocation: sourceLocation)
+            guard bench.offer.hasUnsafeNoIOMMUMode else {
+                expectRefusal(.unsupported, sourceLocation: sourceLocation) { _ = try bench.makeUnprotectedSpace() }
+                return
             }
+            try body(bench, try bench.makeUnprotectedSpace())
         }
     }
 }

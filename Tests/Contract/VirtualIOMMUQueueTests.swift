@@ -16,8 +16,7 @@ extension Contract {
                 let viommu = try device.bound.makeVirtualIOMMU(
                     .other(type: TestDevice.virtualIOMMU, data: []), over: parent.object)
                 try body(space, device, viommu)
-                try viommu.close()
-                try parent.close()
+                try closeAll(viommu, parent)
             }
         }
 
@@ -87,8 +86,7 @@ extension Contract {
                 expectNoQueue(.outOfRange, nil, viommu, TestDevice.queue, 0, IOVA(.max), 4096)
                 expectNoQueue(.kernel, .noSuchFileOrDirectory, viommu, TestDevice.queue, 0, iova, 4096)
                 let memory = try space.allocate(byteCount: 4096, placement: .fixed(iova))
-                let beside = try space.allocate(
-                    byteCount: 4096, placement: .fixed(IOVA(iova.rawValue + 4096)))
+                let beside = try space.allocate(byteCount: 4096, placement: .fixed(IOVA(iova.rawValue + 4096)))
                 expectNoQueue(.kernel, .ioError, viommu, TestDevice.queue, 1, iova, 4096)
                 expectNoQueue(.kernel, .invalidArgument, viommu, TestDevice.queue, 2, iova, 4096)
                 let first = try viommu.makeQueue(TestDevice.queue, index: 0, at: iova, byteCount: 4096)
@@ -147,9 +145,7 @@ extension Contract {
             do throws(VFIOError) {
                 try name.close()
                 Issue.record("it was there", sourceLocation: sourceLocation)
-            } catch {
-                #expect(error.errno == .noSuchFileOrDirectory, sourceLocation: sourceLocation)
-            }
+            } catch { #expect(error.errno == .noSuchFileOrDirectory, sourceLocation: sourceLocation) }
         }
     }
 }

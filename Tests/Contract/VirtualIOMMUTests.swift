@@ -14,17 +14,13 @@ extension Contract {
             try device.bound.makePageTable(of: nil, options: .nestingParent, faults: nil)
         }
 
-        private func makeVirtualIOMMU(
-            _ device: TestDevice, over parent: borrowing HardwarePageTable
-        ) throws(VFIOError) -> VirtualIOMMU {
-            try device.bound.makeVirtualIOMMU(.other(type: Device.virtualIOMMU, data: []), over: parent.object)
-        }
+        private func makeVirtualIOMMU(_ device: TestDevice, over parent: borrowing HardwarePageTable) throws(VFIOError)
+            -> VirtualIOMMU
+        { try device.bound.makeVirtualIOMMU(.other(type: Device.virtualIOMMU, data: []), over: parent.object) }
 
-        private func makeNested(
-            _ device: TestDevice, in viommu: borrowing VirtualIOMMU
-        ) throws(VFIOError) -> NestedPageTable {
-            try device.bound.makePageTable(in: viommu.object, Device.nested, options: [], faults: nil)
-        }
+        private func makeNested(_ device: TestDevice, in viommu: borrowing VirtualIOMMU) throws(VFIOError)
+            -> NestedPageTable
+        { try device.bound.makePageTable(in: viommu.object, Device.nested, options: [], faults: nil) }
 
         // MARK: Nested page tables
 
@@ -57,9 +53,7 @@ extension Contract {
                 try device.attach(to: try space.requireIOMMUFD(for: "test").ioas)
                 try other.close()
                 #expect(throws: Errno.noSuchFileOrDirectory) { try bound.file.destroy(second) }
-                try nested.close()
-                try parent.close()
-                try plain.close()
+                try closeAll(nested, parent, plain)
                 try device.destroy()
             }
         }
@@ -80,15 +74,12 @@ extension Contract {
         func invalidate(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 let parent = try makeParent(device)
-                let nested = try device.bound.makePageTable(
-                    in: parent.object, Device.nested, options: [], faults: nil)
+                let nested = try device.bound.makePageTable(in: parent.object, Device.nested, options: [], faults: nil)
                 let number = nested.object.id
                 func entries(_ type: UInt32 = Device.invalidation, _ words: [UInt32]...) -> IOMMUInvalidation {
                     .other(type: type, entries: words.map(Device.words))
                 }
-                for index in 0..<UInt32(4) {
-                    #expect(try device.tlb(index, of: number, is: Device.firstTLB))
-                }
+                for index in 0..<UInt32(4) { #expect(try device.tlb(index, of: number, is: Device.firstTLB)) }
                 // Flags, index.
                 try nested.invalidate(entries())
                 expectFailure(0, .invalidArgument, .invalidArgument, nested, entries(Device.wrongInvalidation, [0, 0]))
@@ -105,8 +96,7 @@ extension Contract {
                 #expect(try device.tlb(3, of: number, is: Device.firstTLB))
                 try nested.invalidate(entries(Device.invalidation, [1, 0]))
                 #expect(try device.tlb(3, of: number, is: 0))
-                try nested.close()
-                try parent.close()
+                try closeAll(nested, parent)
                 try device.destroy()
             }
         }
@@ -137,9 +127,7 @@ extension Contract {
                 let nested = try makeNested(device, in: viommu)
                 let name = try device.bound.makeVirtualDevice(in: viommu.object, number: 0x99)
                 let queue = try viommu.makeEventQueue(Device.events, depth: 2)
-                let numbers = [
-                    queue.number, name.object.id, nested.object.id, viommu.object.id, parent.object.id,
-                ]
+                let numbers = [queue.number, name.object.id, nested.object.id, viommu.object.id, parent.object.id]
                 for number in numbers.dropFirst(3) {
                     #expect(throws: Errno.resourceBusy) { try device.bound.file.destroy(number) }
                 }
@@ -150,8 +138,7 @@ extension Contract {
                     #expect(throws: Errno.resourceBusy) { try device.bound.file.destroy(number) }
                 }
                 discard(nested)
-                try name.close()
-                try queue.close()
+                try closeAll(name, queue)
                 for number in numbers {
                     #expect(throws: Errno.noSuchFileOrDirectory) { try device.bound.file.destroy(number) }
                 }
@@ -177,8 +164,7 @@ extension Contract {
                     }
                 }
                 expectRefusal(.kernel, .noSuchFileOrDirectory) {
-                    _ = try device.bound.makeVirtualIOMMU(
-                        .other(type: Device.virtualIOMMU, data: []), over: within)
+                    _ = try device.bound.makeVirtualIOMMU(.other(type: Device.virtualIOMMU, data: []), over: within)
                 }
                 // Of another iommufd, whose numbers mean nothing here.
                 let stranger = try bench.makeSpace()
@@ -189,17 +175,14 @@ extension Contract {
                 expectRefusal(.invalidArgument) { _ = try far.bound.makeVirtualDevice(in: within, number: 1) }
                 try farParent.close()
                 try far.destroy()
-                try plain.close()
-                try viommu.close()
-                try parent.close()
+                try closeAll(plain, viommu, parent)
                 try device.destroy()
             }
         }
 
         @Test(
-            "what a virtual IOMMU was given comes back [iommufd_viommu.viommu_alloc_with_data]",
-            arguments: Scenario.all)
-        func data(_ scenario: Scenario) throws {
+            "what a virtual IOMMU was given comes back [iommufd_viommu.viommu_alloc_with_data]", arguments: Scenario.all
+        ) func data(_ scenario: Scenario) throws {
             try scenario.runWithTestDevice { bench, space, device in
                 let parent = try makeParent(device)
                 let viommu = try device.bound.makeVirtualIOMMU(
@@ -270,11 +253,7 @@ extension Contract {
                 try queue.answer(second, .invalid)
 
                 try device.attach(to: try space.requireIOMMUFD(for: "test").ioas)
-                try name.close()
-                try nested.close()
-                try queue.close()
-                try viommu.close()
-                try parent.close()
+                try closeAll(name, nested, queue, viommu, parent)
                 try device.destroy()
             }
         }
@@ -309,12 +288,8 @@ extension Contract {
 
                 let first = try bound.makeVirtualDevice(in: viommu.object, number: 0x99)
                 #expect(first.number == 0x99)
-                expectRefusal(.busy, .fileExists) {
-                    _ = try bound.makeVirtualDevice(in: within, number: 0x99)
-                }
-                expectRefusal(.busy, .fileExists) {
-                    _ = try bound.makeVirtualDevice(in: within, number: 0x98)
-                }
+                expectRefusal(.busy, .fileExists) { _ = try bound.makeVirtualDevice(in: within, number: 0x99) }
+                expectRefusal(.busy, .fileExists) { _ = try bound.makeVirtualDevice(in: within, number: 0x98) }
                 try device.attach(to: nested.object.id)
                 try device.raiseEvent()
                 let event = VirtualEvent(sequence: 0, content: .other(bytes: Device.words([0x99])))
@@ -340,76 +315,72 @@ extension Contract {
                 #expect(try queue.poll() == [.init(sequence: 8, content: named)])
                 try queue.close()
                 try device.attach(to: ioas)
-                try second.close()
-                try nested.close()
-                try viommu.close()
-                try parent.close()
+                try closeAll(second, nested, viommu, parent)
                 try device.destroy()
             }
         }
 
         @Test("events come as a sequence, which ends with the queue", arguments: Scenario.all)
         func sequence(_ scenario: Scenario) async throws {
-            try await scenario.run { bench in
-                let space = try bench.makeSpace()
-                guard scenario.usesIOMMUFD else { return expectRefusal(.unsupported) { _ = try space.makeSibling() } }
-                guard bench.machine.makesUpDevices else {
-                    #expect(try TestDevice.refusal(of: space) == .inappropriateIOCTLForDevice)
-                    return
-                }
-                let device = try TestDevice(in: space)
-                let parent = try makeParent(device)
-                let viommu = try makeVirtualIOMMU(device, over: parent)
-                let nested = try makeNested(device, in: viommu)
-                let name = try device.bound.makeVirtualDevice(in: viommu.object, number: 0x77)
-                try device.attach(to: nested.object.id)
-                let queue = try viommu.makeEventQueue(Device.events, depth: 4)
-                let events = queue.events
-                let first = Task {
-                    for try await event in events { return event.sequence }
-                    return .max
-                }
-                try await Task.sleep(for: .milliseconds(10))
-                try device.raiseEvent()
-                #expect(try await first.value == 0)
-
-                let cancelled = Task {
-                    for try await _ in events { return false }
-                    return true
-                }
-                try await Task.sleep(for: .milliseconds(10))
-                cancelled.cancel()
-                #expect(try await cancelled.value)
-
-                // Two at once, one after the other.
-                for _ in 0..<2 { try device.raiseEvent() }
-                var iterator = events.makeAsyncIterator()
-                #expect(try await iterator.next()?.sequence == 1)
-                #expect(try await iterator.next()?.sequence == 2)
-
-                // Who stops leaves the others to whoever comes.
-                for _ in 0..<2 { try device.raiseEvent() }
-                for try await event in events {
-                    #expect(event.sequence == 3)
-                    break
-                }
-                #expect(try queue.poll().map(\.sequence) == [4])
-
-                let last = Task {
-                    for try await _ in events { return false }
-                    return true
-                }
-                try await Task.sleep(for: .milliseconds(10))
-                try queue.close()
-                #expect(try await last.value)
-                #expect(try await iterator.next() == nil)
-                try device.attach(to: try space.requireIOMMUFD(for: "test").ioas)
-                try name.close()
-                try nested.close()
-                try viommu.close()
-                try parent.close()
-                try device.destroy()
+            let bench = try scenario.makeBench()
+            let space = try bench.makeSpace()
+            guard scenario.usesIOMMUFD else {
+                expectRefusal(.unsupported) { _ = try space.makeSibling() }
+                return
             }
+            guard bench.machine.makesUpDevices else {
+                #expect(try TestDevice.refusal(of: space) == .inappropriateIOCTLForDevice)
+                return
+            }
+            let device = try TestDevice(in: space)
+            let parent = try makeParent(device)
+            let viommu = try makeVirtualIOMMU(device, over: parent)
+            let nested = try makeNested(device, in: viommu)
+            let name = try device.bound.makeVirtualDevice(in: viommu.object, number: 0x77)
+            try device.attach(to: nested.object.id)
+            let queue = try viommu.makeEventQueue(Device.events, depth: 4)
+            let events = queue.events
+            let first = Task {
+                for try await event in events { return event.sequence }
+                return .max
+            }
+            try await Task.sleep(for: .milliseconds(10))
+            try device.raiseEvent()
+            #expect(try await first.value == 0)
+
+            let cancelled = Task {
+                for try await _ in events { return false }
+                return true
+            }
+            try await Task.sleep(for: .milliseconds(10))
+            cancelled.cancel()
+            #expect(try await cancelled.value)
+
+            // Two at once, one after the other.
+            for _ in 0..<2 { try device.raiseEvent() }
+            var iterator = events.makeAsyncIterator()
+            #expect(try await iterator.next()?.sequence == 1)
+            #expect(try await iterator.next()?.sequence == 2)
+
+            // Who stops leaves the others to whoever comes.
+            for _ in 0..<2 { try device.raiseEvent() }
+            for try await event in events {
+                #expect(event.sequence == 3)
+                break
+            }
+            #expect(try queue.poll().map(\.sequence) == [4])
+
+            let last = Task {
+                for try await _ in events { return false }
+                return true
+            }
+            try await Task.sleep(for: .milliseconds(10))
+            try queue.close()
+            #expect(try await last.value)
+            #expect(try await iterator.next() == nil)
+            try device.attach(to: try space.requireIOMMUFD(for: "test").ioas)
+            try closeAll(name, nested, viommu, parent)
+            try device.destroy()
         }
     }
 }

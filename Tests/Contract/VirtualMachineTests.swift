@@ -22,8 +22,7 @@ extension Contract {
                 let other = try RawMachine(bench.kernel)
                 let last = try Device(
                     at: bench.memory, in: space, for: VirtualMachine(other.descriptor, kernel: bench.kernel))
-                try other.close()
-                try last.close()
+                try closeAll(other, last)
             }
         }
 
@@ -42,9 +41,7 @@ extension Contract {
                 // As often as one likes, with the same machine.
                 let one = try machine.register(again)
                 let two = try machine.register(again)
-                try one.close()
-                try two.close()
-                try again.close()
+                try closeAll(one, two, again)
             }
         }
 
@@ -57,8 +54,7 @@ extension Contract {
                 let two = try Device(at: bench.busEdu, in: space, for: machine)
                 try one.close()
                 let again = try Device(at: bench.busMemory, in: space, for: machine)
-                try two.close()
-                try again.close()
+                try closeAll(two, again)
             }
         }
 
@@ -73,30 +69,27 @@ extension Contract {
                 let rival = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
                 let edu = try Device(at: bench.edu, in: bench.makeSpace())
                 expectRefusal(.busy, .resourceBusy) { _ = try rival.register(edu) }
-                try edu.close()
-                try device.close()
-                try other.close()
+                try closeAll(edu, device, other)
             }
         }
 
         @Test("what is no virtual machine is refused", arguments: Scenario.all)
         func stranger(_ scenario: Scenario) throws {
-            try scenario.run { bench in
-                expectRefusal(.kernel, .badFileDescriptor) {
-                    _ = try VirtualMachine(FileDescriptor(rawValue: 9999), kernel: bench.kernel)
-                }
-                let event = try bench.kernel.makeEvent()
-                let machine = try VirtualMachine(event, kernel: bench.kernel)
-                expectRefusal(.invalidArgument, .inappropriateIOCTLForDevice) { _ = try machine.canRegisterDevices() }
-                let space = try bench.makeSpace()
-                expectRefusal(.invalidArgument, .inappropriateIOCTLForDevice) {
-                    _ = try Device(at: bench.edu, in: space, for: machine)
-                }
-                // Nothing is left of the attempt.
-                let device = try Device(at: bench.edu, in: space)
-                try device.close()
-                try bench.kernel.close(event)
+            let bench = try scenario.makeBench()
+            expectRefusal(.kernel, .badFileDescriptor) {
+                _ = try VirtualMachine(FileDescriptor(rawValue: 9999), kernel: bench.kernel)
             }
+            let event = try bench.kernel.makeEvent()
+            let machine = try VirtualMachine(event, kernel: bench.kernel)
+            expectRefusal(.invalidArgument, .inappropriateIOCTLForDevice) { _ = try machine.canRegisterDevices() }
+            let space = try bench.makeSpace()
+            expectRefusal(.invalidArgument, .inappropriateIOCTLForDevice) {
+                _ = try Device(at: bench.edu, in: space, for: machine)
+            }
+            // Nothing is left of the attempt.
+            let device = try Device(at: bench.edu, in: space)
+            try device.close()
+            try bench.kernel.close(event)
         }
 
         @Test("the kvm-vfio device's own answers", arguments: Scenario.all)
@@ -149,7 +142,5 @@ private func closingError(_ device: consuming Device) -> VFIOError? {
     do throws(VFIOError) {
         try device.close()
         return nil
-    } catch {
-        return error
-    }
+    } catch { return error }
 }

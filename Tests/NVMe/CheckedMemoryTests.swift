@@ -23,10 +23,7 @@ import VFIOMock
                 ($0.statistics.commandCount(opcode: 1), $0.statistics.commandCount(opcode: 2))
             }
             #expect(commands == (1, 1), "a command that was to be refused was sent", sourceLocation: sourceLocation)
-            try queue.close()
-            try first.close()
-            try second.close()
-            try controller.close()
+            try closeAll(queue, first, second, controller)
         }
     }
 
@@ -38,8 +35,7 @@ import VFIOMock
         first.copy(bytes)
         try queue.write(disk, at: 0, count: 7, from: first, offset: 512)
         try queue.read(disk, at: 0, count: 7, into: second, offset: 512)
-        let found = second.bytes(at: 512, count: 3584)
-        #expect(found == Array(bytes[512...]))
+        second.expect(Array(bytes[512...]), at: 512)
     }
 
     @Test(arguments: [(9, 0), (8, 4), (1, 3588), (1, 4096), (1, 4097), (1, -512), (1, Int.max), (1, Int.min)])
@@ -90,11 +86,9 @@ import VFIOMock
             let other = try AddressSpace(.iommufd, kernel: machine.kernel)
             let buffer = try other.allocate(byteCount: 4096)
             let foreign = NVMeError.invalidArgument("the buffer is in another address space than the controller")
-            expectError(foreign, with: &queue) { (queue) throws(NVMeError) in
-                try queue.read(disk, at: 0, into: buffer)
+            expectError(foreign, with: &queue) { (queue) throws(NVMeError) in try queue.read(disk, at: 0, into: buffer)
             }
-            expectError(foreign, with: &queue) { (queue) throws(NVMeError) in
-                try queue.write(disk, at: 0, from: buffer)
+            expectError(foreign, with: &queue) { (queue) throws(NVMeError) in try queue.write(disk, at: 0, from: buffer)
             }
             let peer = try Device(at: machine.memory, in: other)
             try peer.config.updateCommand { $0.insert(.memoryDecode) }
@@ -161,8 +155,7 @@ import VFIOMock
             _ = try submitted(queue.submitRead(of: disk, at: 0, count: 1, into: second, offset: 4))
             let next = try queue.waitForCompletion()
             #expect(next.status == .success)
-            let found = second.bytes(at: 4, count: 512)
-            #expect(found == Array(pattern(4096)[3584...]))
+            second.expect(Array(pattern(4096)[3584...]), at: 4)
         }
     }
 

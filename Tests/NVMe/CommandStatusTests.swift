@@ -4,8 +4,7 @@ import Testing
 
 @Suite struct CommandStatusTests {
     @Test(arguments: [
-        (0x0000, "Successful Completion (type 0, code 0x00)"),
-        (0x0004, "Data Transfer Error (type 0, code 0x04)"),
+        (0x0000, "Successful Completion (type 0, code 0x00)"), (0x0004, "Data Transfer Error (type 0, code 0x04)"),
         (0x4080, "LBA Out of Range (type 0, code 0x80, do not retry)"),
         (0x0101, "Invalid Queue Identifier (type 1, code 0x01)"),
         (0x0281, "Unrecovered Read Error (type 2, code 0x81)"),

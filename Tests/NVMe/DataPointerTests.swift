@@ -44,8 +44,7 @@ import VFIOMock
         (0x1000, 8193, 2), (0x1000, 12288, 2), (0x1000, 12289, 3), (0x1ffc, 4101, 2), (0x1ffc, 8196, 2),
         (0x1ffc, 8197, 3), (0x1004, 8189, 2), (0x1004, 131072, 32), (0x1000, 131072, 31), (0x1000, 2 << 20, 511),
         (0x1200, 2 << 20, 512),
-    ])
-    func aListForMore(_ address: UInt64, _ byteCount: Int, _ entryCount: Int) throws {
+    ]) func aListForMore(_ address: UInt64, _ byteCount: Int, _ entryCount: Int) throws {
         let (pointer, list) = try Self.build(address, byteCount)
         #expect(pointer.first == address)
         #expect(pointer.second == Self.listAddress)

@@ -28,9 +28,7 @@ struct DriverTests {
             var queue = try controller.makeQueue(depth: 8, interrupts: interrupts)
             let buffer = try space.allocate(byteCount: 64 << 10)
             try body(controller, &queue, disk, buffer)
-            try queue.close()
-            try buffer.close()
-            try controller.close()
+            try closeAll(queue, buffer, controller)
         }
     }
 
@@ -45,9 +43,7 @@ struct DriverTests {
         try withQueue(interrupts: interrupts) { controller, queue, disk, buffer in
             inject(fault)
             let late = NVMeError.timeout(waitingFor: "a completion in queue 1", limit: .milliseconds(4))
-            expectError(late, with: &queue) { (queue) throws(NVMeError) in
-                try queue.read(disk, at: 0, into: buffer)
-            }
+            expectError(late, with: &queue) { (queue) throws(NVMeError) in try queue.read(disk, at: 0, into: buffer) }
             let left = queue.inFlightCount
             #expect(left == 0)
             // What was held back is gone with the reset, and cannot end a later command.
@@ -208,8 +204,7 @@ struct DriverTests {
     @Test func aResetInFlightIsToldAndOvercome() throws {
         try withQueue { controller, queue, disk, buffer in
             inject(.resetController)
-            expectError(.reset, with: &queue) { (queue) throws(NVMeError) in
-                try queue.write(disk, at: 0, from: buffer)
+            expectError(.reset, with: &queue) { (queue) throws(NVMeError) in try queue.write(disk, at: 0, from: buffer)
             }
             try queue.read(disk, at: 0, into: buffer)
         }
@@ -239,10 +234,8 @@ struct DriverTests {
             #expect(next4 == Completion(command: command, status: .aborted, result: 0))
             expectError(.reset, with: &queue) { (queue) throws(NVMeError) in try queue.check() }
             inject(.loseCommand, on: .admin(0x01), count: 2)
-            expectError(
-                .adminTimeout(command: "Create I/O Submission Queue 1", limit: .milliseconds(4)),
-                with: &queue
-            ) { (queue) throws(NVMeError) in try queue.recover() }
+            expectError(.adminTimeout(command: "Create I/O Submission Queue 1", limit: .milliseconds(4)), with: &queue)
+            { (queue) throws(NVMeError) in try queue.recover() }
             try queue.recover()
             try queue.read(disk, at: 0, into: buffer)
         }
@@ -267,14 +260,11 @@ struct DriverTests {
                 #expect(open.remove(completion.command) != nil)
             }
             #expect(open == [])
-            try queue.close()
-            try buffer.close()
+            try closeAll(queue, buffer)
             do throws(NVMeError) {
                 try controller.close()
                 Issue.record("a controller that is gone was shut down")
-            } catch {
-                #expect(error == .gone, "\(error)")
-            }
+            } catch { #expect(error == .gone, "\(error)") }
         }
     }
 
@@ -287,9 +277,7 @@ struct DriverTests {
         do throws(NVMeError) {
             try Controller(device, options: Self.options).close()
             return nil
-        } catch {
-            return error
-        }
+        } catch { return error }
     }
 
     @Test func bringUpSaysWhatItWaitedFor() throws {
@@ -298,8 +286,7 @@ struct DriverTests {
             try refusal()
                 == .timeout(waitingFor: "the controller to become ready (CSTS.RDY = 1)", limit: .milliseconds(4)))
         inject(.loseCommand, on: .admin(0x06))
-        #expect(
-            try refusal() == .adminTimeout(command: "Identify (controller)", limit: .milliseconds(4)))
+        #expect(try refusal() == .adminTimeout(command: "Identify (controller)", limit: .milliseconds(4)))
         inject(.fail(.internalError), on: .admin(0x09))
         let expected = CommandStatus(rawValue: 6)
         #expect(try refusal() == .status(expected, command: "Set Features (Number of Queues)"))
@@ -354,12 +341,8 @@ struct DriverTests {
             do throws(NVMeError) {
                 try controller.makeQueue(depth: 1).close()
                 Issue.record("a third queue")
-            } catch {
-                #expect(error == .unsupported("more than 2 I/O queues; ask for them when it is opened"))
-            }
-            try first.close()
-            try second.close()
-            try controller.close()
+            } catch { #expect(error == .unsupported("more than 2 I/O queues; ask for them when it is opened")) }
+            try closeAll(first, second, controller)
         }
     }
 
@@ -371,9 +354,7 @@ struct DriverTests {
             var queue = try controller.makeQueue(depth: 2)
             let buffer = try space.allocate(byteCount: 4096)
             for _ in 0..<10 { try queue.read(disk, at: 0, into: buffer) }
-            try queue.close()
-            try buffer.close()
-            try controller.close()
+            try closeAll(queue, buffer, controller)
             #expect(machine.withDisk { $0.statistics.invalidDoorbellWrites } == 0)
         }
     }

@@ -27,9 +27,7 @@ struct NVMeLabTests {
             let disk = try controller.namespace()
             #expect(disk == Namespace(id: 1, blockCount: 131072, blockSize: 512))
             let missing = Result { () throws(NVMeError) in try controller.namespace(2) }
-            #expect(throws: NVMeError.invalidArgument("the controller has no active namespace 2")) {
-                try missing.get()
-            }
+            #expect(throws: NVMeError.invalidArgument("the controller has no active namespace 2")) { try missing.get() }
             try controller.close()
         }
     }
@@ -58,9 +56,7 @@ struct NVMeLabTests {
                 }
             }
             try queue.flush(disk)
-            try queue.close()
-            try buffer.close()
-            try controller.close()
+            try closeAll(queue, buffer, controller)
         }
     }
 
@@ -100,13 +96,10 @@ struct NVMeLabTests {
                     completed += 1
                 }
                 #expect(places == [:])
-                let found = buffer.bytes(count: 200 * 4096)
-                #expect(found == pattern(200 * 4096))
+                buffer.expect(pattern(200 * 4096))
                 if isWrite { buffer.copy([UInt8](repeating: 0, count: 200 * 4096)) }
             }
-            try queue.close()
-            try buffer.close()
-            try controller.close()
+            try closeAll(queue, buffer, controller)
         }
     }
 
@@ -122,18 +115,14 @@ struct NVMeLabTests {
             buffer.copy(pattern(4096))
             try first.write(disk, at: 8, count: 8, from: buffer)
             try second.read(disk, at: 8, count: 8, into: buffer, offset: 4096)
-            let found = buffer.bytes(at: 4096, count: 4096)
-            #expect(found == pattern(4096))
+            buffer.expect(pattern(4096), at: 4096)
             // Its number is free again, and the other queue goes on.
             try first.close()
             let third = try controller.makeQueue(depth: 2)
             let id = third.id
             #expect(id == 1)
             try second.flush(disk)
-            try third.close()
-            try second.close()
-            try buffer.close()
-            try controller.close()
+            try closeAll(third, second, buffer, controller)
         }
     }
 
@@ -154,9 +143,7 @@ struct NVMeLabTests {
                 try queue.read(stranger, at: 0, into: buffer)
             }
             try queue.read(disk, at: 0, into: buffer)
-            try queue.close()
-            try buffer.close()
-            try controller.close()
+            try closeAll(queue, buffer, controller)
         }
     }
 
@@ -199,10 +186,7 @@ struct NVMeLabTests {
                 try queue.write(disk, at: 16, count: 8, from: buffer)
                 try other.read(disk, at: 16, count: 8, into: buffer)
             }
-            try other.close()
-            try queue.close()
-            try buffer.close()
-            try controller.close()
+            try closeAll(other, queue, buffer, controller)
         }
     }
 
@@ -215,17 +199,13 @@ struct NVMeLabTests {
                 let buffer = try space.allocate(byteCount: 4096)
                 if round > 0 {
                     try queue.read(disk, at: 77, count: 8, into: buffer)
-                    let found = buffer.bytes(count: 4096)
-                    #expect(found == pattern(4096, seed: round - 1))
+                    buffer.expect(pattern(4096, seed: round - 1))
                 }
                 buffer.copy(pattern(4096, seed: round))
                 try queue.write(disk, at: 77, count: 8, from: buffer)
                 buffer.copy([UInt8](repeating: 0, count: 4096))
                 // In order the first time, without a word the second.
-                if round == 0 {
-                    try queue.close()
-                    try controller.close()
-                }
+                if round == 0 { try closeAll(queue, controller) }
             }
         }
     }
@@ -269,8 +249,7 @@ struct NVMeLabTests {
             let completion = queue.nextCompletion()
             #expect(completion?.command == command)
             #expect(completion?.status == .aborted)
-            try queue.close()
-            try buffer.close()
+            try closeAll(queue, buffer)
         }
     }
 }

@@ -4,9 +4,7 @@ import VFIO
 
 extension NVMeLabTests {
     /// How the memory that is read into is taken away.
-    enum Revocation: CaseIterable, Sendable {
-        case memoryDecode, busReset
-    }
+    enum Revocation: CaseIterable, Sendable { case memoryDecode, busReset }
 
     /// Expects the error of a revocation. The controller itself says that all went well, as QEMU's does.
     private func expectRevoked(
@@ -43,14 +41,12 @@ extension NVMeLabTests {
             for _ in 0..<2 {
                 bar.copy([UInt8](repeating: 0, count: 65536))
                 try queue.read(disk, at: 0, count: 128, into: mapping)
-                let found = bar.bytes(count: 65536)
-                #expect(found == bytes)
+                bar.expect(bytes)
                 // And from the peer's memory to the disk.
                 try queue.write(disk, at: 2048, count: 128, from: mapping)
                 buffer.copy([UInt8](repeating: 0, count: 65536))
                 try queue.read(disk, at: 2048, count: 128, into: buffer)
-                let back = buffer.bytes(count: 65536)
-                #expect(back == bytes)
+                buffer.expect(bytes)
 
                 switch revocation {
                 case .memoryDecode:
@@ -67,26 +63,17 @@ extension NVMeLabTests {
                 expectRevoked(&queue) { (queue) throws(NVMeError) in
                     try queue.write(disk, at: 4096, count: 128, from: mapping)
                 }
-                let untouched = bar.bytes(count: 65536)
-                #expect(untouched == [UInt8](repeating: 0x77, count: 65536))
+                bar.expect([UInt8](repeating: 0x77, count: 65536))
                 // Disk and driver are well.
                 try queue.read(disk, at: 0, count: 128, into: buffer)
-                let again = buffer.bytes(count: 65536)
-                #expect(again == bytes)
+                buffer.expect(bytes)
                 try mapping.restore()
             }
-            expectError(
-                .invalidArgument("128 blocks at offset 4096 leave the mapping of 65536 bytes"), with: &queue
-            ) { (queue) throws(NVMeError) in
-                try queue.read(disk, at: 0, count: 128, into: mapping, offset: 4096)
+            expectError(.invalidArgument("128 blocks at offset 4096 leave the mapping of 65536 bytes"), with: &queue) {
+                (queue) throws(NVMeError) in try queue.read(disk, at: 0, count: 128, into: mapping, offset: 4096)
             }
-            try queue.close()
-            try buffer.close()
-            try controller.close()
-            try bar.close()
-            try mapping.close()
-            try window.close()
-            try peer.close()
+            try closeAll(queue, buffer, controller, bar, mapping)
+            try closeAll(window, peer)
         }
     }
 }

@@ -42,9 +42,7 @@ import VFIOMock
                 maximumEntryCount: entries)
             try? memory.close()
             return nil
-        } catch {
-            return error
-        }
+        } catch { return error }
     }
 
     /// At 32768 the identifiers of a slot would no longer change from one command to the next.
@@ -58,10 +56,8 @@ import VFIOMock
         #expect(try refusal() == nil)
         let few = NVMeError.invalidArgument("a queue can have 1 to 63 commands in flight, not 0")
         #expect(try refusal(depth: 0) == few)
-        #expect(
-            try refusal(depth: 64) == .invalidArgument("a queue can have 1 to 63 commands in flight, not 64"))
-        #expect(
-            try refusal(transfer: 0) == .invalidArgument("a command can move 1 to 2097152 bytes, not 0"))
+        #expect(try refusal(depth: 64) == .invalidArgument("a queue can have 1 to 63 commands in flight, not 64"))
+        #expect(try refusal(transfer: 0) == .invalidArgument("a command can move 1 to 2097152 bytes, not 0"))
         #expect(
             try refusal(transfer: 2_097_153) == .invalidArgument("a command can move 1 to 2097152 bytes, not 2097153"))
         #expect(

@@ -31,9 +31,7 @@ struct RestoredPeerTests {
             do {
                 if !revokesFirst { try peer.revoke() }
                 try peer.mapping.restore()
-            } catch {
-                Issue.record(error, sourceLocation: sourceLocation)
-            }
+            } catch { Issue.record(error, sourceLocation: sourceLocation) }
             machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
         }
         do throws(NVMeError) {
@@ -66,8 +64,7 @@ struct RestoredPeerTests {
                 try queue.read(disk, at: 0, count: 8, into: peer.mapping)
             }
             let bar = try peer.device.map(.bar2, 0..<4096)
-            let found = bar.bytes(count: 4096)
-            #expect(found == (revokesFirst ? [UInt8](repeating: 0, count: 4096) : pattern(4096)))
+            bar.expect(revokesFirst ? [UInt8](repeating: 0, count: 4096) : pattern(4096))
             try expectLoss(peer, &queue, revokesFirst: revokesFirst) { (queue) throws(NVMeError) in
                 try queue.write(disk, at: 8, count: 8, from: peer.mapping)
             }
@@ -75,12 +72,8 @@ struct RestoredPeerTests {
 
             // What was restored before a transfer is of no account to it.
             try queue.read(disk, at: 0, count: 8, into: peer.mapping)
-            let again = bar.bytes(count: 4096)
-            #expect(again == pattern(4096))
-            try bar.close()
-            try queue.close()
-            try buffer.close()
-            try controller.close()
+            bar.expect(pattern(4096))
+            try closeAll(bar, queue, buffer, controller)
         }
     }
 }

@@ -14,9 +14,7 @@ import VFIOMock
         do throws(NVMeError) {
             try Controller(device).close()
             Issue.record("it was driven", sourceLocation: sourceLocation)
-        } catch {
-            #expect(error == .unsupported(expected), "\(error)", sourceLocation: sourceLocation)
-        }
+        } catch { #expect(error == .unsupported(expected), "\(error)", sourceLocation: sourceLocation) }
         #expect(machine.openFiles == [], sourceLocation: sourceLocation)
     }
 
@@ -29,8 +27,7 @@ import VFIOMock
     }
 
     @Test func aBARWithoutDoorbellsIsTurnedDown() throws {
-        try expectRefusal(
-            "a BAR 0 of at least 4104 bytes; it has 4096", StrangeController(registerByteCount: 4096))
+        try expectRefusal("a BAR 0 of at least 4104 bytes; it has 4096", StrangeController(registerByteCount: 4096))
     }
 
     @Test func doorbellsBeyondTheBARAreTurnedDown() throws {

@@ -1,11 +1,12 @@
 import SystemPackage
+import TestSupport
 import VFIO
 import VFIOMock
 
 @testable import vfioctl
 
 /// The kernel of a mock machine that gives other answers to what the doctor asks.
-struct AilingKernel: Kernel {
+struct AilingKernel: ForwardingKernel {
     private let machine: MockMachine
     var files: [String: String] = ["/proc/cmdline": "quiet"]
     var folders: [String: [String]] = [:]
@@ -19,7 +20,7 @@ struct AilingKernel: Kernel {
         machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
     }
 
-    private var kernel: MockKernel { machine.kernel }
+    var kernel: any Kernel { machine.kernel }
 
     func findings(isMachineFine: Bool) -> [Finding] {
         DeviceDoctor(kernel: self, address: "0000:00:02.0").findings(isMachineFine: isMachineFine)
@@ -44,42 +45,4 @@ struct AilingKernel: Kernel {
         return try kernel.names(in: folder)
     }
     func memoryLockLimit() throws(Errno) -> UInt64? { lockLimit }
-
-    // MARK: The mock's answers
-
-    var pageSize: Int { kernel.pageSize }
-    func close(_ descriptor: FileDescriptor) throws(Errno) { try kernel.close(descriptor) }
-    func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor { try kernel.duplicate(descriptor) }
-    func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 { try kernel.size(of: descriptor) }
-    func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        try kernel.read(descriptor, into: buffer)
-    }
-    func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
-        try kernel.write(descriptor, from: buffer)
-    }
-    func read(
-        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
-    ) throws(Errno) -> Int { try kernel.read(descriptor, at: offset, into: buffer) }
-    func write(
-        _ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer
-    ) throws(Errno) -> Int { try kernel.write(descriptor, at: offset, from: buffer) }
-    func control(
-        _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
-    ) throws(Errno) -> Int { try kernel.control(descriptor, request, argument) }
-    func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {
-        try kernel.control(descriptor, request, value: value)
-    }
-    func map(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer { try kernel.map(request) }
-    func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) { try kernel.unmap(memory) }
-    func makeEvent() throws(Errno) -> FileDescriptor { try kernel.makeEvent() }
-    func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
-        try kernel.waitUntilReadable(descriptor, timeout: timeout)
-    }
-    func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) {
-        try kernel.send(descriptor, over: socket)
-    }
-    func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor {
-        try kernel.receiveDescriptor(from: socket)
-    }
-    func writeFile(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) { try kernel.writeFile(path, bytes) }
 }

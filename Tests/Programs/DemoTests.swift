@@ -8,8 +8,7 @@ import Testing
         #expect(result.status == 0)
         #expect(result.errors == "")
         for sentence in [
-            "on a mock kernel: nothing of this machine is touched",
-            "64 KiB of BAR 2 of 0000:00:04.0 become a dma-buf",
+            "on a mock kernel: nothing of this machine is touched", "64 KiB of BAR 2 of 0000:00:04.0 become a dma-buf",
             "0000:00:02.0 read the BAR by DMA, device to device, and found: \"hello from the other device\"",
             "The kernel has revoked the memory: the mapping is revoked, the dma-buf itself is live.",
             "The same DMA again finds nothing, only zeros. The mock IOMMU has recorded its fault: read(iova: 0x2000, "

@@ -88,8 +88,7 @@ import VFIOMock
             #expect(throws: EduError.timedOut("move 64 bytes")) {
                 try edu.store(64, to: buffer.iova, completion: .interrupt)
             }
-            #expect(
-                "\(EduError.timedOut("move 64 bytes"))" == "the edu did not finish in time: move 64 bytes")
+            #expect("\(EduError.timedOut("move 64 bytes"))" == "the edu did not finish in time: move 64 bytes")
         }
     }
 
@@ -111,9 +110,7 @@ import VFIOMock
                         return
                     }
                     try edu.close()
-                } catch {
-                    failures += 1
-                }
+                } catch { failures += 1 }
             }
             #expect(machine.openFiles.isEmpty, "after \(skipped) calls")
         }
@@ -124,11 +121,7 @@ import VFIOMock
         do {
             try body()
             Issue.record("nothing was thrown")
-        } catch EduError.vfio(let error) {
-            return error
-        } catch {
-            Issue.record("\(error) was thrown")
-        }
+        } catch EduError.vfio(let error) { return error } catch { Issue.record("\(error) was thrown") }
         return nil
     }
 

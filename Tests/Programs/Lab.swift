@@ -14,8 +14,7 @@ enum Lab {
 
     /// Runs a command of the kind that `vfioctl doctor` gives, as root, with `vfioctl` in the search path.
     static func shell(_ command: String) throws -> Program.Result {
-        try Program(path: "/bin/sh").run(
-            arguments: ["-c", "PATH=\(Program.buildFolder.path):$PATH; \(command)"])
+        try Program(path: "/bin/sh").run(arguments: ["-c", "PATH=\(Program.buildFolder.path):$PATH; \(command)"])
     }
 
     /// Follows what `doctor` says, one command after the other, until it finds nothing wrong.

@@ -38,8 +38,7 @@ import Testing
     @Test(arguments: [
         ("0000:00:03.0", "0000:00:03.0 cannot be reset, so its memory decode goes off, and on again:"),
         ("0000:01:00.0", "0000:01:00.0 is reset, with all of its bus:"),
-    ])
-    func readsIntoAPeer(_ peer: String, _ reset: String) throws {
+    ]) func readsIntoAPeer(_ peer: String, _ reset: String) throws {
         let result = try nvmectl.run("peer", "--mock", "--into", peer, "--block", "64", "0000:00:04.0")
         #expect(result.status == 0)
         #expect(result.errors == "")
@@ -51,11 +50,8 @@ import Testing
             "Try. The same read now fails, and nothing arrives: the read of 512 blocks from 64 on failed: the memory of "
                 + "the other device was revoked",
             "Go on. Disk and driver are well: a read into our own memory finds the pattern.",
-            "Restore. Mapped again at the same place; the mapping is live",
-            "Done: all of it happened as told.",
-        ] {
-            #expect(result.words.contains(sentence), "\(sentence)")
-        }
+            "Restore. Mapped again at the same place; the mapping is live", "Done: all of it happened as told.",
+        ] { #expect(result.words.contains(sentence), "\(sentence)") }
     }
 
     @Test func saysWhatIsWrongWithTheArguments() throws {

@@ -16,13 +16,11 @@ import Testing
     @Test func identifies() throws {
         #expect(
             try lines(["info", "--mock", "0000:03:00.0"]) == [
-                "device      0000:03:00.0",
-                "structure   common configuration structure, 4096 bytes at 0x0 of BAR 4",
+                "device      0000:03:00.0", "structure   common configuration structure, 4096 bytes at 0x0 of BAR 4",
                 "structure   interrupt status structure, 4096 bytes at 0x1000 of BAR 4",
                 "structure   device configuration structure, 4096 bytes at 0x2000 of BAR 4",
                 "structure   notification structure, 4096 bytes at 0x3000 of BAR 4",
-                "features    [MAC, STATUS, VERSION_1, ACCESS_PLATFORM]",
-                "address     52:54:00:00:00:07",
+                "features    [MAC, STATUS, VERSION_1, ACCESS_PLATFORM]", "address     52:54:00:00:00:07",
                 "queues      256 to receive, 256 to transmit",
             ])
     }
@@ -48,8 +46,7 @@ import Testing
         #expect(
             lines == [
                 "0000:03:00.0 to 0000:04:00.0: 512 received, 512 sent, 0 dropped",
-                "0000:04:00.0 to 0000:03:00.0: 512 received, 512 sent, 0 dropped",
-                "1024 frames forwarded in T: R",
+                "0000:04:00.0 to 0000:03:00.0: 512 received, 512 sent, 0 dropped", "1024 frames forwarded in T: R",
                 "16 frames were put in, and all of them taken out: what was done to them adds up",
             ])
     }

@@ -42,8 +42,7 @@ import VFIOMock
             #expect(
                 machine.virtualMachines.map(\.slots) == [
                     [
-                        .init(
-                            number: 0, guestAddress: 0, byteCount: 1 << 20, isWritable: true, target: .memory),
+                        .init(number: 0, guestAddress: 0, byteCount: 1 << 20, isWritable: true, target: .memory),
                         .init(
                             number: 1, guestAddress: 0xc000_0000, byteCount: 1 << 20, isWritable: true,
                             target: .bar(0, of: .pci(Self.edu), offset: 0)),
@@ -54,8 +53,7 @@ import VFIOMock
             let identification = try guest.read(0xc000_0000)
             #expect(identification == 0x0100_00ed)
             // The mock has looked at the eventfd when that call came in.
-            #expect(
-                machine.virtualMachines.map(\.interrupts) == [[.init(line: 24, isResampled: false, count: 1)]])
+            #expect(machine.virtualMachines.map(\.interrupts) == [[.init(line: 24, isResampled: false, count: 1)]])
             try guest.write(0xfeed, at: 0xc000_0004)
             let written = try guest.read(0xc000_0004)
             #expect(written == 0xfeed)
@@ -113,9 +111,7 @@ import VFIOMock
                     #expect(failures > 8)
                     return
                 }
-            } catch {
-                failures += 1
-            }
+            } catch { failures += 1 }
             #expect(machine.openFiles.isEmpty, "after \(skipped) calls")
             #expect(machine.pinnedByteCount == 0)
         }

@@ -41,8 +41,7 @@ import VFIOMock
     /// Each of the story's commands, of which there are 2 reads and 2 writes of 64 KiB to a transfer.
     @Test(arguments: [
         (NVMeFault.Match.io(1), 0), (.io(1), 1), (.io(0), 0), (.io(2), 2), (.io(2), 3), (.io(2), 6), (.io(2), 8),
-    ])
-    func anErrorPutsTheBlocksBack(_ match: NVMeFault.Match, _ skipping: Int) throws {
+    ]) func anErrorPutsTheBlocksBack(_ match: NVMeFault.Match, _ skipping: Int) throws {
         withDisk { $0.inject(.fail(.internalError), on: match, skipping: skipping) }
         let error = #expect(throws: NVMeError.self) { try story().run() }
         guard case .status(let status, _) = error else {

@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 /// A program of this package, as it was built beside the tests.
 struct Program {
@@ -16,6 +17,11 @@ struct Program {
         let errors: String
         /// The output without the places where it happened to be wrapped.
         var words: String { output.split(whereSeparator: \.isWhitespace).joined(separator: " ") }
+
+        /// The output as JSON.
+        func json<Value>(as type: Value.Type) throws -> Value {
+            try #require(try JSONSerialization.jsonObject(with: Data(output.utf8)) as? Value)
+        }
     }
 
     func run(_ arguments: String...) throws -> Result { try run(arguments: arguments) }

@@ -62,8 +62,7 @@ import Testing
     }
 
     @Test func tellsPrograms() throws {
-        let result = try vfioctl.run("bind", "--mock", "--json", "00:05.0")
-        let reports = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let reports = try vfioctl.run("bind", "--mock", "--json", "00:05.0").json(as: [[String: Any]].self)
         #expect(reports.count == 1)
         #expect(reports[0]["before"] as? String == "nvme")
         #expect(reports[0]["after"] as? String == "vfio-pci")

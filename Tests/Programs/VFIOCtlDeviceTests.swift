@@ -16,8 +16,7 @@ import Testing
     }
 
     @Test func showsADeviceToPrograms() throws {
-        let result = try vfioctl.run("info", "--mock", "--json", "00:04.0")
-        let report = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+        let report = try vfioctl.run("info", "--mock", "--json", "00:04.0").json(as: [String: Any].self)
         let regions = try #require(report["regions"] as? [[String: Any]])
         #expect(regions.map { $0["name"] as? String } == ["bar0", "bar2", "config"])
         #expect(regions[1]["mappable"] as? [[Int]] == [[0, 4 << 20]])
@@ -50,8 +49,8 @@ import Testing
         #expect(try vfioctl.run("read", "--mock", "00:02.0", "config", "0", "--width", "16").output == "0x1234\n")
         let several = try vfioctl.run("read", "--mock", "00:04.0", "bar0", "0", "--width", "64", "--count", "2")
         #expect(several.output == "0x0: 0x024018200f0107ff\n0x8: 0x0000000000010400\n")
-        let json = try vfioctl.run("read", "--mock", "--json", "00:02.0", "bar0", "0x0")
-        let values = try #require(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [[String: String]])
+        let values = try vfioctl.run("read", "--mock", "--json", "00:02.0", "bar0", "0x0").json(
+            as: [[String: String]].self)
         #expect(values == [["offset": "0x0", "value": "0x010000ed"]])
     }
 
@@ -93,8 +92,7 @@ import Testing
 
     @Test func tellsProgramsWhatItDid() throws {
         func object(_ arguments: String...) throws -> [String: Any] {
-            let result = try vfioctl.run(arguments: arguments)
-            return try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+            return try vfioctl.run(arguments: arguments).json(as: [String: Any].self)
         }
         let reset = try object("reset", "--mock", "--json", "00:04.0")
         #expect(reset["devices"] as? [String] == ["0000:00:04.0"])

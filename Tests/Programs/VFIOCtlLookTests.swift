@@ -52,14 +52,12 @@ import VFIOMock
             (["00:02.0", "00:1c.0"], ["0000:00:02.0", "0000:00:1c.0"]),
         ])
     func filters(arguments: [String], expected: [String]) throws {
-        let result = try vfioctl.run(arguments: ["list", "--mock", "--json"] + arguments)
-        let rows = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let rows = try vfioctl.run(arguments: ["list", "--mock", "--json"] + arguments).json(as: [[String: Any]].self)
         #expect(rows.compactMap { $0["address"] as? String } == expected)
     }
 
     @Test func tellsProgramsMore() throws {
-        let result = try vfioctl.run("list", "--mock", "--json", "00:06.0")
-        let rows = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let rows = try vfioctl.run("list", "--mock", "--json", "00:06.0").json(as: [[String: Any]].self)
         let row = try #require(rows.first)
         #expect(row["vendor"] as? String == "1b36")
         #expect(row["classCode"] as? String == "010802")
@@ -90,8 +88,7 @@ import VFIOMock
         #expect(lines.contains { $0.hasPrefix("   ├─ 0000:01:00.0") && $0.contains("┌ group 12") })
         #expect(lines.contains { $0.hasPrefix("   ├─ 0000:01:00.1") && $0.contains("└ group 12") })
         #expect(lines.contains { $0.hasPrefix("   └─ 0000:02:00.1") && $0.contains("└ group 13") })
-        #expect(
-            lines.last == "IOMMU group 13 is shared: a program gets all of 0000:02:00.0, 0000:02:00.1, or none.")
+        #expect(lines.last == "IOMMU group 13 is shared: a program gets all of 0000:02:00.0, 0000:02:00.1, or none.")
     }
 
     @Test func drawsAPicture() throws {
@@ -110,8 +107,7 @@ import VFIOMock
     }
 
     @Test func drawsForPrograms() throws {
-        let result = try vfioctl.run("topology", "--mock", "--format", "json")
-        let rows = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let rows = try vfioctl.run("topology", "--mock", "--format", "json").json(as: [[String: Any]].self)
         #expect(rows.first { $0["address"] as? String == "0000:01:00.1" }?["parent"] as? String == "0000:00:1c.0")
     }
 
@@ -164,8 +160,7 @@ import VFIOMock
     @Test func tellsProgramsWhatItFound() throws {
         let result = try vfioctl.run("doctor", "--mock", "--json", "00:05.0")
         #expect(result.status == 1)
-        let sections = try #require(
-            try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let sections = try result.json(as: [[String: Any]].self)
         #expect(sections.map { $0["title"] as? String } == ["This machine", "0000:00:05.0"])
         let findings = try #require(sections[1]["findings"] as? [[String: Any]])
         let problem = try #require(findings.first { $0["verdict"] as? String == "problem" })
@@ -174,9 +169,7 @@ import VFIOMock
     }
 
     @Test func givesAdviceWhereNoCommandHelps() throws {
-        let result = try vfioctl.run("doctor", "--mock", "--json", "00:1f.7")
-        let sections = try #require(
-            try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [[String: Any]])
+        let sections = try vfioctl.run("doctor", "--mock", "--json", "00:1f.7").json(as: [[String: Any]].self)
         let problem = try #require((sections[1]["findings"] as? [[String: Any]])?.first)
         #expect(problem["remedy"] == nil)
         #expect(problem["advice"] as? String == "vfioctl list --all shows those that there are")
@@ -347,9 +340,7 @@ import VFIOMock
     /// Runs a command on a copy of GRUB's file, without what makes GRUB's own from it.
     private func edit(_ text: String, _ command: String) throws -> (text: String, status: Int32) {
         let file = FileManager.default.temporaryDirectory.appendingPathComponent("vfioctl-grub-\(UUID().uuidString)")
-        defer {
-            for suffix in ["", ".bak"] { try? FileManager.default.removeItem(atPath: file.path + suffix) }
-        }
+        defer { for suffix in ["", ".bak"] { try? FileManager.default.removeItem(atPath: file.path + suffix) } }
         try text.write(to: file, atomically: true, encoding: .utf8)
         let place = "/etc/default/grub"
         #expect(command.contains(place) && command.hasSuffix(" && update-grub"))

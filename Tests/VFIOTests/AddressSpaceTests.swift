@@ -39,8 +39,7 @@ import Testing
     @Test func withoutAnIommufdItIsType1() throws {
         kernel.removeNode("/dev/iommu")
         #expect(try AddressSpace(kernel: kernel).interface == .type1)
-        let error = #expect(throws: VFIOError.self) { _ = try AddressSpace(.iommufd, kernel: kernel) }
-        #expect(error?.code == .unsupported)
+        expectError(.unsupported) { _ = try AddressSpace(.iommufd, kernel: kernel) }
     }
 
     @Test func withoutVFIOItSaysWhoKnowsMore() {
@@ -56,8 +55,7 @@ import Testing
     @Test func anIommufdThatMayNotBeOpenedIsForTheUserToMend() {
         // The first call looks at sysfs, the second opens the node.
         kernel.failCall(2, with: .permissionDenied)
-        let error = #expect(throws: VFIOError.self) { _ = try AddressSpace(kernel: kernel) }
-        #expect(error?.code == .permissionDenied)
+        expectError(.permissionDenied) { _ = try AddressSpace(kernel: kernel) }
         #expect(!kernel.calls.contains("open /dev/vfio/vfio"))
     }
 
@@ -67,8 +65,7 @@ import Testing
         let space = try AddressSpace(.type1, kernel: kernel)
         let first = try Device(at: ScriptedKernel.address, in: space)
         let open = kernel.openNames
-        let error = #expect(throws: VFIOError.self) { _ = try Device(at: ScriptedKernel.address, in: space) }
-        #expect(error?.code == .busy)
+        let error = expectError(.busy) { _ = try Device(at: ScriptedKernel.address, in: space) }
         #expect(error?.errno == nil)
         // The first one and its group are as before.
         #expect(kernel.openNames == open)
@@ -89,8 +86,7 @@ import Testing
     /// The address of memory, its length, the device's address bits, and where it goes. 0x1000 and 0x3ff000 are taken.
     @Test(
         arguments: [
-            (1 << 30, 1 << 30, 64, 1 << 30),
-            (1 << 30, 3 << 30, 64, 1 << 32),
+            (1 << 30, 1 << 30, 64, 1 << 30), (1 << 30, 3 << 30, 64, 1 << 32),
             // Below the hole of the interrupts there is no room at a multiple of 1 GiB, but at one of 2 MiB.
             (1 << 30, 3 << 30, 32, 1 << 22),
             (3 << 21, 1 << 21, 64, 1 << 22),
@@ -109,9 +105,7 @@ import Testing
         let top = try space.map(Self.memory(at: 8192, 4096), placement: .fixed(0x3f_f000))
         let mapping = try space.map(Self.memory(at: address, byteCount), placement: .addressWidth(bits))
         #expect(mapping.iova == IOVA(expected))
-        try mapping.close()
-        try top.close()
-        try first.close()
+        try closeAll(mapping, top, first)
     }
 
     // MARK: Memory
@@ -124,14 +118,8 @@ import Testing
             let status = mincore(UnsafeMutableRawPointer(bitPattern: UInt(address)), Int(byteCount), &pages)
             resident.withLock { $0 = status == 0 ? pages.map { $0 & 1 != 0 } : [] }
         }
-        kernel.answer(CIOMMU_IOAS_MAP, ciommu_ioas_map.self) { (request) throws(Errno) in
-            look(request.user_va, request.length)
-            return 0
-        }
-        kernel.answer(CVFIO_IOMMU_MAP_DMA, cvfio_iommu_type1_dma_map.self) { (request) throws(Errno) in
-            look(request.vaddr, request.size)
-            return 0
-        }
+        kernel.accept(CIOMMU_IOAS_MAP, ciommu_ioas_map.self) { look($0.user_va, $0.length) }
+        kernel.accept(CVFIO_IOMMU_MAP_DMA, cvfio_iommu_type1_dma_map.self) { look($0.vaddr, $0.size) }
         let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(interface, kernel: kernel))
         let buffer = try device.space.allocate(byteCount: 20 * 4096, access: .read)
         #expect(resident.withLock { $0 } == [Bool](repeating: true, count: 20 * 4096 / Int(getpagesize())))

@@ -27,10 +27,7 @@ import Testing
     private func refusal(
         byteCount: Int, from start: UInt32, _ capabilities: [(offset: Int, id: UInt16, next: UInt32)]
     ) -> String? {
-        let error = #expect(throws: VFIOError.self) {
-            _ = try walk(byteCount: byteCount, from: start, capabilities)
-        }
-        #expect(error?.code == .unexpectedAnswer)
+        let error = expectError(.unexpectedAnswer) { _ = try walk(byteCount: byteCount, from: start, capabilities) }
         #expect(error?.errno == nil)
         return error?.hint
     }

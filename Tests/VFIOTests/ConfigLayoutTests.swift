@@ -40,8 +40,7 @@ import Testing
     }
 
     @Test func theLowBitsOfAPointerAreReserved() throws {
-        let layout = try layout(
-            pointer: 0x43, [(0x40, Self.powerManagement, 0x51), (0x50, Self.express, 0x03)])
+        let layout = try layout(pointer: 0x43, [(0x40, Self.powerManagement, 0x51), (0x50, Self.express, 0x03)])
         #expect(known(layout) == [0x44, 0x58, nil])
     }
 
@@ -55,8 +54,7 @@ import Testing
     @Test func circlesEnd() throws {
         let own = try layout(pointer: 0x40, [(0x40, Self.powerManagement, 0x40)])
         #expect(known(own) == [0x44, nil, nil])
-        let both = try layout(
-            pointer: 0x40, [(0x40, Self.express, 0x50), (0x50, Self.advancedFeatures, 0x40)])
+        let both = try layout(pointer: 0x40, [(0x40, Self.express, 0x50), (0x50, Self.advancedFeatures, 0x40)])
         #expect(known(both) == [nil, 0x48, 0x54])
     }
 

@@ -1,6 +1,5 @@
 import CVFIO
 import Glibc
-import Synchronization
 import SystemPackage
 import Testing
 
@@ -10,24 +9,11 @@ import Testing
 @Suite struct DeviceAnswerTests {
     private let kernel = ScriptedKernel.machine()
 
-    private func device(_ interface: AddressSpace.Interface = .iommufd) throws -> Device {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(interface, kernel: kernel))
-    }
-
-    private func code(_ body: () throws -> Void) -> VFIOError.Code? {
-        do {
-            try body()
-            return nil
-        } catch {
-            return (error as? VFIOError)?.code
-        }
-    }
-
     // MARK: Capabilities of the device
 
     /// Answers `VFIO_DEVICE_GET_INFO` with capabilities, behind the structure or (before 6.6) behind a shorter one.
     private func answerInfo(at offset: Int = 24, _ capabilities: Bytes) {
-        kernel.answer(CVFIO_DEVICE_GET_INFO) { (bytes) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_GET_INFO) { bytes in
             var info = cvfio_device_info()
             info.argsz = UInt32(offset + capabilities.raw.count)
             info.flags = CVFIO_DEVICE_FLAGS_PCI | CVFIO_DEVICE_FLAGS_CAPS
@@ -39,7 +25,6 @@ import Testing
                 bytes.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[..<min(source.count, offset)]))
             }
             if fits { bytes[offset..<offset + capabilities.raw.count].copyBytes(from: capabilities.raw) }
-            return 0
         }
     }
 
@@ -47,7 +32,7 @@ import Testing
         var bytes = Bytes(capability: CVFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP)
         bytes.append(UInt32(3), UInt32(0))
         answerInfo(bytes)
-        let device = try device()
+        let device = try kernel.device()
         #expect(device.info.atomicCompletions == [.bits32, .bits64])
         #expect(device.info.zpci == nil)
     }
@@ -62,7 +47,7 @@ import Testing
         bytes.append(cvfio_info_cap_header(id: CVFIO_DEVICE_INFO_CAP_ZPCI_UTIL, version: 1, next: 0))
         bytes.append(UInt32(3), UInt8(0xc1), UInt8(0xc2), UInt8(0xc3))
         answerInfo(at: offset, bytes)
-        let device = try device()
+        let device = try kernel.device()
         let zpci = try #require(device.info.zpci)
         let base = try #require(zpci.base)
         #expect(base.dmaRange == 0x1000...0xffff)
@@ -75,31 +60,30 @@ import Testing
     @Test func capabilitiesThatAreCutShortAreErrors() throws {
         for id in 1...5 as ClosedRange<UInt16> {
             answerInfo(Bytes(capability: id))
-            #expect(code { _ = try device() } == .unexpectedAnswer)
+            #expect(code { _ = try kernel.device() } == .unexpectedAnswer)
         }
         var text = Bytes(capability: CVFIO_DEVICE_INFO_CAP_ZPCI_PFIP)
         text.append(UInt32.max)
         answerInfo(text)
-        #expect(code { _ = try device() } == .unexpectedAnswer)
+        #expect(code { _ = try kernel.device() } == .unexpectedAnswer)
         var backwards = Bytes(capability: CVFIO_DEVICE_INFO_CAP_ZPCI_BASE)
         backwards.append(UInt64(2), UInt64(1), UInt64(0))
         answerInfo(backwards)
-        #expect(code { _ = try device() } == .unexpectedAnswer)
+        #expect(code { _ = try kernel.device() } == .unexpectedAnswer)
         // What nobody knows of is passed over.
         answerInfo(Bytes(capability: 99))
-        #expect(code { _ = try device() } == nil)
+        #expect(code { _ = try kernel.device() } == nil)
     }
 
     @Test func aPendingErrorIsTakenByItsLength() throws {
         var bytes = Bytes(cvfio_info_cap_header(id: CVFIO_DEVICE_INFO_CAP_ZPCI_BASE, version: 3, next: 0))
         bytes.append(UInt64(0), UInt64(1), UInt64(0), UInt32(0), UInt32(4))
         answerInfo(bytes)
-        kernel.answer(CVFIO_DEVICE_FEATURE) { (bytes) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_FEATURE) { bytes in
             let address = bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
             UnsafeMutablePointer<UInt32>(bitPattern: UInt(address))!.pointee = 0x0403_0201
-            return 0
         }
-        let device = try device()
+        let device = try kernel.device()
         #expect(try device.takePendingZPCIError() == [1, 2, 3, 4])
         kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .noMessage }
         #expect(try device.takePendingZPCIError() == nil)
@@ -126,16 +110,13 @@ import Testing
             info.count = count
             throw .noSpace
         }
-        let device = try device()
+        let device = try kernel.device()
         #expect(code { _ = try device.hotResetInfo() } == .unexpectedAnswer)
     }
 
     @Test func moreFunctionsThanThereWasRoomForAreAnError() throws {
-        kernel.answer(CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO, cvfio_pci_hot_reset_info.self) { (info) throws(Errno) in
-            info.count = 7
-            return 0
-        }
-        let device = try device()
+        kernel.accept(CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO, cvfio_pci_hot_reset_info.self) { $0.count = 7 }
+        let device = try kernel.device()
         #expect(code { _ = try device.hotResetInfo() } == .unexpectedAnswer)
         #expect(code { try device.hotReset() } == .unexpectedAnswer)
     }
@@ -145,7 +126,7 @@ import Testing
             info.count = (info.argsz - 12) / 8 + 1
             throw .noSpace
         }
-        let device = try device()
+        let device = try kernel.device()
         #expect(code { _ = try device.hotResetInfo() } == .unexpectedAnswer)
     }
 
@@ -162,41 +143,34 @@ import Testing
             }
             return 0
         }
-        let device = try device()
+        let device = try kernel.device()
         let info = try device.hotResetInfo()
         #expect(info.isOwned == false)
         #expect(info.functions.map(\.owner) == [.ownGroup, .other, .device(id: 9)])
         #expect(info.functions.map(\.address) == ["0000:00:00.0", "0000:00:00.1", "0000:00:00.2"])
-        let error = #expect(throws: VFIOError.self) { try device.hotReset() }
-        #expect(error?.code == .busy)
-        #expect(error?.hint?.contains("0000:00:00.1 too") == true)
+        expectError(.busy, hintContaining: "0000:00:00.1 too") { try device.hotReset() }
     }
 
     // MARK: Interrupts
 
     @Test func fewerVectorsThanAskedForAreALimit() throws {
         kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 2 }
-        let device = try device()
-        let error = #expect(throws: VFIOError.self) { _ = try device.interrupts(.msi).enable(vectors: 0..<8) }
-        #expect(error?.code == .limit)
-        #expect(error?.errno == .noSpace)
-        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        let device = try kernel.device()
+        expectError(.limit, errno: .noSpace) { _ = try device.interrupts(.msi).enable(vectors: 0..<8) }
+        kernel.accept(CVFIO_DEVICE_SET_IRQS)
         let vectors = try device.interrupts(.msi).enable(vectors: 0..<8)
         try vectors.close()
     }
 
     @Test func moreVectorsThanCanBeAreAnError() throws {
-        kernel.answer(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { (info) throws(Errno) in
-            info.count = .max
-            return 0
-        }
-        let device = try device()
+        kernel.accept(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { $0.count = .max }
+        let device = try kernel.device()
         #expect(code { _ = try device.interrupts(.msix) } == .unexpectedAnswer)
     }
 
     @Test func aVectorThatCannotBeSwitchedOffLeavesTheOthersNotOn() throws {
-        let seen = Numbers()
-        let device = try device()
+        let seen = Notes<UInt32>()
+        let device = try kernel.device()
         let vectors = try device.interrupts(.msi).enable(vectors: [0, 1, 2])
         let fourth = try device.interrupts(.msi).enable(vector: 3)
         kernel.answer(CVFIO_DEVICE_SET_IRQS) { (bytes) throws(Errno) in
@@ -205,18 +179,18 @@ import Testing
             if start == 0 { throw .ioError }
             return 0
         }
-        let error = Self.failure(closing: vectors)
+        let error = failure(closing: vectors)
         #expect(error?.errno == .ioError)
         #expect(seen.all == [0, 1, 2])
-        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_DEVICE_SET_IRQS)
         try fourth.close()
     }
 
     /// Answers `VFIO_DEVICE_SET_IRQS` and notes the starts and counts; `isRefused` gets both.
     private func noteInterrupts(
         _ isRefused: @escaping @Sendable (_ start: UInt32, _ count: UInt32) -> Bool = { _, _ in false }
-    ) -> Numbers {
-        let seen = Numbers()
+    ) -> Notes<UInt32> {
+        let seen = Notes<UInt32>()
         kernel.answer(CVFIO_DEVICE_SET_IRQS) { (bytes) throws(Errno) in
             let request = bytes.load(as: cvfio_irq_set.self)
             seen.add(request.start)
@@ -228,7 +202,7 @@ import Testing
     }
 
     @Test func whatWasSwitchedOnBeforeARefusalIsSwitchedOffAgain() throws {
-        let device = try device()
+        let device = try kernel.device()
         let middle = try device.interrupts(.msi).enable(vector: 1)
         let seen = noteInterrupts { start, _ in start == 2 }
         #expect(code { _ = try device.interrupts(.msi).enable(vectors: [0, 2]) } == .kernel)
@@ -237,7 +211,7 @@ import Testing
     }
 
     @Test func vectorsThatCouldNotBeRestoredAreNotOn() throws {
-        let device = try device()
+        let device = try kernel.device()
         let first = try device.interrupts(.msix).enable(vector: 0)
         // All off is possible, and nothing after that.
         _ = noteInterrupts { _, count in count > 0 }
@@ -251,12 +225,9 @@ import Testing
     }
 
     @Test func anEventThatWritesARegisterIsEndedOnce() throws {
-        let seen = Numbers()
-        kernel.answer(CVFIO_DEVICE_IOEVENTFD, cvfio_device_ioeventfd.self) { (request) throws(Errno) in
-            seen.add(request.fd == -1 ? 0 : 1)
-            return 0
-        }
-        let device = try device()
+        let seen = Notes<UInt32>()
+        kernel.accept(CVFIO_DEVICE_IOEVENTFD, cvfio_device_ioeventfd.self) { seen.add($0.fd == -1 ? 0 : 1) }
+        let device = try kernel.device()
         let event = try device.registerWriteEvent(UInt32(7), at: 8, of: .bar0)
         try event.close()
         #expect(seen.all == [1, 0])
@@ -265,7 +236,7 @@ import Testing
     }
 
     @Test func aSignalDoesNotEndAWait() throws {
-        let device = try device()
+        let device = try kernel.device()
         let vector = try device.interrupts(.msi).enable()
         let one: UInt64 = 1
         _ = try withUnsafeBytes(of: one) { bytes in try vector.withEvent { try kernel.write($0, from: bytes) } }
@@ -280,26 +251,16 @@ import Testing
         try vector.close()
     }
 
-    private static func failure(closing vectors: consuming InterruptVectors) -> VFIOError? {
-        do throws(VFIOError) {
-            try vectors.close()
-            return nil
-        } catch {
-            return error
-        }
-    }
-
     // MARK: Tokens, and what other buses have
 
     /// What `VFIO_DEVICE_FEATURE` is given, the header first.
     private func features(_ body: (borrowing Device) throws -> Void) throws -> [[UInt8]] {
-        let seen = Numbers()
-        kernel.answer(CVFIO_DEVICE_FEATURE) { (bytes) throws(Errno) in
+        let seen = Notes<UInt32>()
+        kernel.accept(CVFIO_DEVICE_FEATURE) { bytes in
             for byte in bytes { seen.add(UInt32(byte)) }
             seen.add(.max)
-            return 0
         }
-        try body(try device())
+        try body(try kernel.device())
         return seen.all.split(separator: .max).map { $0.map { UInt8($0) } }
     }
 
@@ -310,7 +271,7 @@ import Testing
     }
 
     @Test func aTokenComesWithTheBinding() throws {
-        let seen = Numbers()
+        let seen = Notes<UInt32>()
         kernel.answer(CVFIO_DEVICE_BIND_IOMMUFD, cvfio_device_bind_iommufd.self) { (request) throws(Errno) in
             seen.add(request.argsz)
             seen.add(request.flags)
@@ -345,12 +306,4 @@ import Testing
         }
         #expect(VFToken(bytes: [1]) == nil)
     }
-}
-
-/// What has come, in order.
-private final class Numbers: Sendable {
-    private let numbers = Mutex<[UInt32]>([])
-
-    func add(_ value: UInt32) { numbers.withLock { $0.append(value) } }
-    var all: [UInt32] { numbers.withLock { $0 } }
 }

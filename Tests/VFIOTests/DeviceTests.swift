@@ -13,27 +13,14 @@ import Testing
 
     init() { kernel = ScriptedKernel.machine(config: config) }
 
-    private func device() throws -> Device {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
-    }
-
-    private static func failure(closing device: consuming Device) -> VFIOError? {
-        do {
-            try device.close()
-            return nil
-        } catch {
-            return error
-        }
-    }
-
     private var isOpen: Bool { kernel.openNames.contains("/dev/vfio/devices/vfio0") }
 
     // MARK: Who holds it
 
     @Test func theConfigSpaceKeepsTheDeviceOpen() throws {
-        let device = try device()
+        let device = try kernel.device()
         var config: ConfigSpace? = device.config
-        let error = Self.failure(closing: device)
+        let error = failure(closing: device)
         #expect(error?.code == .inUse)
         #expect(error?.hint?.contains("the config space") == true)
         #expect(isOpen)
@@ -43,10 +30,10 @@ import Testing
     }
 
     @Test func everyCopyOfTheConfigSpaceCounts() throws {
-        let device = try device()
+        let device = try kernel.device()
         var copies: [ConfigSpace] = [device.config]
         copies.append(copies[0])
-        #expect(Self.failure(closing: device)?.code == .inUse)
+        #expect(failure(closing: device)?.code == .inUse)
         copies.removeFirst()
         #expect(isOpen)
         copies.removeFirst()
@@ -54,9 +41,9 @@ import Testing
     }
 
     @Test func theInterruptsKeepTheDeviceOpen() throws {
-        let device = try device()
+        let device = try kernel.device()
         var interrupts: Interrupts? = try device.interrupts(.msi)
-        let error = Self.failure(closing: device)
+        let error = failure(closing: device)
         #expect(error?.code == .inUse)
         #expect(error?.hint?.contains("still alive: MSI") == true)
         #expect(interrupts?.count == 8)
@@ -65,12 +52,11 @@ import Testing
     }
 
     @Test func theDeviceCanBeClosedInTheFunctionThatUsedIt() throws {
-        let device = try device()
+        let device = try kernel.device()
         try device.config.updateCommand { $0.insert(.busMaster) }
         let vector = try device.interrupts(.msi).enable()
         try device.withRegisters(.bar0) { registers in registers.write32(1, at: 0) }
-        try vector.close()
-        try device.close()
+        try closeAll(vector, device)
         #expect(!isOpen)
         #expect(kernel.mappedLengths.isEmpty)
     }
@@ -85,7 +71,7 @@ import Testing
             sched_yield()
             return count
         }
-        let device = try device()
+        let device = try kernel.device()
         let space = device.config
         let group = Threads()
         for _ in 0..<4 {
@@ -93,9 +79,7 @@ import Testing
                 do {
                     // Without the two lowest bits, so that memory decode stays on.
                     for _ in 0..<500 { try space.updateCommand { $0 = PCICommand(rawValue: $0.rawValue + 4) } }
-                } catch {
-                    Issue.record(error)
-                }
+                } catch { Issue.record(error) }
             }
         }
         group.join()
@@ -104,16 +88,16 @@ import Testing
 
     @Test func aConfigWriteWaitsForTheReset() throws {
         let (config, kernel) = (config, kernel)
-        let log = Log()
-        let device = try device()
+        let log = Notes<String>()
+        let device = try kernel.device()
         let space = device.config
         let group = Threads()
         kernel.onWriteAt { (offset, bytes) throws(Errno) in
-            log.append("write")
+            log.add("write")
             return config.write(at: offset % (1 << 40), from: bytes)
         }
         kernel.answerValue(CVFIO_DEVICE_RESET) { (_) throws(Errno) in
-            log.append("reset begins")
+            log.add("reset begins")
             group.start {
                 do {
                     try space.write8(1, at: 0x0c)
@@ -122,7 +106,7 @@ import Testing
                 }
             }
             usleep(30_000)
-            log.append("reset ends")
+            log.add("reset ends")
             return 0
         }
         try device.reset()
@@ -139,14 +123,10 @@ import Testing
     }
 
     /// Two restores in the middle of a revocation: the kernel may have taken the memory away before or after.
-    private func restoreInTheWindow(_ peer: Peer, _ log: Log) throws(Errno) {
-        log.append("\(peer.mapping.state)")
-        do {
-            try peer.mapping.restore()
-        } catch {
-            Issue.record(error)
-        }
-        log.append("\(peer.mapping.state)")
+    private func restoreInTheWindow(_ peer: Peer, _ log: Notes<String>) throws(Errno) {
+        log.add("\(peer.mapping.state)")
+        do { try peer.mapping.restore() } catch { Issue.record(error) }
+        log.add("\(peer.mapping.state)")
     }
 
     private func peer(of device: borrowing Device) throws -> Peer {
@@ -154,9 +134,9 @@ import Testing
     }
 
     @Test(arguments: [true, false]) func aRestoreDuringAResetDoesNotCount(_ succeeds: Bool) throws {
-        let device = try device()
+        let device = try kernel.device()
         let peer = try peer(of: device)
-        let log = Log()
+        let log = Notes<String>()
         #expect(peer.mapping.state == .live)
         kernel.answerValue(CVFIO_DEVICE_RESET) { [self] (_) throws(Errno) in
             try restoreInTheWindow(peer, log)
@@ -166,9 +146,7 @@ import Testing
         do {
             try device.reset()
             #expect(succeeds)
-        } catch {
-            #expect(error.errno == .ioError)
-        }
+        } catch { #expect(error.errno == .ioError) }
         #expect(log.all == ["revoked", "live"])
         #expect(peer.mapping.state == .revoked)
         try peer.mapping.restore()
@@ -176,9 +154,9 @@ import Testing
     }
 
     @Test func aRestoreWhileMemoryGoesOffDoesNotCount() throws {
-        let device = try device()
+        let device = try kernel.device()
         let peer = try peer(of: device)
-        let (config, log) = (config, Log())
+        let (config, log) = (config, Notes<String>())
         kernel.onWriteAt { [self] (offset, bytes) throws(Errno) in
             if log.all.isEmpty { try restoreInTheWindow(peer, log) }
             return config.write(at: offset % (1 << 40), from: bytes)
@@ -186,8 +164,7 @@ import Testing
         try device.config.updateCommand { $0.remove(.memoryDecode) }
         #expect(log.all == ["revoked", "live"])
         #expect(peer.mapping.state == .revoked)
-        let error = #expect(throws: VFIOError.self) { try peer.mapping.restore() }
-        #expect(error?.code == .memoryDecodeOff)
+        expectError(.memoryDecodeOff) { try peer.mapping.restore() }
         try device.config.updateCommand { $0.insert(.memoryDecode) }
         #expect(peer.mapping.state == .revoked)
         try peer.mapping.restore()
@@ -195,11 +172,10 @@ import Testing
     }
 
     @Test func whatWasExportedForReadingIsNotMappedForWriting() throws {
-        let device = try device()
+        let device = try kernel.device()
         let window = try device.exportDMABuf(of: .bar0, 0..<4096, access: .read)
         for access in [DMAAccess.readWrite, .write] {
-            let error = #expect(throws: VFIOError.self) { _ = try device.space.map(window, access: access) }
-            #expect(error?.code == .invalidArgument)
+            let error = expectError(.invalidArgument) { _ = try device.space.map(window, access: access) }
             #expect(error?.errno == nil)
         }
         let peer = try device.space.map(window, access: .read)
@@ -214,7 +190,7 @@ import Testing
 
     /// Gives BARs sizes and says whether they can be mapped.
     private func answerRegions(_ sizes: [RegionIndex: (byteCount: UInt64, isMappable: Bool)]) {
-        kernel.answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
             region.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
             region.offset = ScriptedKernel.offset(ofRegion: region.index)
             region.size = region.index == CVFIO_PCI_CONFIG_REGION_INDEX ? 256 : 0
@@ -222,7 +198,6 @@ import Testing
                 region.size = size.byteCount
                 if size.isMappable { region.flags |= CVFIO_REGION_INFO_FLAG_MMAP }
             }
-            return 0
         }
     }
 
@@ -230,7 +205,7 @@ import Testing
 
     @Test func ioPortsAnswerWithMemoryDecodeOff() throws {
         answerRegions([.bar0: (8192, true), .bar1: (32, false)])
-        let device = try device()
+        let device = try kernel.device()
         try device.config.updateCommand {
             $0.remove(.memoryDecode)
             $0.insert(.ioDecode)
@@ -240,15 +215,12 @@ import Testing
             return registers.read32(at: 28)
         }
         #expect(value == 0xc0ffee)
-        let error = #expect(throws: VFIOError.self) {
-            try device.withRegisters(.bar0) { registers in registers.write8(1, at: 0) }
-        }
-        #expect(error?.code == .memoryDecodeOff)
+        expectError(.memoryDecodeOff) { try device.withRegisters(.bar0) { registers in registers.write8(1, at: 0) } }
         #expect(kernel.mappedLengths.isEmpty)
     }
 
     @Test func aRefusedMmapIsNoObstacle() throws {
-        let device = try device()
+        let device = try kernel.device()
         _ = try device.region(.bar0)
         kernel.failCall(1, with: .invalidArgument)
         let value = try device.withRegisters(.bar0) { registers in
@@ -267,7 +239,7 @@ import Testing
     }
 
     @Test func aMappedRegionTakesNoCalls() throws {
-        let device = try device()
+        let device = try kernel.device()
         for round in 0..<3 as Range<UInt32> {
             try device.withRegisters(.bar0) { registers in
                 registers.writeReleasing32(round, at: 16)
@@ -295,7 +267,7 @@ import Testing
                 self.device = device
             }
         }
-        var driver: Driver? = try Driver(try device())
+        var driver: Driver? = try Driver(try kernel.device())
         #expect(try driver?.device.region(.bar0).byteCount == 8192)
         let before = kernel.calls.count
         driver = nil
@@ -306,7 +278,7 @@ import Testing
 
     @Test func aRegionOfAnOddSizeIsReachedToItsEnd() throws {
         answerRegions([.bar0: (0x1ffd, true)])
-        let device = try device()
+        let device = try kernel.device()
         try device.withRegisters(.bar0) { registers in
             registers.write64(0x1122_3344_5566_7788, at: 0x1ff0)
             #expect(registers.read64(at: 0x1ff0) == 0x1122_3344_5566_7788)
@@ -327,7 +299,7 @@ import Testing
     @Test(arguments: [1, 4, 8, 0x20, 0xffc] as [UInt64])
     func aRegionSmallerThanAPageIsReached(_ byteCount: UInt64) throws {
         answerRegions([.bar0: (byteCount, true)])
-        let device = try device()
+        let device = try kernel.device()
         let last = Int(byteCount) - 1
         try device.withRegisters(.bar0) { registers in
             for offset in [0, last] {
@@ -340,8 +312,7 @@ import Testing
         region.write8(1, at: last)
         #expect(region.read8(at: last) == 1)
         #expect(region.bytes(count: Int(byteCount)).count == Int(byteCount))
-        try region.close()
-        try device.close()
+        try closeAll(region, device)
         #expect(kernel.mappedLengths.isEmpty)
     }
 
@@ -361,7 +332,7 @@ import Testing
         await #expect(processExitsWith: .failure) { [number] in
             let test = DeviceTests()
             test.answerRegions([.bar0: (0x1ffd, true)])
-            guard let device = try? test.device() else { return }
+            guard let device = try? test.kernel.device() else { return }
             try? device.withRegisters(.bar0) { (registers) throws(VFIOError) in Self.stop(number, registers) }
         }
     }
@@ -374,19 +345,12 @@ import Testing
             flags.withLock { $0 = request.flags }
             throw .inappropriateIOCTLForDevice
         }
-        let device = try device()
+        let device = try kernel.device()
         #expect(try device.supports(DeviceFeature(rawValue: number)) == false)
         #expect(flags.withLock { $0 } == CVFIO_DEVICE_FEATURE_PROBE | UInt32(number))
     }
 
     // MARK: -
-
-    /// What happened, in order.
-    private final class Log: Sendable {
-        private let lines = Mutex<[String]>([])
-        var all: [String] { lines.withLock { $0 } }
-        func append(_ line: String) { lines.withLock { $0.append(line) } }
-    }
 
     /// Threads of their own, since what they do blocks.
     private final class Threads: Sendable {

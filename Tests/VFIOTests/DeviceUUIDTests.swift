@@ -18,8 +18,7 @@ import VFIO
         "bd8d9d2b-5a5f-4f5a-a211-f591514ba1g3", "bd8d9d2-b5a5f-4f5a-a211-f591514ba1f3",
         "+d8d9d2b-5a5f-4f5a-a211-f591514ba1f3",
         "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3\n",
-    ])
-    func whatIsNoUUID(_ text: String) { #expect(DeviceUUID(text) == nil) }
+    ]) func whatIsNoUUID(_ text: String) { #expect(DeviceUUID(text) == nil) }
 
     @Test(arguments: [("0000:00:04.0", true), ("bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3", false)])
     func aDeviceIsNamedByEither(_ text: String, _ isPCI: Bool) throws {

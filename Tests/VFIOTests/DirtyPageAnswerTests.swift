@@ -16,7 +16,7 @@ import Testing
             bytes.append(UInt32(0), UInt32(0), UInt64(4096), UInt64(1 << 28))
             return bytes
         }
-        kernel.answer(CVFIO_IOMMU_DIRTY_PAGES) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_IOMMU_DIRTY_PAGES)
     }
 
     private func memory() -> UnsafeMutableRawBufferPointer { .allocate(byteCount: 8192, alignment: 4096) }
@@ -25,12 +25,10 @@ import Testing
         let space = try AddressSpace(.type1, kernel: kernel)
         let device = try Device(at: ScriptedKernel.address, in: space)
         kernel.answer(CVFIO_IOMMU_DIRTY_PAGES) { (_) throws(Errno) in throw .noMemory }
-        let error = #expect(throws: VFIOError.self) { _ = try space.startDirtyTracking() }
-        #expect(error?.errno == .noMemory)
-        kernel.answer(CVFIO_IOMMU_DIRTY_PAGES) { (_) throws(Errno) in 0 }
+        expectError(errno: .noMemory) { _ = try space.startDirtyTracking() }
+        kernel.accept(CVFIO_IOMMU_DIRTY_PAGES)
         let tracking = try space.startDirtyTracking()
-        try tracking.close()
-        try device.close()
+        try closeAll(tracking, device)
     }
 
     @Test func aGroupThatLeftMeanwhileIsLetGoAfterARefusedStart() throws {
@@ -57,13 +55,9 @@ import Testing
         let memory = memory()
         defer { memory.deallocate() }
         let mapping = try space.map(memory)
-        kernel.answer(CVFIO_IOMMU_UNMAP_DMA, cvfio_iommu_type1_dma_unmap.self) { (request) throws(Errno) in
-            request.size = count
-            return 0
-        }
+        kernel.accept(CVFIO_IOMMU_UNMAP_DMA, cvfio_iommu_type1_dma_unmap.self) { $0.size = count }
         #expect(Self.code(unmapping: mapping, tracking) == .unexpectedAnswer)
-        try tracking.close()
-        try device.close()
+        try closeAll(tracking, device)
     }
 
     private static func code(
@@ -72,8 +66,6 @@ import Testing
         do throws(VFIOError) {
             _ = try tracking.unmap(mapping)
             return nil
-        } catch {
-            return error.code
-        }
+        } catch { return error.code }
     }
 }

@@ -8,15 +8,10 @@ import Testing
 @Suite struct DisplayAnswerTests {
     private let kernel = ScriptedKernel.machine()
 
-    private func device() throws -> Device {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
-    }
-
     /// Answers with words at their offsets in the structure.
     private func answerPlane(_ words: [Int: UInt32]) {
-        kernel.answer(CVFIO_DEVICE_QUERY_GFX_PLANE) { (bytes) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_QUERY_GFX_PLANE) { bytes in
             for (offset, word) in words { bytes.storeBytes(of: word, toByteOffset: offset, as: UInt32.self) }
-            return 0
         }
     }
 
@@ -40,7 +35,7 @@ import Testing
             Field.stride: 256, Field.size: 8192, Field.x: 100, Field.y: 200, Field.hotX: 3, Field.hotY: 4,
             Field.location: 5,
         ])
-        let plane = try #require(try device().displayPlane(.cursor, as: .dmaBuf))
+        let plane = try #require(try kernel.device().displayPlane(.cursor, as: .dmaBuf))
         #expect(plane.kind == .cursor)
         #expect(plane.location == .dmaBuf(5))
         #expect(plane.format == .argb8888)
@@ -52,30 +47,27 @@ import Testing
 
     @Test func noHotSpotIsNone() throws {
         answerPlane([Field.format: 1, Field.hotX: .max, Field.hotY: .max])
-        #expect(try device().displayPlane(as: .region)?.hotSpot == nil)
+        #expect(try kernel.device().displayPlane(as: .region)?.hotSpot == nil)
         answerPlane([Field.format: 1, Field.hotX: 0, Field.hotY: .max])
-        #expect(try device().displayPlane(as: .region)?.hotSpot == .init(x: 0, y: .max))
+        #expect(try kernel.device().displayPlane(as: .region)?.hotSpot == .init(x: 0, y: .max))
     }
 
     @Test func zerosAreNoPicture() throws {
         answerPlane([Field.location: 16, Field.stride: 4])
-        let device = try device()
+        let device = try kernel.device()
         #expect(try device.displayPlane(as: .region) == nil)
         // And so the region was not announced.
-        let error = #expect(throws: VFIOError.self) { _ = try device.region(RegionIndex(rawValue: 16)) }
-        #expect(error?.code == .notFound)
+        let error = expectError(.notFound) { _ = try device.region(RegionIndex(rawValue: 16)) }
         #expect(error?.errno == nil)
     }
 
     @Test func aRegionThatIsAnnouncedIsAskedFor() throws {
         answerPlane([Field.format: 1, Field.location: .max])
         kernel.answer(CVFIO_DEVICE_GET_REGION_INFO) { (_) throws(Errno) in throw .invalidArgument }
-        let device = try device()
+        let device = try kernel.device()
         let plane = try #require(try device.displayPlane(as: .region))
         #expect(plane.location == .region(RegionIndex(rawValue: .max)))
-        let error = #expect(throws: VFIOError.self) { _ = try device.region(RegionIndex(rawValue: .max)) }
-        #expect(error?.code == .notFound)
-        #expect(error?.errno == .invalidArgument)
+        expectError(.notFound, errno: .invalidArgument) { _ = try device.region(RegionIndex(rawValue: .max)) }
     }
 
     @Test func aPlaneThatTheDeviceDoesNotHaveIsNotFound() throws {
@@ -85,12 +77,10 @@ import Testing
             guard flags == CVFIO_GFX_PLANE_TYPE_DMABUF | CVFIO_GFX_PLANE_TYPE_PROBE else { throw .invalidArgument }
             return 0
         }
-        let device = try device()
+        let device = try kernel.device()
         #expect(try device.displayFlavor() == .dmaBuf)
         for (flavor, code) in [(DisplayPlane.Flavor.dmaBuf, VFIOError.Code.notFound), (.region, .unsupported)] {
-            let error = #expect(throws: VFIOError.self) { _ = try device.displayPlane(.overlay, as: flavor) }
-            #expect(error?.code == code)
-            #expect(error?.errno == .invalidArgument)
+            expectError(code, errno: .invalidArgument) { _ = try device.displayPlane(.overlay, as: flavor) }
         }
     }
 
@@ -98,11 +88,9 @@ import Testing
     func aPictureThatTheDeviceHasForgottenIsNotFound(_ errno: Errno) throws {
         answerPlane([Field.format: 1, Field.location: 1])
         kernel.answer(CVFIO_DEVICE_GET_GFX_DMABUF) { (_) throws(Errno) in throw errno }
-        let device = try device()
+        let device = try kernel.device()
         let plane = try #require(try device.displayPlane(as: .dmaBuf))
-        let error = #expect(throws: VFIOError.self) { _ = try device.makeDisplayDMABuf(of: plane) }
-        #expect(error?.code == .notFound)
-        #expect(error?.errno == errno)
+        expectError(.notFound, errno: errno) { _ = try device.makeDisplayDMABuf(of: plane) }
     }
 
     @Test func whatCannotBeShownIsAQuestionMark() {
@@ -115,13 +103,12 @@ import Testing
             answerPlane([Field.format: 1, Field.location: 1])
             let made = kernel.makeDescriptor("a picture", size: 4096)
             kernel.answer(CVFIO_DEVICE_GET_GFX_DMABUF) { (_) throws(Errno) in Int(made.rawValue) }
-            let device = try device()
+            let device = try kernel.device()
             let plane = try #require(try device.displayPlane(as: .dmaBuf))
             let window = try device.makeDisplayDMABuf(of: plane)
             #expect(window.byteCount == 4096)
             #expect(!kernel.openNames.contains("a picture"))
-            try window.close()
-            try device.close()
+            try closeAll(window, device)
         }
         #expect(kernel.openNames == before)
     }

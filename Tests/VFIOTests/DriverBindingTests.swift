@@ -32,8 +32,7 @@ import VFIO
         let change = try binding.change(of: "0000:00:04.0", to: "vfio-pci")
         #expect(
             change.steps.map { "\($0)" } == [
-                "echo vfio-pci > \(Self.link)/driver_override",
-                "echo 0000:00:04.0 > \(Self.link)/driver/unbind",
+                "echo vfio-pci > \(Self.link)/driver_override", "echo 0000:00:04.0 > \(Self.link)/driver/unbind",
                 "echo 0000:00:04.0 > /sys/bus/pci/drivers_probe",
             ])
         #expect(change.previousDriver == "nvme")
@@ -43,8 +42,7 @@ import VFIO
         #expect(try PCIBus(kernel: tree).function(at: "0000:00:04.0").driver == "vfio-pci")
         #expect(
             tree.writes == [
-                "vfio-pci > \(Self.folder)/driver_override",
-                "0000:00:04.0 > /sys/bus/pci/drivers/nvme/unbind",
+                "vfio-pci > \(Self.folder)/driver_override", "0000:00:04.0 > /sys/bus/pci/drivers/nvme/unbind",
                 "0000:00:04.0 > /sys/bus/pci/drivers_probe",
             ])
         #expect(try binding.change(of: "0000:00:04.0", to: "vfio-pci").steps == [])
@@ -89,13 +87,8 @@ import VFIO
         let binding = DriverBinding(kernel: tree)
         tree.add("/sys/bus/pci/drivers/picky/")
         let change = try binding.change(of: "0000:00:04.0", to: "picky")
-        do {
+        expectError(.driver, hint: "the driver picky did not take it; the kernel's log may say why: dmesg") {
             try binding.carryOut(change)
-            Issue.record("it was carried out")
-        } catch {
-            #expect(error.code == .driver)
-            #expect(
-                error.hint == "the driver picky did not take it; the kernel's log may say why: dmesg")
         }
         let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
         #expect(function.driver == "nvme")
@@ -112,13 +105,8 @@ import VFIO
     func failures(errno: Errno, code: VFIOError.Code, hint: String) throws {
         let tree = try machine { (path, _) throws(Errno) in if path.hasSuffix("/unbind") { throw errno } }
         let binding = DriverBinding(kernel: tree)
-        do {
+        expectError(code, errno: errno, hint: hint) {
             try binding.carryOut(binding.change(of: "0000:00:04.0", to: "vfio-pci"))
-            Issue.record("it was carried out")
-        } catch {
-            #expect(error.code == code)
-            #expect(error.errno == errno)
-            #expect(error.hint == hint)
         }
         // It never left its driver, and no override is left behind that would take it away at the next chance.
         let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
@@ -130,33 +118,19 @@ import VFIO
     func notLoaded() throws {
         let tree = try machine()
         let binding = DriverBinding(kernel: tree)
-        do {
+        expectError(.driver, hint: "the kernel has no driver absent loaded; load it: modprobe absent") {
             try binding.carryOut(binding.change(of: "0000:00:04.0", to: "absent"))
-            Issue.record("it was carried out")
-        } catch {
-            #expect(error.code == .driver)
-            #expect(error.hint == "the kernel has no driver absent loaded; load it: modprobe absent")
         }
         #expect(tree.writes == [])
         for name in ["", "../x", "vfio-pci\n"] {
-            do {
-                _ = try binding.change(of: "0000:00:04.0", to: name)
-                Issue.record("\(name) was taken for a name")
-            } catch {
-                #expect(error.code == .invalidArgument)
-            }
+            expectError(.invalidArgument) { _ = try binding.change(of: "0000:00:04.0", to: name) }
         }
     }
 
     @Test("bridges stay with their drivers")
     func bridges() throws {
         let tree = try RecordedTree(recording: "bridge")
-        do {
-            _ = try DriverBinding(kernel: tree).change(of: "0000:00:08.0", to: "vfio-pci")
-            Issue.record("it would be taken")
-        } catch {
-            #expect(error.code == .invalidArgument)
-        }
+        expectError(.invalidArgument) { _ = try DriverBinding(kernel: tree).change(of: "0000:00:08.0", to: "vfio-pci") }
     }
 
     // MARK: Virtual functions
@@ -165,12 +139,7 @@ import VFIO
     func virtualFunctions() throws {
         let tree = try RecordedTree(recording: "no-iommu")
         let functions = VirtualFunctions(kernel: tree)
-        do {
-            _ = try functions.steps(toMake: 1, of: "0000:00:04.0")
-            Issue.record("it has none")
-        } catch {
-            #expect(error.code == .unsupported)
-        }
+        expectError(.unsupported) { _ = try functions.steps(toMake: 1, of: "0000:00:04.0") }
         tree.add("\(Self.folder)/sriov_totalvfs = 4")
         #expect(
             try functions.steps(toMake: 2, of: "0000:00:04.0").map { "\($0)" } == [
@@ -180,9 +149,7 @@ import VFIO
         do {
             _ = try functions.steps(toMake: 5, of: "0000:00:04.0")
             Issue.record("that is too many")
-        } catch {
-            #expect(error.hint == "it can have 0 to 4 virtual functions, not 5")
-        }
+        } catch { #expect(error.hint == "it can have 0 to 4 virtual functions, not 5") }
         tree.add("\(Self.folder)/virtfn0 -> ../0000:00:04.1")
         #expect(try functions.steps(toMake: 1, of: "0000:00:04.0") == [])
         #expect(
@@ -198,12 +165,8 @@ import VFIO
         }
         tree.add("\(Self.folder)/sriov_totalvfs = 4")
         let functions = VirtualFunctions(kernel: tree)
-        do {
+        expectError(.driver, hint: "its driver nvme does not make virtual functions") {
             try functions.carryOut(functions.steps(toMake: 1, of: "0000:00:04.0"), of: "0000:00:04.0")
-            Issue.record("they were made")
-        } catch {
-            #expect(error.code == .driver)
-            #expect(error.hint == "its driver nvme does not make virtual functions")
         }
     }
 }

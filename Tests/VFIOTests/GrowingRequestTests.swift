@@ -1,5 +1,4 @@
 import CVFIO
-import Synchronization
 import SystemPackage
 import Testing
 
@@ -10,19 +9,13 @@ import Testing
     private static let headerSize = MemoryLayout<cvfio_region_info>.size
 
     /// The room that each call had.
-    private final class Rooms: Sendable {
-        private let rooms = Mutex<[Int]>([])
-        var all: [Int] { rooms.withLock { $0 } }
-        func append(_ room: Int) { rooms.withLock { $0.append(room) } }
-    }
-
-    private let rooms = Rooms()
+    private let rooms = Notes<Int>()
 
     /// Makes the request of a kernel that wants room as told, and gives the length of the answer.
     private func perform(_ wanted: @escaping @Sendable (_ round: Int) -> Int) throws(VFIOError) -> Int {
         let kernel = ScriptedKernel()
         kernel.answer(Self.request) { [rooms] (bytes) throws(Errno) in
-            rooms.append(Int(bytes.load(as: UInt32.self)))
+            rooms.add(Int(bytes.load(as: UInt32.self)))
             #expect(rooms.all.last == bytes.count)
             #expect(bytes.load(fromByteOffset: 8, as: UInt32.self) == 3, "the request itself is the same each time")
             #expect(bytes.dropFirst(12).allSatisfy { $0 == 0 }, "and so is its emptiness")
@@ -63,9 +56,9 @@ import Testing
     }
 
     @Test func anAnswerThatGrowsForEverIsAnError() {
-        let error = #expect(throws: VFIOError.self) { try perform { $0 * 100 } }
-        #expect(error?.code == .unexpectedAnswer)
-        #expect(error?.hint == "the kernel asks for more room each time it is called")
+        expectError(.unexpectedAnswer, hint: "the kernel asks for more room each time it is called") {
+            _ = try perform { $0 * 100 }
+        }
         #expect(rooms.all.count == 4)
     }
 
@@ -74,8 +67,7 @@ import Testing
     }
 
     @Test(arguments: [(1 << 20) + 1, 0xffff_ffff]) func aLargerOneIsNot(_ argsz: Int) {
-        let error = #expect(throws: VFIOError.self) { try perform { _ in argsz } }
-        #expect(error?.code == .unexpectedAnswer)
+        expectError(.unexpectedAnswer) { _ = try perform { _ in argsz } }
         #expect(rooms.all == [Self.headerSize])
     }
 

@@ -29,42 +29,21 @@ import Testing
     init() { Self.prepare(kernel, objects) }
 
     private static func prepare(_ kernel: ScriptedKernel, _ objects: Objects) {
-        kernel.answer(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { (request) throws(Errno) in
-            request.out_hwpt_id = objects.next()
-            return 0
-        }
-        kernel.answer(CIOMMU_VIOMMU_ALLOC, ciommu_viommu_alloc.self) { (request) throws(Errno) in
-            request.out_viommu_id = objects.next()
-            return 0
-        }
-        kernel.answer(CIOMMU_VDEVICE_ALLOC, ciommu_vdevice_alloc.self) { (request) throws(Errno) in
-            request.out_vdevice_id = objects.next()
-            return 0
-        }
-        kernel.answer(CIOMMU_HW_QUEUE_ALLOC, ciommu_hw_queue_alloc.self) { (request) throws(Errno) in
-            request.out_hw_queue_id = objects.next()
-            return 0
-        }
-        kernel.answer(CIOMMU_VEVENTQ_ALLOC, ciommu_veventq_alloc.self) { [unowned kernel] (request) throws(Errno) in
+        kernel.accept(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { $0.out_hwpt_id = objects.next() }
+        kernel.accept(CIOMMU_VIOMMU_ALLOC, ciommu_viommu_alloc.self) { $0.out_viommu_id = objects.next() }
+        kernel.accept(CIOMMU_VDEVICE_ALLOC, ciommu_vdevice_alloc.self) { $0.out_vdevice_id = objects.next() }
+        kernel.accept(CIOMMU_HW_QUEUE_ALLOC, ciommu_hw_queue_alloc.self) { $0.out_hw_queue_id = objects.next() }
+        kernel.accept(CIOMMU_VEVENTQ_ALLOC, ciommu_veventq_alloc.self) { [unowned kernel] request in
             request.out_veventq_id = objects.next()
             request.out_veventq_fd = UInt32(kernel.makeDescriptor("events").rawValue)
-            return 0
         }
-        kernel.answer(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { [unowned kernel] (request) throws(Errno) in
+        kernel.accept(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { [unowned kernel] request in
             request.out_fault_id = objects.next()
             request.out_fault_fd = UInt32(kernel.makeDescriptor("faults").rawValue)
-            return 0
         }
-        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (request) throws(Errno) in
-            objects.destroy(request.id)
-            return 0
-        }
-        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
-        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
-    }
-
-    private func device() throws -> Device {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        kernel.accept(CIOMMU_DESTROY, ciommu_destroy.self) { objects.destroy($0.id) }
+        kernel.accept(CVFIO_DEVICE_ATTACH_IOMMUFD_PT)
+        kernel.accept(CVFIO_DEVICE_DETACH_IOMMUFD_PT)
     }
 
     private func discard<Owner: ~Copyable>(_ owner: consuming Owner) {}
@@ -76,7 +55,7 @@ import Testing
     }
 
     @Test func queuesEndFromTheLastToTheFirst() throws {
-        let device = try device()
+        let device = try kernel.device()
         let parent = try device.makePageTable(options: .nestingParent)
         let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)
         let first = try Self.queue(0, of: viommu)
@@ -94,38 +73,27 @@ import Testing
         let between = try Self.queue(3, of: viommu)
         discard(between)
         #expect(objects.destroyed.suffix(1) == [88])
-        try beside.close()
-        try again.close()
+        try closeAll(beside, again)
         #expect(objects.destroyed.suffix(2) == [87, 86])
-        try viommu.close()
-        try parent.close()
+        try closeAll(viommu, parent)
     }
 
     @Test func anObjectThatIsGoneIsNotDestroyedAgain() throws {
-        let device = try device()
+        let device = try kernel.device()
         let table = try device.makePageTable()
         kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { [objects] (request) throws(Errno) in
             objects.destroy(request.id)
             throw .noSuchFileOrDirectory
         }
-        #expect(Self.failure(closing: table)?.errno == .noSuchFileOrDirectory)
+        #expect(failure(closing: table)?.errno == .noSuchFileOrDirectory)
         #expect(objects.destroyed == [81])
-    }
-
-    private static func failure(closing table: consuming HardwarePageTable) -> VFIOError? {
-        do throws(VFIOError) {
-            try table.close()
-            return nil
-        } catch {
-            return error
-        }
     }
 
     // MARK: PASIDs
 
     @Test(arguments: [0 as UInt32, 1 << 20, .max])
     func whatIsNoPASIDIsRefusedBeforeTheKernel(_ pasid: UInt32) throws {
-        let device = try device()
+        let device = try kernel.device()
         let table = try device.makePageTable(options: .pasid)
         let attached = #expect(throws: VFIOError.self) { try device.attach(to: table, pasid: pasid) }
         let detached = #expect(throws: VFIOError.self) { try device.detach(pasid: pasid) }
@@ -137,7 +105,7 @@ import Testing
     }
 
     @Test func aRefusedPASIDKeepsItsPageTable() throws {
-        let device = try device()
+        let device = try kernel.device()
         let first = try device.makePageTable(options: .pasid)
         let second = try device.makePageTable(options: .pasid)
         try device.attach(to: first, pasid: 1 << 20 - 1)
@@ -155,7 +123,7 @@ import Testing
             }
         }
         #expect(objects.destroyed.isEmpty)
-        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_DEVICE_DETACH_IOMMUFD_PT)
         try device.detach(pasid: 1 << 20 - 1)
         #expect(objects.destroyed == [81])
         try second.close()
@@ -164,7 +132,7 @@ import Testing
     // MARK: What is held, and what is refused
 
     @Test func eachKeepsWhatItNeeds() throws {
-        let device = try device()
+        let device = try kernel.device()
         let parent = try device.makePageTable(options: .nestingParent)
         let faults = try device.space.makeFaultQueue()
         let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)
@@ -181,7 +149,7 @@ import Testing
     }
 
     @Test func whatCannotBeIsRefusedBeforeTheKernel() throws {
-        let device = try device()
+        let device = try kernel.device()
         let parent = try device.makePageTable(options: .nestingParent)
         let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)
         let strange = try AddressSpace(.iommufd, kernel: kernel).makeFaultQueue()
@@ -189,8 +157,7 @@ import Testing
         let errors = [
             #expect(throws: VFIOError.self) {
                 _ = try device.makePageTable(in: viommu, .armSMMUv3(0, 0), faults: strange)
-            },
-            #expect(throws: VFIOError.self) { _ = try device.makePageTable(in: viommu, .other(type: 9, data: [])) },
+            }, #expect(throws: VFIOError.self) { _ = try device.makePageTable(in: viommu, .other(type: 9, data: [])) },
             #expect(throws: VFIOError.self) { _ = try viommu.makeEventQueue(.other(type: 9, byteCount: 0)) },
             #expect(throws: VFIOError.self) { _ = try viommu.makeEventQueue(.other(type: 9, byteCount: .max)) },
             #expect(throws: VFIOError.self) { _ = try viommu.map(.init(offset: 4096, byteCount: 100)) },
@@ -208,7 +175,7 @@ import Testing
 
     /// All that there is of it, and its end.
     private static func run(_ kernel: ScriptedKernel) throws(VFIOError) {
-        let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        let device = try kernel.device()
         let parent = try device.makePageTable(options: .nestingParent)
         let faults = try device.space.makeFaultQueue()
         let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)

@@ -12,9 +12,7 @@ import Testing
             try GuestMemoryLayout.check(
                 ranges, beside: [0x5000...0x5fff], allowed: allowed, alignment: 4096, operation: "map")
             return nil
-        } catch {
-            return (error.code, error.description)
-        }
+        } catch { return (error.code, error.description) }
     }
 
     @Test func whatFits() {
@@ -28,8 +26,7 @@ import Testing
         let (code, text) = try #require(refusal([.new(at: 0xfedf_f000, byteCount: 0x2000)]))
         #expect(code == .outOfRange)
         #expect(
-            text
-                == "cannot map for 8192 bytes at guest address 0xfedff000: it hits 0xfee00000...0xfeefffff, which the "
+            text == "cannot map for 8192 bytes at guest address 0xfedff000: it hits 0xfee00000...0xfeefffff, which the "
                 + "devices cannot reach (on x86 interrupts are written to 0xfee00000); leave a hole there")
         let (_, beyond) = try #require(refusal([.new(at: 0x7f_ffff_f000, byteCount: 0x2000)]))
         #expect(beyond.contains("it hits 0x8000000000...0xffffffffffffffff, beyond what the IOMMU"))

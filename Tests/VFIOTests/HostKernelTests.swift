@@ -232,9 +232,7 @@ import Testing
                 return try withUnsafeMutableBytes(of: &byte) { (bytes) throws(Errno) in
                     try kernel.read(pipe.readEnd, into: bytes)
                 }
-            } catch {
-                return -Int(error.rawValue)
-            }
+            } catch { return -Int(error.rawValue) }
         } release: {
             _ = try pipe.writeEnd.writeAll([7])
         }
@@ -246,9 +244,7 @@ import Testing
     @Test func aWaitMayEndEarlyAfterASignal() throws {
         let event = try kernel.makeEvent()
         let result = try interrupted(by: SIGWINCH) { [kernel] in
-            do throws(Errno) {
-                return try kernel.waitUntilReadable(event, timeout: 20_000) ? 1 : 0
-            } catch {
+            do throws(Errno) { return try kernel.waitUntilReadable(event, timeout: 20_000) ? 1 : 0 } catch {
                 return -Int(error.rawValue)
             }
         } release: {

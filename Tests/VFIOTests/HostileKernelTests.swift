@@ -1,6 +1,5 @@
 import CVFIO
 import Glibc
-import Synchronization
 import SystemPackage
 import Testing
 
@@ -10,34 +9,19 @@ import Testing
 @Suite struct HostileKernelTests {
     private let kernel = ScriptedKernel.machine()
 
-    private func code(_ body: () throws -> Void) -> VFIOError.Code? {
-        do {
-            try body()
-            return nil
-        } catch {
-            return (error as? VFIOError)?.code
-        }
-    }
-
-    private func device(_ interface: AddressSpace.Interface = .iommufd) throws -> Device {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(interface, kernel: kernel))
-    }
-
     // MARK: A kernel that behaves, as the control
 
     @Test(arguments: [AddressSpace.Interface.iommufd, .type1])
     func aWellBehavedKernelIsServed(_ interface: AddressSpace.Interface) throws {
         do {
-            let device = try device(interface)
+            let device = try kernel.device(interface)
             let buffer = try device.space.allocate(byteCount: 5000)
             #expect(buffer.byteCount == 8192)
             #expect(buffer.iova == 0x1000)
             let region = try device.map(.bar0)
             region.write32(7, at: 4)
             #expect(region.read32(at: 4) == 7)
-            try region.close()
-            try buffer.close()
-            try device.close()
+            try closeAll(region, buffer, device)
         }
         #expect(kernel.openNames.isEmpty)
         #expect(kernel.mappedLengths.isEmpty)
@@ -53,10 +37,9 @@ import Testing
     }
 
     @Test func rangesThatAreMoreThanTheRoomAreAnError() throws {
-        kernel.answer(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { (request) throws(Errno) in
+        kernel.accept(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { request in
             request.num_iovas = .max
             request.out_iova_alignment = 4096
-            return 0
         }
         let space = try AddressSpace(.iommufd, kernel: kernel)
         #expect(code { _ = try space.iovaRanges() } == .unexpectedAnswer)
@@ -82,12 +65,11 @@ import Testing
     }
 
     @Test func aRangeThatEndsBeforeItBeginsIsAnError() throws {
-        kernel.answer(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { (request) throws(Errno) in
+        kernel.accept(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { request in
             let target = UnsafeMutablePointer<ciommu_iova_range>(bitPattern: UInt(request.allowed_iovas))!
             target.pointee.start = 2
             target.pointee.last = 1
             request.num_iovas = 1
-            return 0
         }
         let space = try AddressSpace(.iommufd, kernel: kernel)
         #expect(code { _ = try space.iovaRanges() } == .unexpectedAnswer)
@@ -124,7 +106,7 @@ import Testing
             bytes.append(UInt32(2), UInt32(0), UInt64(0x4000), UInt64(0x4fff), UInt64(0x1000), UInt64(0x1fff))
             return bytes
         }
-        #expect(code { _ = try device(.type1) } == .unexpectedAnswer)
+        #expect(code { _ = try kernel.device(.type1) } == .unexpectedAnswer)
     }
 
     @Test(arguments: [0, 3, 12288, .max] as [UInt64])
@@ -141,13 +123,13 @@ import Testing
                 bytes.append(count, UInt32(0), UInt64(0x1000), UInt64(0x1fff))
                 return bytes
             }
-            #expect(code { _ = try device(.type1) } == .unexpectedAnswer)
+            #expect(code { _ = try kernel.device(.type1) } == .unexpectedAnswer)
         }
     }
 
     @Test func type1CapabilitiesInACircleAreAnError() throws {
         kernel.answerType1Info { Bytes(capability: 77, next: UInt32(MemoryLayout<cvfio_iommu_type1_info>.size)) }
-        #expect(code { _ = try device(.type1) } == .unexpectedAnswer)
+        #expect(code { _ = try kernel.device(.type1) } == .unexpectedAnswer)
     }
 
     @Test func unknownType1CapabilitiesArePassedOver() throws {
@@ -157,7 +139,7 @@ import Testing
             bytes.append(UInt32(1), UInt32(0), UInt64(0x1000), UInt64(0x1fff))
             return bytes
         }
-        let device = try device(.type1)
+        let device = try kernel.device(.type1)
         #expect(try device.space.iovaRanges() == [0x1000...0x1fff])
     }
 
@@ -165,18 +147,12 @@ import Testing
 
     @Test(arguments: [AddressSpace.Interface.iommufd, .type1], [0, 4096, 1 << 20] as [UInt64])
     func anotherUnmapSizeIsAnError(_ interface: AddressSpace.Interface, _ size: UInt64) throws {
-        kernel.answer(CIOMMU_IOAS_UNMAP, ciommu_ioas_unmap.self) { (request) throws(Errno) in
-            request.length = size
-            return 0
-        }
-        kernel.answer(CVFIO_IOMMU_UNMAP_DMA, cvfio_iommu_type1_dma_unmap.self) { (request) throws(Errno) in
-            request.size = size
-            return 0
-        }
-        let device = try device(interface)
+        kernel.accept(CIOMMU_IOAS_UNMAP, ciommu_ioas_unmap.self) { $0.length = size }
+        kernel.accept(CVFIO_IOMMU_UNMAP_DMA, cvfio_iommu_type1_dma_unmap.self) { $0.size = size }
+        let device = try kernel.device(interface)
         let buffer = try device.space.allocate(byteCount: 8192)
         let iova = buffer.iova
-        let error = Self.failure(closing: buffer)
+        let error = failure(closing: buffer)
         #expect(error?.code == .unexpectedAnswer)
         #expect(error?.hint == "\(size) bytes were unmapped instead of 8192")
         // The memory is freed, but its addresses stay taken.
@@ -184,41 +160,23 @@ import Testing
         #expect(try device.space.allocate(byteCount: 4096).iova >= iova + 8192)
     }
 
-    private static func failure(closing buffer: consuming DMABuffer) -> VFIOError? {
-        do {
-            try buffer.close()
-            return nil
-        } catch {
-            return error
-        }
-    }
-
     @Test func theAddressesOfAPeerMappingStayTakenWhenItCannotBeUnmapped() throws {
         kernel.answer(CIOMMU_IOAS_UNMAP, ciommu_ioas_unmap.self) { (_) throws(Errno) in throw .ioError }
-        let device = try device()
+        let device = try kernel.device()
         let space = device.space
         let peer = try space.map(try device.exportDMABuf(of: .bar0, 0..<4096))
         let iova = peer.iova
-        let error = Self.failure(closing: peer)
+        let error = failure(closing: peer)
         #expect(error?.errno == .ioError)
         let next = try space.allocate(byteCount: 4096)
         #expect(next.iova != iova, "a device may still reach the peer there")
     }
 
-    private static func failure(closing peer: consuming PeerMapping) -> VFIOError? {
-        do {
-            try peer.close()
-            return nil
-        } catch {
-            return error
-        }
-    }
-
     // MARK: Devices and regions
 
     @Test func aDeviceWithoutRegionsHasNone() throws {
-        kernel.answer(CVFIO_DEVICE_GET_INFO, cvfio_device_info.self) { (_) throws(Errno) in 0 }
-        let device = try device()
+        kernel.accept(CVFIO_DEVICE_GET_INFO)
+        let device = try kernel.device()
         #expect(code { _ = try device.region(.bar0) } == .notFound)
         #expect(code { _ = try device.config.read8(at: 0) } == .notFound)
         #expect(code { _ = try device.interrupts(.msi) } == .notFound)
@@ -228,15 +186,12 @@ import Testing
     @Test(arguments: [0, 1]) func shortReadsAndWritesAreErrors(_ count: Int) throws {
         kernel.onReadAt { (_, _) throws(Errno) in count }
         kernel.onWriteAt { (_, _) throws(Errno) in count }
-        kernel.answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
             region.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
             region.size = 4096
-            return 0
         }
-        let device = try device()
-        let error = #expect(throws: VFIOError.self) { _ = try device.config.read32(at: 0) }
-        #expect(error?.code == .unexpectedAnswer)
-        #expect(error?.hint == "\(count) of 4 bytes were read")
+        let device = try kernel.device()
+        expectError(.unexpectedAnswer, hint: "\(count) of 4 bytes were read") { _ = try device.config.read32(at: 0) }
         #expect(
             code { _ = try device.withRegisters(.bar0) { registers in registers.read32(at: 0) } } == .unexpectedAnswer)
         #expect(
@@ -245,12 +200,11 @@ import Testing
 
     @Test func aRefusedRegisterReadsAsAllOnes() throws {
         kernel.onReadAt { (_, _) throws(Errno) in throw .ioError }
-        kernel.answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
             region.flags = CVFIO_REGION_INFO_FLAG_READ
             region.size = 4096
-            return 0
         }
-        let device = try device()
+        let device = try kernel.device()
         var seen: [UInt64] = []
         let error = #expect(throws: VFIOError.self) {
             try device.withRegisters(.bar0) { registers in
@@ -267,13 +221,11 @@ import Testing
     @Test func aRegionLargerThanMemoryCannotBeMapped() async {
         await #expect(processExitsWith: .success) {
             let kernel = ScriptedKernel.machine()
-            kernel.answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+            kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
                 region.flags = 0x7
                 region.size = .max
-                return 0
             }
-            let device = try Device(
-                at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+            let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
             let error = #expect(throws: VFIOError.self) { _ = try device.map(.bar0) }
             #expect(error != nil)
         }
@@ -282,21 +234,19 @@ import Testing
     @Test func anOffsetBeyondTheDescriptorsIsAnError() async {
         await #expect(processExitsWith: .success) {
             let kernel = ScriptedKernel.machine()
-            kernel.answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+            kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
                 region.flags = 0x3
                 region.size = 256
                 region.offset = .max - 3
-                return 0
             }
-            let device = try Device(
-                at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+            let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
             #expect(throws: VFIOError.self) { _ = try device.config.read32(at: 0x10) }
         }
     }
 
     @Test(arguments: [0x100, 0x104, 0x1000, UInt64.max - 3] as [UInt64])
     func configAccessOutsideIsAnError(_ offset: UInt64) throws {
-        let device = try device()
+        let device = try kernel.device()
         #expect(code { _ = try device.config.read32(at: offset) } == .outOfRange)
         #expect(code { try device.config.write32(0, at: offset) } == .outOfRange)
     }
@@ -335,13 +285,9 @@ import Testing
             let peer = try space.map(window)
             try device.reset()
             try peer.restore()
-            try peer.close()
-            try window.close()
+            try closeAll(peer, window)
         }
-        try other.close()
-        try vector.close()
-        try region.close()
-        try buffer.close()
+        try closeAll(other, vector, region, buffer)
     }
 
     @Test(
@@ -352,11 +298,7 @@ import Testing
             let kernel = ScriptedKernel.machine()
             kernel.failCall(number, with: errno)
             var failure: (any Error)?
-            do {
-                try Self.scenario(kernel, interface)
-            } catch {
-                failure = error
-            }
+            do { try Self.scenario(kernel, interface) } catch { failure = error }
             let call = kernel.calls.isEmpty ? "" : "call \(number), \(errno)"
             try #require(number < 200, "the scenario has an end")
             guard kernel.hasFailed else {
@@ -380,11 +322,11 @@ import Testing
 
     /// The kernel gives the number of vectors that it could have, which may be fewer, or refuses with ENOSPC.
     @Test(arguments: [true, false]) func theVectorsThatWereOnAreOnAgainAfterAFailedGrowth(_ isPositive: Bool) throws {
-        let device = try device()
+        let device = try kernel.device()
         let first = try device.interrupts(.msix).enable(vector: 0)
-        let counts = Counts()
+        let counts = Notes<UInt32>()
         kernel.answer(CVFIO_DEVICE_SET_IRQS, cvfio_irq_set.self) { (request) throws(Errno) in
-            counts.append(request.count)
+            counts.add(request.count)
             // Two vectors together are more than there is room for; one is not.
             if request.count > 1 {
                 if isPositive { return 1 }
@@ -392,33 +334,23 @@ import Testing
             }
             return 0
         }
-        let error = #expect(throws: VFIOError.self) { _ = try device.interrupts(.msix).enable(vector: 1) }
-        #expect(error?.code == .limit)
-        #expect(error?.errno == .noSpace)
+        expectError(.limit, errno: .noSpace) { _ = try device.interrupts(.msix).enable(vector: 1) }
         #expect(counts.all == [0, 2, 1], "all off, both on (refused), and the old one on again")
         #expect(first.vector == 0)
         // The new one is not taken for on, and its event is gone.
         #expect(kernel.openNames.filter { $0 == "eventfd" }.count == 1)
-        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_DEVICE_SET_IRQS)
         let second = try device.interrupts(.msix).enable(vector: 1)
         #expect(second.vector == 1)
     }
 
     @Test(arguments: [1, 7, Int(Int32.max)]) func fewerVectorsThanAskedForAreNone(_ answer: Int) throws {
         kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in answer }
-        let device = try device()
-        let error = #expect(throws: VFIOError.self) { _ = try device.interrupts(.msi).enable() }
-        #expect(error?.code == .limit)
-        #expect(error?.errno == .noSpace)
+        let device = try kernel.device()
+        expectError(.limit, errno: .noSpace) { _ = try device.interrupts(.msi).enable() }
         #expect(!kernel.openNames.contains("eventfd"))
-        kernel.answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_DEVICE_SET_IRQS)
         let vector = try device.interrupts(.msi).enable()
         #expect(vector.vector == 0)
-    }
-
-    private final class Counts: Sendable {
-        private let counts = Mutex<[UInt32]>([])
-        var all: [UInt32] { counts.withLock { $0 } }
-        func append(_ count: UInt32) { counts.withLock { $0.append(count) } }
     }
 }

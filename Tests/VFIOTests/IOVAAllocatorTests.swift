@@ -247,7 +247,7 @@ extension IOVAAllocator {
 
     @Test(arguments: [1, 2, 3] as [UInt64])
     func itAgreesWithAFreeListOnManyRanges(seed: UInt64) throws {
-        var generator = Generator(state: seed)
+        var generator = SplitMix64(seed: seed)
         let window: ClosedRange<UInt64> = 0x1000...0x7fff_ffff
         var allocator = IOVAAllocator(allowed: [window])
         var list = FreeList(window)
@@ -259,8 +259,7 @@ extension IOVAAllocator {
                 let pages = UInt64.random(in: 1...9, using: &generator)
                 let alignment = Self.page << UInt64.random(in: 0...(step % 7 == 0 ? 5 : 0), using: &generator)
                 let highest: UInt64 = step % 11 == 0 ? 0x80_0000 : .max
-                let first = allocator.allocate(
-                    byteCount: pages * Self.page, alignment: alignment, highest: highest)
+                let first = allocator.allocate(byteCount: pages * Self.page, alignment: alignment, highest: highest)
                 let expected = list.allocate(byteCount: pages * Self.page, alignment: alignment, highest: highest)
                 try #require(first == expected, "step \(step)")
                 if let first { held.append(first) }
@@ -334,34 +333,9 @@ extension IOVAAllocator {
         }
     }
 
-    /// SplitMix64, so that a failure comes again with its seed.
-    private struct Generator: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-            return z ^ (z >> 31)
-        }
-
-        /// Ranges within the window that do not touch each other, as the kernel gives them.
-        mutating func ranges(base: UInt64) -> [ClosedRange<UInt64>] {
-            var ranges: [ClosedRange<UInt64>] = []
-            var position = Int.random(in: 0...20, using: &self)
-            while position < 256 {
-                let last = min(255, position + Int.random(in: 0...90, using: &self))
-                ranges.append((base + UInt64(position))...(base + UInt64(last)))
-                position = last + 2 + Int.random(in: 0...20, using: &self)
-            }
-            return ranges
-        }
-    }
-
     @Test(arguments: [0, 0x1_0000, UInt64.max - 255] as [UInt64], [1, 2, 3, 4] as [UInt64])
     func itAgreesWithANaiveModel(base: UInt64, seed: UInt64) throws {
-        var generator = Generator(state: seed)
+        var generator = SplitMix64(seed: seed)
         let allowed = generator.ranges(base: base)
         var allocator = IOVAAllocator(allowed: allowed)
         var model = Model(base: base, allowed: allowed)
@@ -406,5 +380,19 @@ extension Array {
     fileprivate mutating func swapRemove(at index: Int) -> Element {
         swapAt(index, count - 1)
         return removeLast()
+    }
+}
+
+extension SplitMix64 {
+    /// Ranges within the window that do not touch each other, as the kernel gives them.
+    fileprivate mutating func ranges(base: UInt64) -> [ClosedRange<UInt64>] {
+        var ranges: [ClosedRange<UInt64>] = []
+        var position = Int.random(in: 0...20, using: &self)
+        while position < 256 {
+            let last = min(255, position + Int.random(in: 0...90, using: &self))
+            ranges.append((base + UInt64(position))...(base + UInt64(last)))
+            position = last + 2 + Int.random(in: 0...20, using: &self)
+        }
+        return ranges
     }
 }

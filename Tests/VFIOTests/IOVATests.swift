@@ -4,12 +4,9 @@ import VFIO
 
 @Suite struct IOVATests {
     @Test(
-        arguments: [
-            (0, "0x0"), (0x1000, "0x1000"), (0xfee0_0000, "0xfee00000"), (UInt64.max, "0xffffffffffffffff"),
-        ] as [(UInt64, String)])
-    func itPrintsInHexadecimal(_ value: UInt64, _ text: String) {
-        #expect("\(IOVA(value))" == text)
-    }
+        arguments: [(0, "0x0"), (0x1000, "0x1000"), (0xfee0_0000, "0xfee00000"), (UInt64.max, "0xffffffffffffffff")]
+            as [(UInt64, String)]) func itPrintsInHexadecimal(_ value: UInt64, _ text: String)
+    { #expect("\(IOVA(value))" == text) }
 
     @Test func itIsItsNumber() {
         #expect(IOVA(rawValue: 7) == IOVA(7))

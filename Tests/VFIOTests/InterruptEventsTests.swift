@@ -12,7 +12,7 @@ struct InterruptEventsTests {
     private let kernel = ScriptedKernel.machine()
 
     private func vector(_ number: Int = 0) throws -> InterruptVector {
-        let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        let device = try kernel.device()
         return try device.interrupts(.msi).enable(vector: number)
     }
 
@@ -184,7 +184,7 @@ struct InterruptEventsTests {
     }
 
     @Test func aClosedVectorDoesNotKeepTheDeviceOpen() async throws {
-        let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        let device = try kernel.device()
         let vector = try device.interrupts(.msi).enable()
         let events = vector.events
         let waiting = Task {
@@ -202,9 +202,9 @@ struct InterruptEventsTests {
     }
 
     @Test func aVectorThatIsOnKeepsTheDeviceOpen() throws {
-        let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        let device = try kernel.device()
         let vector = try device.interrupts(.msi).enable()
-        let error = Self.failure(closing: device)
+        let error = failure(closing: device)
         #expect(error?.code == .inUse)
         #expect(error?.hint?.contains("vector 0 of MSI") == true)
         #expect(kernel.openNames.contains("/dev/vfio/devices/vfio0"))
@@ -229,15 +229,6 @@ struct InterruptEventsTests {
         // The task itself may end a moment later.
         for _ in 0..<50 where !kernel.openNames.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
         #expect(kernel.openNames.isEmpty, "the line and the wait hold each other, and the line the device")
-    }
-
-    private static func failure(closing device: consuming Device) -> VFIOError? {
-        do {
-            try device.close()
-            return nil
-        } catch {
-            return error
-        }
     }
 
     @Test func theSequenceKeepsTheVectorOn() async throws {
@@ -283,7 +274,7 @@ struct InterruptEventsTests {
         // In a process of its own, where nobody else opens descriptors.
         await #expect(processExitsWith: .success) {
             let kernel = ScriptedKernel.machine()
-            let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+            let device = try kernel.device()
             let vector = try device.interrupts(.msi).enable()
             let event = vector.withEvent { $0 }
             let events = vector.events
@@ -331,11 +322,7 @@ struct InterruptEventsTests {
 
         func close() {
             guard let vector = vector.withLock({ $0.take() }) else { return }
-            do {
-                try vector.close()
-            } catch {
-                Issue.record(error)
-            }
+            do { try vector.close() } catch { Issue.record(error) }
         }
     }
 }

@@ -11,10 +11,6 @@ import Testing
 
     init() { kernel = ScriptedKernel.machine(config: config) }
 
-    private func device() throws -> Device {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
-    }
-
     /// Puts memory decode off, as the device or the kernel might.
     private static func putMemoryOff(_ config: RegionBytes) {
         withUnsafeTemporaryAllocation(byteCount: 2, alignment: 2) { bytes in
@@ -29,30 +25,28 @@ import Testing
             Self.putMemoryOff(config)
             throw .ioError
         }
-        let device = try device()
+        let device = try kernel.device()
         let known = device.core.revocation
         #expect(known.current.isMemoryOn)
-        let error = #expect(throws: VFIOError.self) { try device.reset() }
-        #expect(error?.errno == .ioError)
+        expectError(errno: .ioError) { try device.reset() }
         #expect(!known.current.isMemoryOn)
     }
 
     @Test func aFailedWriteOfConfigSpaceIsLookedAfter() throws {
         let config = config
-        let device = try device()
+        let device = try kernel.device()
         let known = device.core.revocation
         kernel.onWriteAt { (_, _) throws(Errno) in
             Self.putMemoryOff(config)
             throw .ioError
         }
-        let error = #expect(throws: VFIOError.self) { try device.config.write16(0, at: 4) }
-        #expect(error?.errno == .ioError)
+        expectError(errno: .ioError) { try device.config.write16(0, at: 4) }
         #expect(!known.current.isMemoryOn)
     }
 
     @Test func aRefusedLowPowerIsNone() throws {
         kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
-        let device = try device()
+        let device = try kernel.device()
         let known = device.core.revocation
         let before = known.current.epoch
         #expect(throws: VFIOError.self) { try device.enterLowPower() }
@@ -65,8 +59,8 @@ import Testing
     }
 
     @Test func whatLowPowerLeftIsLookedAt() throws {
-        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in 0 }
-        let device = try device()
+        kernel.accept(CVFIO_DEVICE_FEATURE)
+        let device = try kernel.device()
         let known = device.core.revocation
         try device.enterLowPower()
         #expect(!known.current.isMemoryOn)
@@ -77,8 +71,8 @@ import Testing
     }
 
     @Test func aRefusedWayOutOfLowPowerLeavesTheDeviceInIt() throws {
-        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in 0 }
-        let device = try device()
+        kernel.accept(CVFIO_DEVICE_FEATURE)
+        let device = try kernel.device()
         let known = device.core.revocation
         try device.enterLowPower()
         kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .ioError }

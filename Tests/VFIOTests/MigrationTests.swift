@@ -1,5 +1,4 @@
 import CVFIO
-import Synchronization
 import SystemPackage
 import Testing
 
@@ -8,28 +7,6 @@ import Testing
 /// Migration and DMA logging over a kernel that answers what it cannot mean.
 @Suite struct MigrationTests {
     private let kernel = ScriptedKernel.machine()
-
-    private func device() throws -> Device {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
-    }
-
-    private func code(_ body: () throws -> Void) -> VFIOError.Code? {
-        do {
-            try body()
-            return nil
-        } catch {
-            return (error as? VFIOError)?.code
-        }
-    }
-
-    private static func failure(closing device: consuming Device) -> VFIOError? {
-        do {
-            try device.close()
-            return nil
-        } catch {
-            return error
-        }
-    }
 
     /// Answers `VFIO_DEVICE_FEATURE`: capabilities by a number, the rest by a closure, which gets the feature, whether it is
     /// set, and its data.
@@ -63,25 +40,25 @@ import Testing
 
     @Test(arguments: [0, 2, 6] as [UInt64]) func withoutStopCopyThereIsNoMigration(_ flags: UInt64) throws {
         answer(flags: flags)
-        let device = try device()
+        let device = try kernel.device()
         #expect(code { _ = try device.migration() } == .unexpectedAnswer)
     }
 
     @Test func flagsThatNobodyKnowsDoNoHarm() throws {
         answer(flags: .max)
-        #expect(try device().migration().capabilities.contains(.preCopy))
+        #expect(try kernel.device().migration().capabilities.contains(.preCopy))
     }
 
     @Test(arguments: [8, .max] as [UInt32]) func aStateThatNobodyKnowsIsAnError(_ state: UInt32) throws {
         answer(state: state)
-        let migration = try device().migration()
+        let migration = try kernel.device().migration()
         #expect(code { _ = try migration.state() } == .unexpectedAnswer)
         #expect(code { _ = try migration.save() } == .unexpectedAnswer)
     }
 
     @Test func aStateThatTheDeviceLacksIsRefused() throws {
         answer(flags: 1)
-        let migration = try device().migration()
+        let migration = try kernel.device().migration()
         for state in [MigrationState.runningP2P, .preCopy, .preCopyP2P, .error] {
             let before = kernel.calls.count
             #expect(
@@ -92,15 +69,14 @@ import Testing
     }
 
     @Test func aMissingStreamIsAnErrorAndTheDeviceRunsAgain() throws {
-        let changes = Mutex<[UInt32]>([])
-        let log = Log(changes: changes)
+        let log = Notes<UInt32>()
         answer { (feature, isSet, data) throws(Errno) in
             guard feature == CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE else { return }
             if isSet { log.add(data.load(as: UInt32.self)) }
             data.storeBytes(of: CVFIO_DEVICE_STATE_RUNNING, as: UInt32.self)
             data.storeBytes(of: -1, toByteOffset: 4, as: Int32.self)
         }
-        let migration = try device().migration()
+        let migration = try kernel.device().migration()
         #expect(code { _ = try migration.save() } == .unexpectedAnswer)
         #expect(log.all == [CVFIO_DEVICE_STATE_STOP_COPY, CVFIO_DEVICE_STATE_RUNNING])
         #expect(code { try migration.restore([1]) } == .unexpectedAnswer)
@@ -108,10 +84,8 @@ import Testing
 
     @Test func aDeviceInErrorIsToBeReset() throws {
         answer(state: CVFIO_DEVICE_STATE_ERROR)
-        let migration = try device().migration()
-        let error = #expect(throws: VFIOError.self) { _ = try migration.save() }
-        #expect(error?.code == .busy)
-        #expect(error?.hint?.contains("recover()") == true)
+        let migration = try kernel.device().migration()
+        expectError(.busy, hintContaining: "recover()") { _ = try migration.save() }
         // The reset of this kernel helps nothing.
         #expect(code { try migration.recover() } == .unexpectedAnswer)
     }
@@ -122,9 +96,8 @@ import Testing
             data.storeBytes(of: CVFIO_DEVICE_STATE_RUNNING, as: UInt32.self)
             if isSet { throw .ioError }
         }
-        let migration = try device().migration()
-        let error = #expect(throws: VFIOError.self) { _ = try migration.save() }
-        #expect(error?.errno == .ioError)
+        let migration = try kernel.device().migration()
+        let error = expectError(errno: .ioError) { _ = try migration.save() }
         #expect(
             error?.hint?.contains(
                 "does not go back to RUNNING, after this: cannot change the migration state to STOP_COPY") == true)
@@ -135,21 +108,21 @@ import Testing
         let stream = kernel.makeDescriptor("stream")
         answer(state: CVFIO_DEVICE_STATE_RUNNING, stream: stream.rawValue)
         do {
-            let migration = try device().migration()
+            let migration = try kernel.device().migration()
             _ = try migration.changeState(to: .stopCopy)
         }
         #expect(kernel.openNames == before)
     }
 
     @Test func whoWasStoppedStaysSoWhenASaveFails() throws {
-        let log = Log(changes: Mutex([]))
+        let log = Notes<UInt32>()
         answer { (feature, isSet, data) throws(Errno) in
             guard feature == CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE else { return }
             if isSet { log.add(data.load(as: UInt32.self)) }
             data.storeBytes(of: CVFIO_DEVICE_STATE_STOP, as: UInt32.self)
             data.storeBytes(of: -1, toByteOffset: 4, as: Int32.self)
         }
-        let migration = try device().migration()
+        let migration = try kernel.device().migration()
         #expect(code { _ = try migration.save() } == .unexpectedAnswer)
         #expect(log.all == [CVFIO_DEVICE_STATE_STOP_COPY, CVFIO_DEVICE_STATE_STOP])
     }
@@ -188,7 +161,7 @@ import Testing
     }
 
     @Test func aWriteInPartsGoesOnWhereItStopped() throws {
-        let taken = Log(changes: Mutex([]))
+        let taken = Notes<UInt32>()
         let stream = stream {
             kernel.onWrite(to: $0) { (bytes) throws(Errno) in
                 let count = min(bytes.count, 3)
@@ -221,7 +194,7 @@ import Testing
     // MARK: DMA logging
 
     @Test func aLongRangeIsAskedForInPieces() throws {
-        let pieces = Log(changes: Mutex([]))
+        let pieces = Notes<UInt32>()
         let pagesAtATime: UInt64 = 1 << 18
         answer { (feature, isSet, data) throws(Errno) in
             guard feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, !isSet else { return }
@@ -232,7 +205,7 @@ import Testing
             let last = Int(report.length >> 12) - 1
             UnsafeMutablePointer<UInt64>(bitPattern: UInt(report.bitmap))![last / 64] |= 1 << UInt64(last % 64)
         }
-        let device = try device()
+        let device = try kernel.device()
         let end = IOVA((1 + 2 * pagesAtATime + 3) << 12)
         let log = try device.startDMALog(of: [0x1000..<end])
         let pages = try log.takeDirtyPages(in: 0x1000..<end)
@@ -243,12 +216,12 @@ import Testing
 
     @Test(arguments: [0, 5000, .max] as [UInt64])
     func aPageSizeThatIsNoneEndsTheLog(_ pageSize: UInt64) throws {
-        let stops = Log(changes: Mutex([]))
+        let stops = Notes<UInt32>()
         answer { (feature, _, data) throws(Errno) in
             if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_START { data.storeBytes(of: pageSize, as: UInt64.self) }
             if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP { stops.add(feature) }
         }
-        let device = try device()
+        let device = try kernel.device()
         #expect(code { _ = try device.startDMALog(of: [0x1000..<0x2000]) } == .unexpectedAnswer)
         #expect(stops.all.count == 1)
     }
@@ -261,7 +234,7 @@ import Testing
             words[0] = 1 << 63 | 1
             words[1] = .max
         }
-        let device = try device()
+        let device = try kernel.device()
         let log = try device.startDMALog(of: [0x10_0000..<0x15_0000])
         let pages = try log.takeDirtyPages(in: 0x10_0000..<0x14_2000)
         #expect(pages == [0x10_0000, 0x13_f000, 0x14_0000, 0x14_1000])
@@ -270,7 +243,7 @@ import Testing
 
     @Test func aLogOfEverythingDoesNotOverflow() throws {
         answer()
-        let device = try device()
+        let device = try kernel.device()
         let log = try device.startDMALog(of: [0..<IOVA(1 << 63)])
         #expect(try log.takeDirtyPages(in: 0..<IOVA(1 << 63), pageSize: 1 << 62).isEmpty)
     }
@@ -279,33 +252,23 @@ import Testing
         answer { (feature, _, _) throws(Errno) in
             if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_START { throw .invalidArgument }
         }
-        let device = try device()
-        let error = #expect(throws: VFIOError.self) { _ = try device.startDMALog(of: [0x1000..<0x2000]) }
-        #expect(error?.errno == .invalidArgument)
-        #expect(error?.hint?.contains("keeps a log already") == true)
+        let device = try kernel.device()
+        expectError(errno: .invalidArgument, hintContaining: "keeps a log already") {
+            _ = try device.startDMALog(of: [0x1000..<0x2000])
+        }
     }
 
     @Test func aLogHoldsTheDeviceAndStopsOnce() throws {
-        let stops = Log(changes: Mutex([]))
+        let stops = Notes<UInt32>()
         answer { (feature, _, _) throws(Errno) in
             if feature == CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP { stops.add(feature) }
         }
-        let device = try device()
+        let device = try kernel.device()
         do { _ = try device.startDMALog(of: [0x1000..<0x2000]) }
         #expect(stops.all.count == 1)
         let log = try device.startDMALog(of: [0x1000..<0x2000])
-        #expect(Self.failure(closing: device)?.code == .inUse)
+        #expect(failure(closing: device)?.code == .inUse)
         try log.close()
         #expect(stops.all.count == 2)
     }
-}
-
-/// What has come, in order.
-private final class Log: Sendable {
-    private let changes: Mutex<[UInt32]>
-
-    init(changes: consuming sending Mutex<[UInt32]>) { self.changes = changes }
-
-    func add(_ value: UInt32) { changes.withLock { $0.append(value) } }
-    var all: [UInt32] { changes.withLock { $0 } }
 }

@@ -5,16 +5,14 @@ import VFIO
 @Suite struct PCIAddressTests {
     @Test(arguments: [
         "0000:00:00.0", "0000:00:04.0", "0000:ff:1f.7", "abcd:12:0a.3", "10000:e1:00.0", "ffffffff:00:00.1",
-    ])
-    func theKernelsFormComesBackAsItWas(_ text: String) throws {
+    ]) func theKernelsFormComesBackAsItWas(_ text: String) throws {
         #expect(try #require(PCIAddress(text)).description == text)
     }
 
     @Test(arguments: [
         ("04:00.0", "0000:04:00.0"), ("00000000:00:04.0", "0000:00:04.0"), ("00010000:00:04.0", "10000:00:04.0"),
         ("ABCD:EF:1F.7", "abcd:ef:1f.7"),
-    ])
-    func otherFormsAreReadAndPrintedAsTheKernels(_ text: String, _ printed: String) throws {
+    ]) func otherFormsAreReadAndPrintedAsTheKernels(_ text: String, _ printed: String) throws {
         #expect(try #require(PCIAddress(text)).description == printed)
     }
 
@@ -25,10 +23,7 @@ import VFIO
         "+000:00:04.0", "0000:+0:04.0", "0000:-1:04.0", "0000:00:04.+0", "0x00:00:04.0", "0000:0g:04.0",
         "00000:100:04.0", "0000:00:04,0", "0000.00.04.0", "٠٠٠٠:٠٠:٠٤.٠", "００００:00:04.0", "0000:00:0４.0",
         "0000:00:04.0\u{301}", "0000:00:04.0\u{0}", "../../etc",
-    ])
-    func whatIsNoAddressIsNil(_ text: String) {
-        #expect(PCIAddress(text) == nil)
-    }
+    ]) func whatIsNoAddressIsNil(_ text: String) { #expect(PCIAddress(text) == nil) }
 
     @Test func partsHaveTheirLimits() throws {
         let highest = try #require(PCIAddress(domain: .max, bus: .max, device: 31, function: 7))

@@ -67,16 +67,11 @@ import VFIO
             }
             let bus = PCIBus(kernel: tree)
             #expect(try bus.functions().map(\.address) == whole.filter { $0 != "0000:00:04.0" }, "\(attribute)")
-            do {
-                _ = try bus.function(at: "0000:00:04.0")
-                Issue.record("it was found")
-            } catch {
-                #expect(error.code == .notFound)
-                #expect(
-                    error.description
-                        == "cannot read what sysfs says of the device for 0000:00:04.0: No such file or directory "
-                        + "(ENOENT): the machine has no device at this address")
-            }
+            let error = expectError(.notFound) { _ = try bus.function(at: "0000:00:04.0") }
+            #expect(
+                error?.description
+                    == "cannot read what sysfs says of the device for 0000:00:04.0: No such file or directory "
+                    + "(ENOENT): the machine has no device at this address")
         }
     }
 
@@ -93,23 +88,15 @@ import VFIO
     func oddNumber() throws {
         let tree = try RecordedTree(recording: "bridge")
         tree.add("/sys/devices/pci0000:00/0000:00:04.0/vendor = 0x10001")
-        do {
+        expectError(.unexpectedAnswer, hint: "/sys/bus/pci/devices/0000:00:04.0/vendor holds \"0x10001\"") {
             _ = try PCIBus(kernel: tree).functions()
-            Issue.record("it was read")
-        } catch {
-            #expect(error.code == .unexpectedAnswer)
-            #expect(error.hint == "/sys/bus/pci/devices/0000:00:04.0/vendor holds \"0x10001\"")
         }
     }
 
     @Test("a machine without PCI says so")
     func noPCI() {
-        do {
+        expectError(.unsupported, hint: "the kernel has no PCI, or /sys is not mounted") {
             _ = try PCIBus(kernel: RecordedTree()).functions()
-            Issue.record("there was something")
-        } catch {
-            #expect(error.code == .unsupported)
-            #expect(error.hint == "the kernel has no PCI, or /sys is not mounted")
         }
     }
 
@@ -243,12 +230,8 @@ import VFIO
     func unreadable() throws {
         let tree = try RecordedTree(recording: "no-iommu")
         tree.fail("/proc/self/mountinfo", with: .permissionDenied)
-        do {
+        expectError(errno: .permissionDenied, hint: "/proc/self/mountinfo cannot be read") {
             _ = try PCIBus(kernel: tree).uses(of: "0000:00:04.0")
-            Issue.record("it was taken for unused")
-        } catch {
-            #expect(error.errno == .permissionDenied)
-            #expect(error.hint == "/proc/self/mountinfo cannot be read")
         }
     }
 }

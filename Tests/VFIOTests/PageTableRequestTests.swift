@@ -10,26 +10,18 @@ import Testing
     private let kernel = ScriptedKernel.machine()
 
     init() {
-        kernel.answer(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { (request) throws(Errno) in
-            request.out_hwpt_id = 77
-            return 0
-        }
-        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (_) throws(Errno) in 0 }
-    }
-
-    private func device() throws -> Device {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+        kernel.accept(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { $0.out_hwpt_id = 77 }
+        kernel.accept(CIOMMU_DESTROY)
     }
 
     // MARK: Dirty pages
 
     @Test func trackingIsPutOnAndOff() throws {
-        let flags = Seen()
-        kernel.answer(CIOMMU_HWPT_SET_DIRTY_TRACKING, ciommu_hwpt_set_dirty_tracking.self) { (request) throws(Errno) in
+        let flags = Notes<UInt64>()
+        kernel.accept(CIOMMU_HWPT_SET_DIRTY_TRACKING, ciommu_hwpt_set_dirty_tracking.self) { request in
             flags.add(UInt64(request.size), UInt64(request.flags), UInt64(request.hwpt_id))
-            return 0
         }
-        let device = try device()
+        let device = try kernel.device()
         let table = try device.makePageTable(options: .dirtyTracking)
         try table.setDirtyTracking(true)
         try table.setDirtyTracking(false)
@@ -38,17 +30,16 @@ import Testing
     }
 
     @Test(arguments: [false, true]) func dirtyPagesAreAskedForAndRead(_ keepsMarks: Bool) throws {
-        let seen = Seen()
-        kernel.answer(CIOMMU_HWPT_GET_DIRTY_BITMAP, ciommu_hwpt_get_dirty_bitmap.self) { (request) throws(Errno) in
+        let seen = Notes<UInt64>()
+        kernel.accept(CIOMMU_HWPT_GET_DIRTY_BITMAP, ciommu_hwpt_get_dirty_bitmap.self) { request in
             seen.add(
                 UInt64(request.size), UInt64(request.hwpt_id), UInt64(request.flags), request.iova, request.length,
                 request.page_size)
             let words = UnsafeMutablePointer<UInt64>(bitPattern: UInt(request.data))!
             words[0] = 0b101
             words[1] = .max
-            return 0
         }
-        let device = try device()
+        let device = try kernel.device()
         let table = try device.makePageTable(options: .dirtyTracking)
         let pages = try table.dirtyPages(
             from: 0x40_0000, byteCount: 66 << 14, pageSize: 1 << 14, keepsMarks: keepsMarks)
@@ -62,23 +53,18 @@ import Testing
     // MARK: Attachment
 
     @Test func optionsOfAPageTableAreItsFlags() throws {
-        let seen = Seen()
-        kernel.answer(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { (request) throws(Errno) in
+        let seen = Notes<UInt64>()
+        kernel.accept(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { request in
             seen.add(
                 UInt64(request.flags), UInt64(request.dev_id), UInt64(request.pt_id), UInt64(request.fault_id),
                 UInt64(request.data_type), UInt64(request.data_len))
-            return 0
         }
-        kernel.answer(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { [kernel] (request) throws(Errno) in
+        kernel.accept(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { [kernel] request in
             request.out_fault_id = 5
             request.out_fault_fd = UInt32(kernel.makeDescriptor("faults").rawValue)
-            return 0
         }
-        kernel.answer(CVFIO_DEVICE_BIND_IOMMUFD, cvfio_device_bind_iommufd.self) { (request) throws(Errno) in
-            request.out_devid = 9
-            return 0
-        }
-        let device = try device()
+        kernel.accept(CVFIO_DEVICE_BIND_IOMMUFD, cvfio_device_bind_iommufd.self) { $0.out_devid = 9 }
+        let device = try kernel.device()
         _ = try device.makePageTable(options: [.nestingParent, .pasid])
         let queue = try device.space.makeFaultQueue()
         _ = try device.makePageTable(options: .dirtyTracking, faults: queue)
@@ -88,16 +74,14 @@ import Testing
     }
 
     @Test func aPASIDIsNamed() throws {
-        let device = try device()
+        let device = try kernel.device()
         let table = try device.makePageTable(options: .pasid)
-        let seen = Seen()
-        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT, cvfio_device_attach_iommufd_pt.self) { (request) throws(Errno) in
+        let seen = Notes<UInt64>()
+        kernel.accept(CVFIO_DEVICE_ATTACH_IOMMUFD_PT, cvfio_device_attach_iommufd_pt.self) { request in
             seen.add(UInt64(request.argsz), UInt64(request.flags), UInt64(request.pt_id), UInt64(request.pasid))
-            return 0
         }
-        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT, cvfio_device_detach_iommufd_pt.self) { (request) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_DETACH_IOMMUFD_PT, cvfio_device_detach_iommufd_pt.self) { request in
             seen.add(UInt64(request.argsz), UInt64(request.flags), UInt64(request.pasid))
-            return 0
         }
         try device.attach(to: table, pasid: 12)
         try device.detach(pasid: 12)
@@ -117,47 +101,44 @@ import Testing
     }
 
     @Test func whatIsRefusedLeavesTheDeviceWhereItWas() throws {
-        let device = try device()
+        let device = try kernel.device()
         let table = try device.makePageTable()
         try device.attach(to: table)
         #expect(noted(device) == 77)
         kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in throw .addressInUse }
         kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in throw .ioError }
-        let error = #expect(throws: VFIOError.self) { try device.attach(to: device.space) }
-        #expect(error?.errno == .addressInUse)
-        #expect(error?.hint?.contains("reserved for this device") == true)
+        expectError(errno: .addressInUse, hintContaining: "reserved for this device") {
+            try device.attach(to: device.space)
+        }
         #expect(noted(device) == 77)
         #expect(throws: VFIOError.self) { try device.detach() }
         #expect(noted(device) == 77)
-        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_DEVICE_DETACH_IOMMUFD_PT)
         try device.detach()
         #expect(noted(device) == nil)
-        kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_DEVICE_ATTACH_IOMMUFD_PT)
         try device.attach(to: device.space)
         #expect(noted(device) == 0)
         try table.close()
     }
 
     @Test func aPageTableThatIsInUseIsDestroyedLater() throws {
-        let device = try device()
-        let destroyed = Seen()
+        let device = try kernel.device()
+        let destroyed = Notes<UInt64>()
         kernel.answer(CIOMMU_DESTROY) { (_) throws(Errno) in throw .resourceBusy }
-        kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_DEVICE_DETACH_IOMMUFD_PT)
         let table = try device.makePageTable()
         try device.attach(to: table)
-        #expect(Self.failure(closing: table)?.code == .inUse)
+        #expect(failure(closing: table)?.code == .inUse)
         #expect(destroyed.all == [])
-        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (request) throws(Errno) in
-            destroyed.add(UInt64(request.id))
-            return 0
-        }
+        kernel.accept(CIOMMU_DESTROY, ciommu_destroy.self) { destroyed.add(UInt64($0.id)) }
         try device.detach()
         #expect(destroyed.all == [77])
     }
 
     @Test func aDeviceThatIsClosedLetsItsPageTableGo() throws {
-        let destroyed = Seen()
-        let device = try device()
+        let destroyed = Notes<UInt64>()
+        let device = try kernel.device()
         let space = device.space
         // Holds what there was of the device, but not the device.
         let vector = try device.interrupts(.msi).enable()
@@ -167,22 +148,10 @@ import Testing
             let table = try device.makePageTable()
             try device.attach(to: table)
         }
-        kernel.answer(CIOMMU_DESTROY, ciommu_destroy.self) { (request) throws(Errno) in
-            destroyed.add(UInt64(request.id))
-            return 0
-        }
+        kernel.accept(CIOMMU_DESTROY, ciommu_destroy.self) { destroyed.add(UInt64($0.id)) }
         try device.close()
         #expect(destroyed.all == [77])
         withExtendedLifetime((events, space)) {}
-    }
-
-    private static func failure(closing table: consuming HardwarePageTable) -> VFIOError? {
-        do throws(VFIOError) {
-            try table.close()
-            return nil
-        } catch {
-            return error
-        }
     }
 
     // MARK: Faults
@@ -191,10 +160,9 @@ import Testing
     private func queue(_ prepare: (FileDescriptor) -> Void) throws -> FaultQueue {
         let descriptor = kernel.makeDescriptor("faults")
         prepare(descriptor)
-        kernel.answer(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { (request) throws(Errno) in
+        kernel.accept(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { request in
             request.out_fault_id = 5
             request.out_fault_fd = UInt32(descriptor.rawValue)
-            return 0
         }
         return try AddressSpace(.iommufd, kernel: kernel).makeFaultQueue()
     }
@@ -222,20 +190,18 @@ import Testing
 
     @Test func aQueueThatRefusesEveryLengthIsAnError() throws {
         let queue = try queue { kernel.onRead(of: $0) { (_) throws(Errno) in throw .invalidArgument } }
-        let error = #expect(throws: VFIOError.self) { _ = try queue.faults() }
-        #expect(error?.errno == .invalidArgument)
+        expectError(errno: .invalidArgument) { _ = try queue.faults() }
         try queue.close()
     }
 
     @Test(arguments: [-1, 1, 41, 16 * 40 + 40]) func aReadThatIsNoNumberOfFaultsIsAnError(_ count: Int) throws {
         let queue = try queue { kernel.onRead(of: $0) { (_) throws(Errno) in count } }
-        let error = #expect(throws: VFIOError.self) { _ = try queue.faults() }
-        #expect(error?.code == .unexpectedAnswer)
+        expectError(.unexpectedAnswer) { _ = try queue.faults() }
         try queue.close()
     }
 
     @Test func faultsAreAnsweredByTheirCookie() throws {
-        let seen = Seen()
+        let seen = Notes<UInt64>()
         let queue = try queue {
             kernel.onWrite(to: $0) { (bytes) throws(Errno) in
                 let response = bytes.load(as: ciommu_hwpt_page_response.self)
@@ -245,20 +211,11 @@ import Testing
         }
         var raw = ciommu_hwpt_pgfault()
         raw.cookie = 42
-        let error = #expect(throws: VFIOError.self) { try queue.answer(FaultQueue.Fault(raw), .success) }
-        #expect(error?.code == .invalidArgument)
+        expectError(.invalidArgument) { try queue.answer(FaultQueue.Fault(raw), .success) }
         raw.flags = CIOMMU_PGFAULT_FLAGS_LAST_PAGE
         try queue.answer(FaultQueue.Fault(raw), .success)
         try queue.answer(FaultQueue.Fault(raw), .invalid)
         #expect(seen.all == [8, 42, 0, 8, 42, 1])
         try queue.close()
     }
-}
-
-/// What has come, in order.
-private final class Seen: Sendable {
-    private let numbers = Mutex<[UInt64]>([])
-
-    func add(_ values: UInt64...) { numbers.withLock { $0 += values } }
-    var all: [UInt64] { numbers.withLock { $0 } }
 }

@@ -77,24 +77,23 @@ import Testing
             (0x10000, 1), (0xf000, 0x1001), (0, 0x10001), (.max, 1), (.max, .max), (1, .max), (0x8000, .max - 0x7fff),
         ] as [(UInt64, UInt64)])
     func anAreaThatLeavesTheRegionIsAnError(_ offset: UInt64, _ size: UInt64) {
-        let error = #expect(throws: VFIOError.self) { _ = try parse(sparse([(0, 0x1000), (offset, size)])) }
-        #expect(error?.code == .unexpectedAnswer)
-        #expect(error?.hint == "an area leaves the region")
+        expectError(.unexpectedAnswer, hint: "an area leaves the region") {
+            _ = try parse(sparse([(0, 0x1000), (offset, size)]))
+        }
     }
 
     @Test(arguments: [2, 3, 0x1000_0000, .max] as [UInt32])
     func moreAreasThanTheAnswerHoldsAreAnError(_ count: UInt32) {
-        let error = #expect(throws: VFIOError.self) { _ = try parse(sparse(count: count, [(0, 0x1000)])) }
-        #expect(error?.code == .unexpectedAnswer)
-        #expect(error?.hint == "the capability \"sparse mmap\" is cut short")
+        expectError(.unexpectedAnswer, hint: "the capability \"sparse mmap\" is cut short") {
+            _ = try parse(sparse(count: count, [(0, 0x1000)]))
+        }
     }
 
     @Test(arguments: [CVFIO_REGION_INFO_CAP_SPARSE_MMAP, CVFIO_REGION_INFO_CAP_TYPE], [0, 4, 7])
     func aCapabilityThatIsCutShortIsAnError(_ id: UInt16, _ bytesBehind: Int) {
         var tail = Bytes(capability: id)
         tail.raw += [UInt8](repeating: 0, count: bytesBehind)
-        let error = #expect(throws: VFIOError.self) { _ = try parse(tail) }
-        #expect(error?.code == .unexpectedAnswer)
+        let error = expectError(.unexpectedAnswer) { _ = try parse(tail) }
         #expect(error?.hint?.hasSuffix("is cut short") == true)
     }
 
@@ -117,23 +116,18 @@ import Testing
     }
 
     @Test func aCircleOfCapabilitiesIsAnError() {
-        let error = #expect(throws: VFIOError.self) {
-            _ = try parse(sparse(next: Self.headerSize, [(0, 0x1000)]))
-        }
-        #expect(error?.hint == "the chain goes in a circle")
+        expectError(hint: "the chain goes in a circle") { _ = try parse(sparse(next: Self.headerSize, [(0, 0x1000)])) }
     }
 
     @Test func aChainThatLeadsNowhereIsAnError() {
         for offset in [1, 31, Self.headerSize + 100, .max] {
-            let error = #expect(throws: VFIOError.self) { _ = try parse(capOffset: offset, sparse([])) }
-            #expect(error?.code == .unexpectedAnswer)
+            expectError(.unexpectedAnswer) { _ = try parse(capOffset: offset, sparse([])) }
         }
     }
 
     @Test(arguments: [(0x1000, .max - 0xffe), (.max, 0), (1 << 63, 0), (1 << 62, 1 << 63)] as [(UInt64, UInt64)])
     func aRegionThatLeavesTheDescriptorsOffsetsIsAnError(_ size: UInt64, _ offset: UInt64) {
         // pread(2) takes a signed offset, so no region ends beyond Int64.max; sums of such numbers would trap later.
-        let error = #expect(throws: VFIOError.self) { _ = try parse(size: size, offset: offset, flags: 0x7) }
-        #expect(error?.code == .unexpectedAnswer)
+        expectError(.unexpectedAnswer) { _ = try parse(size: size, offset: offset, flags: 0x7) }
     }
 }

@@ -42,11 +42,7 @@ import Testing
     }
 
     @Test func aStoreOutsideStopsTheProgram() async {
-        await #expect(processExitsWith: .signal(SIGILL)) {
-            RequestBuffer(byteCount: 4).store(UInt32(0), at: 1)
-        }
-        await #expect(processExitsWith: .signal(SIGILL)) {
-            RequestBuffer(byteCount: 4).store(UInt8(0), at: -1)
-        }
+        await #expect(processExitsWith: .signal(SIGILL)) { RequestBuffer(byteCount: 4).store(UInt32(0), at: 1) }
+        await #expect(processExitsWith: .signal(SIGILL)) { RequestBuffer(byteCount: 4).store(UInt8(0), at: -1) }
     }
 }

@@ -56,10 +56,7 @@ import Testing
         (EMFILE, "EMFILE"), (ENOTTY, "ENOTTY"), (ENOSPC, "ENOSPC"), (ERANGE, "ERANGE"), (EOVERFLOW, "EOVERFLOW"),
         (EOPNOTSUPP, "EOPNOTSUPP"), (ENOTSUP, "EOPNOTSUPP"), (EADDRINUSE, "EADDRINUSE"),
         (EADDRNOTAVAIL, "EADDRNOTAVAIL"), (ECONNRESET, "ECONNRESET"), (ENOMSG, "ENOMSG"), (ETIMEDOUT, "ETIMEDOUT"),
-    ])
-    func errnosHaveTheirNamesInC(_ number: Int32, _ name: String) {
-        #expect(Errno(rawValue: number).symbol == name)
-    }
+    ]) func errnosHaveTheirNamesInC(_ number: Int32, _ name: String) { #expect(Errno(rawValue: number).symbol == name) }
 
     @Test(arguments: [0, 9999, -1] as [Int32]) func otherErrnosAreNumbers(_ number: Int32) {
         #expect(Errno(rawValue: number).symbol == "errno \(number)")

@@ -19,28 +19,21 @@ import Testing
     }
 
     init() {
-        kernel.answer(CKVM_CREATE_DEVICE, ckvm_create_device.self) { [kernel] (request) throws(Errno) in
+        kernel.accept(CKVM_CREATE_DEVICE, ckvm_create_device.self) { [kernel] request in
             request.fd = UInt32(bitPattern: kernel.makeDescriptor("kvm-vfio").rawValue)
-            return 0
         }
-        kernel.answer(CKVM_SET_DEVICE_ATTR, ckvm_device_attr.self) { [asked] (request) throws(Errno) in
+        kernel.accept(CKVM_SET_DEVICE_ATTR, ckvm_device_attr.self) { [asked] request in
             asked.attributes.withLock { $0.append(request.attr) }
-            return 0
         }
-        kernel.answer(CKVM_SET_USER_MEMORY_REGION, ckvm_userspace_memory_region.self) {
-            [asked] (request) throws(Errno) in
+        kernel.accept(CKVM_SET_USER_MEMORY_REGION, ckvm_userspace_memory_region.self) { [asked] request in
             asked.slots.withLock { $0.append(request) }
-            return 0
         }
-        kernel.answer(CKVM_IRQFD, ckvm_irqfd.self) { [asked] (request) throws(Errno) in
-            asked.interrupts.withLock { $0.append(request) }
-            return 0
+        kernel.accept(CKVM_IRQFD, ckvm_irqfd.self) { [asked] request in asked.interrupts.withLock { $0.append(request) }
         }
-        kernel.answer(CKVM_IOEVENTFD, ckvm_ioeventfd.self) { [asked] (request) throws(Errno) in
+        kernel.accept(CKVM_IOEVENTFD, ckvm_ioeventfd.self) { [asked] request in
             asked.doorbells.withLock { $0.append(request) }
-            return 0
         }
-        kernel.answer(CVFIO_DEVICE_IOEVENTFD) { (_) throws(Errno) in 0 }
+        kernel.accept(CVFIO_DEVICE_IOEVENTFD)
     }
 
     private func machine() throws -> VirtualMachine {
@@ -49,9 +42,7 @@ import Testing
 
     private func device(_ interface: AddressSpace.Interface = .iommufd, for machine: VirtualMachine? = nil) throws
         -> Device
-    {
-        try Device(at: ScriptedKernel.address, in: try AddressSpace(interface, kernel: kernel), for: machine)
-    }
+    { try Device(at: ScriptedKernel.address, in: try AddressSpace(interface, kernel: kernel), for: machine) }
 
     private func error(_ body: () throws -> Void) -> VFIOError? {
         let error = #expect(throws: VFIOError.self) { try body() }
@@ -102,10 +93,7 @@ import Testing
     }
 
     @Test func aBridgeThatIsNoDescriptorIsAnError() throws {
-        kernel.answer(CKVM_CREATE_DEVICE, ckvm_create_device.self) { (request) throws(Errno) in
-            request.fd = .max
-            return 0
-        }
+        kernel.accept(CKVM_CREATE_DEVICE, ckvm_create_device.self) { $0.fd = .max }
         kernel.answer(CKVM_SET_DEVICE_ATTR) { (_) throws(Errno) in throw .badFileDescriptor }
         #expect(error { _ = try device(for: machine()) }?.errno == .badFileDescriptor)
         #expect(kernel.openNames == ["machine"])
@@ -114,8 +102,7 @@ import Testing
     @Test(arguments: [
         (Errno.fileExists, VFIOError.Code.busy), (.invalidArgument, .unsupported), (.noMemory, .kernel),
         (.ioError, .kernel),
-    ])
-    func registrationsThatAreRefusedLeaveNothing(_ errno: Errno, _ code: VFIOError.Code) throws {
+    ]) func registrationsThatAreRefusedLeaveNothing(_ errno: Errno, _ code: VFIOError.Code) throws {
         kernel.answer(CKVM_SET_DEVICE_ATTR) { (_) throws(Errno) in throw errno }
         for interface in [AddressSpace.Interface.iommufd, .type1] {
             #expect(error { _ = try device(interface, for: machine()) }?.code == code)
@@ -126,8 +113,7 @@ import Testing
     @Test(arguments: [
         (Errno.resourceBusy, VFIOError.Code.busy), (.operationNotSupportedByDevice, .unsupported),
         (.inappropriateIOCTLForDevice, .invalidArgument), (.permissionDenied, .kernel),
-    ])
-    func aBridgeThatIsRefusedIsTriedAgain(_ errno: Errno, _ code: VFIOError.Code) throws {
+    ]) func aBridgeThatIsRefusedIsTriedAgain(_ errno: Errno, _ code: VFIOError.Code) throws {
         let machine = try machine()
         let device = try device()
         let count = Mutex(0)
@@ -143,18 +129,16 @@ import Testing
     // MARK: Slots
 
     @Test func aSlotIsWhatItSays() throws {
-        kernel.answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
             region.flags = CVFIO_REGION_INFO_FLAG_READ
             region.offset = ScriptedKernel.offset(ofRegion: region.index)
             region.size = region.index == CVFIO_PCI_CONFIG_REGION_INDEX ? 256 : 8192
             if region.index == CVFIO_PCI_BAR0_REGION_INDEX { region.flags |= CVFIO_REGION_INFO_FLAG_MMAP }
-            return 0
         }
         let device = try device()
         let bar = try device.guestBAR(.bar0, of: machine(), slots: 0x1_0007...)
         try bar.show(at: 0x1_c000_0000)
-        try bar.close()
-        try device.close()
+        try closeAll(bar, device)
         let slots = asked.slots.withLock { $0 }
         #expect(slots.map(\.slot) == [0x1_0007, 0x1_0007])
         #expect(slots.map(\.memory_size) == [8192, 0])
@@ -167,8 +151,7 @@ import Testing
     @Test(arguments: [
         (Errno.fileExists, VFIOError.Code.alreadyMapped), (.invalidArgument, .invalidArgument), (.noMemory, .kernel),
         (.ioError, .kernel), (.inappropriateIOCTLForDevice, .invalidArgument),
-    ])
-    func aSlotThatIsRefusedIsToldOf(_ errno: Errno, _ code: VFIOError.Code) throws {
+    ]) func aSlotThatIsRefusedIsToldOf(_ errno: Errno, _ code: VFIOError.Code) throws {
         kernel.answer(CKVM_SET_USER_MEMORY_REGION) { (_) throws(Errno) in throw errno }
         let device = try device()
         let bar = try device.guestBAR(.bar0, of: machine(), slots: [7])
@@ -178,8 +161,7 @@ import Testing
         #expect(failure?.subject.contains("(slot 7)") == true)
         #expect(bar.address == nil)
         // There is no slot to be taken away.
-        try bar.close()
-        try device.close()
+        try closeAll(bar, device)
     }
 
     @Test func theMSIXTableOfAMediatedDeviceIsNoMemoryEither() throws {
@@ -199,10 +181,9 @@ import Testing
     @Test func anInterruptEndsAsItBegan() throws {
         let machine = try machine()
         let device = try device()
-        kernel.answer(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { (info) throws(Errno) in
+        kernel.accept(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { info in
             info.flags = CVFIO_IRQ_INFO_EVENTFD | CVFIO_IRQ_INFO_MASKABLE | CVFIO_IRQ_INFO_AUTOMASKED
             info.count = 1
-            return 0
         }
         let vector = try device.interrupts(.intx).enable()
         do {
@@ -214,15 +195,13 @@ import Testing
         #expect(asked.map(\.flags) == [CKVM_IRQFD_FLAG_RESAMPLE, CKVM_IRQFD_FLAG_DEASSIGN])
         #expect(Set(asked.map(\.fd)).count == 1)
         #expect(asked.first?.resamplefd != asked.first?.fd)
-        try vector.close()
-        try device.close()
+        try closeAll(vector, device)
     }
 
     @Test(arguments: [
         (Errno.resourceBusy, VFIOError.Code.busy), (.invalidArgument, .invalidArgument),
         (.resourceTemporarilyUnavailable, .invalidArgument), (.ioError, .kernel),
-    ])
-    func anInterruptThatIsRefusedIsToldOf(_ errno: Errno, _ code: VFIOError.Code) throws {
+    ]) func anInterruptThatIsRefusedIsToldOf(_ errno: Errno, _ code: VFIOError.Code) throws {
         kernel.answer(CKVM_IRQFD) { (_) throws(Errno) in throw errno }
         let machine = try machine()
         let device = try device()
@@ -230,8 +209,7 @@ import Testing
         let failure = error { _ = try machine.connect(vector, to: 5) }
         #expect(failure?.code == code)
         #expect(failure?.errno == errno)
-        try vector.close()
-        try device.close()
+        try closeAll(vector, device)
     }
 
     @Test func aDoorbellEndsAsItBegan() throws {
@@ -255,8 +233,7 @@ import Testing
         let machine = try machine()
         let device = try device()
         let failure = error {
-            _ = try machine.connect(
-                try device.registerWriteEvent(UInt32(1), at: 0x10, of: .bar0), at: 0xc000_0012)
+            _ = try machine.connect(try device.registerWriteEvent(UInt32(1), at: 0x10, of: .bar0), at: 0xc000_0012)
         }
         #expect(failure?.code == .misaligned)
         #expect(asked.doorbells.withLock { $0.isEmpty })
@@ -277,9 +254,8 @@ import Testing
         let guest = Guest(
             try GuestMemory([.new(at: 0, byteCount: 4096)], in: try AddressSpace(.iommufd, kernel: kernel)))
         let seen = Mutex<[Int]>([])
-        kernel.answer(CIOMMU_IOAS_MAP, ciommu_ioas_map.self) { [weak guest] (_) throws(Errno) in
+        kernel.accept(CIOMMU_IOAS_MAP, ciommu_ioas_map.self) { [weak guest] _ in
             seen.withLock { $0.append(guest?.memory.ranges.count ?? 0) }
-            return 0
         }
         try guest.memory.add([.new(at: 0x1000, byteCount: 4096), .new(at: 0x2000, byteCount: 4096)])
         #expect(seen.withLock { $0 } == [1, 1])
@@ -308,16 +284,12 @@ private func closingError(_ device: consuming Device) -> VFIOError? {
     do throws(VFIOError) {
         try device.close()
         return nil
-    } catch {
-        return error
-    }
+    } catch { return error }
 }
 
 private func closingError(_ memory: consuming GuestMemory) -> VFIOError? {
     do throws(VFIOError) {
         try memory.close()
         return nil
-    } catch {
-        return error
-    }
+    } catch { return error }
 }

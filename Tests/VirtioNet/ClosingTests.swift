@@ -73,14 +73,10 @@ import VirtioNet
         do throws(VirtioNetError) {
             try port.close(returningBuffersTo: &pool)
             return nil
-        } catch {
-            return error
-        }
+        } catch { return error }
     }
 
-    enum End: CaseIterable {
-        case close, silent, setUp
-    }
+    enum End: CaseIterable { case close, silent, setUp }
 
     @Test("a device that nothing stops is closed before its memory goes", arguments: End.allCases)
     func deviceThatIsNotStopped(_ end: End) throws {

@@ -11,9 +11,7 @@ import VirtioNet
         throws -> VirtioNetError?
     {
         var found: VirtioNetError?
-        try onMachine(machine, sourceLocation: sourceLocation) { space in
-            found = driverError { _ = try Rig(space) }
-        }
+        try onMachine(machine, sourceLocation: sourceLocation) { space in found = driverError { _ = try Rig(space) } }
         return found
     }
 
@@ -90,8 +88,7 @@ import VirtioNet
         // The third buffer is behind the third descriptor.
         (.writesTooMuch, .badLength(queue: 0, id: 2, length: 1 << 20)),
         (.writesTooLittle, .badLength(queue: 0, id: 2, length: 11)),
-    ])
-    func badReceiver(_ fault: VirtioNetFault, _ error: VirtioNetError) throws {
+    ]) func badReceiver(_ fault: VirtioNetFault, _ error: VirtioNetError) throws {
         let machine = MockNetworkMachine(first: VirtioNetModel(network: .collected))
         try onMachine(machine) { space in
             var rig = try Rig(space)
@@ -168,8 +165,7 @@ import VirtioNet
     @Test(arguments: [
         (VirtioNetFault.usesUnknownDescriptor, VirtioNetError.unknownDescriptor(queue: 1, id: 256)),
         (.jumpsAhead, .usedIndexJumped(queue: 1, from: 0, to: 1000)),
-    ])
-    func badTransmitter(_ fault: VirtioNetFault, _ error: VirtioNetError) throws {
+    ]) func badTransmitter(_ fault: VirtioNetFault, _ error: VirtioNetError) throws {
         let machine = MockNetworkMachine()
         try onMachine(machine) { space in
             var rig = try Rig(space)

@@ -37,9 +37,7 @@ import VirtioNet
     @Test func poolsAtTheSameAddressAreToldApart() async {
         await #expect(processExitsWith: .signal(SIGILL)) {
             let machine = MockNetworkMachine()
-            let (space, other) = (
-                try AddressSpace(kernel: machine.kernel), try AddressSpace(kernel: machine.kernel)
-            )
+            let (space, other) = (try AddressSpace(kernel: machine.kernel), try AddressSpace(kernel: machine.kernel))
             let device = try Device(at: Machines.first, in: space)
             let otherDevice = try Device(at: Machines.second, in: other)
             let pool = try PacketPool(in: space, count: 8)

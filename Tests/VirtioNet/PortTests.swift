@@ -116,8 +116,7 @@ extension VirtioNetTests {
             try onMachine(Machines.make()) { space in
                 let device = try Device(at: Machines.edu, in: space)
                 let pool = try PacketPool(in: space, count: 1)
-                #expect(
-                    refusal(of: device, pool: pool) == .notVirtioNet(vendor: 0x1234, device: 0x11e8))
+                #expect(refusal(of: device, pool: pool) == .notVirtioNet(vendor: 0x1234, device: 0x11e8))
                 try pool.close()
             }
         }
@@ -140,9 +139,7 @@ extension VirtioNetTests {
             do throws(VirtioNetError) {
                 _ = try Port(device, pool: pool)
                 return nil
-            } catch {
-                return error
-            }
+            } catch { return error }
         }
     }
 }

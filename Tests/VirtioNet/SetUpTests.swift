@@ -27,9 +27,7 @@ import VirtioNet
             let pool = try PacketPool(in: space, count: 8)
             do throws(VirtioNetError) {
                 _ = try Port(device, pool: pool, options: PortOptions(usesInterrupts: usesInterrupts))
-            } catch {
-                found = "\(error)"
-            }
+            } catch { found = "\(error)" }
             let rings = machine.withDevice(WrongCard.self, at: Self.address) { card, _ in card.ringsAtReset }
             #expect(rings.allSatisfy { $0 }, "the rings went before the reset")
             if found?.contains("queue 1") == true, found?.contains("vector") == true { #expect(rings == [true]) }
@@ -95,10 +93,9 @@ import VirtioNet
     }
 
     @Test(
-        arguments: [
-            (0, 0), (0, 0x37), (0xffff_ffff, 0xffff_ffff), (0x3fcc, 0x38), (2, 0x100), (0, 0xffff_ffff),
-        ] as [(UInt32, UInt32)])
-    func structureThatIsNotInItsBAR(_ offset: UInt32, _ byteCount: UInt32) throws {
+        arguments: [(0, 0), (0, 0x37), (0xffff_ffff, 0xffff_ffff), (0x3fcc, 0x38), (2, 0x100), (0, 0xffff_ffff)]
+            as [(UInt32, UInt32)]) func structureThatIsNotInItsBAR(_ offset: UInt32, _ byteCount: UInt32) throws
+    {
         let good = VirtioNetModel.capabilities
         let bad = Self.capability(1, offset, byteCount)
         let place = "\(byteCount) bytes at 0x\(String(offset, radix: 16)) of BAR 4"
@@ -119,7 +116,6 @@ import VirtioNet
         let card = WrongCard(capabilities: [Self.capability(1, bar: 0, 0, 0x38)] + good[1...])
         #expect(
             try refusal(of: card)
-                == "the device's common configuration structure, 56 bytes at 0x0 of BAR 0 cannot be right"
-        )
+                == "the device's common configuration structure, 56 bytes at 0x0 of BAR 0 cannot be right")
     }
 }

@@ -2,17 +2,23 @@ import SystemPackage
 import Testing
 import VFIO
 
-/// What a test works with: a machine, its devices, and a kernel that keeps book of what was opened.
-struct Bench: Sendable {
+/// What a test works with: a machine, its devices, and a kernel that keeps book of what was opened. At its end it fails a
+/// test that left a descriptor or a mapping behind.
+struct Bench: ~Copyable, Sendable {
     let scenario: Scenario
     let machine: any ContractMachine
     let ledger: Ledger
+    /// The last of the properties, since it ends after the machine, and looks at the process then.
+    private let process: ProcessWatch
 
-    init(scenario: Scenario, machine: any ContractMachine) {
+    init(scenario: Scenario, _ makeMachine: () throws -> any ContractMachine, _ sourceLocation: SourceLocation) throws {
+        process = ProcessWatch(sourceLocation)
         self.scenario = scenario
-        self.machine = machine
-        self.ledger = Ledger(machine.kernel)
+        machine = try makeMachine()
+        ledger = Ledger(machine.kernel)
     }
+
+    deinit { ledger.expectBalance(process.sourceLocation) }
 
     var kernel: any Kernel { ledger }
     var offer: Offer { scenario.offer }
@@ -80,8 +86,7 @@ struct Bench: Sendable {
         let device = try Device(at: nvme, in: space)
         let window = try device.exportDMABuf(of: .bar2, 0..<4096)
         expectRefusal(.unsupported, nil, sourceLocation: sourceLocation) { _ = try space.map(window) }
-        try window.close()
-        try device.close()
+        try closeAll(window, device)
     }
 }
 

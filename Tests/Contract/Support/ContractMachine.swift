@@ -15,9 +15,7 @@ protocol ContractMachine: Sendable {
 
 /// A DMA access that the IOMMU refused, as far as both the kernel's log and the mock tell: by page.
 struct Fault: Hashable, Sendable, CustomStringConvertible {
-    enum Direction: String, Sendable {
-        case read, write
-    }
+    enum Direction: String, Sendable { case read, write }
 
     let direction: Direction
     let page: UInt64

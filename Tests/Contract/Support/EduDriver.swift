@@ -1,8 +1,8 @@
-import SystemPackage
+import Testing
 import VFIO
 
 /// A driver for QEMU's educational device, as its `docs/specs/edu` describes it.
-struct EduDriver: ~Copyable {
+struct EduDriver: ~Copyable, Closable {
     let device: Device
 
     private enum Register {
@@ -29,30 +29,19 @@ struct EduDriver: ~Copyable {
     /// Where the device's own buffer of 4 KiB sits among its addresses.
     private static let buffer: UInt64 = 0x40000
 
-    struct TimedOut: Error {
-        let operation: String
-    }
+    struct TimedOut: Error { let operation: String }
 
     /// Opens the device, with DMA allowed.
-    init(at address: PCIAddress, in space: AddressSpace) throws {
-        device = try Self.open(address, in: space)
-    }
-
-    private static func open(_ address: PCIAddress, in space: AddressSpace) throws -> Device {
-        let device = try Device(at: address, in: space)
-        try device.updateCommand { $0.insert([.memoryDecode, .busMaster]) }
-        return device
-    }
+    init(at address: PCIAddress, in space: AddressSpace) throws { self = try EduDriver(Device(at: address, in: space)) }
 
     /// Opens a device without an IOMMU, with DMA allowed.
     init(at address: PCIAddress, in space: UnprotectedAddressSpace) throws {
-        device = try Self.open(address, in: space)
+        self = try EduDriver(Device(at: address, in: space))
     }
 
-    private static func open(_ address: PCIAddress, in space: UnprotectedAddressSpace) throws -> Device {
-        let device = try Device(at: address, in: space)
+    private init(_ device: consuming Device) throws {
         try device.updateCommand { $0.insert([.memoryDecode, .busMaster]) }
-        return device
+        self.device = device
     }
 
     consuming func close() throws { try device.close() }
@@ -79,9 +68,7 @@ struct EduDriver: ~Copyable {
 
     // MARK: Interrupts
 
-    func raise(_ bits: UInt32) throws {
-        try device.withRegisters(.bar0) { $0.write32(bits, at: Register.raise) }
-    }
+    func raise(_ bits: UInt32) throws { try device.withRegisters(.bar0) { $0.write32(bits, at: Register.raise) } }
 
     func interruptStatus() throws -> UInt32 {
         try device.withRegisters(.bar0) { $0.read32(at: Register.interruptStatus) }
@@ -89,6 +76,16 @@ struct EduDriver: ~Copyable {
 
     func acknowledge(_ bits: UInt32) throws {
         try device.withRegisters(.bar0) { $0.write32(bits, at: Register.acknowledge) }
+    }
+
+    /// Raises an interrupt, and expects it to come, once.
+    func expectInterrupt(
+        _ bits: UInt32, _ vector: borrowing InterruptVector, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        try raise(bits)
+        let count = try vector.wait(timeout: .seconds(10))
+        #expect(count == 1, sourceLocation: sourceLocation)
+        try acknowledge(bits)
     }
 
     // MARK: DMA
@@ -133,10 +130,33 @@ struct EduDriver: ~Copyable {
         return landing.bytes(count: count)
     }
 
+    /// Expects the device to find bytes at an address.
+    func expect(
+        _ bytes: [UInt8], at iova: IOVA, by landing: borrowing DMABuffer,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+        let found = try self.bytes(bytes.count, at: iova, by: landing)
+        #expect(found == bytes, sourceLocation: sourceLocation)
+    }
+
     /// Lets the device write bytes to an address.
     func write(_ bytes: [UInt8], at iova: IOVA, by landing: borrowing DMABuffer) throws {
         landing.fill(bytes)
         try load(bytes.count, from: landing.iova)
         try store(bytes.count, to: iova)
+    }
+}
+
+extension Scenario {
+    /// Runs a test with an address space and the edu device in it.
+    func runWithEdu(
+        sourceLocation: SourceLocation = #_sourceLocation,
+        _ body: (borrowing Bench, AddressSpace, borrowing EduDriver) throws -> Void
+    ) throws {
+        let bench = try makeBench(sourceLocation: sourceLocation)
+        let space = try bench.makeSpace()
+        let edu = try EduDriver(at: bench.edu, in: space)
+        try body(bench, space, edu)
+        try edu.close()
     }
 }

@@ -1,17 +1,20 @@
 import Glibc
 import SystemPackage
+@_exported import TestSupport
 import Testing
 import VFIO
 
 /// Expects the library's refusal: its kind, and the kernel's errno, or `nil` when the kernel was not asked.
+@discardableResult
 func expectRefusal(
     _ code: VFIOError.Code, _ errno: Errno? = nil, sourceLocation: SourceLocation = #_sourceLocation,
     _ body: () throws -> Void
-) {
+) -> VFIOError? {
     let error = #expect(throws: VFIOError.self, sourceLocation: sourceLocation) { try body() }
-    guard let error else { return }
+    guard let error else { return nil }
     #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
     #expect(error.errno == errno, "\(error)", sourceLocation: sourceLocation)
+    return error
 }
 
 /// Expects the library's refusal of something done with an owner, which closures do not capture well in Swift 6.3.
@@ -25,18 +28,14 @@ func expectRefusal<Owner: ~Copyable>(
     } catch let error as VFIOError {
         #expect(error.code == code, "\(error)", sourceLocation: sourceLocation)
         #expect(error.errno == errno, "\(error)", sourceLocation: sourceLocation)
-    } catch {
-        Issue.record(error, sourceLocation: sourceLocation)
-    }
+    } catch { Issue.record(error, sourceLocation: sourceLocation) }
 }
 
 /// Expects the kernel's refusal.
 func expectErrno(
     _ errno: Errno, _ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation,
     _ body: () throws -> Int
-) {
-    #expect(throws: errno, comment, sourceLocation: sourceLocation) { try body() }
-}
+) { #expect(throws: errno, comment, sourceLocation: sourceLocation) { try body() } }
 
 /// Lets a little time pass, between two looks at something that takes its time.
 func pause() { usleep(1000) }

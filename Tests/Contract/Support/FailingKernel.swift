@@ -7,8 +7,8 @@ import VFIO
 ///
 /// A call that fails has no effect, as when the kernel had no memory for it; except for the two that Linux carries out
 /// whatever it answers, `close` and, since nothing is to be left over, `munmap`.
-final class FailingKernel: Kernel {
-    private let kernel: any Kernel
+final class FailingKernel: ForwardingKernel {
+    let kernel: any Kernel
     private let target: Int
     private let state = Mutex(State())
 
@@ -43,9 +43,7 @@ final class FailingKernel: Kernel {
         }
     }
 
-    private func pass(_ name: @autoclosure () -> String) throws(Errno) {
-        if isTarget(name()) { throw Self.errno }
-    }
+    func willCall(_ name: @autoclosure () -> String) throws(Errno) { if isTarget(name()) { throw Self.errno } }
 
     private func opened(_ descriptor: FileDescriptor, _ name: String) -> FileDescriptor {
         state.withLock { $0.names[descriptor.rawValue] = name }
@@ -53,7 +51,7 @@ final class FailingKernel: Kernel {
     }
 
     func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
-        try pass("open \(path)")
+        try willCall("open \(path)")
         return opened(try kernel.open(path, mode), path.string)
     }
 
@@ -65,37 +63,8 @@ final class FailingKernel: Kernel {
     }
 
     func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor {
-        try pass("dup")
+        try willCall("dup")
         return opened(try kernel.duplicate(descriptor), "of a duplicate")
-    }
-
-    func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 {
-        try pass("lseek")
-        return try kernel.size(of: descriptor)
-    }
-
-    func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        try pass("read")
-        return try kernel.read(descriptor, into: buffer)
-    }
-
-    func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
-        try pass("write")
-        return try kernel.write(descriptor, from: buffer)
-    }
-
-    func read(
-        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
-    ) throws(Errno) -> Int {
-        try pass("pread")
-        return try kernel.read(descriptor, at: offset, into: buffer)
-    }
-
-    func write(
-        _ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer
-    ) throws(Errno) -> Int {
-        try pass("pwrite")
-        return try kernel.write(descriptor, at: offset, from: buffer)
     }
 
     func control(
@@ -103,17 +72,12 @@ final class FailingKernel: Kernel {
     ) throws(Errno) -> Int {
         // Made before it is asked for, since that is done behind the lock.
         let name = name(request, argument)
-        try pass(name)
+        try willCall(name)
         let result = try kernel.control(descriptor, request, argument)
         if request == CIOMMU_IOAS_ALLOC {
             state.withLock { _ = $0.addressSpaces.insert(argument.load(fromByteOffset: 8, as: UInt32.self)) }
         }
         return result
-    }
-
-    func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {
-        try pass("ioctl 0x\(String(request, radix: 16)) of \(value)")
-        return try kernel.control(descriptor, request, value: value)
     }
 
     /// The request's number, and what it is about where that is not all.
@@ -130,61 +94,14 @@ final class FailingKernel: Kernel {
         }
     }
 
-    func map(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer {
-        try pass("mmap")
-        return try kernel.map(request)
-    }
-
     func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) {
         let fails = isTarget("munmap")
         try kernel.unmap(memory)
         if fails { throw Self.errno }
     }
 
-    var pageSize: Int { kernel.pageSize }
-
     func makeEvent() throws(Errno) -> FileDescriptor {
-        try pass("eventfd")
+        try willCall("eventfd")
         return opened(try kernel.makeEvent(), "of an event")
-    }
-
-    func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
-        try pass("poll")
-        return try kernel.waitUntilReadable(descriptor, timeout: timeout)
-    }
-
-    func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) {
-        try pass("sendmsg")
-        try kernel.send(descriptor, over: socket)
-    }
-
-    func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor {
-        try pass("recvmsg")
-        return try kernel.receiveDescriptor(from: socket)
-    }
-
-    func readLink(_ path: FilePath) throws(Errno) -> FilePath {
-        try pass("readlink \(path)")
-        return try kernel.readLink(path)
-    }
-
-    func readFile(_ path: FilePath) throws(Errno) -> [UInt8] {
-        try pass("readFile \(path)")
-        return try kernel.readFile(path)
-    }
-
-    func writeFile(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) {
-        try pass("writeFile \(path)")
-        try kernel.writeFile(path, bytes)
-    }
-
-    func names(in folder: FilePath) throws(Errno) -> [String] {
-        try pass("readdir \(folder)")
-        return try kernel.names(in: folder)
-    }
-
-    func memoryLockLimit() throws(Errno) -> UInt64? {
-        try pass("getrlimit")
-        return try kernel.memoryLockLimit()
     }
 }

@@ -4,9 +4,7 @@ import VFIO
 
 extension Bench {
     /// What ends together with an address space, after the last of its users: nobody is left to be told.
-    private static let silentEnds = [
-        "close /dev/vfio/vfio", "close /dev/iommu", "IOMMU_DESTROY of an address space",
-    ]
+    private static let silentEnds = ["close /dev/vfio/vfio", "close /dev/iommu", "IOMMU_DESTROY of an address space"]
 
     /// Runs something again and again, and lets another system call fail each time: the first, the second, and so on to
     /// the last. Each time an error has to come out, and nothing may be left open or mapped.
@@ -16,8 +14,7 @@ extension Bench {
     ///     address space, which has no `close()`, are among them always.
     ///   - body: What is run, with a kernel that fails. It closes all that it opens.
     func failEachCall(
-        harmless: [String] = [], sourceLocation: SourceLocation = #_sourceLocation,
-        _ body: (any Kernel) throws -> Void
+        harmless: [String] = [], sourceLocation: SourceLocation = #_sourceLocation, _ body: (any Kernel) throws -> Void
     ) throws {
         let ledger = self.ledger
         let before = ledger.openDescriptors
@@ -25,11 +22,7 @@ extension Bench {
         for number in 0..<1000 {
             let failing = FailingKernel(kernel, failing: number)
             var caught: (any Error)?
-            do {
-                try body(failing)
-            } catch {
-                caught = error
-            }
+            do { try body(failing) } catch { caught = error }
             let outcome = caught.map { "\($0)" } ?? "no error"
             guard let failed = failing.failed else {
                 if caught != nil || number < 3 {

@@ -33,9 +33,7 @@ final class LabMachine: ContractMachine {
                 if let fault = Self.fault(in: String(decoding: record[..<count], as: UTF8.self)) {
                     remembered.insert(fault)
                 }
-            } catch Errno.resourceTemporarilyUnavailable {
-                return remembered.all
-            } catch Errno.brokenPipe {
+            } catch Errno.resourceTemporarilyUnavailable { return remembered.all } catch Errno.brokenPipe {
                 // Messages were overwritten before they were read; the next read gives the oldest that is left.
                 continue
             }

@@ -5,8 +5,8 @@ import Testing
 import VFIO
 
 /// A kernel that hands each call on, and keeps book of descriptors and of memory: who opens has to close, once.
-final class Ledger: Kernel {
-    private let kernel: any Kernel
+final class Ledger: ForwardingKernel {
+    let kernel: any Kernel
     private let books = Mutex(Books())
 
     private struct Books {
@@ -61,28 +61,6 @@ final class Ledger: Kernel {
 
     func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor {
         opened(try kernel.duplicate(descriptor), "a duplicate of \(descriptor.rawValue)")
-    }
-
-    func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 { try kernel.size(of: descriptor) }
-
-    func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        try kernel.read(descriptor, into: buffer)
-    }
-
-    func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
-        try kernel.write(descriptor, from: buffer)
-    }
-
-    func read(
-        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
-    ) throws(Errno) -> Int {
-        try kernel.read(descriptor, at: offset, into: buffer)
-    }
-
-    func write(
-        _ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer
-    ) throws(Errno) -> Int {
-        try kernel.write(descriptor, at: offset, from: buffer)
     }
 
     // MARK: Requests
@@ -156,31 +134,11 @@ final class Ledger: Kernel {
         try kernel.unmap(memory)
     }
 
-    var pageSize: Int { kernel.pageSize }
-
-    // MARK: Events, other processes, files
+    // MARK: Events, other processes
 
     func makeEvent() throws(Errno) -> FileDescriptor { opened(try kernel.makeEvent(), "an event") }
-
-    func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool {
-        try kernel.waitUntilReadable(descriptor, timeout: timeout)
-    }
-
-    func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) {
-        try kernel.send(descriptor, over: socket)
-    }
 
     func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor {
         opened(try kernel.receiveDescriptor(from: socket), "received from \(socket.rawValue)")
     }
-
-    func readLink(_ path: FilePath) throws(Errno) -> FilePath { try kernel.readLink(path) }
-
-    func readFile(_ path: FilePath) throws(Errno) -> [UInt8] { try kernel.readFile(path) }
-
-    func writeFile(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) { try kernel.writeFile(path, bytes) }
-
-    func names(in folder: FilePath) throws(Errno) -> [String] { try kernel.names(in: folder) }
-
-    func memoryLockLimit() throws(Errno) -> UInt64? { try kernel.memoryLockLimit() }
 }

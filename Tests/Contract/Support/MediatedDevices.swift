@@ -15,9 +15,7 @@ extension Bench {
     func withSerialPorts(
         _ uuids: [DeviceUUID], type: String = "mtty-1", sourceLocation: SourceLocation = #_sourceLocation,
         _ body: () throws -> Void
-    ) throws {
-        try withMediated(uuids, by: "mtty", type: type, sourceLocation: sourceLocation, body)
-    }
+    ) throws { try withMediated(uuids, by: "mtty", type: type, sourceLocation: sourceLocation, body) }
 
     /// The same with the devices of any of the kernel's sample drivers.
     func withMediated(

@@ -24,8 +24,7 @@ final class MockedMachine: ContractMachine {
         // Only the lab's own kernel has the driver.
         guard release.hasIOMMUFD else { return }
         machine.addMediatedParent(
-            "mtty",
-            types: ["mtty-1": { SerialPortModel(portCount: 1) }, "mtty-2": { SerialPortModel(portCount: 2) }])
+            "mtty", types: ["mtty-1": { SerialPortModel(portCount: 1) }, "mtty-2": { SerialPortModel(portCount: 2) }])
         machine.addMediatedParent("mdpy", types: ["mdpy-vga": { FramebufferModel() }], limit: 4)
         machine.addMediatedParent("mbochs", types: ["mbochs-small": { BochsDisplayModel() }], limit: 64)
     }

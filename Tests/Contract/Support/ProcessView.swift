@@ -34,3 +34,13 @@ enum ProcessView {
         #expect((try? eventually { now() == before }) == true, "open now: \(now())", sourceLocation: sourceLocation)
     }
 }
+
+/// Looks at the process when it begins and when it ends, and expects the same.
+final class ProcessWatch: Sendable {
+    private let before = ProcessView.now()
+    let sourceLocation: SourceLocation
+
+    init(_ sourceLocation: SourceLocation) { self.sourceLocation = sourceLocation }
+
+    deinit { ProcessView.expectSame(as: before, sourceLocation) }
+}

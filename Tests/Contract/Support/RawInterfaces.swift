@@ -4,7 +4,7 @@ import SystemPackage
 @testable import VFIO
 
 /// Memory of the process, by its address.
-struct Memory: ~Copyable {
+struct Memory: ~Copyable, Closable {
     private let kernel: any Kernel
     let bytes: UnsafeMutableRawBufferPointer
 
@@ -21,9 +21,42 @@ struct Memory: ~Copyable {
     consuming func close() throws { try kernel.unmap(bytes) }
 }
 
+/// The requests of type1, to a container or to an iommufd that is used as one.
+protocol RawType1: Closable {
+    var kernel: any Kernel { get }
+    var container: FileDescriptor { get }
+}
+
+extension RawType1 {
+    func map(
+        _ address: UInt64, _ byteCount: UInt64, at iova: UInt64, flags: UInt32 = 3, size: UInt32 = 32
+    ) throws(Errno) -> Int {
+        var request = cvfio_iommu_type1_dma_map()
+        request.argsz = size
+        request.flags = flags
+        request.vaddr = address
+        request.iova = iova
+        request.size = byteCount
+        return try kernel.control(container, CVFIO_IOMMU_MAP_DMA, with: &request)
+    }
+
+    /// How much was unmapped.
+    func unmap(
+        _ iova: UInt64, _ byteCount: UInt64, flags: UInt32 = 0, size: UInt32 = 24
+    ) throws(Errno) -> UInt64 {
+        var request = cvfio_iommu_type1_dma_unmap()
+        request.argsz = size
+        request.flags = flags
+        request.iova = iova
+        request.size = byteCount
+        _ = try kernel.control(container, CVFIO_IOMMU_UNMAP_DMA, with: &request)
+        return request.size
+    }
+}
+
 /// A type1 container with the group of one device, without the library in between.
-struct RawContainer {
-    private let kernel: any Kernel
+struct RawContainer: RawType1 {
+    let kernel: any Kernel
     let container: FileDescriptor
     let group: FileDescriptor
     let node: FilePath
@@ -39,29 +72,6 @@ struct RawContainer {
         _ = try kernel.control(container, CVFIO_SET_IOMMU, value: CVFIO_TYPE1v2_IOMMU)
     }
 
-    func map(
-        _ address: UInt64, _ byteCount: UInt64, at iova: UInt64, flags: UInt32 = 3, size: UInt32? = nil
-    ) throws(Errno) -> Int {
-        var request = cvfio_iommu_type1_dma_map()
-        request.argsz = size ?? UInt32(MemoryLayout<cvfio_iommu_type1_dma_map>.size)
-        request.flags = flags
-        request.vaddr = address
-        request.iova = iova
-        request.size = byteCount
-        return try kernel.control(container, CVFIO_IOMMU_MAP_DMA, with: &request)
-    }
-
-    /// How much was unmapped.
-    func unmap(_ iova: UInt64, _ byteCount: UInt64, flags: UInt32 = 0) throws(Errno) -> UInt64 {
-        var request = cvfio_iommu_type1_dma_unmap()
-        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
-        request.flags = flags
-        request.iova = iova
-        request.size = byteCount
-        _ = try kernel.control(container, CVFIO_IOMMU_UNMAP_DMA, with: &request)
-        return request.size
-    }
-
     func close() throws {
         try kernel.close(group)
         try kernel.close(container)
@@ -69,7 +79,7 @@ struct RawContainer {
 }
 
 /// An IO address space of an iommufd, without the library in between.
-struct RawIOMMUFD {
+struct RawIOMMUFD: Closable {
     private let kernel: any Kernel
     let descriptor: FileDescriptor
     let ioas: UInt32
@@ -97,9 +107,7 @@ struct RawIOMMUFD {
         return try kernel.control(descriptor, CIOMMU_IOAS_MAP, with: &request)
     }
 
-    func mapFile(
-        _ file: FileDescriptor, _ byteCount: UInt64, at iova: UInt64, start: UInt64 = 0
-    ) throws(Errno) -> Int {
+    func mapFile(_ file: FileDescriptor, _ byteCount: UInt64, at iova: UInt64, start: UInt64 = 0) throws(Errno) -> Int {
         var request = ciommu_ioas_map_file()
         request.size = UInt32(MemoryLayout<ciommu_ioas_map_file>.size)
         request.flags = 7
@@ -154,48 +162,23 @@ extension Bench {
 }
 
 /// An iommufd that is used as a container, without the library in between.
-struct RawIOMMUFDContainer {
-    private let kernel: any Kernel
-    let descriptor: FileDescriptor
+struct RawIOMMUFDContainer: RawType1 {
+    let kernel: any Kernel
+    let container: FileDescriptor
 
     init(_ kernel: any Kernel, _ descriptor: FileDescriptor) {
         self.kernel = kernel
-        self.descriptor = descriptor
+        container = descriptor
     }
 
-    func choose(_ type: UInt) throws(Errno) -> Int { try kernel.control(descriptor, CVFIO_SET_IOMMU, value: type) }
+    func choose(_ type: UInt) throws(Errno) -> Int { try kernel.control(container, CVFIO_SET_IOMMU, value: type) }
 
     func info(size: UInt32 = 16) throws(Errno) -> cvfio_iommu_type1_info {
         var info = cvfio_iommu_type1_info()
         info.argsz = size
-        _ = try kernel.control(descriptor, CVFIO_IOMMU_GET_INFO, with: &info)
+        _ = try kernel.control(container, CVFIO_IOMMU_GET_INFO, with: &info)
         return info
     }
 
-    func map(
-        _ address: UInt64, _ byteCount: UInt64, at iova: UInt64, flags: UInt32 = 3, size: UInt32 = 32
-    ) throws(Errno) -> Int {
-        var request = cvfio_iommu_type1_dma_map()
-        request.argsz = size
-        request.flags = flags
-        request.vaddr = address
-        request.iova = iova
-        request.size = byteCount
-        return try kernel.control(descriptor, CVFIO_IOMMU_MAP_DMA, with: &request)
-    }
-
-    /// How much was unmapped.
-    func unmap(
-        _ iova: UInt64, _ byteCount: UInt64, flags: UInt32 = 0, size: UInt32 = 24
-    ) throws(Errno) -> UInt64 {
-        var request = cvfio_iommu_type1_dma_unmap()
-        request.argsz = size
-        request.flags = flags
-        request.iova = iova
-        request.size = byteCount
-        _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &request)
-        return request.size
-    }
-
-    func close() throws { try kernel.close(descriptor) }
+    func close() throws { try kernel.close(container) }
 }

@@ -5,7 +5,7 @@ import Testing
 @testable import VFIO
 
 /// A virtual machine of KVM as its monitor makes it, without processors.
-struct RawMachine {
+struct RawMachine: Closable {
     let kernel: any Kernel
     let descriptor: FileDescriptor
 
@@ -34,11 +34,7 @@ struct RawMachine {
 
     /// Whether nothing of the machine is at a page of the guest, by putting a slot there for a moment.
     func isFree(_ address: UInt64, _ memory: borrowing Memory) throws -> Bool {
-        do throws(Errno) {
-            _ = try setSlot(1000, at: address, 4096, memory.address)
-        } catch .fileExists {
-            return false
-        }
+        do throws(Errno) { _ = try setSlot(1000, at: address, 4096, memory.address) } catch .fileExists { return false }
         _ = try setSlot(1000, at: 0, 0, 0)
         return true
     }
@@ -93,17 +89,16 @@ extension Scenario {
     func runWithKVM(
         sourceLocation: SourceLocation = #_sourceLocation, _ body: (borrowing Bench, RawMachine) throws -> Void
     ) throws {
-        try run(sourceLocation: sourceLocation) { bench in
-            let kernel = bench.kernel
-            guard offer.hasKVM else {
-                #expect(throws: Errno.noSuchFileOrDirectory, sourceLocation: sourceLocation) {
-                    try kernel.open("/dev/kvm", .readWrite)
-                }
-                return
+        let bench = try makeBench(sourceLocation: sourceLocation)
+        let kernel = bench.kernel
+        guard offer.hasKVM else {
+            #expect(throws: Errno.noSuchFileOrDirectory, sourceLocation: sourceLocation) {
+                try kernel.open("/dev/kvm", .readWrite)
             }
-            let machine = try RawMachine(kernel)
-            try body(bench, machine)
-            try machine.close()
+            return
         }
+        let machine = try RawMachine(kernel)
+        try body(bench, machine)
+        try machine.close()
     }
 }

@@ -38,57 +38,27 @@ struct Scenario: Sendable, Codable, Hashable, CustomTestStringConvertible {
         return MockedMachine(MockedMachine.releases.first { $0.name == kernelName }!.release)
     }
 
-    // MARK: Running a test
+    // MARK: Benches
 
-    /// Runs a test on a machine of its own, and fails it when it leaves a descriptor or a mapping behind.
-    func run(
-        sourceLocation: SourceLocation = #_sourceLocation, _ body: (borrowing Bench) throws -> Void
-    ) throws {
-        let before = ProcessView.now()
-        let ledger = try {
-            let bench = Bench(scenario: self, machine: try makeMachine())
-            try body(bench)
-            return bench.ledger
-        }()
-        ledger.expectBalance(sourceLocation)
-        ProcessView.expectSame(as: before, sourceLocation)
+    /// A machine for one test, which is checked for what the test left behind when the bench ends.
+    func makeBench(sourceLocation: SourceLocation = #_sourceLocation) throws -> Bench {
+        try Bench(scenario: self, makeMachine, sourceLocation)
     }
 
-    /// Runs a test that waits.
-    func run(
-        sourceLocation: SourceLocation = #_sourceLocation, _ body: (Bench) async throws -> Void
-    ) async throws {
-        let before = ProcessView.now()
-        let bench = Bench(scenario: self, machine: try makeMachine())
-        try await body(bench)
-        bench.ledger.expectBalance(sourceLocation)
-        ProcessView.expectSame(as: before, sourceLocation)
+    /// A bench for a test of dma-bufs. Where the kernel exports none, the test is that it says so, and there is no bench.
+    func makeBenchWithDMABuf(sourceLocation: SourceLocation = #_sourceLocation) throws -> Bench? {
+        let bench = try makeBench(sourceLocation: sourceLocation)
+        guard !offer.hasDMABuf else { return bench }
+        try bench.expectNoExport(sourceLocation)
+        return nil
     }
 
-    /// Runs a test of dma-bufs. Where the kernel exports none, the test is that it says so.
-    func runWithDMABuf(
-        sourceLocation: SourceLocation = #_sourceLocation, _ body: (borrowing Bench) throws -> Void
-    ) throws {
-        try run(sourceLocation: sourceLocation) { bench in
-            guard offer.hasDMABuf else {
-                try bench.expectNoExport(sourceLocation)
-                return
-            }
-            try body(bench)
-        }
-    }
-
-    /// Runs a test of imported dma-bufs. Where the interface imports none, or the kernel exports none, the test is that it
-    /// says so.
-    func runWithImport(
-        sourceLocation: SourceLocation = #_sourceLocation, _ body: (borrowing Bench) throws -> Void
-    ) throws {
-        try runWithDMABuf(sourceLocation: sourceLocation) { bench in
-            guard usesIOMMUFD else {
-                try bench.expectNoImport(sourceLocation)
-                return
-            }
-            try body(bench)
-        }
+    /// A bench for a test of imported dma-bufs. Where the interface imports none, or the kernel exports none, the test is
+    /// that it says so, and there is no bench.
+    func makeBenchWithImport(sourceLocation: SourceLocation = #_sourceLocation) throws -> Bench? {
+        guard let bench = try makeBenchWithDMABuf(sourceLocation: sourceLocation) else { return nil }
+        guard !usesIOMMUFD else { return bench }
+        try bench.expectNoImport(sourceLocation)
+        return nil
     }
 }

@@ -95,9 +95,7 @@ final class TestDevice: Sendable {
         do throws(Errno) {
             _ = try context.kernel.control(context.descriptor, command, with: request(.makeDevice, context.ioas))
             return nil
-        } catch {
-            return error
-        }
+        } catch { return error }
     }
 
     // MARK: The device
@@ -142,9 +140,7 @@ final class TestDevice: Sendable {
         do throws(Errno) {
             try body()
             return true
-        } catch .invalidArgument {
-            return false
-        }
+        } catch .invalidArgument { return false }
     }
 
     /// Marks pages of a page table as written.
@@ -169,21 +165,19 @@ extension Scenario {
         _ flags: TestDevice.Flags = [], sourceLocation: SourceLocation = #_sourceLocation,
         _ body: (borrowing Bench, AddressSpace, TestDevice) throws -> Void
     ) throws {
-        try run(sourceLocation: sourceLocation) { bench in
-            let space = try bench.makeSpace()
-            guard usesIOMMUFD else {
-                expectRefusal(.unsupported, nil, sourceLocation: sourceLocation) {
-                    _ = try space.requireIOMMUFD(for: "test")
-                }
-                return
+        let bench = try makeBench(sourceLocation: sourceLocation)
+        let space = try bench.makeSpace()
+        guard usesIOMMUFD else {
+            expectRefusal(.unsupported, nil, sourceLocation: sourceLocation) {
+                _ = try space.requireIOMMUFD(for: "test")
             }
-            guard bench.machine.makesUpDevices else {
-                #expect(
-                    try TestDevice.refusal(of: space) == .inappropriateIOCTLForDevice, sourceLocation: sourceLocation)
-                return
-            }
-            let device = try TestDevice(in: space, flags)
-            try body(bench, space, device)
+            return
         }
+        guard bench.machine.makesUpDevices else {
+            #expect(try TestDevice.refusal(of: space) == .inappropriateIOCTLForDevice, sourceLocation: sourceLocation)
+            return
+        }
+        let device = try TestDevice(in: space, flags)
+        try body(bench, space, device)
     }
 }

@@ -1,9 +1,15 @@
+import Testing
 import VFIO
 
 // Short names for what tests do on every other line.
 
 extension VolatileMemory where Self: ~Copyable {
     func fill(_ bytes: [UInt8], at offset: Int = 0) { copy(bytes.span, to: offset) }
+
+    func expect(_ bytes: [UInt8], at offset: Int = 0, sourceLocation: SourceLocation = #_sourceLocation) {
+        let found = self.bytes(at: offset, count: bytes.count)
+        #expect(found == bytes, sourceLocation: sourceLocation)
+    }
 }
 
 extension Device {
@@ -30,4 +36,13 @@ extension Device {
     func read<Value>(_ body: (borrowing ConfigSpace) throws -> Value) throws -> Value { try body(config) }
 
     func write(_ body: (borrowing ConfigSpace) throws -> Void) throws { try body(config) }
+}
+
+extension InterruptVector {
+    /// Raises it from here, and expects to see that once.
+    func expectTrigger(sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try trigger()
+        let count = try poll()
+        #expect(count == 1, sourceLocation: sourceLocation)
+    }
 }

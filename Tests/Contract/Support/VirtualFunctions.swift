@@ -15,9 +15,7 @@ extension Bench {
     }
 
     /// Lets vfio-pci make virtual functions meanwhile, and takes away what was made.
-    func allowingVirtualFunctions(
-        sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
-    ) throws {
+    func allowingVirtualFunctions(sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void) throws {
         try kernel.writeFile(Self.enabled, Array("Y".utf8))
         defer {
             #expect(throws: Never.self, sourceLocation: sourceLocation) {
@@ -38,9 +36,7 @@ extension Bench {
         _ body: ([PCIAddress]) throws -> Void
     ) throws {
         try Device(at: physicalFunction, in: makeSpace(), token: token).close()
-        try allowingVirtualFunctions(sourceLocation: sourceLocation) {
-            try body(try makeVirtualFunctions(count))
-        }
+        try allowingVirtualFunctions(sourceLocation: sourceLocation) { try body(try makeVirtualFunctions(count)) }
     }
 
     /// Makes virtual functions, and gives their addresses.

@@ -54,11 +54,7 @@ import VFIOMock
     /// Opens the disk, reads a block, and closes it.
     private static func live(_ machine: MockMachine) -> [NVMeError] {
         var errors: [NVMeError] = []
-        do throws(NVMeError) {
-            try live(machine, &errors)
-        } catch {
-            errors.append(error)
-        }
+        do throws(NVMeError) { try live(machine, &errors) } catch { errors.append(error) }
         return errors
     }
 
@@ -69,25 +65,15 @@ import VFIOMock
         let namespace = try controller.namespace()
         var queue = try controller.makeQueue(depth: 4, maximumTransferByteCount: 4096)
         let buffer = try allocate(space)
-        do throws(NVMeError) {
-            try queue.read(namespace, at: 1, into: buffer)
-        } catch {
-            errors.append(error)
-        }
-        do throws(NVMeError) {
-            try queue.close()
-        } catch {
-            errors.append(error)
-        }
+        do throws(NVMeError) { try queue.read(namespace, at: 1, into: buffer) } catch { errors.append(error) }
+        do throws(NVMeError) { try queue.close() } catch { errors.append(error) }
         try controller.close()
     }
 
     private static func open(_ machine: MockMachine) throws(NVMeError) -> Device {
         do throws(VFIOError) {
             return try Device(at: FaultCourse.address, in: AddressSpace(kernel: machine.kernel))
-        } catch {
-            throw .vfio(error)
-        }
+        } catch { throw .vfio(error) }
     }
 
     private static func allocate(_ space: AddressSpace) throws(NVMeError) -> DMABuffer {
@@ -129,8 +115,7 @@ import VFIOMock
             #expect(queue.id == 1)
             let buffer = try space.allocate(byteCount: 4096)
             try queue.read(namespace, at: 1, into: buffer)
-            try queue.close()
-            try buffer.close()
+            try closeAll(queue, buffer)
             #expect(machine.pinnedByteCount == pinned)
             try controller.close()
         }
@@ -145,9 +130,7 @@ import VFIOMock
     }
 
     private static func makeQueue(_ controller: borrowing Controller) throws(NVMeError) -> QueuePair {
-        do throws(NVMeError) {
-            return try controller.makeQueue(depth: 4, maximumTransferByteCount: 4096)
-        } catch {
+        do throws(NVMeError) { return try controller.makeQueue(depth: 4, maximumTransferByteCount: 4096) } catch {
             try controller.reset()
             return try controller.makeQueue(depth: 4, maximumTransferByteCount: 4096)
         }

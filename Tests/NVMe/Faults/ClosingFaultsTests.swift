@@ -24,16 +24,6 @@ struct ClosingFaultsTests {
     private static let neverShutDown = NVMeError.timeout(
         waitingFor: "the controller's shutdown (CSTS.SHST = 10b)", limit: .milliseconds(40))
 
-    /// What closing the controller fails with.
-    private func closing(_ controller: consuming Controller) -> NVMeError? {
-        do throws(NVMeError) {
-            try controller.close()
-            return nil
-        } catch {
-            return error
-        }
-    }
-
     private func expectStopped(sourceLocation: SourceLocation = #_sourceLocation) {
         let state = machine.diskState
         #expect(!state.isEnabled, sourceLocation: sourceLocation)
@@ -46,7 +36,7 @@ struct ClosingFaultsTests {
             var queue = try controller.makeQueue(depth: 4)
             machine.withDisk { $0.inject(.neverShutsDown) }
             if staysReady { machine.withDisk { $0.inject(.staysReady) } }
-            #expect(closing(controller) == Self.neverShutDown)
+            #expect(failure(closing: controller, as: NVMeError.self) == Self.neverShutDown)
             // The queue keeps the device open, so it is not the kernel that has done it.
             expectStopped()
             expectError(.closed, with: &queue) { (queue) throws(NVMeError) in try queue.check() }
@@ -87,19 +77,17 @@ struct ClosingFaultsTests {
                 #expect(!state.isEnabled && !state.isMaster, "told too early")
                 queue.with { queue in
                     do throws(NVMeError) { try queue.recover() } catch { #expect(error == .closed) }
-                    while let completion = queue.nextCompletion() {
-                        statuses.withLock { $0.append(completion.status) }
-                    }
+                    while let completion = queue.nextCompletion() { statuses.withLock { $0.append(completion.status) } }
                 }
                 queue.drop()
             }
-            let failure = closing(controller)
+            let outcome = failure(closing: controller, as: NVMeError.self)
             group.wait()
             // The device is closed here, or with the queue.
             if neverShutsDown {
-                #expect(failure == Self.neverShutDown)
-            } else if let failure {
-                guard case .vfio(let error) = failure, error.code == .inUse else { throw failure }
+                #expect(outcome == Self.neverShutDown)
+            } else if let outcome {
+                guard case .vfio(let error) = outcome, error.code == .inUse else { throw outcome }
             }
             #expect(statuses.withLock { $0 } == [.aborted, .aborted])
             machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
@@ -120,9 +108,7 @@ struct ClosingFaultsTests {
                 do throws(NVMeError) {
                     _ = try controller.namespaceIDs()
                     Issue.record("an answer")
-                } catch {
-                    #expect(error == late)
-                }
+                } catch { #expect(error == late) }
             }
             #expect(machine.withDisk { $0.statistics.adminCommandCount(opcode: 0x06) } <= count + 1)
             // The queue goes on meanwhile.
@@ -135,14 +121,12 @@ struct ClosingFaultsTests {
                 try controller.makeQueue(depth: 4).close()
                 Issue.record("a queue")
             } catch {
-                #expect(
-                    error == .adminTimeout(command: "Create I/O Completion Queue 2", limit: .milliseconds(4)))
+                #expect(error == .adminTimeout(command: "Create I/O Completion Queue 2", limit: .milliseconds(4)))
             }
             expectError(.reset, with: &queue) { (queue) throws(NVMeError) in try queue.check() }
             try queue.recover()
             #expect(try controller.namespaceIDs() == [1])
-            try queue.close()
-            try controller.close()
+            try closeAll(queue, controller)
         }
     }
 
@@ -174,8 +158,7 @@ struct ClosingFaultsTests {
             let end = queue.nextCompletion()
             #expect(end?.status == .aborted)
             try queue.flush(disk)
-            try queue.close()
-            try controller.close()
+            try closeAll(queue, controller)
         }
     }
 }

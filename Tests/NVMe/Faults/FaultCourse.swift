@@ -99,9 +99,7 @@ struct FaultCourse {
         if !held.isEmpty { oldIdentifiers = held }
         while !inFlight.isEmpty {
             if plan.releases { releaseIfNothingElseComes() }
-            do throws(NVMeError) {
-                take(try queue.waitForCompletion(), buffer)
-            } catch {
+            do throws(NVMeError) { take(try queue.waitForCompletion(), buffer) } catch {
                 note(error)
                 // The disk is gone for good: what there was has ended, and that is all.
                 if !recover(&queue, buffer) { return }
@@ -109,9 +107,7 @@ struct FaultCourse {
         }
         // A completion too many may still be there.
         takeAll(&queue, buffer)
-        do throws(NVMeError) {
-            try queue.check()
-        } catch {
+        do throws(NVMeError) { try queue.check() } catch {
             note(error)
             _ = recover(&queue, buffer)
         }
@@ -229,9 +225,7 @@ struct FaultCourse {
         }
     }
 
-    private mutating func note(_ error: NVMeError) {
-        errors[Self.name(error), default: 0] += 1
-    }
+    private mutating func note(_ error: NVMeError) { errors[Self.name(error), default: 0] += 1 }
 
     private static func name(_ error: NVMeError) -> String {
         switch error {

@@ -82,14 +82,10 @@ struct FaultLoad {
     /// Takes what has come, and recovers the queue where it has to be, until all of its commands have ended.
     ///
     /// - Returns: The errors on the way.
-    mutating func finish(
-        _ queue: inout QueuePair, _ number: Int, _ buffer: borrowing DMABuffer
-    ) -> [NVMeError] {
+    mutating func finish(_ queue: inout QueuePair, _ number: Int, _ buffer: borrowing DMABuffer) -> [NVMeError] {
         var errors: [NVMeError] = []
         while !open[number].isEmpty {
-            do throws(NVMeError) {
-                end(try queue.waitForCompletion(), number, buffer)
-            } catch {
+            do throws(NVMeError) { end(try queue.waitForCompletion(), number, buffer) } catch {
                 errors.append(error)
                 errors += recover(&queue)
                 while let completion = queue.nextCompletion() { end(completion, number, buffer) }

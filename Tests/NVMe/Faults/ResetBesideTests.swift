@@ -46,9 +46,7 @@ struct ResetBesideTests {
                 {}
             }
             // The queue is still alive, or has ended by now.
-            do throws(NVMeError) {
-                try controller.close()
-            } catch {
+            do throws(NVMeError) { try controller.close() } catch {
                 guard case .vfio(let failure) = error, failure.code == .inUse else { throw error }
             }
             group.wait()
@@ -86,13 +84,9 @@ struct ResetBesideTests {
                 counts.submitted.add(1, ordering: .relaxed)
             }
             while !inFlight.isEmpty {
-                do throws(NVMeError) {
-                    take(try queue.waitForCompletion(), &inFlight, counts)
-                } catch {
+                do throws(NVMeError) { take(try queue.waitForCompletion(), &inFlight, counts) } catch {
                     #expect(error == .reset || error == .closed, "\(error)")
-                    do throws(NVMeError) {
-                        try queue.recover()
-                    } catch {
+                    do throws(NVMeError) { try queue.recover() } catch {
                         #expect(error == .closed, "\(error)")
                         isClosed = true
                     }

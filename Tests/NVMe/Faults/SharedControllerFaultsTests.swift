@@ -75,10 +75,8 @@ struct SharedControllerFaultsTests {
             #expect(load.submitted == load.succeeded + load.failed + load.aborted)
             #expect(load.succeeded > 0 && load.failed > 0 && load.aborted > 0)
 
-            try polled.close()
-            try slept.close()
-            try buffer.close()
-            let end = closing(controller)
+            try closeAll(polled, slept, buffer)
+            let end = failure(closing: controller, as: NVMeError.self)
             #expect(end == .gone)
         }
     }
@@ -102,15 +100,5 @@ struct SharedControllerFaultsTests {
     /// Brings a queue in order that the last fault left without a controller.
     private func settle(_ queue: inout QueuePair) throws(NVMeError) {
         do throws(NVMeError) { try queue.check() } catch { try queue.recover() }
-    }
-
-    /// What closing the controller fails with.
-    private func closing(_ controller: consuming Controller) -> NVMeError? {
-        do throws(NVMeError) {
-            try controller.close()
-            return nil
-        } catch {
-            return error
-        }
     }
 }

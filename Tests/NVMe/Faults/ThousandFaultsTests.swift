@@ -114,8 +114,7 @@ import VFIOMock
         var refusals = 0
         var random = SplitMix64(seed: ~seed)
         let space = try AddressSpace(kernel: course.machine.kernel)
-        let controller = try Controller(
-            Device(at: FaultCourse.address, in: space), options: FaultCourse.options)
+        let controller = try Controller(Device(at: FaultCourse.address, in: space), options: FaultCourse.options)
         let buffer = try space.allocate(byteCount: FaultCourse.depth * 4096)
         var queue = try controller.makeQueue(
             depth: FaultCourse.depth, maximumTransferByteCount: 4096, interrupts: interrupts)

@@ -1,5 +1,7 @@
 import NVMe
+@_exported import TestSupport
 import Testing
+import VFIO
 
 /// Expects an error of something done with a queue, which closures do not capture well in Swift 6.3.
 func expectError(
@@ -9,9 +11,7 @@ func expectError(
     do throws(NVMeError) {
         try body(&queue)
         Issue.record("there was no error", sourceLocation: sourceLocation)
-    } catch {
-        #expect(error == expected, "\(error)", sourceLocation: sourceLocation)
-    }
+    } catch { #expect(error == expected, "\(error)", sourceLocation: sourceLocation) }
 }
 
 /// Expects a command to fail with a status, whatever the bits beside type and code say.
@@ -39,4 +39,14 @@ func submitted(_ command: CommandID?, sourceLocation: SourceLocation = #_sourceL
 /// Bytes that differ from place to place, and from seed to seed.
 func pattern(_ byteCount: Int, seed: Int = 0) -> [UInt8] {
     (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8 ^ $0 >> 12 ^ seed &* 151 ^ 0xa5) }
+}
+
+extension Controller: Closable {}
+extension QueuePair: Closable {}
+
+extension VolatileMemory where Self: ~Copyable {
+    func expect(_ bytes: [UInt8], at offset: Int = 0, sourceLocation: SourceLocation = #_sourceLocation) {
+        let found = self.bytes(at: offset, count: bytes.count)
+        #expect(found == bytes, sourceLocation: sourceLocation)
+    }
 }

@@ -32,9 +32,7 @@ struct MockedDiskMachine: DiskMachine {
     }
 
     /// Lets a test work in an address space, and fails it when it leaves something behind.
-    func run(
-        _ sourceLocation: SourceLocation = #_sourceLocation, _ body: (AddressSpace) throws -> Void
-    ) throws {
+    func run(_ sourceLocation: SourceLocation = #_sourceLocation, _ body: (AddressSpace) throws -> Void) throws {
         try body(try AddressSpace(kernel: kernel))
         expectNothingLeft(sourceLocation)
     }

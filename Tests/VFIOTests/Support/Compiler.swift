@@ -14,9 +14,7 @@ enum Compiler {
 
     static let isMissing: Comment = "no swiftc in PATH"
 
-    struct Failure: Error, CustomStringConvertible {
-        var description: String
-    }
+    struct Failure: Error, CustomStringConvertible { var description: String }
 
     /// What the compiler did.
     struct Result {

@@ -44,6 +44,11 @@ extension ScriptedKernel {
         }
     }
 
+    /// The device of ``machine()``, in an address space of its own.
+    func device(_ interface: AddressSpace.Interface = .iommufd) throws(VFIOError) -> Device {
+        try Device(at: Self.address, in: try AddressSpace(interface, kernel: self))
+    }
+
     private func addSysfs() {
         let folder = "/sys/bus/pci/devices/\(Self.address)"
         addFolder(folder, ["driver", "iommu_group", "vfio-dev"])
@@ -55,16 +60,13 @@ extension ScriptedKernel {
     }
 
     private func addIOMMUFD() {
-        answer(CIOMMU_IOAS_ALLOC, ciommu_ioas_alloc.self) { (request) throws(Errno) in
-            request.out_ioas_id = 3
-            return 0
-        }
+        accept(CIOMMU_IOAS_ALLOC, ciommu_ioas_alloc.self) { $0.out_ioas_id = 3 }
         answerRanges([0...0xffff_ffff])
-        answer(CVFIO_DEVICE_BIND_IOMMUFD, cvfio_device_bind_iommufd.self) { (_) throws(Errno) in 0 }
-        answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT, cvfio_device_attach_iommufd_pt.self) { (_) throws(Errno) in 0 }
-        answer(CIOMMU_IOAS_MAP, ciommu_ioas_map.self) { (_) throws(Errno) in 0 }
-        answer(CIOMMU_IOAS_MAP_FILE, ciommu_ioas_map_file.self) { (_) throws(Errno) in 0 }
-        answer(CIOMMU_IOAS_UNMAP, ciommu_ioas_unmap.self) { (_) throws(Errno) in 0 }
+        accept(CVFIO_DEVICE_BIND_IOMMUFD)
+        accept(CVFIO_DEVICE_ATTACH_IOMMUFD_PT)
+        accept(CIOMMU_IOAS_MAP)
+        accept(CIOMMU_IOAS_MAP_FILE)
+        accept(CIOMMU_IOAS_UNMAP)
     }
 
     /// Answers `IOMMU_IOAS_IOVA_RANGES`, in its two steps.
@@ -87,27 +89,22 @@ extension ScriptedKernel {
         answerValue(CVFIO_GET_API_VERSION) { (_) throws(Errno) in 0 }
         answerValue(CVFIO_CHECK_EXTENSION) { (_) throws(Errno) in 1 }
         answerValue(CVFIO_SET_IOMMU) { (_) throws(Errno) in 0 }
-        answer(CVFIO_GROUP_GET_STATUS, cvfio_group_status.self) { (status) throws(Errno) in
-            status.flags = CVFIO_GROUP_FLAGS_VIABLE
-            return 0
-        }
-        answer(CVFIO_GROUP_SET_CONTAINER, Int32.self) { (_) throws(Errno) in 0 }
-        answer(CVFIO_GROUP_GET_DEVICE_FD) { [unowned self] (_) throws(Errno) in
-            Int(makeDescriptor("device").rawValue)
-        }
+        accept(CVFIO_GROUP_GET_STATUS, cvfio_group_status.self) { $0.flags = CVFIO_GROUP_FLAGS_VIABLE }
+        accept(CVFIO_GROUP_SET_CONTAINER)
+        answer(CVFIO_GROUP_GET_DEVICE_FD) { [unowned self] (_) throws(Errno) in Int(makeDescriptor("device").rawValue) }
         answerType1Info {
             var bytes = Bytes(capability: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
             bytes.append(UInt32(1), UInt32(0), UInt64(0x1000), UInt64(0xffff_ffff))
             return bytes
         }
-        answer(CVFIO_IOMMU_MAP_DMA, cvfio_iommu_type1_dma_map.self) { (_) throws(Errno) in 0 }
-        answer(CVFIO_IOMMU_UNMAP_DMA, cvfio_iommu_type1_dma_unmap.self) { (_) throws(Errno) in 0 }
+        accept(CVFIO_IOMMU_MAP_DMA)
+        accept(CVFIO_IOMMU_UNMAP_DMA)
     }
 
     /// Answers `VFIO_IOMMU_GET_INFO` with these bytes as capabilities, behind the structure.
     func answerType1Info(_ capabilities: @escaping @Sendable () -> Bytes) {
         let headerSize = MemoryLayout<cvfio_iommu_type1_info>.size
-        answer(CVFIO_IOMMU_GET_INFO) { (bytes) throws(Errno) in
+        accept(CVFIO_IOMMU_GET_INFO) { bytes in
             let tail = capabilities().raw
             var info = cvfio_iommu_type1_info()
             info.argsz = UInt32(headerSize + tail.count)
@@ -116,18 +113,16 @@ extension ScriptedKernel {
             info.cap_offset = bytes.count >= headerSize + tail.count ? UInt32(headerSize) : 0
             bytes.storeBytes(of: info, as: cvfio_iommu_type1_info.self)
             if info.cap_offset != 0 { bytes[headerSize..<(headerSize + tail.count)].copyBytes(from: tail) }
-            return 0
         }
     }
 
     private func addDevice() {
-        answer(CVFIO_DEVICE_GET_INFO, cvfio_device_info.self) { (info) throws(Errno) in
+        accept(CVFIO_DEVICE_GET_INFO, cvfio_device_info.self) { info in
             info.flags = CVFIO_DEVICE_FLAGS_PCI | CVFIO_DEVICE_FLAGS_RESET
             info.num_regions = CVFIO_PCI_NUM_REGIONS
             info.num_irqs = CVFIO_PCI_NUM_IRQS
-            return 0
         }
-        answer(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { (region) throws(Errno) in
+        accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
             region.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
             region.offset = Self.offset(ofRegion: region.index)
             switch region.index {
@@ -137,14 +132,12 @@ extension ScriptedKernel {
             case CVFIO_PCI_CONFIG_REGION_INDEX: region.size = 256
             default: region.size = 0
             }
-            return 0
         }
-        answer(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { (info) throws(Errno) in
+        accept(CVFIO_DEVICE_GET_IRQ_INFO, cvfio_irq_info.self) { info in
             info.flags = CVFIO_IRQ_INFO_EVENTFD | (info.index == CVFIO_PCI_MSIX_IRQ_INDEX ? CVFIO_IRQ_INFO_NORESIZE : 0)
             info.count = info.index == CVFIO_PCI_INTX_IRQ_INDEX ? 1 : 8
-            return 0
         }
-        answer(CVFIO_DEVICE_SET_IRQS) { (_) throws(Errno) in 0 }
+        accept(CVFIO_DEVICE_SET_IRQS)
         answerValue(CVFIO_DEVICE_RESET) { (_) throws(Errno) in 0 }
         answer(CVFIO_DEVICE_FEATURE) { [unowned self] (_) throws(Errno) in
             Int(makeDescriptor("dma-buf", size: 4096).rawValue)
@@ -195,9 +188,7 @@ struct Bytes: Sendable {
     init<Value: BitwiseCopyable>(_ value: Value) { append(value) }
 
     /// The header of a capability.
-    init(capability id: UInt16, next: UInt32 = 0) {
-        append(cvfio_info_cap_header(id: id, version: 1, next: next))
-    }
+    init(capability id: UInt16, next: UInt32 = 0) { append(cvfio_info_cap_header(id: id, version: 1, next: next)) }
 
     mutating func append<each Value: BitwiseCopyable>(_ value: repeat each Value) {
         for value in repeat each value { withUnsafeBytes(of: value) { raw += $0 } }

@@ -47,8 +47,7 @@ final class ScriptedKernel: Kernel {
 
     /// Answers an ioctl on a structure of a known type, which the answer may change.
     func answer<Structure: BitwiseCopyable>(
-        _ request: UInt, _ type: Structure.Type,
-        _ body: @escaping @Sendable (inout Structure) throws(Errno) -> Int
+        _ request: UInt, _ type: Structure.Type, _ body: @escaping @Sendable (inout Structure) throws(Errno) -> Int
     ) {
         answer(request) { (bytes) throws(Errno) in
             // An older, shorter structure is filled up with zeroes, as the kernel does.
@@ -60,11 +59,27 @@ final class ScriptedKernel: Kernel {
             var value = whole.load(as: Structure.self)
             // What the kernel has to say may come with an error, such as the room that it would have needed.
             defer {
-                withUnsafeBytes(of: value) {
-                    bytes.baseAddress!.copyMemory(from: $0.baseAddress!, byteCount: count)
-                }
+                withUnsafeBytes(of: value) { bytes.baseAddress!.copyMemory(from: $0.baseAddress!, byteCount: count) }
             }
             return try body(&value)
+        }
+    }
+
+    /// Lets an ioctl on a structure of a known type succeed, with what the answer changes in it.
+    func accept<Structure: BitwiseCopyable>(
+        _ request: UInt, _ type: Structure.Type, _ change: @escaping @Sendable (inout Structure) -> Void
+    ) {
+        answer(request, type) { (structure) throws(Errno) in
+            change(&structure)
+            return 0
+        }
+    }
+
+    /// Lets an ioctl on a structure succeed.
+    func accept(_ request: UInt, _ answer: @escaping @Sendable (UnsafeMutableRawBufferPointer) -> Void = { _ in }) {
+        self.answer(request) { (bytes) throws(Errno) in
+            answer(bytes)
+            return 0
         }
     }
 

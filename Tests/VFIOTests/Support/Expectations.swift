@@ -1,0 +1,31 @@
+import SystemPackage
+@_exported import TestSupport
+import Testing
+
+@testable import VFIO
+
+/// Expects an error of the library, and of it what is named.
+@discardableResult
+func expectError(
+    _ code: VFIOError.Code? = nil, errno: Errno? = nil, hint: String? = nil, hintContaining part: String? = nil,
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
+) -> VFIOError? {
+    guard let error = #expect(throws: VFIOError.self, sourceLocation: sourceLocation, performing: body) else {
+        return nil
+    }
+    if let code { #expect(error.code == code, sourceLocation: sourceLocation) }
+    if let errno { #expect(error.errno == errno, sourceLocation: sourceLocation) }
+    if let hint { #expect(error.hint == hint, sourceLocation: sourceLocation) }
+    if let part { #expect(error.hint?.contains(part) == true, "\(error)", sourceLocation: sourceLocation) }
+    return error
+}
+
+/// The code of what is thrown, if it is an error of the library.
+func code(_ body: () throws -> Void) -> VFIOError.Code? {
+    do {
+        try body()
+        return nil
+    } catch {
+        return (error as? VFIOError)?.code
+    }
+}

@@ -5,8 +5,7 @@ import ProgramSupport
 @main
 struct VFIOCtl: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "vfioctl",
-        abstract: "See, prepare and use PCI devices for VFIO, and be told what is wrong.",
+        commandName: "vfioctl", abstract: "See, prepare and use PCI devices for VFIO, and be told what is wrong.",
         discussion: """
             A first hour: `vfioctl list` shows what is there, `vfioctl doctor BDF` what is in the way and the command that mends \
             it, `vfioctl bind BDF` gives the device to vfio-pci, and `vfioctl info BDF` opens it. Every command works with \
@@ -25,8 +24,7 @@ struct VFIOCtl: ParsableCommand {
                     InfoCommand.self, ConfigCommand.self, ReadCommand.self, WriteCommand.self, ResetCommand.self,
                     HotResetCommand.self, DMABufCommand.self, DemoCommand.self,
                 ]),
-        ]
-    )
+        ])
 
     static func main() {
         StandardOutput.protect()

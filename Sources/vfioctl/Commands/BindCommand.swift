@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl bind`.
 struct BindCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bind",
-        abstract: "Take devices from the kernel's drivers and give them to vfio-pci.",
+        commandName: "bind", abstract: "Take devices from the kernel's drivers and give them to vfio-pci.",
         discussion: """
             Each device gets its own driver_override, so that no other device of the same make is taken with it, and the driver \
             that it had is remembered for `vfioctl restore`. A device that the machine is using is refused: a mounted disk, a network \

@@ -5,8 +5,7 @@ import VFIO
 struct ChangeOptions: ParsableArguments {
     @Flag(
         name: [.customShort("n"), .long], help: "Say what would be done, for drivers as shell commands, and do nothing."
-    )
-    var dryRun = false
+    ) var dryRun = false
 }
 
 /// What became of a device: a line for people, an object for programs.

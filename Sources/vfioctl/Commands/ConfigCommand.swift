@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl config`.
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "config",
-        abstract: "Show the config space of a device, decoded or in bytes.",
+        commandName: "config", abstract: "Show the config space of a device, decoded or in bytes.",
         discussion: """
             It is config space as VFIO shows it to programs: some of its bits are the kernel's own. The device has to be bound to \
             vfio-pci, and nobody else may have it open.

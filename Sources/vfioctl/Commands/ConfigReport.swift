@@ -130,8 +130,7 @@ struct ConfigReport: Encodable {
             return [
                 "version \(express.version)", "payload \(express.payload) of \(express.largestSupportedPayload) bytes",
                 "read request \(express.readRequest) bytes",
-                "link x\(express.linkWidth), generation \(express.linkSpeed)",
-                express.supportsFLR ? "FLR" : "no FLR",
+                "link x\(express.linkWidth), generation \(express.linkSpeed)", express.supportsFLR ? "FLR" : "no FLR",
             ]
         default: return []
         }
@@ -166,8 +165,7 @@ struct ConfigReport: Encodable {
         var lines = [
             "\(style.paint("\(vendor):\(device)", .bold))  class \(classCode), revision \(revision), subsystem "
                 + "\(subsystemVendor):\(subsystem)",
-            "command      " + (command.isEmpty ? "none" : command.joined(separator: ", ")),
-            "status       \(status)",
+            "command      " + (command.isEmpty ? "none" : command.joined(separator: ", ")), "status       \(status)",
         ]
         lines += baseAddresses.map { "             \($0)" }
         for capability in capabilities + extendedCapabilities {

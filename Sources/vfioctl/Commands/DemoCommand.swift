@@ -5,8 +5,7 @@ import VFIOMock
 /// `vfioctl demo`.
 struct DemoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "demo",
-        abstract: "Move bytes from one device to another through a revocable dma-buf.",
+        commandName: "demo", abstract: "Move bytes from one device to another through a revocable dma-buf.",
         discussion: """
             Exports a BAR of one device as a dma-buf, maps it for another, moves bytes between the two, takes the memory \
             away by a reset, shows that the kernel has revoked it, restores it and moves bytes again.

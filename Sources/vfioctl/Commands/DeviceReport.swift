@@ -57,11 +57,9 @@ struct DeviceReport: Encodable {
             }
         }
         self.interrupts = interrupts
-        do throws(VFIOError) {
-            hotReset = try device.hotResetInfo().functions.map { "\($0.address)" }
-        } catch  where error.code == .unsupported || error.code == .notFound {
-            hotReset = nil
-        }
+        do throws(VFIOError) { hotReset = try device.hotResetInfo().functions.map { "\($0.address)" } } catch
+            where error.code == .unsupported || error.code == .notFound
+        { hotReset = nil }
         var features: [String: Bool] = [:]
         for (name, feature) in Self.featureNames { features[name] = try device.supports(feature) }
         self.features = features
@@ -110,9 +108,7 @@ struct DeviceReport: Encodable {
 
     private static func size(_ count: UInt64) -> String {
         for (unit, shift) in [("G", UInt64(30)), ("M", 20), ("K", 10)]
-        where count >= 1 << shift && count % (1 << shift) == 0 {
-            return "\(count >> shift)\(unit)"
-        }
+        where count >= 1 << shift && count % (1 << shift) == 0 { return "\(count >> shift)\(unit)" }
         return "\(count)"
     }
 }

@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl doctor`.
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "doctor",
-        abstract: "Find out why a device cannot be used, and say what to do.",
+        commandName: "doctor", abstract: "Find out why a device cannot be used, and say what to do.",
         discussion: """
             Walks the whole way from the IOMMU to the open device, and says of each step what it found and, where something is \
             missing, the command that mends it, or else what to do. Without a device it looks at the machine alone; with two, also at what the first \
@@ -49,11 +48,7 @@ struct DoctorCommand: ParsableCommand {
             sections.append(
                 Section(title: "\(devices[0]) and the memory of \(devices[1])", findings: doctor.findings()))
         }
-        if output.json {
-            try JSON.print(sections)
-        } else {
-            show(sections)
-        }
+        if output.json { try JSON.print(sections) } else { show(sections) }
         if sections.contains(where: \.hasProblem) { throw ExitCode.failure }
     }
 
@@ -72,9 +67,7 @@ struct DoctorCommand: ParsableCommand {
     private func show(_ sections: [Section]) {
         for section in sections {
             print(output.style.paint(section.title, .bold))
-            for finding in section.findings {
-                for line in finding.lines(output.style) { print("  \(line)") }
-            }
+            for finding in section.findings { for line in finding.lines(output.style) { print("  \(line)") } }
             print("")
         }
         if let problem = sections.lazy.flatMap(\.findings).first(where: { $0.verdict == .problem }) {

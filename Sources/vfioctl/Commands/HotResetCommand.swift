@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl hot-reset`.
 struct HotResetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "hot-reset",
-        abstract: "Reset the bus or slot that a device is on, with all devices there.",
+        commandName: "hot-reset", abstract: "Reset the bus or slot that a device is on, with all devices there.",
         discussion: """
             A dry run opens the device too, since only then the kernel tells what else is reset. Every device that the reset reaches has to be bound to vfio-pci and in nobody else's hands; those in other IOMMU groups are \
             opened for it.

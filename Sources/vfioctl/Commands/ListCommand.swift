@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl list`.
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list",
-        abstract: "List the PCI devices, who holds them, and which of them VFIO can have.",
+        commandName: "list", abstract: "List the PCI devices, who holds them, and which of them VFIO can have.",
         discussion: """
             Bridges are left out unless --all is given. The column VFIO says how a device stands to VFIO: "ready" (a \
             program can open it), "in-use" (a program has it open), "blocked" (bound, but a driver of the kernel holds \
@@ -27,8 +26,7 @@ struct ListCommand: ParsableCommand {
         name: .customLong("class"),
         help: ArgumentHelp(
             "Only those whose class number starts with these digits: 01 for storage, 0108 for NVMe.",
-            valueName: "digits"))
-    var classPrefix: String?
+            valueName: "digits")) var classPrefix: String?
     @Option(
         help: ArgumentHelp(
             "Only those of this vendor and device; either may be left out: 1b36:, :0010.", valueName: "vendor:device"))
@@ -46,11 +44,7 @@ struct ListCommand: ParsableCommand {
         let functions = everything.filter(isWanted)
         let names = PCINames(for: functions)
         let rows = functions.map { DeviceRow($0, names, VFIOState(of: $0, among: everything)) }
-        if output.json {
-            try JSON.print(rows)
-        } else {
-            print(table(rows))
-        }
+        if output.json { try JSON.print(rows) } else { print(table(rows)) }
     }
 
     private func isWanted(_ function: PCIFunctionInfo) -> Bool {

@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl read`.
 struct ReadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "read",
-        abstract: "Read registers of a device.",
+        commandName: "read", abstract: "Read registers of a device.",
         discussion: """
             The device is opened for it and closed afterwards: the kernel resets it both times, where it can. Memory decode is \
             switched on for a BAR. Registers may do something when they are read.
@@ -24,9 +23,7 @@ struct ReadCommand: ParsableCommand {
     @Option(help: "How many, one after the other.")
     var count = 1
 
-    func validate() throws {
-        guard (1...65536).contains(count) else { throw ValidationError("--count is 1 to 65536") }
-    }
+    func validate() throws { guard (1...65536).contains(count) else { throw ValidationError("--count is 1 to 65536") } }
 
     func run() throws {
         let device = try options.open(machine)

@@ -4,10 +4,8 @@ import VFIO
 /// `vfioctl reset`.
 struct ResetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "reset",
-        abstract: "Reset a device alone, by FLR or what else it has.",
-        discussion: "The device has to be bound to vfio-pci, and nobody else may have it open."
-    )
+        commandName: "reset", abstract: "Reset a device alone, by FLR or what else it has.",
+        discussion: "The device has to be bound to vfio-pci, and nobody else may have it open.")
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions
@@ -19,8 +17,7 @@ struct ResetCommand: ParsableCommand {
             // From sysfs: to open it would reset it.
             let function = try PCIBus(kernel: machine.kernel).function(at: options.device)
             guard !function.resetMethods.isEmpty else {
-                throw VFIOError(
-                    .unsupported, "reset the device", "\(options.device)", hint: "nothing resets it alone")
+                throw VFIOError(.unsupported, "reset the device", "\(options.device)", hint: "nothing resets it alone")
             }
             try ResetReport(devices: [options.device], done: false).print(output)
             return

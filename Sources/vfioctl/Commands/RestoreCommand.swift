@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl restore`.
 struct RestoreCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "restore",
-        abstract: "Give devices back to the drivers that they had before `vfioctl bind`.",
+        commandName: "restore", abstract: "Give devices back to the drivers that they had before `vfioctl bind`.",
         discussion: """
             Takes the driver_override away and lets the kernel choose. Where it chooses another driver than the one that is \
             remembered, that one is asked for by name. Needs root.

@@ -12,9 +12,7 @@ struct TopologyCommand: ParsableCommand {
             """
     )
 
-    enum Format: String, ExpressibleByArgument, CaseIterable {
-        case text, svg, dot, json
-    }
+    enum Format: String, ExpressibleByArgument, CaseIterable { case text, svg, dot, json }
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions

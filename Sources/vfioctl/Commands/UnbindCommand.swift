@@ -4,10 +4,8 @@ import VFIO
 /// `vfioctl unbind`.
 struct UnbindCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "unbind",
-        abstract: "Take devices from their drivers and leave them without one.",
-        discussion: "A device that the machine or a program is using is refused. Needs root."
-    )
+        commandName: "unbind", abstract: "Take devices from their drivers and leave them without one.",
+        discussion: "A device that the machine or a program is using is refused. Needs root.")
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions

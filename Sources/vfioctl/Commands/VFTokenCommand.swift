@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl vf-token`.
 struct VFTokenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "vf-token",
-        abstract: "Set the token that virtual functions are opened with.",
+        commandName: "vf-token", abstract: "Set the token that virtual functions are opened with.",
         discussion: """
             A physical function that vfio-pci holds shares a token with the users of its virtual functions: who does not know it \
             cannot open them. It stays until the physical function leaves vfio-pci. Without a UUID a new one is made and printed.
@@ -33,11 +32,7 @@ struct VFTokenCommand: ParsableCommand {
         let device = try options.open(machine)
         try device.setVFToken(new)
         try device.close()
-        if output.json {
-            try JSON.print(["address": "\(options.device)", "token": "\(new)"])
-        } else {
-            print(new)
-        }
+        if output.json { try JSON.print(["address": "\(options.device)", "token": "\(new)"]) } else { print(new) }
     }
 
     /// A UUID of version 4 (RFC 9562): random but for six bits.

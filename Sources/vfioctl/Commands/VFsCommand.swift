@@ -5,8 +5,7 @@ import VFIO
 /// `vfioctl vfs`.
 struct VFsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "vfs",
-        abstract: "Make the virtual functions of a device with SR-IOV, or take them away.",
+        commandName: "vfs", abstract: "Make the virtual functions of a device with SR-IOV, or take them away.",
         discussion: """
             The kernel's drivers do not get the new functions unless --probe is given: bind them with `vfioctl bind`. A physical \
             function that vfio-pci holds needs the module's parameter enable_sriov. Needs root.

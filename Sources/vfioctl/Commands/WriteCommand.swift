@@ -4,8 +4,7 @@ import VFIO
 /// `vfioctl write`.
 struct WriteCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "write",
-        abstract: "Write a register of a device.",
+        commandName: "write", abstract: "Write a register of a device.",
         discussion: """
             The device is opened for it and closed afterwards: the kernel resets it both times, where it can, so what was \
             written lasts only in devices that cannot be reset. Memory decode is switched on for a BAR.
@@ -41,11 +40,7 @@ struct WriteCommand: ParsableCommand {
         let report = Report(
             offset: "0x" + String(offset.value, radix: 16),
             value: seen.map { "0x\(Hexadecimal.text($0, digits: width.byteCount * 2))" })
-        if output.json {
-            try JSON.print(report)
-        } else if let value = report.value {
-            print(value)
-        }
+        if output.json { try JSON.print(report) } else if let value = report.value { print(value) }
     }
 
     private struct Report: Encodable {

@@ -25,9 +25,7 @@ enum ChildProcess {
         var words = unsafe command.map { unsafe strdup($0) } + [nil]
         defer { for index in unsafe words.indices { unsafe free(words[index]) } }
         let error = unsafe posix_spawnp(&process, command[0], &actions, nil, &words, environ)
-        guard error == 0 else {
-            throw VFIOError(.kernel, "run the command", command[0], errno: Errno(rawValue: error))
-        }
+        guard error == 0 else { throw VFIOError(.kernel, "run the command", command[0], errno: Errno(rawValue: error)) }
         // Ctrl-C goes to both; the device is given back in order after the command has ended.
         signal(SIGINT, SIG_IGN)
         defer { signal(SIGINT, SIG_DFL) }

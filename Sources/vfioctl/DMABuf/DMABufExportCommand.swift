@@ -5,8 +5,7 @@ import VFIO
 /// `vfioctl dmabuf export`.
 struct DMABufExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "export",
-        abstract: "Export a part of a BAR as a dma-buf, and hand its descriptor to a program.",
+        commandName: "export", abstract: "Export a part of a BAR as a dma-buf, and hand its descriptor to a program.",
         usage: "vfioctl dmabuf export <bdf> <bar> <ranges> (--socket <path> | -- <command> ...)",
         discussion: """
             The program is either a command after --, which inherits the descriptor and finds its number in the variable \
@@ -54,8 +53,7 @@ struct DMABufExportCommand: ParsableCommand {
             try UnixListener.send(window, over: socket)
         } else {
             status = try window.withFileDescriptor { descriptor in
-                try ChildProcess.run(
-                    command, handing: descriptor, by: DMABufCommand.descriptorVariable)
+                try ChildProcess.run(command, handing: descriptor, by: DMABufCommand.descriptorVariable)
             }
         }
         try window.close()

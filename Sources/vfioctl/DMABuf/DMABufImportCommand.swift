@@ -8,8 +8,7 @@ import VFIOMock
 /// `vfioctl dmabuf import`.
 struct DMABufImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "import",
-        abstract: "Take a dma-buf from another program and map it for the DMA of a device.",
+        commandName: "import", abstract: "Take a dma-buf from another program and map it for the DMA of a device.",
         discussion: """
             The descriptor is the inherited one that the variable \(DMABufCommand.descriptorVariable) names, that of --fd, or one that comes \
             over the Unix socket of --socket. Prints where the device finds the memory, and ends; with --hold it waits for the end of \
@@ -44,8 +43,7 @@ struct DMABufImportCommand: ParsableCommand {
         let space = try AddressSpace(.iommufd, kernel: machine.kernel)
         let device = try Device(at: device, in: space)
         let mapping = try space.map(window)
-        let report = Report(
-            device: "\(device.address)", byteCount: mapping.byteCount, iova: "\(mapping.iova)")
+        let report = Report(device: "\(device.address)", byteCount: mapping.byteCount, iova: "\(mapping.iova)")
         if output.json {
             try JSON.print(report)
         } else {

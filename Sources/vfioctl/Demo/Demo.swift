@@ -1,3 +1,4 @@
+import Edu
 import VFIO
 
 /// The story of a revocable dma-buf, told by two devices.
@@ -15,10 +16,8 @@ struct Demo {
         say("Open. Both devices go into one IO address space: what they see of memory is what we map there.")
         let space = try AddressSpace(.iommufd, kernel: kernel)
         let exporter = try Device(at: exporter, in: space)
-        let importer = try Device(at: importer, in: space)
         try exporter.config.updateCommand { $0.insert(.memoryDecode) }
-        try importer.config.updateCommand { $0.formUnion([.memoryDecode, .busMaster]) }
-        let edu = try EduEngine(importer)
+        let edu = try openEngine(in: space)
         let result = try space.allocate(byteCount: 4096)
 
         guard try exporter.supports(.dmaBuf) else {
@@ -36,15 +35,15 @@ struct Demo {
 
         let peer = try space.map(window)
         say(
-            "Map. The IOMMU shows that memory to \(importer.address) at IOVA \(peer.iova). The mapping is \(peer.state)."
+            "Map. The IOMMU shows that memory to \(importer) at IOVA \(peer.iova). The mapping is \(peer.state)."
         )
 
         say("Write. The CPU puts a greeting into the BAR of \(exporter.address).")
         let memory = try exporter.map(bar.index, 0..<size)
         memory.copy(Array(Self.greeting.utf8))
 
-        let first = try read(peer.iova, by: edu, importer, into: result)
-        say("Move. \(importer.address) read the BAR by DMA, device to device, and found: \"\(first)\"")
+        let first = try read(peer.iova, by: edu, into: result)
+        say("Move. \(importer) read the BAR by DMA, device to device, and found: \"\(first)\"")
         try require(first == Self.greeting, "the bytes that were read are not those that were written")
 
         try revoke(exporter)
@@ -54,17 +53,17 @@ struct Demo {
         try require(peer.state == .revoked, "the library did not notice the revocation")
 
         faults.mark()
-        let second = try read(peer.iova, by: edu, importer, into: result)
+        let second = try read(peer.iova, by: edu, into: result)
         say(
             "Try. The same DMA again finds \(second.isEmpty ? "nothing, only zeros" : "\"\(second)\"").",
-            faults.describe(of: importer.address))
+            faults.describe(of: .pci(importer)))
         try require(second != Self.greeting, "a revoked mapping still showed the exporter's memory")
 
         try peer.restore()
         memory.copy(Array(Self.greeting.utf8))
-        let third = try read(peer.iova, by: edu, importer, into: result)
+        let third = try read(peer.iova, by: edu, into: result)
         say(
-            "Restore. Unmapped, and mapped again at the same place; the mapping is \(peer.state), and \(importer.address)",
+            "Restore. Unmapped, and mapped again at the same place; the mapping is \(peer.state), and \(importer)",
             "reads \"\(third)\"")
         try require(third == Self.greeting, "the restored mapping does not show the exporter's memory")
 
@@ -77,11 +76,23 @@ struct Demo {
         try peer.close()
         try window.close()
         try result.close()
-        try importer.close()
+        try edu.close()
         print("\nDone: all of it happened as told.")
     }
 
     // MARK: Steps
+
+    /// The device that reads: QEMU's edu, as a DMA engine.
+    private func openEngine(in space: AddressSpace) throws -> Edu {
+        do throws(EduError) {
+            return try Edu(at: importer, in: space)
+        } catch .notAnEdu(let vendor, let number) {
+            throw VFIOError(
+                .unsupported, "use the device as a DMA engine", "\(importer)",
+                hint: "the demo knows how to make QEMU's edu (1234:11e8) do DMA, and this is "
+                    + "\(String(vendor, radix: 16)):\(String(number, radix: 16))")
+        }
+    }
 
     /// Takes the memory away: by a reset where the device has one, else by switching its memory decode off and on.
     private func revoke(_ exporter: borrowing Device) throws(VFIOError) {
@@ -98,12 +109,9 @@ struct Demo {
     }
 
     /// Has edu fetch a text by DMA, and bring it where the CPU can look at it.
-    private func read(
-        _ iova: IOVA, by edu: EduEngine, _ device: borrowing Device, into buffer: borrowing DMABuffer
-    ) throws -> String {
+    private func read(_ iova: IOVA, by edu: borrowing Edu, into buffer: borrowing DMABuffer) throws -> String {
         let count = Self.greeting.utf8.count
-        try edu.fetch(from: iova, count: count, on: device)
-        try edu.store(to: buffer.iova, count: count, on: device)
+        try edu.copy(count, from: iova, to: buffer.iova)
         let bytes = buffer.bytes(count: count)
         return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
     }
@@ -137,6 +145,4 @@ struct Demo {
 }
 
 /// The demo did not go as told.
-struct DemoFailure: Error, CustomStringConvertible {
-    let description: String
-}
+struct DemoFailure: Error, CustomStringConvertible { let description: String }

@@ -66,9 +66,7 @@ final class KernelLog: FaultSource {
             } catch Errno.brokenPipe {
                 // Records were overwritten before they were read; the next read goes on behind them.
                 continue
-            } catch {
-                return lines
-            }
+            } catch { return lines }
             let text = String(decoding: record[..<count], as: UTF8.self)
             if let message = text.split(separator: ";", maxSplits: 1).last?.split(separator: "\n").first {
                 lines.append(String(message))

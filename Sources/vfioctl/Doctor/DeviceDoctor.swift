@@ -51,9 +51,7 @@ struct DeviceDoctor {
             return .problem(
                 "driver", "\(driver) of the kernel holds it, and \(uses.map { "\($0)" }.joined(separator: ", "))",
                 advice: "end that use; after that, vfioctl bind \(address) takes the device")
-        } catch {
-            return .problem("driver", "\(driver) of the kernel holds it; \(error)")
-        }
+        } catch { return .problem("driver", "\(driver) of the kernel holds it; \(error)") }
     }
 
     private func group(_ function: PCIFunctionInfo) -> Finding? {
@@ -108,10 +106,7 @@ struct DeviceDoctor {
         switch files.failureToOpen(node) {
         case nil: return [.fine(check, "\(node) can be opened")]
         case .permissionDenied:
-            return [
-                .problem(
-                    check, "this user may not open \(node)", remedy: files.user.map { "chown \($0) \(node)" })
-            ]
+            return [.problem(check, "this user may not open \(node)", remedy: files.user.map { "chown \($0) \(node)" })]
         case .notPermitted:
             return [.problem(check, "this container may not open \(node)", advice: "pass it in (--device \(node))")]
         case .resourceBusy:
@@ -147,9 +142,7 @@ struct DeviceDoctor {
             let findings = try features(device)
             try device.close()
             return findings
-        } catch {
-            return [.problem("open", "\(error)")]
-        }
+        } catch { return [.problem("open", "\(error)")] }
     }
 
     private func features(_ device: borrowing Device) throws(VFIOError) -> [Finding] {
@@ -157,8 +150,7 @@ struct DeviceDoctor {
         findings.append(
             device.info.canReset
                 ? .fine("reset", "it can be reset alone")
-                : .warning(
-                    "reset", "it cannot be reset alone, so it keeps the state that its last user left"))
+                : .warning("reset", "it cannot be reset alone, so it keeps the state that its last user left"))
         findings.append(
             try device.supports(.dmaBuf)
                 ? .fine("dma-buf", "its memory can be exported, and is revocable")
@@ -169,10 +161,7 @@ struct DeviceDoctor {
         if let last = ranges.last {
             let width = 64 - last.upperBound.rawValue.leadingZeroBitCount
             let text = "DMA addresses of \(width) bits, in \(ranges.count) ranges"
-            findings.append(
-                width < 48
-                    ? .warning("IOVA", text)
-                    : .fine("IOVA", text))
+            findings.append(width < 48 ? .warning("IOVA", text) : .fine("IOVA", text))
         }
         return findings
     }

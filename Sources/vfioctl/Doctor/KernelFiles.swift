@@ -59,9 +59,7 @@ struct KernelFiles {
         do throws(Errno) {
             try kernel.close(kernel.open(FilePath(path), .readWrite))
             return nil
-        } catch {
-            return error
-        }
+        } catch { return error }
     }
 
     /// Whether a failure to open a node says that nothing is behind it. Some nodes are made before their module is loaded.

@@ -43,9 +43,7 @@ struct MachineDoctor {
         if !units.isEmpty {
             return .fine("IOMMU", "the kernel uses \(units.joined(separator: ", "))\(Self.make(units))")
         }
-        if !files.groups.isEmpty {
-            return .fine("IOMMU", "the kernel has made groups for it")
-        }
+        if !files.groups.isEmpty { return .fine("IOMMU", "the kernel has made groups for it") }
         let tables = Set(files.names("/sys/firmware/acpi/tables") ?? [])
         if tables.contains("DMAR") {
             let text = "the firmware describes an Intel IOMMU (table DMAR), and the kernel does not use it"
@@ -54,8 +52,7 @@ struct MachineDoctor {
                     "IOMMU", text + ", although it is told to (intel_iommu=on)",
                     advice: "look into `dmesg | grep -e DMAR -e IOMMU`; the kernel may lack CONFIG_INTEL_IOMMU")
             }
-            return .problem(
-                "IOMMU", text, remedy: Self.commandToAdd("intel_iommu=on"), advice: Self.adviceAfterCommand)
+            return .problem("IOMMU", text, remedy: Self.commandToAdd("intel_iommu=on"), advice: Self.adviceAfterCommand)
         }
         if tables.contains("IVRS") {
             return .problem(
@@ -146,8 +143,7 @@ struct MachineDoctor {
             check,
             madeUp > 0
                 ? "there are none but those that vfio has made up for devices without an IOMMU (\(madeUp))"
-                : "there are none: no device can be opened",
-            advice: "see to the IOMMU first")
+                : "there are none: no device can be opened", advice: "see to the IOMMU first")
     }
 
     private func driver() -> Finding {
@@ -218,9 +214,7 @@ struct MachineDoctor {
     private func lockedMemory() -> Finding {
         let check = "locked memory"
         let limit: UInt64?
-        do {
-            limit = try files.kernel.memoryLockLimit()
-        } catch {
+        do { limit = try files.kernel.memoryLockLimit() } catch {
             return .warning(check, "RLIMIT_MEMLOCK cannot be read: \(error)")
         }
         guard let limit else { return .fine(check, "without limit") }

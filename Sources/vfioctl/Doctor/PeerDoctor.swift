@@ -10,9 +10,7 @@ struct PeerDoctor {
 
     /// None is a problem: whatever comes of it, each device by itself can be opened.
     func findings() -> [Finding] {
-        do throws(VFIOError) {
-            return [try route(), try mapping()]
-        } catch {
+        do throws(VFIOError) { return [try route(), try mapping()] } catch {
             return [.warning("peer to peer", "\(error)")]
         }
     }
@@ -38,8 +36,7 @@ struct PeerDoctor {
         return .warning(
             "route",
             "the devices are behind different ports, so their transfers cross the root complex; some refuse that",
-            remedy: "vfioctl demo --from \(owner) --to \(reader)",
-            advice: "This tries a transfer.")
+            remedy: "vfioctl demo --from \(owner) --to \(reader)", advice: "This tries a transfer.")
     }
 
     /// Exports a page of the largest BAR, and maps it for the other device.

@@ -65,8 +65,7 @@ extension Device {
         guard !end.overflow, end.partialValue <= region.byteCount else {
             throw VFIOError(
                 region.byteCount == 0 ? .notFound : .outOfRange, operation, "\(index) of \(address)",
-                hint: region.byteCount == 0
-                    ? "the device has no such region" : "it has \(region.byteCount) bytes")
+                hint: region.byteCount == 0 ? "the device has no such region" : "it has \(region.byteCount) bytes")
         }
         guard offset % UInt64(width.byteCount) == 0 else {
             throw VFIOError(

@@ -26,9 +26,7 @@ struct PreviousDrivers {
         guard change.takesDeviceAway, let driver = change.previousDriver, driver != change.driver,
             !DriverName.isVFIO(driver)
         else { return }
-        try update { drivers in
-            if drivers[change.address] == nil { drivers[change.address] = driver }
-        }
+        try update { drivers in if drivers[change.address] == nil { drivers[change.address] = driver } }
     }
 
     mutating func forget(_ address: PCIAddress) throws {

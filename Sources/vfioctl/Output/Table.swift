@@ -13,16 +13,12 @@ struct Table {
 
     /// The lines, each column as wide as its widest cell, and the last one as it comes.
     func lines(_ style: Style) -> [String] {
-        let widths = headings.indices.map { column in
-            ([headings] + rows).map { $0[column].count }.max() ?? 0
-        }
+        let widths = headings.indices.map { column in ([headings] + rows).map { $0[column].count }.max() ?? 0 }
         func line(_ cells: [String]) -> String {
             var line = ""
             for (column, cell) in cells.enumerated() {
                 line += cell
-                if column < cells.count - 1 {
-                    line += String(repeating: " ", count: widths[column] - cell.count + 2)
-                }
+                if column < cells.count - 1 { line += String(repeating: " ", count: widths[column] - cell.count + 2) }
             }
             while line.last == " " { line.removeLast() }
             return line

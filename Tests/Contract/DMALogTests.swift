@@ -64,33 +64,26 @@ extension Contract {
         }
 
         private func start(_ device: borrowing Device, _ ranges: [(UInt64, UInt64)]) -> Errno? {
-            let list = RequestBuffer(byteCount: max(ranges.count * 16, 8))
-            for (index, range) in ranges.enumerated() {
-                list.store(range.0, at: index * 16)
-                list.store(range.1, at: index * 16 + 8)
-            }
-            var control = cvfio_device_feature_dma_logging_control()
-            control.page_size = 4096
-            control.num_ranges = UInt32(ranges.count)
-            control.ranges = UInt64(UInt(bitPattern: list.bytes.baseAddress))
-            do throws(Errno) {
-                try device.core.feature(
-                    CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, CVFIO_DEVICE_FEATURE_SET, with: &control)
-                return nil
-            } catch { return error }
+            let list = RequestBuffer(ABI.bytes(ranges.flatMap { [$0.0, $0.1] } + [0]))
+            defer { withExtendedLifetime(list) {} }
+            return ask(
+                device, CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_START,
+                [4096, UInt64(ranges.count), list.address])
         }
 
         private func report(_ device: borrowing Device, _ iova: UInt64, _ length: UInt64, _ pageSize: UInt64) -> Errno?
         {
             let bitmap = RequestBuffer(byteCount: 8)
-            var request = cvfio_device_feature_dma_logging_report()
-            request.iova = iova
-            request.length = length
-            request.page_size = pageSize
-            request.bitmap = UInt64(UInt(bitPattern: bitmap.bytes.baseAddress))
+            defer { withExtendedLifetime(bitmap) {} }
+            return ask(
+                device, CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT,
+                [iova, length, pageSize, bitmap.address])
+        }
+
+        private func ask(_ device: borrowing Device, _ flags: UInt32, _ data: [UInt64]) -> Errno? {
+            let words = data.flatMap { [UInt32(truncatingIfNeeded: $0), UInt32($0 >> 32)] }
             do throws(Errno) {
-                try device.core.feature(
-                    CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, CVFIO_DEVICE_FEATURE_GET, with: &request)
+                _ = try device.core.kernel.feature(device.core.descriptor, flags, words: words)
                 return nil
             } catch { return error }
         }

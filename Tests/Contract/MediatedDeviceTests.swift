@@ -148,7 +148,8 @@ extension Contract {
                     #expect(try space.supports(.updateAddresses) == false)
                     let container = try space.requireContainer(for: "test")
                     #expect(throws: Errno.resourceBusy) {
-                        _ = try container.giveUpAddress(mapping.iova.rawValue, byteCount: 4096)
+                        _ = try ABI.unmapDMA(mapping.iova.rawValue, byteCount: 4096, isAddressOnly: true).perform(
+                            on: container)
                     }
                 }
                 try closeAll(mapping, memory, device)

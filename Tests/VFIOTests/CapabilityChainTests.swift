@@ -6,7 +6,7 @@ import Testing
 @Suite struct CapabilityChainTests {
     private static let headerSize = 16
 
-    /// Walks a chain whose capabilities are given by offset, and gives the ids that were visited.
+    /// Walks a chain whose capabilities are given by offset, and gives the ids that were found.
     private func walk(
         byteCount: Int, from start: UInt32, _ capabilities: [(offset: Int, id: UInt16, next: UInt32)]
     ) throws(VFIOError) -> [UInt16] {
@@ -15,13 +15,9 @@ import Testing
             buffer.store(
                 cvfio_info_cap_header(id: capability.id, version: 1, next: capability.next), at: capability.offset)
         }
-        var ids: [UInt16] = []
-        try CapabilityChain.walk(buffer, from: start, headerSize: Self.headerSize, subject: "it") {
-            (id, offset) throws(VFIOError) in
-            #expect(capabilities.contains { $0.offset == offset && $0.id == id })
-            ids.append(id)
-        }
-        return ids
+        let answer = try InfoAnswer<cvfio_group_status>(
+            buffer, chainFrom: start, headerSize: Self.headerSize, subject: "it")
+        return (0...9).filter { answer.has($0) }
     }
 
     private func refusal(
@@ -37,7 +33,7 @@ import Testing
         #expect(try walk(byteCount: 64, from: 0, [(16, 1, 0)]).isEmpty)
     }
 
-    @Test func theOrderIsTheChains() throws {
+    @Test func allOfTheChainIsFound() throws {
         #expect(try walk(byteCount: 64, from: 16, [(40, 3, 0), (24, 2, 40), (16, 1, 24)]) == [1, 2, 3])
         #expect(try walk(byteCount: 64, from: 24, [(40, 3, 0), (24, 2, 40), (16, 1, 24)]) == [2, 3])
     }
@@ -89,18 +85,26 @@ import Testing
         #expect(refusal(byteCount: 17, from: 16, [])?.contains("outside of the 17 bytes") == true)
     }
 
-    @Test func anErrorOfTheVisitorEndsTheWalk() {
-        let buffer = RequestBuffer(byteCount: 64)
-        buffer.store(cvfio_info_cap_header(id: 1, version: 1, next: 24), at: 16)
-        buffer.store(cvfio_info_cap_header(id: 2, version: 1, next: 0), at: 24)
-        var visits = 0
-        let error = #expect(throws: VFIOError.self) {
-            try CapabilityChain.walk(buffer, from: 16, headerSize: 16, subject: "it") { (_, _) throws(VFIOError) in
-                visits += 1
-                throw CapabilityChain.truncated("name", subject: "it")
-            }
+    @Test func whatIsCutShortIsAnError() throws {
+        let buffer = RequestBuffer(byteCount: 32)
+        buffer.store(cvfio_info_cap_header(id: 1, version: 1, next: 0), at: 16)
+        buffer.store(UInt32(7), at: 24)
+        let answer = try InfoAnswer<cvfio_group_status>(buffer, chainFrom: 16, headerSize: 16, subject: "it")
+        #expect(try answer.capability(1, "name", as: UInt64.self) != nil)
+        #expect(try answer.member(of: 1, "name", at: 8, as: UInt32.self) == 7)
+        #expect(try answer.elements(of: 1, "name", at: 8, count: 2, as: UInt32.self) == [7, 0])
+        #expect(try answer.capability(2, "name", as: UInt64.self) == nil)
+        #expect(try answer.elements(of: 2, "name", at: 8, count: 2, as: UInt32.self).isEmpty)
+        let errors = [
+            #expect(throws: VFIOError.self) { try answer.capability(1, "name", as: cvfio_region_info.self) },
+            #expect(throws: VFIOError.self) { try answer.member(of: 1, "name", at: 16, as: UInt8.self) },
+            #expect(throws: VFIOError.self) {
+                try answer.elements(of: 1, "name", at: 8, count: .max, as: UInt32.self)
+            },
+        ]
+        for error in errors {
+            #expect(
+                error?.description == "cannot read the capability chain for it: the capability \"name\" is cut short")
         }
-        #expect(visits == 1)
-        #expect(error?.description == "cannot read the capability chain for it: the capability \"name\" is cut short")
     }
 }

@@ -23,11 +23,13 @@ import Testing
             bytes.storeBytes(of: UInt32(wanted(rooms.all.count)), as: UInt32.self)
             return 0
         }
-        var header = cvfio_region_info()
-        header.index = 3
-        return try GrowingRequest.perform(
-            Self.request, header, on: kernel.makeDescriptor("device"), of: kernel, operation: "ask", subject: "it"
-        ).byteCount
+        return try ask(kernel).byteCount
+    }
+
+    private func ask(_ kernel: ScriptedKernel) throws(VFIOError) -> InfoAnswer<cvfio_region_info> {
+        try ABI.getRegionInfo(3).perform(
+            on: BorrowedDescriptor(kernel.makeDescriptor("device"), of: kernel), operation: "ask", "it",
+            refusals: [.invalidArgument: (.notFound, "there is none")])
     }
 
     @Test func anAnswerThatFitsTakesOneCall() throws {
@@ -63,7 +65,7 @@ import Testing
     }
 
     @Test func theLargestAnswerIsBelieved() throws {
-        #expect(try perform { _ in GrowingRequest.largestAnswer } == 1 << 20)
+        #expect(try perform { _ in ABI.largestAnswer } == 1 << 20)
     }
 
     @Test(arguments: [(1 << 20) + 1, 0xffff_ffff]) func aLargerOneIsNot(_ argsz: Int) {
@@ -73,11 +75,11 @@ import Testing
 
     @Test func aRefusalCarriesItsErrno() {
         let kernel = ScriptedKernel()
-        let error = #expect(throws: VFIOError.self) {
-            _ = try GrowingRequest.perform(
-                Self.request, cvfio_region_info(), on: kernel.makeDescriptor("device"), of: kernel, operation: "ask",
-                subject: "it")
-        }
+        let error = #expect(throws: VFIOError.self) { _ = try ask(kernel) }
         #expect(error == VFIOError(.kernel, "ask", "it", errno: .inappropriateIOCTLForDevice))
+        kernel.answer(Self.request) { (_) throws(Errno) in throw .invalidArgument }
+        #expect(throws: VFIOError(.notFound, "ask", "it", errno: .invalidArgument, hint: "there is none")) {
+            _ = try ask(kernel)
+        }
     }
 }

@@ -16,19 +16,6 @@ import Testing
 
     // MARK: Dirty pages
 
-    @Test func trackingIsPutOnAndOff() throws {
-        let flags = Notes<UInt64>()
-        kernel.accept(CIOMMU_HWPT_SET_DIRTY_TRACKING, ciommu_hwpt_set_dirty_tracking.self) { request in
-            flags.add(UInt64(request.size), UInt64(request.flags), UInt64(request.hwpt_id))
-        }
-        let device = try kernel.device()
-        let table = try device.makePageTable(options: .dirtyTracking)
-        try table.setDirtyTracking(true)
-        try table.setDirtyTracking(false)
-        #expect(flags.all == [16, 1, 77, 16, 0, 77])
-        try table.close()
-    }
-
     @Test(arguments: [false, true]) func dirtyPagesAreAskedForAndRead(_ keepsMarks: Bool) throws {
         let seen = Notes<UInt64>()
         kernel.accept(CIOMMU_HWPT_GET_DIRTY_BITMAP, ciommu_hwpt_get_dirty_bitmap.self) { request in
@@ -51,45 +38,6 @@ import Testing
     }
 
     // MARK: Attachment
-
-    @Test func optionsOfAPageTableAreItsFlags() throws {
-        let seen = Notes<UInt64>()
-        kernel.accept(CIOMMU_HWPT_ALLOC, ciommu_hwpt_alloc.self) { request in
-            seen.add(
-                UInt64(request.flags), UInt64(request.dev_id), UInt64(request.pt_id), UInt64(request.fault_id),
-                UInt64(request.data_type), UInt64(request.data_len))
-        }
-        kernel.accept(CIOMMU_FAULT_QUEUE_ALLOC, ciommu_fault_alloc.self) { [kernel] request in
-            request.out_fault_id = 5
-            request.out_fault_fd = UInt32(kernel.makeDescriptor("faults").rawValue)
-        }
-        kernel.accept(CVFIO_DEVICE_BIND_IOMMUFD, cvfio_device_bind_iommufd.self) { $0.out_devid = 9 }
-        let device = try kernel.device()
-        _ = try device.makePageTable(options: [.nestingParent, .pasid])
-        let queue = try device.space.makeFaultQueue()
-        _ = try device.makePageTable(options: .dirtyTracking, faults: queue)
-        #expect(seen.all == [0b1001, 9, 3, 0, 0, 0, 0b110, 9, 3, 5, 0, 0])
-        try queue.close()
-        #expect(!kernel.openNames.contains("faults"))
-    }
-
-    @Test func aPASIDIsNamed() throws {
-        let device = try kernel.device()
-        let table = try device.makePageTable(options: .pasid)
-        let seen = Notes<UInt64>()
-        kernel.accept(CVFIO_DEVICE_ATTACH_IOMMUFD_PT, cvfio_device_attach_iommufd_pt.self) { request in
-            seen.add(UInt64(request.argsz), UInt64(request.flags), UInt64(request.pt_id), UInt64(request.pasid))
-        }
-        kernel.accept(CVFIO_DEVICE_DETACH_IOMMUFD_PT, cvfio_device_detach_iommufd_pt.self) { request in
-            seen.add(UInt64(request.argsz), UInt64(request.flags), UInt64(request.pasid))
-        }
-        try device.attach(to: table, pasid: 12)
-        try device.detach(pasid: 12)
-        try device.attach(to: table)
-        try device.detach()
-        #expect(seen.all == [16, 1, 77, 12, 12, 1, 12, 12, 0, 77, 0, 8, 0, 0])
-        try table.close()
-    }
 
     /// What the device is noted to be attached to: the number of a page table, 0 for an address space.
     private func noted(_ device: borrowing Device) -> UInt32? {

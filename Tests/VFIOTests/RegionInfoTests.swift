@@ -1,4 +1,5 @@
 import CVFIO
+import SystemPackage
 import Testing
 
 @testable import VFIO
@@ -17,9 +18,15 @@ import Testing
         header.size = size
         header.offset = offset
         header.cap_offset = capOffset ?? (tail.raw.isEmpty ? 0 : Self.headerSize)
-        let buffer = RequestBuffer(header, tail: tail.raw.count)
-        for (index, byte) in tail.raw.enumerated() { buffer.store(byte, at: Int(Self.headerSize) + index) }
-        return try RegionInfo(buffer, index: .bar2, subject: "BAR 2")
+        let bytes = ABI.bytes([header]) + tail.raw
+        let kernel = ScriptedKernel()
+        kernel.answer(CVFIO_DEVICE_GET_REGION_INFO) { (room) throws(Errno) in
+            room.copyBytes(from: bytes.prefix(room.count))
+            return 0
+        }
+        let answer = try ABI.getRegionInfo(2).perform(
+            on: BorrowedDescriptor(kernel.makeDescriptor("device"), of: kernel), operation: "ask", "BAR 2")
+        return try RegionInfo(answer, index: .bar2, subject: "BAR 2")
     }
 
     private func sparse(count: UInt32? = nil, next: UInt32 = 0, _ areas: [(UInt64, UInt64)]) -> Bytes {

@@ -2,16 +2,16 @@
 ///
 /// What the kernel wrote is read back through bounds-checked loads only, since the offsets in it are the kernel's.
 @safe
-struct RequestBuffer: ~Copyable {
-    let bytes: UnsafeMutableRawBufferPointer
+package final class RequestBuffer {
+    package let bytes: UnsafeMutableRawBufferPointer
 
-    init(byteCount: Int) {
+    package init(byteCount: Int) {
         unsafe bytes = .allocate(byteCount: byteCount, alignment: 8)
         unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
     }
 
     /// A buffer that begins with `header` and has room for `tail` more bytes.
-    init<Header: BitwiseCopyable>(_ header: Header, tail: Int = 0) {
+    package convenience init<Header: BitwiseCopyable>(_ header: Header, tail: Int = 0) {
         self.init(byteCount: MemoryLayout<Header>.size + tail)
         store(header, at: 0)
     }
@@ -19,32 +19,32 @@ struct RequestBuffer: ~Copyable {
     deinit { unsafe bytes.deallocate() }
 
     /// A buffer that holds these bytes.
-    init(_ content: [UInt8]) {
+    package convenience init(_ content: [UInt8]) {
         self.init(byteCount: content.count)
         unsafe bytes.copyBytes(from: content)
     }
 
-    var byteCount: Int { unsafe bytes.count }
+    package var byteCount: Int { unsafe bytes.count }
 
     /// Where it is, for structures that point to it. The buffer has to outlive the request.
-    var address: UInt64 { unsafe UInt64(UInt(bitPattern: bytes.baseAddress)) }
+    package var address: UInt64 { unsafe UInt64(UInt(bitPattern: bytes.baseAddress)) }
 
     /// All of its bytes.
-    var content: [UInt8] { unsafe [UInt8](bytes) }
+    package var content: [UInt8] { unsafe [UInt8](bytes) }
 
     /// The value at an offset; `nil` when it is not wholly inside.
-    func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value? {
+    package func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value? {
         guard offset >= 0, offset <= byteCount, byteCount - offset >= MemoryLayout<Value>.size else { return nil }
         return unsafe bytes.loadUnaligned(fromByteOffset: offset, as: type)
     }
 
     /// The value at the start; the buffer was made with at least as much room.
-    func header<Header: BitwiseCopyable>(_ type: Header.Type = Header.self) -> Header {
+    package func header<Header: BitwiseCopyable>(_ type: Header.Type = Header.self) -> Header {
         guard let header = load(type, at: 0) else { preconditionFailure("the buffer is shorter than its header") }
         return header
     }
 
-    func store<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
+    package func store<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
         precondition(offset >= 0 && offset + MemoryLayout<Value>.size <= byteCount)
         unsafe bytes.storeBytes(of: value, toByteOffset: offset, as: Value.self)
     }

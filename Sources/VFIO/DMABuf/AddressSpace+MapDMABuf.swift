@@ -1,8 +1,8 @@
 internal import SystemPackage
 
 extension AddressSpace {
-    /// Maps a dma-buf, so that the devices of this address space reach the exporting device directly
-    /// (`IOMMU_IOAS_MAP_FILE`).
+    /// Maps a dma-buf, so that the devices of this address space reach the exporting device directly.
+    /// The corresponding request is `IOMMU_IOAS_MAP_FILE`.
     ///
     /// - Parameters:
     ///   - dmaBuf: Of one range. It may be closed afterwards; the mapping holds the memory by itself.

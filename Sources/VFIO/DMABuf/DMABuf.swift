@@ -1,4 +1,3 @@
-internal import CVFIO
 public import SystemPackage
 
 /// A dma-buf: memory of one device that others may be given, with a lifetime that the kernel controls.
@@ -43,11 +42,8 @@ public struct DMABuf: ~Copyable, Sendable {
         revocation: RevocationTracker?
     ) throws(VFIOError) {
         kernel = file.kernel
-        do throws(Errno) {
-            byteCount = try file.kernel.size(of: file.descriptor)
-        } catch {
-            throw VFIOError(.kernel, "ask for the size of the dma-buf (lseek)", subject, errno: error)
-        }
+        byteCount = try attempt(
+            "ask for the size of the dma-buf (lseek)", subject, file.kernel.size(of: file.descriptor))
         self.subject = subject
         self.access = access
         self.rangeCount = rangeCount
@@ -72,46 +68,34 @@ public struct DMABuf: ~Copyable, Sendable {
 
     // MARK: What a dma-buf can do
 
-    /// Gives the dma-buf a name, which shows in `/proc/PID/fdinfo` and in debugfs (`DMA_BUF_SET_NAME`).
+    /// Gives the dma-buf a name, which shows in `/proc/PID/fdinfo` and in debugfs.
+    /// The corresponding request is `DMA_BUF_SET_NAME`.
     ///
     /// - Parameter name: At most 31 bytes of UTF-8, without a zero.
     public func setName(_ name: String) throws(VFIOError) {
-        let operation = "name the dma-buf (DMA_BUF_SET_NAME)"
-        let text = Array(name.utf8)
-        guard text.count < Int(CDMA_BUF_NAME_LEN), !text.contains(0) else {
+        let words = "name the dma-buf"
+        guard name.utf8.count <= ABI.longestDMABufName, !name.utf8.contains(0) else {
             throw VFIOError(
-                .invalidArgument, operation, subject,
-                hint: "a name has at most \(CDMA_BUF_NAME_LEN - 1) bytes and no zero among them")
+                .invalidArgument, ABI.Call.setDMABufName.operation(words), subject,
+                hint: "a name has at most \(ABI.longestDMABufName) bytes and no zero among them")
         }
-        let buffer = RequestBuffer(byteCount: text.count + 1)
-        for (offset, byte) in text.enumerated() { buffer.store(byte, at: offset) }
-        do throws(Errno) {
-            _ = try kernel.control(descriptor, CDMA_BUF_SET_NAME, with: buffer)
-        } catch {
-            throw VFIOError(.kernel, operation, subject, errno: error)
-        }
+        try ABI.setDMABufName(name).perform(on: file, words, subject)
     }
 
-    /// Begins a time in which the CPU uses the memory, and waits for the devices that use it (`DMA_BUF_IOCTL_SYNC`).
+    /// Begins a time in which the CPU uses the memory, and waits for the devices that use it.
+    /// The corresponding request is `DMA_BUF_IOCTL_SYNC`.
     public func beginCPUAccess(_ access: DMAAccess) throws(VFIOError) {
-        try sync(CDMA_BUF_SYNC_START, access)
+        try sync(access, isEnd: false)
     }
 
-    /// Ends a time in which the CPU used the memory.
+    /// Ends a time in which the CPU used the memory. The corresponding request is `DMA_BUF_IOCTL_SYNC`.
     public func endCPUAccess(_ access: DMAAccess) throws(VFIOError) {
-        try sync(CDMA_BUF_SYNC_END, access)
+        try sync(access, isEnd: true)
     }
 
-    private func sync(_ step: UInt64, _ access: DMAAccess) throws(VFIOError) {
-        var request = cdma_buf_sync()
-        request.flags = step
-        if access.contains(.read) { request.flags |= CDMA_BUF_SYNC_READ }
-        if access.contains(.write) { request.flags |= CDMA_BUF_SYNC_WRITE }
-        do throws(Errno) {
-            _ = try kernel.control(descriptor, CDMA_BUF_IOCTL_SYNC, with: &request)
-        } catch {
-            throw VFIOError(.kernel, "synchronize the dma-buf (DMA_BUF_IOCTL_SYNC)", subject, errno: error)
-        }
+    private func sync(_ access: DMAAccess, isEnd: Bool) throws(VFIOError) {
+        try ABI.syncDMABuf(isEnd: isEnd, isRead: access.contains(.read), isWritten: access.contains(.write)).perform(
+            on: file, "synchronize the dma-buf", subject)
     }
 
     // MARK: For others
@@ -125,22 +109,14 @@ public struct DMABuf: ~Copyable, Sendable {
 
     /// Another descriptor of the same dma-buf, which the caller closes.
     public func duplicateDescriptor() throws(VFIOError) -> FileDescriptor {
-        do throws(Errno) {
-            return try kernel.duplicate(descriptor)
-        } catch {
-            throw VFIOError(.kernel, "duplicate the dma-buf's descriptor", subject, errno: error)
-        }
+        try attempt("duplicate the dma-buf's descriptor", subject, kernel.duplicate(descriptor))
     }
 
     /// Sends the dma-buf to another process (`SCM_RIGHTS`). This one keeps its own.
     ///
     /// - Parameter socket: A connected Unix socket, which stays the caller's.
     public func send(over socket: FileDescriptor) throws(VFIOError) {
-        do throws(Errno) {
-            try kernel.send(descriptor, over: socket)
-        } catch {
-            throw VFIOError(.kernel, "send the dma-buf (sendmsg)", subject, errno: error)
-        }
+        try attempt("send the dma-buf (sendmsg)", subject, kernel.send(descriptor, over: socket))
     }
 
     /// Receives a dma-buf from another process.
@@ -152,25 +128,16 @@ public struct DMABuf: ~Copyable, Sendable {
     public static func receive(
         from socket: FileDescriptor, kernel: any Kernel = HostKernel()
     ) throws(VFIOError) -> DMABuf {
-        let received: FileDescriptor
-        do throws(Errno) {
-            received = try kernel.receiveDescriptor(from: socket)
-        } catch {
-            throw VFIOError(
-                error == .noMessage ? .unexpectedAnswer : .kernel, "receive a dma-buf (recvmsg)",
-                "socket \(socket.rawValue)", errno: error,
-                hint: error == .noMessage ? "the message carried no descriptor" : nil)
-        }
+        let received = try attempt(
+            "receive a dma-buf (recvmsg)", "socket \(socket.rawValue)",
+            refusals: [.noMessage: (.unexpectedAnswer, "the message carried no descriptor")],
+            kernel.receiveDescriptor(from: socket))
         return try DMABuf(adopting: received, kernel: kernel)
     }
 
     /// Closes this process's descriptor. Mappings that were made of the dma-buf stay.
     public consuming func close() throws(VFIOError) {
         let subject = subject
-        do throws(Errno) {
-            try file.close()
-        } catch {
-            throw VFIOError(.kernel, "close the dma-buf", subject, errno: error)
-        }
+        try file.close("close the dma-buf", subject)
     }
 }

@@ -16,7 +16,7 @@ enum DMABufRefusal {
     static func map(
         _ errno: Errno, operation: String, subject: String, revocation: RevocationTracker?
     ) -> VFIOError? {
-        let request = "\(operation) (IOMMU_IOAS_MAP_FILE)"
+        let request = ABI.Call.mapFile.operation(operation)
         switch errno {
         case .operationNotSupportedByDevice:
             let current = revocation?.current

@@ -1,9 +1,8 @@
-internal import CVFIO
-internal import Glibc
 internal import SystemPackage
 
 extension Device {
-    /// Exports a part of a BAR as a dma-buf (`VFIO_DEVICE_FEATURE_DMA_BUF`, Linux 6.19 and newer).
+    /// Exports a part of a BAR as a dma-buf (Linux 6.19 and newer).
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
     ///
     /// - Parameters:
     ///   - index: A memory BAR of a page or more.
@@ -19,22 +18,26 @@ extension Device {
     }
 
     /// Exports several parts of a BAR as one dma-buf, which is their concatenation in the order given.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
     ///
     /// An iommufd maps only a dma-buf of one range; other importers may take several.
     public func exportDMABuf(
         of index: RegionIndex, ranges: [Range<UInt64>], access: DMAAccess = .readWrite
     ) throws(VFIOError) -> DMABuf {
-        let operation = "export a dma-buf (VFIO_DEVICE_FEATURE_DMA_BUF)"
+        let words = "export a dma-buf"
+        let operation = ABI.Call.exportDMABuf.operation(words)
         let subject = "\(index) of \(address)"
         try check(ranges, access, of: index, operation: operation, subject: subject)
-        let request = Self.exportRequest(index, ranges, access)
-        let descriptor: FileDescriptor
-        do throws(Errno) {
-            descriptor = FileDescriptor(
-                rawValue: Int32(try core.kernel.control(core.descriptor, CVFIO_DEVICE_FEATURE, with: request)))
-        } catch {
-            throw refusal(error, operation: operation, subject: subject)
-        }
+        let request = ABI.exportDMABuf(of: index.rawValue, ranges, isWritable: access.contains(.write))
+        let descriptor = try request.perform(
+            on: core, words, subject,
+            refusals: [
+                .inappropriateIOCTLForDevice: (
+                    .unsupported, "dma-buf export needs Linux 6.19 and CONFIG_VFIO_PCI_DMABUF"
+                ),
+                .notSupported: (.unsupported, "the device's driver does not offer it"),
+                .operationNotSupportedByDevice: (.notFound, "the device has no memory BAR there"),
+            ])
         return try DMABuf(
             OwnedDescriptor(descriptor, of: core.kernel), subject: subject, access: access,
             rangeCount: ranges.count, revocation: core.revocation)
@@ -69,51 +72,6 @@ extension Device {
                     hint: "both ends of \(range) have to be multiples of \(pageSize)"
                         + (region.byteCount < pageSize ? ", and the BAR is smaller than that" : ""))
             }
-        }
-    }
-
-    private static func exportRequest(
-        _ index: RegionIndex, _ ranges: [Range<UInt64>], _ access: DMAAccess
-    ) -> RequestBuffer {
-        typealias Feature = cvfio_device_feature
-        typealias Export = cvfio_device_feature_dma_buf
-        typealias Entry = cvfio_region_dma_range
-        let byteCount =
-            MemoryLayout<Feature>.size + MemoryLayout<Export>.size + ranges.count * MemoryLayout<Entry>.size
-        var feature = Feature()
-        feature.argsz = UInt32(byteCount)
-        feature.flags = CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_BUF
-        var export = Export()
-        export.region_index = index.rawValue
-        export.open_flags = UInt32(O_CLOEXEC | (access.contains(.write) ? O_RDWR : O_RDONLY))
-        export.nr_ranges = UInt32(ranges.count)
-        let request = RequestBuffer(byteCount: byteCount)
-        request.store(feature, at: 0)
-        request.store(export, at: MemoryLayout<Feature>.size)
-        for (position, range) in ranges.enumerated() {
-            var entry = Entry()
-            entry.offset = range.lowerBound
-            entry.length = range.upperBound - range.lowerBound
-            request.store(
-                entry,
-                at: MemoryLayout<Feature>.size + MemoryLayout<Export>.size + position * MemoryLayout<Entry>.size)
-        }
-        return request
-    }
-
-    private func refusal(_ errno: Errno, operation: String, subject: String) -> VFIOError {
-        switch errno {
-        case .inappropriateIOCTLForDevice:
-            VFIOError(
-                .unsupported, operation, subject, errno: errno,
-                hint: "dma-buf export needs Linux 6.19 and CONFIG_VFIO_PCI_DMABUF")
-        case .notSupported:
-            VFIOError(.unsupported, operation, subject, errno: errno, hint: "the device's driver does not offer it")
-        case .operationNotSupportedByDevice:
-            VFIOError(
-                .notFound, operation, subject, errno: errno, hint: "the device has no memory BAR there")
-        default:
-            VFIOError(.kernel, operation, subject, errno: errno)
         }
     }
 }

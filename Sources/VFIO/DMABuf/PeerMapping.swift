@@ -78,6 +78,7 @@ public struct PeerMapping: ~Copyable, Sendable {
     public var restoreCount: UInt64 { restores.load(ordering: .acquiring) }
 
     /// Unmaps the memory and maps it again at the same place, so that it is live again.
+    /// The corresponding request is `IOMMU_IOAS_MAP_FILE`.
     ///
     /// Does nothing to a mapping that is live, unless its exporter is elsewhere: then it is always done.
     ///
@@ -99,7 +100,7 @@ public struct PeerMapping: ~Copyable, Sendable {
                 try space.backend.map(dmaBuf: file.descriptor, byteCount: byteCount, at: iova.rawValue, access: access)
             } catch {
                 throw DMABufRefusal.map(error, operation: operation, subject: subject, revocation: revocation)
-                    ?? VFIOError(.kernel, "\(operation) (IOMMU_IOAS_MAP_FILE)", subject, errno: error)
+                    ?? VFIOError(refused: error, ABI.Call.mapFile.operation(operation), subject)
             }
             restores.add(1, ordering: .releasing)
             record = .mapped(epoch: current?.epoch ?? 0)

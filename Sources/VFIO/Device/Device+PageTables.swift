@@ -1,4 +1,3 @@
-internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
@@ -9,14 +8,15 @@ enum DeviceAttachment: Sendable {
 }
 
 extension Device {
-    /// What the IOMMU behind the device is, and what it can do (`IOMMU_GET_HW_INFO`).
+    /// What the IOMMU behind the device is, and what it can do. The corresponding request is `IOMMU_GET_HW_INFO`.
     ///
     /// - Throws: `.unsupported` with type1, and before Linux 6.6.
     public func iommuHardware() throws(VFIOError) -> IOMMUHardware {
-        try bound(for: "ask what the IOMMU is (IOMMU_GET_HW_INFO)").hardware()
+        try bound(for: ABI.Call.getHardwareInfo.operation("ask what the IOMMU is")).hardware()
     }
 
-    /// Makes a page table for this device, and others behind the same IOMMU (`IOMMU_HWPT_ALLOC`).
+    /// Makes a page table for this device, and others behind the same IOMMU.
+    /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Parameters:
     ///   - space: The address space whose mappings it has: of the same iommufd. `nil` for the one of the device.
@@ -30,6 +30,7 @@ extension Device {
     }
 
     /// Makes a page table whose faults the process answers, as long as the queue is open.
+    /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Throws: As the other; `.unsupported` before Linux 6.11. Whether the device can ask for pages is seen when it is
     ///   attached.
@@ -41,8 +42,8 @@ extension Device {
 
     // MARK: Attachment
 
-    /// Sends the device's DMA to a page table from now on, instead of what it was attached to
-    /// (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`).
+    /// Sends the device's DMA to a page table from now on, instead of what it was attached to.
+    /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
     /// The page table lives for as long as a device is attached to it.
     ///
@@ -50,52 +51,50 @@ extension Device {
     ///   device cannot use it, and stays where it was.
     public func attach(to table: borrowing HardwarePageTable) throws(VFIOError) { try attach(to: table.object) }
 
-    /// Sends the device's DMA through a guest's page table, and then through that one's parent
-    /// (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`).
+    /// Sends the device's DMA through a guest's page table, and then through that one's parent.
+    /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
     /// - Throws: As with any page table. Some IOMMUs first want a ``VirtualDevice``.
     public func attach(to table: borrowing NestedPageTable) throws(VFIOError) { try attach(to: table.object) }
 
     private func attach(to table: IOMMUFDObject) throws(VFIOError) {
-        let operation = "attach the device to a page table (VFIO_DEVICE_ATTACH_IOMMUFD_PT)"
+        let words = "attach the device to a page table"
+        let operation = ABI.Call.attachDevice.operation(words)
         try bound(for: operation).require(table, operation)
-        try attach(table.id, .table(table), operation)
+        try attach(table.id, .table(table), words)
         // What is reserved for the device is so in the address space behind the page table.
         try table.space.refresh()
     }
 
-    /// Sends the device's DMA to another address space from now on (`VFIO_DEVICE_ATTACH_IOMMUFD_PT`).
+    /// Sends the device's DMA to another address space from now on.
+    /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
     /// ``space`` stays the one that the device was opened into.
     ///
     /// - Parameter other: Of the same iommufd: ``AddressSpace/makeSibling()``.
     /// - Throws: As with a page table.
     public func attach(to other: AddressSpace) throws(VFIOError) {
-        let operation = "attach the device to an address space (VFIO_DEVICE_ATTACH_IOMMUFD_PT)"
-        try attach(try bound(for: operation).number(of: other, operation), .space(other), operation)
+        let words = "attach the device to an address space"
+        let operation = ABI.Call.attachDevice.operation(words)
+        try attach(try bound(for: operation).number(of: other, operation), .space(other), words)
         // The device may have narrowed what can be mapped.
         try other.refresh()
     }
 
-    /// Blocks the device's DMA, until it is attached again (`VFIO_DEVICE_DETACH_IOMMUFD_PT`).
+    /// Blocks the device's DMA, until it is attached again.
+    /// The corresponding request is `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
     ///
     /// - Throws: `.unsupported` with type1.
     public func detach() throws(VFIOError) {
-        let operation = "detach the device (VFIO_DEVICE_DETACH_IOMMUFD_PT)"
-        _ = try bound(for: operation)
-        var request = cvfio_device_detach_iommufd_pt()
-        request.argsz = UInt32(MemoryLayout<cvfio_device_detach_iommufd_pt>.offset(of: \.pasid)!)
-        do throws(Errno) {
-            try core.changeAttachment(to: nil) { () throws(Errno) in
-                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &request)
-            }
-        } catch {
-            throw VFIOError(.kernel, operation, "\(address)", errno: error)
+        let words = "detach the device"
+        _ = try bound(for: ABI.Call.detachDevice.operation(words))
+        try core.changeAttachment(to: nil) { () throws(VFIOError) in
+            try ABI.detachDevice().perform(on: core, words, "\(address)")
         }
     }
 
     /// Sends the DMA with a PASID of the device to a page table made for it, instead of what that PASID was attached to
-    /// (`VFIO_DEVICE_ATTACH_PASID`).
+    /// (`VFIO_DEVICE_ATTACH_PASID`). The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
     /// The page table lives until ``detach(pasid:)``, or until the device is closed. The device itself has to be attached to
     /// one made for PASIDs (``HardwarePageTable/Options/pasid``), or to nothing, while any of its PASIDs is.
@@ -110,6 +109,7 @@ extension Device {
     }
 
     /// Sends the DMA with a PASID of the device through a guest's page table made for it (`VFIO_DEVICE_ATTACH_PASID`).
+    /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
     /// - Throws: As with the other page tables.
     public func attach(to table: borrowing NestedPageTable, pasid: UInt32) throws(VFIOError) {
@@ -117,42 +117,31 @@ extension Device {
     }
 
     private func attach(to table: IOMMUFDObject, pasid: UInt32) throws(VFIOError) {
-        let operation = "attach a PASID to a page table (VFIO_DEVICE_ATTACH_IOMMUFD_PT)"
+        let words = "attach a PASID to a page table"
+        let operation = ABI.Call.attachDevice.operation(words)
         try bound(for: operation).require(table, operation)
         try requirePASID(pasid, operation)
-        var request = cvfio_device_attach_iommufd_pt()
-        request.argsz = UInt32(MemoryLayout<cvfio_device_attach_iommufd_pt>.size)
-        request.flags = CVFIO_DEVICE_ATTACH_PASID
-        request.pt_id = table.id
-        request.pasid = pasid
-        do throws(Errno) {
-            try core.changeTable(of: pasid, to: table) { () throws(Errno) in
-                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
-            }
-        } catch {
-            throw pasidRefusal(
-                error, operation, pasid,
-                "the device has to have PASIDs, and this page table and that of the device itself to be made for them")
+        try core.changeTable(of: pasid, to: table) { () throws(VFIOError) in
+            try ABI.attachDevice(to: table.id, pasid: pasid).perform(
+                on: core, words, "PASID \(pasid) of \(address)",
+                lacking: "the device has to have PASIDs, and this page table and that of the device itself to be made "
+                    + "for them")
         }
     }
 
     /// Blocks the DMA with a PASID of the device (`VFIO_DEVICE_DETACH_PASID`). One that is not attached stays so.
+    /// The corresponding request is `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
     ///
     /// - Throws: `.outOfRange` for the PASID; `.unsupported` with type1, before Linux 6.15, and for devices without PASIDs.
     public func detach(pasid: UInt32) throws(VFIOError) {
-        let operation = "detach a PASID (VFIO_DEVICE_DETACH_IOMMUFD_PT)"
+        let words = "detach a PASID"
+        let operation = ABI.Call.detachDevice.operation(words)
         _ = try bound(for: operation)
         try requirePASID(pasid, operation)
-        var request = cvfio_device_detach_iommufd_pt()
-        request.argsz = UInt32(MemoryLayout<cvfio_device_detach_iommufd_pt>.size)
-        request.flags = CVFIO_DEVICE_DETACH_PASID
-        request.pasid = pasid
-        do throws(Errno) {
-            try core.changeTable(of: pasid, to: nil) { () throws(Errno) in
-                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &request)
-            }
-        } catch {
-            throw pasidRefusal(error, operation, pasid, "the kernel (Linux 6.15) or the device has no PASIDs")
+        try core.changeTable(of: pasid, to: nil) { () throws(VFIOError) in
+            try ABI.detachDevice(pasid: pasid).perform(
+                on: core, words, "PASID \(pasid) of \(address)",
+                lacking: "the kernel (Linux 6.15) or the device has no PASIDs")
         }
     }
 
@@ -164,25 +153,11 @@ extension Device {
         }
     }
 
-    private func pasidRefusal(_ errno: Errno, _ operation: String, _ pasid: UInt32, _ hint: String) -> VFIOError {
-        let isLacking = errno == .invalidArgument || errno == .notSupported
-        return VFIOError(
-            isLacking ? .unsupported : .kernel, operation, "PASID \(pasid) of \(address)", errno: errno,
-            hint: isLacking ? hint : nil)
-    }
-
-    private func attach(_ id: UInt32, _ attachment: DeviceAttachment, _ operation: String) throws(VFIOError) {
-        var request = cvfio_device_attach_iommufd_pt()
-        request.argsz = UInt32(MemoryLayout<cvfio_device_attach_iommufd_pt>.offset(of: \.pasid)!)
-        request.pt_id = id
-        do throws(Errno) {
-            try core.changeAttachment(to: attachment) { () throws(Errno) in
-                _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
-            }
-        } catch {
-            throw VFIOError(
-                .kernel, operation, "\(address)", errno: error,
-                hint: error == .addressInUse ? "addresses that are mapped there are reserved for this device" : nil)
+    private func attach(_ id: UInt32, _ attachment: DeviceAttachment, _ words: String) throws(VFIOError) {
+        try core.changeAttachment(to: attachment) { () throws(VFIOError) in
+            try ABI.attachDevice(to: id).perform(
+                on: core, words, "\(address)",
+                refusals: [.addressInUse: (.kernel, "addresses that are mapped there are reserved for this device")])
         }
     }
 
@@ -201,9 +176,9 @@ extension Device {
 extension DeviceCore {
     /// Attaches or detaches the device, and notes it: one at a time, since the kernel and the note are to agree.
     fileprivate func changeAttachment(
-        to new: DeviceAttachment?, _ body: () throws(Errno) -> Void
-    ) throws(Errno) {
-        let old = try attachment.withLock { (current) throws(Errno) in
+        to new: DeviceAttachment?, _ body: () throws(VFIOError) -> Void
+    ) throws(VFIOError) {
+        let old = try attachment.withLock { (current) throws(VFIOError) in
             try body()
             defer { current = new }
             return current
@@ -214,9 +189,9 @@ extension DeviceCore {
 
     /// The same for one of its PASIDs.
     fileprivate func changeTable(
-        of pasid: UInt32, to new: IOMMUFDObject?, _ body: () throws(Errno) -> Void
-    ) throws(Errno) {
-        let old = try pasidTables.withLock { (tables) throws(Errno) in
+        of pasid: UInt32, to new: IOMMUFDObject?, _ body: () throws(VFIOError) -> Void
+    ) throws(VFIOError) {
+        let old = try pasidTables.withLock { (tables) throws(VFIOError) in
             try body()
             defer { tables[pasid] = new }
             return tables[pasid]

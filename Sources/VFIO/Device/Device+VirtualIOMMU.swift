@@ -1,5 +1,6 @@
 extension Device {
-    /// Makes a page table that a guest keeps, over one of the process's (`IOMMU_HWPT_ALLOC`).
+    /// Makes a page table that a guest keeps, over one of the process's.
+    /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Parameters:
     ///   - parent: The page table below, made with ``HardwarePageTable/Options/nestingParent``.
@@ -11,7 +12,7 @@ extension Device {
         over parent: borrowing HardwarePageTable, _ guest: GuestTranslation, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> NestedPageTable {
         let bound = try bound(for: BoundDevice.makesPageTable)
-        try requireNesting(parent, "make a nested page table (IOMMU_HWPT_ALLOC)")
+        try requireNesting(parent, BoundDevice.makesNestedPageTable)
         return try bound.makePageTable(
             in: parent.object, guest, options: options, faults: nil)
     }
@@ -24,12 +25,12 @@ extension Device {
         faults: borrowing FaultQueue
     ) throws(VFIOError) -> NestedPageTable {
         let bound = try bound(for: BoundDevice.makesPageTable)
-        try requireNesting(parent, "make a nested page table (IOMMU_HWPT_ALLOC)")
+        try requireNesting(parent, BoundDevice.makesNestedPageTable)
         return try bound.makePageTable(
             in: parent.object, guest, options: options, faults: faults.object)
     }
 
-    /// Makes a page table that a guest keeps, in its virtual IOMMU (`IOMMU_HWPT_ALLOC`).
+    /// Makes a page table that a guest keeps, in its virtual IOMMU. The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Throws: As over a page table.
     public func makePageTable(
@@ -50,7 +51,7 @@ extension Device {
             in: viommu.object, guest, options: options, faults: faults.object)
     }
 
-    /// Makes a guest's share of the IOMMU that the device is behind (`IOMMU_VIOMMU_ALLOC`).
+    /// Makes a guest's share of the IOMMU that the device is behind. The corresponding request is `IOMMU_VIOMMU_ALLOC`.
     ///
     /// - Parameters:
     ///   - kind: What the guest takes it for; the IOMMU has to be of that make.
@@ -60,7 +61,7 @@ extension Device {
     public func makeVirtualIOMMU(
         _ kind: VirtualIOMMU.Kind, over parent: borrowing HardwarePageTable
     ) throws(VFIOError) -> VirtualIOMMU {
-        let operation = "make a virtual IOMMU (IOMMU_VIOMMU_ALLOC)"
+        let operation = ABI.Call.makeVirtualIOMMU.operation("make a virtual IOMMU")
         let bound = try bound(for: operation)
         try requireNesting(parent, operation)
         return try bound.makeVirtualIOMMU(kind, over: parent.object)
@@ -75,7 +76,8 @@ extension Device {
         }
     }
 
-    /// Gives the device its name in a guest's IOMMU (`IOMMU_VDEVICE_ALLOC`). A device has one at a time.
+    /// Gives the device its name in a guest's IOMMU. A device has one at a time.
+    /// The corresponding request is `IOMMU_VDEVICE_ALLOC`.
     ///
     /// - Parameters:
     ///   - viommu: Of the IOMMU that the device is behind.
@@ -85,7 +87,7 @@ extension Device {
     public func makeVirtualDevice(
         in viommu: borrowing VirtualIOMMU, number: UInt64
     ) throws(VFIOError) -> VirtualDevice {
-        try bound(for: "name the device in a virtual IOMMU (IOMMU_VDEVICE_ALLOC)").makeVirtualDevice(
+        try bound(for: ABI.Call.makeVirtualDevice.operation("name the device in a virtual IOMMU")).makeVirtualDevice(
             in: viommu.object, number: number)
     }
 }

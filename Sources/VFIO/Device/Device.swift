@@ -69,7 +69,8 @@ public struct Device: ~Copyable, Sendable {
         try? core.endOwnership()
     }
 
-    /// What a region of the device is (`VFIO_DEVICE_GET_REGION_INFO`). A BAR that the device lacks has 0 bytes.
+    /// What a region of the device is. A BAR that the device lacks has 0 bytes.
+    /// The corresponding request is `VFIO_DEVICE_GET_REGION_INFO`.
     ///
     /// - Throws: `.notFound` for an index beyond the last region.
     public func region(_ index: RegionIndex) throws(VFIOError) -> RegionInfo {
@@ -129,24 +130,22 @@ public struct Device: ~Copyable, Sendable {
         return MappedRegion(index: index, offset: window.lowerBound, mapping: mapping)
     }
 
-    /// Resets the device (`VFIO_DEVICE_RESET`): by FLR, or by what else the device has.
+    /// Resets the device: by FLR, or by what else the device has. The corresponding request is `VFIO_DEVICE_RESET`.
     ///
     /// The kernel revokes the device's dma-bufs meanwhile. Mappings that were made of them stay revoked afterwards, until
     /// ``PeerMapping/restore()``.
     ///
     /// - Throws: `.unsupported` when the device has no way to be reset, `.busy` when it is being reset elsewhere.
     public func reset() throws(VFIOError) {
-        let operation = "reset the device (VFIO_DEVICE_RESET)"
+        let words = "reset the device"
         guard info.canReset else {
             throw VFIOError(
-                .unsupported, operation, "\(address)", hint: "it has no FLR, and nothing else resets it alone")
+                .unsupported, ABI.Call.reset.operation(words), "\(address)",
+                hint: "it has no FLR, and nothing else resets it alone")
         }
-        let address = address
-        try core.reset { error in
-            VFIOError(
-                error == .resourceTemporarilyUnavailable ? .busy : .kernel, operation, "\(address)", errno: error,
-                hint: error == .resourceTemporarilyUnavailable ? "something else holds the device; try again" : nil)
-        }
+        try core.reset(
+            words,
+            refusals: [.resourceTemporarilyUnavailable: (.busy, "something else holds the device; try again")])
     }
 }
 

@@ -1,4 +1,3 @@
-internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
@@ -6,7 +5,7 @@ internal import SystemPackage
 ///
 /// The descriptor is closed when the owner is gone and the last lease has ended, at a known moment rather than whenever
 /// the last reference happens to go.
-final class DeviceCore: Sendable {
+final class DeviceCore: Sendable, ControlledFile {
     let address: DeviceAddress
     let space: AddressSpace
     let kernel: any Kernel
@@ -46,7 +45,7 @@ final class DeviceCore: Sendable {
         let device = try space.open(address, token: token, for: machine)
         let descriptor = device.descriptor.descriptor
         do throws(VFIOError) {
-            info = try DeviceInfo(of: descriptor, kernel: space.kernel, subject: "\(address)")
+            info = try DeviceInfo(of: device.descriptor, subject: "\(address)")
         } catch {
             try? device.close(backend: space.backend, subject: "\(address)")
             throw error
@@ -121,24 +120,16 @@ final class DeviceCore: Sendable {
         if let known = state.withLock({ $0.regions[index] }) { return known }
         // Put into words by an error only.
         var subject: String { "\(index) of \(address)" }
-        let operation = "ask for the region (VFIO_DEVICE_GET_REGION_INFO)"
+        let operation = ABI.Call.getRegionInfo.operation("ask for the region")
         guard index.rawValue < info.regionCount || state.withLock({ $0.announcedRegions.contains(index) }) else {
             throw VFIOError(
                 .notFound, operation, subject, hint: "the device has the regions 0 to \(Int(info.regionCount) - 1)")
         }
-        var request = cvfio_region_info()
-        request.index = index.rawValue
-        let region: RegionInfo
-        do throws(VFIOError) {
-            let answer = try GrowingRequest.perform(
-                CVFIO_DEVICE_GET_REGION_INFO, request, on: descriptor, of: kernel, operation: operation,
-                subject: subject)
-            region = try RegionInfo(answer, index: index, subject: subject)
-        } catch {
+        let answer = try ABI.getRegionInfo(index.rawValue).perform(
+            on: self, operation: operation, subject,
             // So vfio-pci answers for the VGA region of a device that is no VGA.
-            guard error.errno == .invalidArgument else { throw error }
-            throw VFIOError(.notFound, operation, subject, errno: error.errno, hint: "the device has no such region")
-        }
+            refusals: [.invalidArgument: (.notFound, "the device has no such region")])
+        let region = try RegionInfo(answer, index: index, subject: subject)
         state.withLock { $0.regions[index] = region }
         return region
     }
@@ -167,13 +158,9 @@ final class DeviceCore: Sendable {
     /// Reads part of a region through the device's descriptor.
     func read(_ region: RegionInfo, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(VFIOError) {
         try checkRange(region, offset, buffer.count, "read")
-        let count: Int
-        do throws(Errno) {
-            count = try unsafe kernel.read(descriptor, at: region.offset + offset, into: buffer)
-        } catch {
-            throw VFIOError(
-                .kernel, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)", errno: error)
-        }
+        let count = try unsafe attempt(
+            "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)",
+            kernel.read(descriptor, at: region.offset + offset, into: buffer))
         guard count == buffer.count else {
             throw VFIOError(
                 .unexpectedAnswer, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)",
@@ -184,13 +171,9 @@ final class DeviceCore: Sendable {
     /// Writes part of a region through the device's descriptor.
     func write(_ region: RegionInfo, at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(VFIOError) {
         try checkRange(region, offset, buffer.count, "write")
-        let count: Int
-        do throws(Errno) {
-            count = try unsafe kernel.write(descriptor, at: region.offset + offset, from: buffer)
-        } catch {
-            throw VFIOError(
-                .kernel, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)", errno: error)
-        }
+        let count = try unsafe attempt(
+            "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)",
+            kernel.write(descriptor, at: region.offset + offset, from: buffer))
         guard count == buffer.count else {
             throw VFIOError(
                 .unexpectedAnswer, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)",

@@ -70,12 +70,8 @@ struct Diagnosis {
 
     /// The same, for a device that is known by its group.
     func requireProtection(of address: DeviceAddress, group: Int, not isChosen: Bool) throws(VFIOError) {
-        let isUnprotected: Bool
-        do throws(Errno) {
-            isUnprotected = try sysfs.isUnprotected(group: group)
-        } catch {
-            throw VFIOError(.kernel, "find out whether the device has an IOMMU", "\(address)", errno: error)
-        }
+        let isUnprotected = try attempt(
+            "find out whether the device has an IOMMU", "\(address)", sysfs.isUnprotected(group: group))
         try requireProtection(of: address, isUnprotected: isUnprotected, not: isChosen)
     }
 

@@ -77,33 +77,24 @@ public struct PCIBus: Sendable {
     ///
     /// - Throws: `.notFound` when there is no such group.
     public func devices(inGroup group: Int) throws(VFIOError) -> [DeviceAddress] {
-        do throws(Errno) {
-            return try kernel.names(in: FilePath("/sys/kernel/iommu_groups/\(group)/devices"))
-                .compactMap { DeviceAddress($0) }
-        } catch {
-            throw VFIOError(
-                error == .noSuchFileOrDirectory ? .notFound : .kernel, "list the devices of an IOMMU group",
-                "IOMMU group \(group)", errno: error)
-        }
+        try attempt(
+            "list the devices of an IOMMU group", "IOMMU group \(group)",
+            refusals: [.noSuchFileOrDirectory: (.notFound, nil)],
+            kernel.names(in: FilePath("/sys/kernel/iommu_groups/\(group)/devices"))
+        ).compactMap { DeviceAddress($0) }
     }
 
     /// Whether vfio has made the group up, for a device that has no IOMMU.
     private func isMadeUp(group: Int) throws(VFIOError) -> Bool {
-        do throws(Errno) {
-            return try Sysfs(kernel: kernel).isUnprotected(group: group)
-        } catch {
-            throw VFIOError(.kernel, "ask whether a group has an IOMMU", "IOMMU group \(group)", errno: error)
-        }
+        try attempt(
+            "ask whether a group has an IOMMU", "IOMMU group \(group)",
+            Sysfs(kernel: kernel).isUnprotected(group: group))
     }
 
     private func names(in folder: FilePath) throws(VFIOError) -> [String] {
-        do throws(Errno) {
-            return try kernel.names(in: folder)
-        } catch {
-            throw VFIOError(
-                error == .noSuchFileOrDirectory ? .unsupported : .kernel, "list the PCI devices", "\(folder)",
-                errno: error,
-                hint: error == .noSuchFileOrDirectory ? "the kernel has no PCI, or /sys is not mounted" : nil)
-        }
+        try attempt(
+            "list the PCI devices", "\(folder)",
+            refusals: [.noSuchFileOrDirectory: (.unsupported, "the kernel has no PCI, or /sys is not mounted")],
+            kernel.names(in: folder))
     }
 }

@@ -2,7 +2,8 @@ internal import CVFIO
 internal import SystemPackage
 
 extension AddressSpace {
-    /// Whether the container has an extension (`VFIO_CHECK_EXTENSION`). An iommufd's address space has none.
+    /// Whether the container has an extension. An iommufd's address space has none.
+    /// The corresponding request is `VFIO_CHECK_EXTENSION`.
     ///
     /// Some depend on the devices: before the first one they are told as missing.
     ///
@@ -22,12 +23,12 @@ extension AddressSpace {
         return try context.knows(feature)
     }
 
-    /// What the container tells of its IOMMU (`VFIO_IOMMU_GET_INFO`), as it is now.
+    /// What the container tells of its IOMMU, as it is now. The corresponding request is `VFIO_IOMMU_GET_INFO`.
     ///
     /// - Throws: `.unsupported` with iommufd, whose answers are ``iovaRanges()`` and ``mappingAlignment()``; `.noDevice`
     ///   before the first device.
     public func type1Info() throws(VFIOError) -> Type1Info {
-        let operation = "ask for the container's properties (VFIO_IOMMU_GET_INFO)"
+        let operation = ABI.Call.getType1Info.operation("ask for the container's properties")
         return try requireContainer(for: operation).info(for: operation)
     }
 

@@ -2,6 +2,7 @@ internal import SystemPackage
 
 extension AddressSpace {
     /// Allocates memory of this process and maps it, so that the CPU and the address space's devices share it.
+    /// The corresponding requests are `VFIO_IOMMU_MAP_DMA` and `IOMMU_IOAS_MAP`.
     ///
     /// The memory is zeroed, and page-aligned on both sides. It is unmapped and freed at the end of the buffer's life.
     ///
@@ -35,11 +36,10 @@ extension AddressSpace {
         guard let rounded = UInt64(byteCount).roundedUp(to: UInt64(pageSize)), let length = Int(exactly: rounded) else {
             throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "the size is out of reach")
         }
-        let memory: UnsafeMutableRawBufferPointer
+        let source = MemoryMapRequest.Source.anonymous(hugePageSize: pages.byteCount)
+        let base: UnsafeMutableRawPointer
         do throws(Errno) {
-            let source = MemoryMapRequest.Source.anonymous(hugePageSize: pages.byteCount)
-            unsafe memory = UnsafeMutableRawBufferPointer(
-                start: try kernel.map(MemoryMapRequest(byteCount: length, source: source)), count: length)
+            unsafe base = try kernel.map(MemoryMapRequest(byteCount: length, source: source))
         } catch {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, "\(length) bytes", errno: error,
@@ -48,6 +48,7 @@ extension AddressSpace {
                     : "too few huge pages of this size are free; see vm.nr_hugepages and /sys/kernel/mm/hugepages"
             )
         }
+        let memory = unsafe UnsafeMutableRawBufferPointer(start: base, count: length)
         do throws(VFIOError) {
             let iova = try unsafe mapMemory(
                 UnsafeRawBufferPointer(memory), access: access, placement: placement, alignment: UInt64(pageSize),
@@ -68,6 +69,7 @@ extension AddressSpace {
     }
 
     /// Maps memory that the caller owns, such as the memory of a virtual machine.
+    /// The corresponding requests are `VFIO_IOMMU_MAP_DMA` and `IOMMU_IOAS_MAP`.
     ///
     /// The devices reach the memory for as long as the mapping lives. The pages stay with it even if the caller unmaps
     /// them meanwhile: then the devices and the process no longer see the same memory. That is why this is unsafe.
@@ -108,6 +110,7 @@ extension AddressSpace {
     }
 
     /// Maps a BAR into a type1 container by its CPU address, which is **a use-after-free waiting to happen**.
+    /// The corresponding request is `VFIO_IOMMU_MAP_DMA`.
     ///
     /// The kernel takes the BAR's physical address out of the page table and gives it to the IOMMU. Nothing ties the
     /// mapping to the BAR's device from then on: that device can be reset, closed, unbound from its driver and handed to
@@ -207,31 +210,22 @@ extension AddressSpace {
 
     private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {
         let last = IOVA(iova.rawValue + (byteCount - 1))
-        let subject = "IOVA \(iova)...\(last)"
-        let request = "\(operation) (\(backend.mapRequest))"
-        return switch errno {
-        case .fileExists, .addressInUse:
-            VFIOError(
-                .alreadyMapped, request, subject, errno: errno,
-                hint: mapping(overlapping: iova.rawValue...last.rawValue).map {
-                    "\($0.lowerBound)...\($0.upperBound) is mapped already"
-                })
-        case .noMemory:
-            VFIOError(
-                .limit, request, subject, errno: errno,
-                hint: Diagnosis(kernel: kernel).memoryLock(wanted: byteCount))
-        case .noSpace:
-            VFIOError(
-                .limit, request, subject, errno: errno,
-                hint: "the container's number of mappings is exhausted (module parameter dma_entry_limit of "
-                    + "vfio_iommu_type1)")
-        case .badAddress:
-            VFIOError(
-                .kernel, request, subject, errno: errno,
-                hint: "the process has no memory there that can be pinned; a BAR's never can")
-        default:
-            VFIOError(.kernel, request, subject, errno: errno)
-        }
+        let overlapping = mapping(overlapping: iova.rawValue...last.rawValue)
+        let isTaken: Refusal = (
+            .alreadyMapped, overlapping.map { "\($0.lowerBound)...\($0.upperBound) is mapped already" }
+        )
+        return VFIOError(
+            refused: errno, "\(operation) (\(backend.mapRequest))", "IOVA \(iova)...\(last)",
+            [
+                .fileExists: isTaken, .addressInUse: isTaken,
+                .noMemory: (.limit, Diagnosis(kernel: kernel).memoryLock(wanted: byteCount)),
+                .noSpace: (
+                    .limit,
+                    "the container's number of mappings is exhausted (module parameter dma_entry_limit of "
+                        + "vfio_iommu_type1)"
+                ),
+                .badAddress: (.kernel, "the process has no memory there that can be pinned; a BAR's never can"),
+            ])
     }
 
     /// Unmaps a whole mapping and gives its addresses back.

@@ -90,8 +90,8 @@ public final class AddressSpace: Sendable {
         }
     }
 
-    /// The ranges of addresses that can be mapped, last address included, as the kernel gives them
-    /// (`VFIO_IOMMU_GET_INFO`, `IOMMU_IOAS_IOVA_RANGES`).
+    /// The ranges of addresses that can be mapped, last address included, as the kernel gives them.
+    /// The corresponding requests are `VFIO_IOMMU_GET_INFO` and `IOMMU_IOAS_IOVA_RANGES`.
     ///
     /// They shrink when a device is opened whose IOMMU has fewer address bits or more reserved ranges.
     ///
@@ -104,6 +104,7 @@ public final class AddressSpace: Sendable {
     }
 
     /// The alignment in bytes that both ends of a mapping need: the larger of the IOMMU's page size and the CPU's.
+    /// The corresponding requests are `VFIO_IOMMU_GET_INFO` and `IOMMU_IOAS_IOVA_RANGES`.
     public func mappingAlignment() throws(VFIOError) -> UInt64 {
         try refresh()
         return state.withLock { $0.alignment }

@@ -9,10 +9,10 @@ public struct DirtyBitmap: Sendable, Hashable {
     /// One bit a page, the first in the lowest bit of the first word.
     public let words: [UInt64]
 
-    init(iova: IOVA, pageSize: UInt64, pageCount: Int, words: [UInt64]) {
+    init(_ iova: IOVA, byteCount: UInt64, pageSize: UInt64, words: [UInt64]) {
         self.iova = iova
         self.pageSize = pageSize
-        self.pageCount = pageCount
+        self.pageCount = Int(byteCount / pageSize)
         self.words = words
     }
 
@@ -40,29 +40,5 @@ public struct DirtyBitmap: Sendable, Hashable {
             }
         }
         return ranges
-    }
-}
-
-/// The memory that the kernel writes a bitmap to.
-struct DirtyBitmapRequest: ~Copyable {
-    let iova: UInt64
-    let byteCount: UInt64
-    let pageSize: UInt64
-    let room: RequestBuffer
-
-    /// - Parameter byteCount: A multiple of the page size, and not 0.
-    init(iova: UInt64, byteCount: UInt64, pageSize: UInt64) {
-        self.iova = iova
-        self.byteCount = byteCount
-        self.pageSize = pageSize
-        room = RequestBuffer(byteCount: Int((byteCount / pageSize + 63) / 64) * 8)
-    }
-
-    /// What the kernel has written. Bits beyond the last page are left out.
-    var bitmap: DirtyBitmap {
-        let pageCount = Int(byteCount / pageSize)
-        var words = (0..<room.byteCount / 8).map { room.load(UInt64.self, at: $0 * 8) ?? 0 }
-        if pageCount % 64 != 0 { words[words.count - 1] &= (1 << UInt64(pageCount % 64)) - 1 }
-        return DirtyBitmap(iova: IOVA(iova), pageSize: pageSize, pageCount: pageCount, words: words)
     }
 }

@@ -1,3 +1,5 @@
+internal import SystemPackage
+
 /// The token that a physical function and its virtual functions share, so that only who knows it can open them: a UUID.
 ///
 /// Where vfio-pci has the physical function, it asks whoever opens a virtual one for the token, and whoever opens the
@@ -30,4 +32,24 @@ extension VFToken: LosslessStringConvertible {
     }
 
     public var description: String { uuid.description }
+}
+
+extension VFToken {
+    /// What refusals to open a device mean, with a token or without.
+    static func refusals(given token: VFToken?) -> [Errno: Refusal] {
+        var refusals: [Errno: Refusal] = [
+            .permissionDenied: (
+                .permissionDenied,
+                "it takes the token that the users of the physical function and of its virtual ones share, and "
+                    + (token == nil ? "none was given" : "this is not it")
+            )
+        ]
+        if token != nil {
+            refusals[.invalidArgument] = (
+                .invalidArgument,
+                "the device takes no token: neither it nor its physical function is one with VFs of vfio-pci"
+            )
+        }
+        return refusals
+    }
 }

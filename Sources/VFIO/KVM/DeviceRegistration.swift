@@ -1,6 +1,7 @@
 internal import SystemPackage
 
 /// A device that a virtual machine knows of, until the end of this value's life (`KVM_DEV_VFIO_FILE_ADD` and `_DEL`).
+/// The corresponding request is `KVM_SET_DEVICE_ATTR`.
 ///
 /// It keeps the device open.
 public struct DeviceRegistration: ~Copyable, Sendable {
@@ -32,7 +33,7 @@ public struct DeviceRegistration: ~Copyable, Sendable {
 }
 
 extension VirtualMachine {
-    /// Registers an open device with the machine's kvm-vfio device.
+    /// Registers an open device with the machine's kvm-vfio device. The corresponding request is `KVM_SET_DEVICE_ATTR`.
     ///
     /// KVM then knows that the machine does DMA, and whether that goes past the caches: on x86 it lets the guest choose
     /// how memory is cached if so. With a type1 address space it is the device's IOMMU group that is registered.

@@ -62,6 +62,7 @@ public struct GuestBAR: ~Copyable, Sendable {
     }
 
     /// Lets the guest see the BAR, and with peers its other devices: all of the pieces or none.
+    /// The corresponding request is `KVM_SET_USER_MEMORY_REGION`.
     ///
     /// - Parameter address: Where the BAR begins, a multiple of the page size.
     /// - Throws: `.inUse` when it is shown already; `.misaligned`, `.outOfRange`; `.memoryDecodeOff` when the device does not

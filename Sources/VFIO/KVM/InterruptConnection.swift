@@ -1,7 +1,7 @@
-internal import CVFIO
 internal import SystemPackage
 
-/// An interrupt of a device that KVM delivers to a guest by itself, until the end of this value's life (`KVM_IRQFD`).
+/// An interrupt of a device that KVM delivers to a guest by itself, until the end of this value's life.
+/// The corresponding request is `KVM_IRQFD`.
 ///
 /// KVM takes the interrupts from the vector's event then: ``InterruptVector/poll()`` and its like see none of them.
 public struct InterruptConnection: ~Copyable, Sendable {
@@ -28,22 +28,15 @@ public struct InterruptConnection: ~Copyable, Sendable {
     }
 
     private borrowing func end() throws(VFIOError) {
-        var request = ckvm_irqfd()
-        request.fd = UInt32(bitPattern: source.event.rawValue)
-        request.gsi = interruptLine
-        request.flags = CKVM_IRQFD_FLAG_DEASSIGN
-        do throws(Errno) {
-            _ = try machine.kernel.control(machine.descriptor, CKVM_IRQFD, with: &request)
-        } catch {
-            throw machine.failure(
-                "end the delivery of an interrupt (KVM_IRQFD)",
-                "vector \(source.vector) of \(source.index) of \(source.core.address)", error)
-        }
+        try ABI.setIRQFD(source.event, to: interruptLine, isEnd: true).perform(
+            on: machine, "end the delivery of an interrupt",
+            "vector \(source.vector) of \(source.index) of \(source.core.address)")
     }
 }
 
 extension VirtualMachine {
     /// Lets KVM deliver a device's interrupt to the guest, without a way through user space.
+    /// The corresponding request is `KVM_IRQFD`.
     ///
     /// INTx stays masked from when it comes until the guest has acknowledged it at its interrupt controller: KVM tells
     /// the device's driver by the vector's unmask event (`KVM_IRQFD_FLAG_RESAMPLE`).
@@ -61,7 +54,7 @@ extension VirtualMachine {
         try connect(vector.line, to: interruptLine)
     }
 
-    /// Lets KVM deliver one of several interrupts of a device to the guest.
+    /// Lets KVM deliver one of several interrupts of a device to the guest. The corresponding request is `KVM_IRQFD`.
     ///
     /// - Throws: As for a single one; `.notFound` for a vector that is not one of these.
     public func connect(
@@ -71,30 +64,20 @@ extension VirtualMachine {
     }
 
     private func connect(_ source: InterruptLine, to interruptLine: UInt32) throws(VFIOError) -> InterruptConnection {
-        let operation = "deliver an interrupt to the guest (KVM_IRQFD)"
         let subject = "vector \(source.vector) of \(source.index) of \(source.core.address)"
-        var request = ckvm_irqfd()
-        request.fd = UInt32(bitPattern: source.event.rawValue)
-        request.gsi = interruptLine
-        if source.isMaskable {
-            request.flags = CKVM_IRQFD_FLAG_RESAMPLE
-            request.resamplefd = UInt32(bitPattern: try source.unmaskEvent().rawValue)
-        }
-        do throws(Errno) {
-            _ = try kernel.control(descriptor, CKVM_IRQFD, with: &request)
-        } catch {
-            throw switch error {
-            case .resourceBusy:
-                VFIOError(.busy, operation, subject, errno: error, hint: "it is connected already; close that first")
-            case .invalidArgument, .resourceTemporarilyUnavailable:
-                VFIOError(
-                    .invalidArgument, operation, subject, errno: error,
-                    hint: source.isMaskable
-                        ? "the machine has no interrupt controller that is all in the kernel; see KVM_CREATE_IRQCHIP"
-                        : "the machine has no interrupt controller in the kernel; see KVM_CREATE_IRQCHIP")
-            default: failure(operation, subject, error)
-            }
-        }
+        let unmask = source.isMaskable ? try source.unmaskEvent() : nil
+        let noController: Refusal = (
+            .invalidArgument,
+            source.isMaskable
+                ? "the machine has no interrupt controller that is all in the kernel; see KVM_CREATE_IRQCHIP"
+                : "the machine has no interrupt controller in the kernel; see KVM_CREATE_IRQCHIP"
+        )
+        try ABI.setIRQFD(source.event, to: interruptLine, acknowledgedBy: unmask).perform(
+            on: self, "deliver an interrupt to the guest", subject,
+            refusals: [
+                .resourceBusy: (.busy, "it is connected already; close that first"),
+                .invalidArgument: noController, .resourceTemporarilyUnavailable: noController,
+            ])
         return InterruptConnection(machine: self, source: source, interruptLine: interruptLine)
     }
 }

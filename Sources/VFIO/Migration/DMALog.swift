@@ -1,7 +1,7 @@
-internal import CVFIO
 internal import SystemPackage
 
-/// A log of the pages that a device writes by DMA (`VFIO_DEVICE_FEATURE_DMA_LOGGING_START`), kept by the device itself.
+/// A log of the pages that a device writes by DMA, kept by the device itself.
+/// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`.
 ///
 /// ```swift
 /// let log = try device.startDMALog(of: [buffer.iova..<end])
@@ -20,40 +20,27 @@ public struct DMALog: ~Copyable, Sendable {
     private var core: DeviceCore { lease.core }
 
     init(_ core: DeviceCore, _ ranges: [Range<IOVA>], pageSize: UInt64) throws(VFIOError) {
-        let operation = "start the log of DMA (VFIO_DEVICE_FEATURE_DMA_LOGGING_START)"
+        let words = "start the log of DMA"
+        let operation = ABI.Call.startDMALog.operation(words)
         let subject = "\(core.address)"
         try Self.check(ranges, pageSize, operation, subject)
-        typealias Entry = cvfio_device_feature_dma_logging_range
-        let list = RequestBuffer(byteCount: ranges.count * MemoryLayout<Entry>.size)
-        for (index, range) in ranges.enumerated() {
-            let length = range.upperBound.rawValue - range.lowerBound.rawValue
-            list.store(Entry(iova: range.lowerBound.rawValue, length: length), at: index * MemoryLayout<Entry>.size)
-        }
-        var control = cvfio_device_feature_dma_logging_control()
-        control.page_size = pageSize
-        control.num_ranges = UInt32(ranges.count)
-        control.ranges = unsafe UInt64(UInt(bitPattern: list.bytes.baseAddress))
-        do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, CVFIO_DEVICE_FEATURE_SET, with: &control)
-        } catch .argListTooLong {
+        let request = ABI.startDMALog(
+            of: ranges.map { $0.lowerBound.rawValue..<$0.upperBound.rawValue }, pageSize: pageSize)
+        let chosen = try request.perform(
+            on: core, words, subject, lacking: "the driver logs no DMA",
+            refusals: [
+                .argListTooLong: (.limit, "\(ranges.count) ranges are more than it takes"),
+                .invalidArgument: (
+                    .kernel, "the device keeps a log already, or none of these ranges or of this page size"
+                ),
+            ])
+        guard chosen.nonzeroBitCount == 1 else {
+            try? ABI.stopDMALog().perform(on: core)
             throw VFIOError(
-                .limit, operation, subject, errno: .argListTooLong,
-                hint: "\(ranges.count) ranges are more than it takes")
-        } catch .invalidArgument {
-            throw VFIOError(
-                .kernel, operation, subject, errno: .invalidArgument,
-                hint: "the device keeps a log already, or none of these ranges or of this page size")
-        } catch {
-            throw core.featureRefusal(error, operation, place: "the driver logs no DMA")
-        }
-        withExtendedLifetime(list) {}
-        guard control.page_size.nonzeroBitCount == 1 else {
-            try? core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, CVFIO_DEVICE_FEATURE_SET)
-            throw VFIOError(
-                .unexpectedAnswer, operation, subject, hint: "the page size \(control.page_size) is no power of two")
+                .unexpectedAnswer, operation, subject, hint: "the page size \(chosen) is no power of two")
         }
         self.lease = DeviceLease(core, for: .dmaLog)
-        self.pageSize = control.page_size
+        self.pageSize = chosen
         self.ranges = ranges
     }
 
@@ -77,8 +64,8 @@ public struct DMALog: ~Copyable, Sendable {
         }
     }
 
-    /// The pages in a range that the device has written since the last call, in order, and forgets them
-    /// (`VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`).
+    /// The pages in a range that the device has written since the last call, in order, and forgets them.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`.
     ///
     /// A long range is asked for in pieces. After the kernel's error some pages may be forgotten that nobody was told of:
     /// take all of the range for written.
@@ -90,7 +77,8 @@ public struct DMALog: ~Copyable, Sendable {
     /// - Throws: `.misaligned`, `.outOfRange` for what is not logged, `.invalidArgument` for a bad page size or an empty
     ///   range.
     public func takeDirtyPages(in range: Range<IOVA>, pageSize: UInt64? = nil) throws(VFIOError) -> [IOVA] {
-        let operation = "read the log of DMA (VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT)"
+        let words = "read the log of DMA"
+        let operation = ABI.Call.readDMALog.operation(words)
         let subject = "\(range) of \(core.address)"
         let size = pageSize ?? max(self.pageSize, 4096)
         guard size >= 4096, size.nonzeroBitCount == 1, !range.isEmpty else {
@@ -112,7 +100,15 @@ public struct DMALog: ~Copyable, Sendable {
         var position = start
         while position < end {
             let length = most.overflow ? end - position : min(most.partialValue, end - position)
-            try report(position, length, size, operation, subject) { pages.append(IOVA($0)) }
+            let bitmap = try ABI.readDMALog(position, byteCount: length, pageSize: size).perform(
+                on: core, words, subject, lacking: "the driver logs no DMA")
+            for (index, word) in bitmap.enumerated() {
+                var rest = word
+                while rest != 0 {
+                    pages.append(IOVA(position + UInt64(index * 64 + rest.trailingZeroBitCount) * size))
+                    rest &= rest - 1
+                }
+            }
             position += length
         }
         return pages
@@ -120,52 +116,21 @@ public struct DMALog: ~Copyable, Sendable {
 
     private static let pagesAtATime: UInt64 = 1 << 18
 
-    private func report(
-        _ start: UInt64, _ length: UInt64, _ size: UInt64, _ operation: String, _ subject: String,
-        _ body: (UInt64) -> Void
-    ) throws(VFIOError) {
-        let pageCount = length / size
-        let wordCount = Int((pageCount + 63) / 64)
-        let bitmap = RequestBuffer(byteCount: wordCount * 8)
-        var request = cvfio_device_feature_dma_logging_report()
-        request.iova = start
-        request.length = length
-        request.page_size = size
-        request.bitmap = unsafe UInt64(UInt(bitPattern: bitmap.bytes.baseAddress))
-        do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT, CVFIO_DEVICE_FEATURE_GET, with: &request)
-        } catch {
-            throw core.featureRefusal(error, operation, place: "the driver logs no DMA")
-        }
-        for index in 0..<wordCount {
-            var word: UInt64 = bitmap.load(at: index * 8) ?? 0
-            while word != 0 {
-                let page = UInt64(index * 64 + word.trailingZeroBitCount)
-                // Bits beyond the end stand for nothing.
-                if page < pageCount { body(start + page * size) }
-                word &= word - 1
-            }
-        }
-    }
-
-    /// Stops the log and reports what the kernel said (`VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP`).
+    /// Stops the log and reports what the kernel said.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP`.
     public consuming func close() throws(VFIOError) {
         isOn = false
-        do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, CVFIO_DEVICE_FEATURE_SET)
-        } catch {
-            throw VFIOError(
-                .kernel, "stop the log of DMA (VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP)", "\(core.address)", errno: error)
-        }
+        try ABI.stopDMALog().perform(on: core, "stop the log of DMA", "\(core.address)")
     }
 
     deinit {
-        if isOn { try? core.feature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_STOP, CVFIO_DEVICE_FEATURE_SET) }
+        if isOn { try? ABI.stopDMALog().perform(on: core) }
     }
 }
 
 extension Device {
     /// Starts a log of the pages that the device writes by DMA. A device keeps one at a time.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`.
     ///
     /// - Parameters:
     ///   - ranges: What to log, at multiples of the page size. They must not overlap.

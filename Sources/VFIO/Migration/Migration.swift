@@ -1,7 +1,7 @@
-internal import CVFIO
 internal import SystemPackage
 
-/// Moves the state of a device to another of its kind (`VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`).
+/// Moves the state of a device to another of its kind.
+/// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
 ///
 /// ```swift
 /// let state = try old.migration().save()
@@ -18,39 +18,32 @@ public struct Migration: Sendable {
     public let capabilities: MigrationCapabilities
 
     init(_ core: DeviceCore) throws(VFIOError) {
-        let operation = "ask for the migration (VFIO_DEVICE_FEATURE_MIGRATION)"
-        var answer = cvfio_device_feature_migration()
-        do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_MIGRATION, CVFIO_DEVICE_FEATURE_GET, with: &answer)
-        } catch {
-            throw core.featureRefusal(error, operation, place: "the driver cannot migrate the device")
-        }
-        capabilities = MigrationCapabilities(rawValue: answer.flags)
+        let words = "ask for the migration"
+        let flags = try ABI.getMigration().perform(
+            on: core, words, "\(core.address)", lacking: "the driver cannot migrate the device")
+        capabilities = MigrationCapabilities(rawValue: flags)
         guard capabilities.contains(.stopAndCopy) else {
             throw VFIOError(
-                .unexpectedAnswer, operation, "\(core.address)",
-                hint: "the flags \(answer.flags.hexadecimal) lack STOP_COPY, which every device that migrates has")
+                .unexpectedAnswer, ABI.Call.getMigration.operation(words), "\(core.address)",
+                hint: "the flags \(flags.hexadecimal) lack STOP_COPY, which every device that migrates has")
         }
         lease = DeviceLease(core, for: .migration)
     }
 
-    /// The state of the device.
+    /// The state of the device. The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
     public func state() throws(VFIOError) -> MigrationState {
-        let operation = "ask for the migration state (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)"
-        var answer = cvfio_device_feature_mig_state()
-        do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, CVFIO_DEVICE_FEATURE_GET, with: &answer)
-        } catch {
-            throw VFIOError(.kernel, operation, subject, errno: error)
-        }
-        let state = MigrationState(rawValue: answer.device_state)
+        let words = "ask for the migration state"
+        let state = MigrationState(rawValue: try ABI.getMigrationState().perform(on: core, words, subject))
         guard state.isKnown else {
-            throw VFIOError(.unexpectedAnswer, operation, subject, hint: "the kernel knows no \(state)")
+            throw VFIOError(
+                .unexpectedAnswer, ABI.Call.migrationState.operation(words), subject,
+                hint: "the kernel knows no \(state)")
         }
         return state
     }
 
     /// Brings the device to another state; the kernel goes by way of others where it has to.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
     ///
     /// - Returns: The stream that begins with this change: for STOP_COPY, RESUMING and the PRE_COPY states. `nil` for other
     ///   states, and for STOP_COPY after a PRE_COPY state, whose stream goes on.
@@ -58,7 +51,7 @@ public struct Migration: Sendable {
     ///   allowed, `.kernel` when it failed. The device is then in the state that ``state()`` tells: perhaps one on the way,
     ///   perhaps ERROR, which only ``recover()`` ends.
     public func changeState(to state: MigrationState) throws(VFIOError) -> MigrationStream? {
-        let operation = "change the migration state to \(state) (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)"
+        let operation = Self.change(to: state)
         guard state.isKnown, state != .error else {
             throw VFIOError(.invalidArgument, operation, subject, hint: "no device can be told to go there")
         }
@@ -66,11 +59,9 @@ public struct Migration: Sendable {
             throw VFIOError(
                 .unsupported, operation, subject, hint: "the device lacks the optional states that this one belongs to")
         }
-        var request = cvfio_device_feature_mig_state()
-        request.device_state = state.rawValue
-        request.data_fd = -1
+        let stream: FileDescriptor?
         do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, CVFIO_DEVICE_FEATURE_SET, with: &request)
+            stream = try ABI.setMigrationState(state.rawValue).perform(on: core)
         } catch {
             let now = try? self.state()
             var hint = now.map { "the device is now in \($0)" }
@@ -78,9 +69,12 @@ public struct Migration: Sendable {
             if error == .invalidArgument, now == .resuming { hint = "the device does not take what it was given" }
             throw VFIOError(.kernel, operation, subject, errno: error, hint: hint)
         }
-        guard request.data_fd >= 0 else { return nil }
-        return MigrationStream(
-            OwnedDescriptor(FileDescriptor(rawValue: request.data_fd), of: core.kernel), of: subject)
+        guard let stream else { return nil }
+        return MigrationStream(OwnedDescriptor(stream, of: core.kernel), of: subject)
+    }
+
+    private static func change(to state: MigrationState) -> String {
+        ABI.Call.migrationState.operation("change the migration state to \(state)")
     }
 
     private static func needs(of state: MigrationState) -> MigrationCapabilities {
@@ -111,56 +105,46 @@ public struct Migration: Sendable {
 
     /// The kernel has begun a stream, and gave none.
     func missingStream(_ state: MigrationState) -> VFIOError {
-        VFIOError(
-            .unexpectedAnswer, "change the migration state to \(state) (VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE)", subject,
-            hint: "the kernel gave no stream")
+        VFIOError(.unexpectedAnswer, Self.change(to: state), subject, hint: "the kernel gave no stream")
     }
 
-    /// About how many bytes the stream of STOP_COPY has (`VFIO_DEVICE_FEATURE_MIG_DATA_SIZE`). Linux 6.2 and newer.
+    /// About how many bytes the stream of STOP_COPY has. Linux 6.2 and newer.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DATA_SIZE`.
     public func estimatedByteCount() throws(VFIOError) -> UInt64 {
-        var answer = cvfio_device_feature_mig_data_size()
-        do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_MIG_DATA_SIZE, CVFIO_DEVICE_FEATURE_GET, with: &answer)
-        } catch {
-            throw core.featureRefusal(
-                error, "ask for the size of the state (VFIO_DEVICE_FEATURE_MIG_DATA_SIZE)",
-                place: "it needs Linux 6.2")
-        }
-        return answer.stop_copy_length
+        try ABI.getMigrationDataSize().perform(
+            on: core, "ask for the size of the state", subject, lacking: "it needs Linux 6.2")
     }
 
-    /// Lets the kernel tell when what is left of the first part counts anew
-    /// (`VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`): ``PreCopyProgress/hasBegunAnew``.
+    /// Lets the kernel tell when what is left of the first part counts anew: ``PreCopyProgress/hasBegunAnew``.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`.
     ///
     /// - Throws: `.unsupported` on older kernels, and for a device without PRE_COPY.
     public func reportNewBeginnings() throws(VFIOError) {
-        do throws(Errno) {
-            try core.feature(CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2, CVFIO_DEVICE_FEATURE_SET)
-        } catch {
-            throw core.featureRefusal(
-                error, "ask for flags in the progress (VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)",
-                place: "the kernel lacks it, or the device has no PRE_COPY")
-        }
+        try ABI.enablePreCopyFlags().perform(
+            on: core, "ask for flags in the progress", subject,
+            lacking: "the kernel lacks it, or the device has no PRE_COPY")
     }
 
-    /// Ends ERROR, and a RESUMING that cannot be completed, by a reset of the device (`VFIO_DEVICE_RESET`): its state is
-    /// lost, and it runs.
+    /// Ends ERROR, and a RESUMING that cannot be completed, by a reset of the device: its state is lost, and it runs.
+    /// The corresponding request is `VFIO_DEVICE_RESET`.
     ///
     /// - Throws: `.kernel` when the device cannot be reset, `.unexpectedAnswer` when it does not run afterwards.
     public func recover() throws(VFIOError) {
-        let operation = "reset the device to running (VFIO_DEVICE_RESET)"
+        let words = "reset the device to running"
         // Not only where the device says that it can be reset: a driver that migrates takes the request to mean the end of
         // ERROR, and some say nothing.
-        try core.reset { VFIOError(.kernel, operation, subject, errno: $0) }
+        try core.reset(words)
         let state = try state()
         guard state == .running else {
-            throw VFIOError(.unexpectedAnswer, operation, subject, hint: "after the reset it is in \(state)")
+            throw VFIOError(
+                .unexpectedAnswer, ABI.Call.reset.operation(words), subject, hint: "after the reset it is in \(state)")
         }
     }
 }
 
 extension Device {
     /// The way to move the device's state to another device of its kind.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_MIGRATION`.
     ///
     /// - Throws: `.unsupported` when the driver cannot do that.
     public func migration() throws(VFIOError) -> Migration { try Migration(core) }

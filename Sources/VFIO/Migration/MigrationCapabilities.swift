@@ -1,6 +1,7 @@
 internal import CVFIO
 
-/// What a device can do when its state is moved to another (`VFIO_DEVICE_FEATURE_MIGRATION`).
+/// What a device can do when its state is moved to another.
+/// The corresponding request is `VFIO_DEVICE_FEATURE_MIGRATION`.
 public struct MigrationCapabilities: OptionSet, Sendable, Hashable {
     public let rawValue: UInt64
 

@@ -1,4 +1,3 @@
-internal import CVFIO
 internal import SystemPackage
 
 /// An open stream of a device's state, read in ``MigrationState/stopCopy`` and the PRE_COPY states, and written in
@@ -39,7 +38,7 @@ public struct MigrationStream: ~Copyable, Sendable {
             // The end for now, of the PRE_COPY states; the real end is a read of nothing.
             return []
         } catch {
-            throw Self.error(error, operation, device)
+            throw VFIOError(refused: error, operation, device, Self.refusals)
         }
         guard (0...room).contains(count) else {
             throw VFIOError(
@@ -59,14 +58,11 @@ public struct MigrationStream: ~Copyable, Sendable {
         let operation = "write the device's state (write)"
         var done = 0
         while done < bytes.count {
-            let count: Int
-            do throws(Errno) {
-                count = try unsafe bytes.span.extracting(done..<bytes.count).withUnsafeBytes { (rest) throws(Errno) in
+            let count = try unsafe attempt(
+                operation, device, refusals: Self.refusals,
+                bytes.span.extracting(done..<bytes.count).withUnsafeBytes { (rest) throws(Errno) in
                     try unsafe descriptor.kernel.write(descriptor.descriptor, from: rest)
-                }
-            } catch {
-                throw Self.error(error, operation, device)
-            }
+                })
             guard (1...bytes.count - done).contains(count) else {
                 throw VFIOError(
                     .unexpectedAnswer, operation, device, hint: "\(count) of \(bytes.count - done) bytes were written")
@@ -75,51 +71,33 @@ public struct MigrationStream: ~Copyable, Sendable {
         }
     }
 
-    /// About how much is left to read (`VFIO_MIG_GET_PRECOPY_INFO`). Linux 6.2 and newer.
+    /// About how much is left to read. Linux 6.2 and newer. The corresponding request is `VFIO_MIG_GET_PRECOPY_INFO`.
     ///
     /// - Throws: `.kernel` with `EINVAL` outside the PRE_COPY states, `.unsupported` for a stream that has no such
     ///   information, `.revoked` when the stream is over.
     public func preCopyProgress() throws(VFIOError) -> PreCopyProgress {
-        let operation = "ask what is left to copy (VFIO_MIG_GET_PRECOPY_INFO)"
-        var info = cvfio_precopy_info()
-        info.argsz = UInt32(MemoryLayout<cvfio_precopy_info>.size)
-        do throws(Errno) {
-            _ = try descriptor.kernel.control(descriptor.descriptor, CVFIO_MIG_GET_PRECOPY_INFO, with: &info)
-        } catch .inappropriateIOCTLForDevice {
-            throw VFIOError(
-                .unsupported, operation, device, errno: .inappropriateIOCTLForDevice,
-                hint: "only a stream that was begun with PRE_COPY has it")
-        } catch {
-            throw Self.error(error, operation, device)
-        }
+        let progress = try ABI.getPreCopyProgress().perform(
+            on: descriptor, "ask what is left to copy", device,
+            lacking: "only a stream that was begun with PRE_COPY has it", refusals: Self.refusals)
         return PreCopyProgress(
-            initialByteCount: info.initial_bytes, dirtyByteCount: info.dirty_bytes,
-            hasBegunAnew: info.flags & CVFIO_PRECOPY_INFO_REINIT != 0)
+            initialByteCount: progress.initial, dirtyByteCount: progress.dirty, hasBegunAnew: progress.hasBegunAnew)
     }
 
     /// Closes the stream and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
         let device = device
-        do throws(Errno) {
-            try descriptor.close()
-        } catch {
-            throw VFIOError(.kernel, "close the stream", device, errno: error)
-        }
+        try descriptor.close("close the stream", device)
     }
 
-    private static func error(_ errno: Errno, _ operation: String, _ device: String) -> VFIOError {
-        switch errno {
-        case .operationNotSupportedByDevice:
-            VFIOError(
-                .revoked, operation, device, errno: errno,
-                hint: "the device has gone on to another state, or was reset, and the stream is over")
-        case .noMemory:
-            VFIOError(.noSpace, operation, device, errno: errno, hint: "it is more than the device has room for")
-        case .badFileDescriptor:
-            VFIOError(
-                .invalidArgument, operation, device, errno: errno,
-                hint: "a stream of RESUMING is only written, and the others are only read")
-        default: VFIOError(.kernel, operation, device, errno: errno)
-        }
+    private static var refusals: [Errno: Refusal] {
+        [
+            .operationNotSupportedByDevice: (
+                .revoked, "the device has gone on to another state, or was reset, and the stream is over"
+            ),
+            .noMemory: (.noSpace, "it is more than the device has room for"),
+            .badFileDescriptor: (
+                .invalidArgument, "a stream of RESUMING is only written, and the others are only read"
+            ),
+        ]
     }
 }

@@ -1,4 +1,3 @@
-internal import CVFIO
 internal import SystemPackage
 
 /// Devices that have no IOMMU, and the memory that they do DMA with: **nothing protects the machine from them**.
@@ -59,7 +58,8 @@ public final class UnprotectedAddressSpace: Sendable {
         let context = try IOMMUFDContext(in: try IOMMUFDFile(kernel: kernel), isUnprotected: true)
         guard try context.knows(.physicalAddresses) else {
             throw VFIOError(
-                .unsupported, "take devices without an IOMMU (IOMMU_IOAS_NOIOMMU_GET_PA)", "\(IOMMUFDFile.node)",
+                .unsupported, ABI.Call.getPhysicalAddress.operation("take devices without an IOMMU"),
+                "\(IOMMUFDFile.node)",
                 hint: "an iommufd takes them since Linux 7.3; UnprotectedAddressSpace(.type1) may do, without memory")
         }
         return AddressSpace(context, .iommufd, kernel: kernel)
@@ -68,6 +68,7 @@ public final class UnprotectedAddressSpace: Sendable {
     // MARK: Memory
 
     /// Allocates memory of this process and pins it, so that it has physical addresses to be told to devices.
+    /// The corresponding request is `IOMMU_IOAS_MAP`.
     ///
     /// The memory is zeroed. It is pinned from the first device on, and freed at the end of the buffer's life: devices have
     /// to be done with it by then, since nothing stops them from writing where somebody else's memory is meanwhile.
@@ -112,9 +113,11 @@ public final class UnprotectedAddressSpace: Sendable {
 
     // MARK: Physical addresses
 
-    /// The memory in one piece that begins at an offset of a mapping (`IOMMU_IOAS_NOIOMMU_GET_PA`).
+    /// The memory in one piece that begins at an offset of a mapping.
+    /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     func physicalRange(at offset: UInt64, of iova: IOVA, _ byteCount: UInt64) throws(VFIOError) -> PhysicalRange {
-        let operation = "ask for a physical address (IOMMU_IOAS_NOIOMMU_GET_PA)"
+        let words = "ask for a physical address"
+        let operation = ABI.Call.getPhysicalAddress.operation(words)
         let subject = "byte \(offset) of \(byteCount)"
         guard offset < byteCount else {
             throw VFIOError(.outOfRange, operation, subject, hint: "it lies beyond the end")
@@ -122,32 +125,23 @@ public final class UnprotectedAddressSpace: Sendable {
         let context = space.backend as? IOMMUFDContext
         guard let context else { throw VFIOError(.unsupported, operation, subject) }
         let rest = byteCount - offset
-        var request = ciommu_ioas_noiommu_get_pa()
-        request.size = UInt32(MemoryLayout<ciommu_ioas_noiommu_get_pa>.size)
-        request.ioas_id = context.ioas
-        request.iova = iova.rawValue + offset
-        request.length = rest
-        do throws(Errno) {
-            _ = try context.kernel.control(context.descriptor, CIOMMU_IOAS_NOIOMMU_GET_PA, with: &request)
-        } catch {
-            throw switch error {
-            case .notSupported:
-                VFIOError(
-                    .noDevice, operation, subject, errno: error,
-                    hint: "memory is pinned while a device is open in the address space; open it first")
-            case .notPermitted:
-                VFIOError(.permissionDenied, operation, subject, errno: error, hint: "it takes CAP_SYS_RAWIO")
-            default: VFIOError(.kernel, operation, subject, errno: error)
-            }
-        }
-        guard request.length > 0, request.length <= rest,
-            !request.out_phys.addingReportingOverflow(request.length - 1).overflow
+        let answer = try ABI.getPhysicalAddress(context.ioas, iova.rawValue + offset, byteCount: rest).perform(
+            on: context, words, subject,
+            refusals: [
+                .notSupported: (
+                    .noDevice, "memory is pinned while a device is open in the address space; open it first"
+                ),
+                .notPermitted: (.permissionDenied, "it takes CAP_SYS_RAWIO"),
+            ])
+        let address = PhysicalAddress(answer.address)
+        guard answer.byteCount > 0, answer.byteCount <= rest,
+            !answer.address.addingReportingOverflow(answer.byteCount - 1).overflow
         else {
             throw VFIOError(
                 .unexpectedAnswer, operation, subject,
-                hint: "the kernel told of \(request.length) bytes at \(PhysicalAddress(request.out_phys))")
+                hint: "the kernel told of \(answer.byteCount) bytes at \(address)")
         }
-        return PhysicalRange(address: PhysicalAddress(request.out_phys), byteCount: request.length)
+        return PhysicalRange(address: address, byteCount: answer.byteCount)
     }
 
     func physicalRanges(of iova: IOVA, _ byteCount: UInt64) throws(VFIOError) -> [PhysicalRange] {

@@ -20,8 +20,8 @@ public struct UnprotectedBuffer: ~Copyable, VolatileMemory, Sendable {
     /// device that writes meanwhile.
     @unsafe public var unsafeBaseAddress: UnsafeMutableRawPointer { unsafe buffer.unsafeBaseAddress }
 
-    /// The piece of physical memory that begins at an offset, as far as it goes in this buffer
-    /// (`IOMMU_IOAS_NOIOMMU_GET_PA`).
+    /// The piece of physical memory that begins at an offset, as far as it goes in this buffer.
+    /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     ///
     /// - Parameter byteOffset: From the start of the buffer.
     /// - Throws: `.noDevice` while no device is open in the address space, `.outOfRange`, `.permissionDenied` without

@@ -15,8 +15,8 @@ public struct UnprotectedMapping: ~Copyable, Sendable {
     /// The length in bytes.
     public var byteCount: UInt64 { mapping.byteCount }
 
-    /// The piece of physical memory that begins at an offset, as far as it goes in this mapping
-    /// (`IOMMU_IOAS_NOIOMMU_GET_PA`).
+    /// The piece of physical memory that begins at an offset, as far as it goes in this mapping.
+    /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     ///
     /// - Parameter byteOffset: From the start of the mapping.
     /// - Throws: `.noDevice` while no device is open in the address space, `.outOfRange`, `.permissionDenied` without

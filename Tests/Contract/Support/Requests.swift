@@ -104,3 +104,19 @@ extension Kernel {
         return try control(device, CVFIO_DEVICE_FEATURE, with: buffer)
     }
 }
+
+extension IOMMUFDFile {
+    func destroy(_ object: UInt32) throws(Errno) { try ABI.destroy(object).perform(on: self) }
+
+    /// `IOMMU_OPTION`, with anything in it.
+    func option(_ number: UInt32, of object: UInt32 = 0, set value: UInt64? = nil) throws(Errno) -> UInt64 {
+        var request = ciommu_option()
+        request.size = UInt32(MemoryLayout<ciommu_option>.size)
+        request.option_id = number
+        request.op = value == nil ? CIOMMU_OPTION_OP_GET : CIOMMU_OPTION_OP_SET
+        request.object_id = object
+        request.val64 = value ?? 0
+        _ = try kernel.control(descriptor, CIOMMU_OPTION, with: &request)
+        return request.val64
+    }
+}

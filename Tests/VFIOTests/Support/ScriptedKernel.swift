@@ -15,6 +15,7 @@ final class ScriptedKernel: Kernel {
 
     fileprivate struct State {
         var answers: [UInt: Answer] = [:]
+        var answerToAll: (@Sendable (UInt, UnsafeMutableRawBufferPointer) throws(Errno) -> Int)?
         var valueAnswers: [UInt: ValueAnswer] = [:]
         var nodes: Set<String> = []
         var folders: [String: [String]] = [:]
@@ -44,6 +45,11 @@ final class ScriptedKernel: Kernel {
 
     /// Answers an ioctl on a structure.
     func answer(_ request: UInt, _ answer: @escaping Answer) { state.withLock { $0.answers[request] = answer } }
+
+    /// Answers each ioctl on a structure that has no answer of its own.
+    func answerAll(_ answer: @escaping @Sendable (UInt, UnsafeMutableRawBufferPointer) throws(Errno) -> Int) {
+        state.withLock { $0.answerToAll = answer }
+    }
 
     /// Answers an ioctl on a structure of a known type, which the answer may change.
     func answer<Structure: BitwiseCopyable>(
@@ -216,8 +222,10 @@ final class ScriptedKernel: Kernel {
         _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
         try note("ioctl \(request & 0xff)")
-        guard let answer = state.withLock({ $0.answers[request] }) else { throw .inappropriateIOCTLForDevice }
-        return try answer(argument)
+        let (answer, answerToAll) = state.withLock { ($0.answers[request], $0.answerToAll) }
+        if let answer { return try answer(argument) }
+        guard let answerToAll else { throw .inappropriateIOCTLForDevice }
+        return try answerToAll(request, argument)
     }
 
     func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int {

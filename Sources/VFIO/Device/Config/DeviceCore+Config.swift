@@ -70,12 +70,9 @@ extension DeviceCore {
     /// Whether the device is a virtual function of another one (SR-IOV).
     private func isVirtualFunction() throws(VFIOError) -> Bool {
         if let known = state.withLock({ $0.isVirtualFunction }) { return known }
-        let isVirtual: Bool
-        do throws(Errno) {
-            isVirtual = try Sysfs(kernel: kernel).physicalFunction(of: address) != nil
-        } catch {
-            throw VFIOError(.kernel, "ask whether it is a virtual function (physfn)", "\(address)", errno: error)
-        }
+        let isVirtual = try attempt(
+            "ask whether it is a virtual function (physfn)", "\(address)",
+            Sysfs(kernel: kernel).physicalFunction(of: address) != nil)
         state.withLock { $0.isVirtualFunction = isVirtual }
         return isVirtual
     }

@@ -1,7 +1,7 @@
 internal import CVFIO
-internal import SystemPackage
 
-/// An optional feature of a device, by the number that VFIO gives it (`VFIO_DEVICE_FEATURE`).
+/// An optional feature of a device, by the number that VFIO gives it.
+/// The corresponding request is `VFIO_DEVICE_FEATURE`.
 public struct DeviceFeature: RawRepresentable, Sendable, Hashable {
     public let rawValue: UInt16
 
@@ -22,24 +22,10 @@ public struct DeviceFeature: RawRepresentable, Sendable, Hashable {
 }
 
 extension Device {
-    /// Whether the kernel, the driver and the device together offer a feature (`VFIO_DEVICE_FEATURE` with
-    /// `VFIO_DEVICE_FEATURE_PROBE`).
+    /// Whether the kernel, the driver and the device together offer a feature (`VFIO_DEVICE_FEATURE_PROBE`).
+    /// The corresponding request is `VFIO_DEVICE_FEATURE`.
     public func supports(_ feature: DeviceFeature) throws(VFIOError) -> Bool {
-        var request = cvfio_device_feature()
-        request.argsz = UInt32(MemoryLayout<cvfio_device_feature>.size)
-        request.flags = CVFIO_DEVICE_FEATURE_PROBE | UInt32(feature.rawValue)
-        do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_FEATURE, with: &request)
-            return true
-        } catch {
-            switch error {
-            // ENOTTY: the kernel or this configuration of it lacks the feature. EOPNOTSUPP: the driver does. EINVAL: what
-            // some drivers say instead.
-            case .inappropriateIOCTLForDevice, .notSupported, .invalidArgument: return false
-            default:
-                throw VFIOError(
-                    .kernel, "probe the feature \(feature.rawValue) (VFIO_DEVICE_FEATURE)", "\(address)", errno: error)
-            }
-        }
+        try ABI.probeFeature(feature.rawValue).isOffered(
+            on: core, "probe the feature \(feature.rawValue)", "\(address)")
     }
 }

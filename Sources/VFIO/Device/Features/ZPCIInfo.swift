@@ -42,81 +42,58 @@ public struct ZPCIInfo: Sendable, Hashable {
         public let longestInterpretedStore: UInt16?
     }
 
-    public internal(set) var base: Base?
-    public internal(set) var group: Group?
+    public let base: Base?
+    public let group: Group?
     /// A text of the owner's in EBCDIC (`VFIO_DEVICE_INFO_CAP_ZPCI_UTIL`); empty without one.
-    public internal(set) var utilityString: [UInt8] = []
+    public let utilityString: [UInt8]
     /// Where the function hangs (`VFIO_DEVICE_INFO_CAP_ZPCI_PFIP`); empty without one.
-    public internal(set) var path: [UInt8] = []
+    public let path: [UInt8]
 
-    init() {}
-
-    var isEmpty: Bool { base == nil && group == nil && utilityString.isEmpty && path.isEmpty }
-
-    /// Takes a capability in, if it is one of these.
-    mutating func read(
-        _ id: UInt16, _ answer: borrowing RequestBuffer, at offset: Int, subject: String
-    ) throws(VFIOError) {
-        switch id {
-        case CVFIO_DEVICE_INFO_CAP_ZPCI_BASE: base = try Self.base(answer, at: offset, subject)
-        case CVFIO_DEVICE_INFO_CAP_ZPCI_GROUP: group = try Self.group(answer, at: offset, subject)
-        case CVFIO_DEVICE_INFO_CAP_ZPCI_UTIL: utilityString = try Self.bytes(answer, at: offset, subject)
-        case CVFIO_DEVICE_INFO_CAP_ZPCI_PFIP: path = try Self.bytes(answer, at: offset, subject)
-        // A newer kernel may tell more than this library knows of.
-        default: break
-        }
+    /// Reads the capabilities; `nil` when there is none of them.
+    init?(_ answer: InfoAnswer<cvfio_device_info>, subject: String) throws(VFIOError) {
+        base = try answer.has(CVFIO_DEVICE_INFO_CAP_ZPCI_BASE) ? Self.base(answer, subject) : nil
+        group = try answer.has(CVFIO_DEVICE_INFO_CAP_ZPCI_GROUP) ? Self.group(answer) : nil
+        utilityString = try Self.bytes(answer, CVFIO_DEVICE_INFO_CAP_ZPCI_UTIL)
+        path = try Self.bytes(answer, CVFIO_DEVICE_INFO_CAP_ZPCI_PFIP)
+        if base == nil, group == nil, utilityString.isEmpty, path.isEmpty { return nil }
     }
 
     // The capabilities have grown with their versions, so they are read member by member.
 
-    private static func base(
-        _ answer: borrowing RequestBuffer, at offset: Int, _ subject: String
-    ) throws(VFIOError) -> Base {
-        guard let version = answer.load(UInt16.self, at: offset + 2),
-            let first = answer.load(UInt64.self, at: offset + 8),
-            let last = answer.load(UInt64.self, at: offset + 16),
-            let channel = answer.load(UInt16.self, at: offset + 24),
-            let function = answer.load(UInt16.self, at: offset + 26),
-            let measurement = answer.load(UInt16.self, at: offset + 28),
-            let type = answer.load(UInt8.self, at: offset + 30), let group = answer.load(UInt8.self, at: offset + 31)
-        else { throw CapabilityChain.truncated("zPCI base", subject: subject) }
+    private static func base(_ answer: InfoAnswer<cvfio_device_info>, _ subject: String) throws(VFIOError) -> Base {
+        func member<Member: BitwiseCopyable>(_ offset: Int) throws(VFIOError) -> Member {
+            try answer.member(of: CVFIO_DEVICE_INFO_CAP_ZPCI_BASE, "zPCI base", at: offset)
+        }
+        let version: UInt16 = try member(2)
+        let (first, last): (UInt64, UInt64) = (try member(8), try member(16))
         guard first <= last else {
             throw VFIOError(
                 .unexpectedAnswer, "read what the device is", subject,
                 hint: "its DMA addresses begin at \(first.hexadecimal) and end at \(last.hexadecimal)")
         }
-        let handle = version >= 2 ? answer.load(UInt32.self, at: offset + 32) : nil
-        let errorByteCount = version >= 3 ? answer.load(UInt32.self, at: offset + 36) : nil
         return Base(
-            dmaRange: first...last, channel: channel, virtualFunction: function, measurementByteCount: measurement,
-            functionType: type, group: group, handle: handle, errorByteCount: errorByteCount.map(Int.init))
+            dmaRange: first...last, channel: try member(24), virtualFunction: try member(26),
+            measurementByteCount: try member(28), functionType: try member(30), group: try member(31),
+            handle: version >= 2 ? try member(32) : nil,
+            errorByteCount: version >= 3 ? Int(try member(36) as UInt32) : nil)
     }
 
-    private static func group(
-        _ answer: borrowing RequestBuffer, at offset: Int, _ subject: String
-    ) throws(VFIOError) -> Group {
-        guard let version = answer.load(UInt16.self, at: offset + 2),
-            let mask = answer.load(UInt64.self, at: offset + 8),
-            let messages = answer.load(UInt64.self, at: offset + 16),
-            let flags = answer.load(UInt64.self, at: offset + 24),
-            let interval = answer.load(UInt16.self, at: offset + 32),
-            let interrupts = answer.load(UInt16.self, at: offset + 34),
-            let longest = answer.load(UInt16.self, at: offset + 36),
-            let groupVersion = answer.load(UInt8.self, at: offset + 38)
-        else { throw CapabilityChain.truncated("zPCI group", subject: subject) }
-        return Group(
-            dmaMask: mask, messageAddress: messages, needsRefresh: flags & CVFIO_DEVICE_INFO_ZPCI_FLAG_REFRESH != 0,
-            measurementInterval: interval, interruptCount: interrupts, longestStore: longest, version: groupVersion,
-            longestInterpretedStore: version >= 2 ? answer.load(UInt16.self, at: offset + 40) : nil)
-    }
-
-    private static func bytes(
-        _ answer: borrowing RequestBuffer, at offset: Int, _ subject: String
-    ) throws(VFIOError) -> [UInt8] {
-        let start = offset + 12
-        guard let count = answer.load(UInt32.self, at: offset + 8), Int(count) <= answer.byteCount - start else {
-            throw CapabilityChain.truncated("zPCI text", subject: subject)
+    private static func group(_ answer: InfoAnswer<cvfio_device_info>) throws(VFIOError) -> Group {
+        func member<Member: BitwiseCopyable>(_ offset: Int) throws(VFIOError) -> Member {
+            try answer.member(of: CVFIO_DEVICE_INFO_CAP_ZPCI_GROUP, "zPCI group", at: offset)
         }
-        return (0..<Int(count)).compactMap { answer.load(UInt8.self, at: start + $0) }
+        let version: UInt16 = try member(2)
+        let flags: UInt64 = try member(24)
+        return Group(
+            dmaMask: try member(8), messageAddress: try member(16),
+            needsRefresh: flags & CVFIO_DEVICE_INFO_ZPCI_FLAG_REFRESH != 0, measurementInterval: try member(32),
+            interruptCount: try member(34), longestStore: try member(36), version: try member(38),
+            longestInterpretedStore: version >= 2 ? try member(40) : nil)
+    }
+
+    private static func bytes(_ answer: InfoAnswer<cvfio_device_info>, _ id: UInt16) throws(VFIOError) -> [UInt8] {
+        guard answer.has(id) else { return [] }
+        let count: UInt32 = try answer.member(of: id, "zPCI text", at: 8)
+        return try answer.elements(of: id, "zPCI text", at: 12, count: Int(count))
     }
 }

@@ -1,4 +1,3 @@
-internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
@@ -38,11 +37,10 @@ extension DeviceCore {
                 } else {
                     try addEvents(index, events, beside: old)
                 }
-            } catch .noSpace {
-                throw VFIOError(
-                    .limit, operation, subject, errno: .noSpace, hint: "the host has fewer vectors left for the device")
             } catch {
-                throw VFIOError(.kernel, operation, subject, errno: error)
+                throw VFIOError(
+                    refused: error, operation, subject,
+                    [.noSpace: (.limit, "the host has fewer vectors left for the device")])
             }
             for (vector, event) in events { state.interrupts[index, vector] = event }
             state.interrupts.allocated[index] = max(allocated, end)
@@ -92,47 +90,29 @@ extension DeviceCore {
             }
             if let failure {
                 throw VFIOError(
-                    .kernel, "disable \(Self.name(on)) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)",
-                    errno: failure)
+                    refused: failure, ABI.Call.setIRQs.operation("disable \(Self.name(on))"), "\(index) of \(address)")
             }
         }
     }
 
     /// Masks a vector, unmasks it, or raises its event as if the device had.
-    func act(_ action: InterruptAction, _ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
-        do throws(Errno) {
-            try setInterrupts(index, flags: CVFIO_IRQ_SET_DATA_NONE | action.flag, start: vector, count: 1)
-        } catch {
-            throw VFIOError(
-                .kernel, "\(action) vector \(vector) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
-        }
+    func act(_ action: ABI.InterruptAction, _ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
+        try ABI.setIRQs(action, index.rawValue, from: vector, .all(count: 1)).perform(
+            on: self, "\(action) vector \(vector)", "\(index) of \(address)")
     }
 
     /// Raises the events of some vectors as if the device had, in one call.
     func trigger(_ index: InterruptIndex, _ vectors: [UInt32]) throws(VFIOError) {
         guard let first = vectors.min(), let last = vectors.max() else { return }
         let wanted = Set(vectors)
-        do throws(Errno) {
-            try setInterrupts(
-                index, flags: CVFIO_IRQ_SET_DATA_BOOL | CVFIO_IRQ_SET_ACTION_TRIGGER, start: first,
-                count: last - first + 1, tail: (first...last).map { wanted.contains($0) ? UInt8(1) : 0 })
-        } catch {
-            throw VFIOError(
-                .kernel, "trigger \(Self.name(vectors)) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)", errno: error)
-        }
+        try ABI.setIRQs(.trigger, index.rawValue, from: first, .chosen((first...last).map(wanted.contains))).perform(
+            on: self, "trigger \(Self.name(vectors))", "\(index) of \(address)")
     }
 
     /// Lets an event unmask a vector each time it is signalled; `nil` takes that back.
     func setUnmaskEvent(_ index: InterruptIndex, vector: UInt32, _ event: FileDescriptor?) throws(VFIOError) {
-        do throws(Errno) {
-            try setInterrupts(
-                index, flags: CVFIO_IRQ_SET_DATA_EVENTFD | CVFIO_IRQ_SET_ACTION_UNMASK, start: vector, count: 1,
-                tail: [event?.rawValue ?? -1])
-        } catch {
-            throw VFIOError(
-                .kernel, "let an event unmask vector \(vector) (VFIO_DEVICE_SET_IRQS)", "\(index) of \(address)",
-                errno: error)
-        }
+        try ABI.setIRQs(.unmask, index.rawValue, from: vector, .events([event])).perform(
+            on: self, "let an event unmask vector \(vector)", "\(index) of \(address)")
     }
 
     private static func name(_ vectors: [UInt32]) -> String {
@@ -142,31 +122,10 @@ extension DeviceCore {
     // MARK: Requests
 
     private func disableAll(_ index: InterruptIndex) throws(Errno) {
-        try setInterrupts(index, flags: CVFIO_IRQ_SET_DATA_NONE | CVFIO_IRQ_SET_ACTION_TRIGGER, start: 0, count: 0)
+        try ABI.setIRQs(.trigger, index.rawValue, from: 0, .all(count: 0)).perform(on: self)
     }
 
     private func setEvents(_ index: InterruptIndex, start: UInt32, _ events: [FileDescriptor?]) throws(Errno) {
-        try setInterrupts(
-            index, flags: CVFIO_IRQ_SET_DATA_EVENTFD | CVFIO_IRQ_SET_ACTION_TRIGGER, start: start,
-            count: UInt32(events.count), tail: events.map { $0?.rawValue ?? -1 })
-    }
-
-    private func setInterrupts<Entry: BitwiseCopyable>(
-        _ index: InterruptIndex, flags: UInt32, start: UInt32, count: UInt32, tail: [Entry] = [UInt8]()
-    ) throws(Errno) {
-        let headerSize = MemoryLayout<cvfio_irq_set>.size
-        let tailSize = tail.count * MemoryLayout<Entry>.size
-        var request = cvfio_irq_set()
-        request.argsz = UInt32(headerSize + tailSize)
-        request.flags = flags
-        request.index = index.rawValue
-        request.start = start
-        request.count = count
-        let buffer = RequestBuffer(request, tail: tailSize)
-        for (position, entry) in tail.enumerated() {
-            buffer.store(entry, at: headerSize + position * MemoryLayout<Entry>.size)
-        }
-        // Where there are fewer vectors than asked for, the answer is their number, and none is on.
-        guard try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: buffer) == 0 else { throw .noSpace }
+        try ABI.setIRQs(.trigger, index.rawValue, from: start, .events(events)).perform(on: self)
     }
 }

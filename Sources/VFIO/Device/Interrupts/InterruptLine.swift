@@ -61,11 +61,7 @@ final class InterruptLine: WaitableEvent {
     }
 
     private static func makeEvent(of core: DeviceCore, subject: String) throws(VFIOError) -> OwnedDescriptor {
-        do throws(Errno) {
-            return OwnedDescriptor(try core.kernel.makeEvent(), of: core.kernel)
-        } catch {
-            throw VFIOError(.kernel, "make an event (eventfd)", subject, errno: error)
-        }
+        OwnedDescriptor(try attempt("make an event (eventfd)", subject, core.kernel.makeEvent()), of: core.kernel)
     }
 
     deinit {

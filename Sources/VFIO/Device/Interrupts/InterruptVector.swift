@@ -33,6 +33,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     public var events: InterruptEvents { InterruptEvents(line) }
 
     /// Holds the interrupt back, until ``unmask()``. One that is raised meanwhile comes then, if its level is still up.
+    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
     public func mask() throws(VFIOError) {
@@ -41,6 +42,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     }
 
     /// Lets the interrupt come again, after the kernel has masked it: needed after each INTx.
+    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// Unmasked while its level is up, it comes at once: have the device lower it first.
     ///
@@ -75,6 +77,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     }
 
     /// Raises the interrupt as if the device had: for tests of what handles it.
+    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     public func trigger() throws(VFIOError) {
         try line.core.act(.trigger, line.index, vector: line.vector)
     }

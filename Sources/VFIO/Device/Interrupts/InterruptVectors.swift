@@ -65,6 +65,7 @@ public struct InterruptVectors: ~Copyable, Sendable {
     }
 
     /// Raises vectors as if the device had, in one call: for tests of what handles them.
+    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// - Parameter vectors: Which ones; `nil` for all of these.
     /// - Throws: `.notFound` for a vector that is not one of these.

@@ -1,7 +1,7 @@
 internal import CVFIO
 internal import SystemPackage
 
-/// The interrupts of one kind of a device (`VFIO_DEVICE_GET_IRQ_INFO`).
+/// The interrupts of one kind of a device. The corresponding request is `VFIO_DEVICE_GET_IRQ_INFO`.
 ///
 /// ```swift
 /// let done = try device.interrupts(.msi).enable()
@@ -29,23 +29,17 @@ public struct Interrupts: Sendable {
     public let isFixedSize: Bool
 
     init(_ index: InterruptIndex, of core: DeviceCore) throws(VFIOError) {
-        let operation = "ask for the interrupts (VFIO_DEVICE_GET_IRQ_INFO)"
+        let words = "ask for the interrupts"
+        let operation = ABI.Call.getIRQInfo.operation(words)
         let subject = "\(index) of \(core.address)"
         guard index.rawValue < core.info.interruptCount else {
             throw VFIOError(
                 .notFound, operation, subject,
                 hint: "the device has the interrupt indices 0 to \(Int(core.info.interruptCount) - 1)")
         }
-        var info = cvfio_irq_info()
-        info.argsz = UInt32(MemoryLayout<cvfio_irq_info>.size)
-        info.index = index.rawValue
-        do throws(Errno) {
-            _ = try core.kernel.control(core.descriptor, CVFIO_DEVICE_GET_IRQ_INFO, with: &info)
-        } catch {
-            throw VFIOError(
-                error == .invalidArgument ? .notFound : .kernel, operation, subject, errno: error,
-                hint: error == .invalidArgument ? "the device has no interrupts of this kind" : nil)
-        }
+        let info = try ABI.getIRQInfo(index.rawValue).perform(
+            on: core, words, subject,
+            refusals: [.invalidArgument: (.notFound, "the device has no interrupts of this kind")])
         guard info.count <= Self.mostVectors else {
             throw VFIOError(
                 .unexpectedAnswer, operation, subject, hint: "the kernel speaks of \(info.count) vectors")
@@ -61,17 +55,18 @@ public struct Interrupts: Sendable {
     /// PCI has 2048 at most, and room is left for other buses.
     private static let mostVectors = 1 << 16
 
-    /// Switches one vector on (`VFIO_DEVICE_SET_IRQS` with an eventfd).
+    /// Switches one vector on, with an eventfd. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// - Parameter vector: Which one, below ``count``.
     /// - Throws: `.notFound` for a vector that the device lacks, `.busy` when the vector is on already or interrupts of
     ///   another kind are.
     public func enable(vector: Int = 0) throws(VFIOError) -> InterruptVector {
-        let operation = "enable vector \(vector) (VFIO_DEVICE_SET_IRQS)"
+        let operation = ABI.Call.setIRQs.operation("enable vector \(vector)")
         return InterruptVector(try enable([vector], operation)[0])
     }
 
-    /// Switches several vectors on, in one call where the kernel can (`VFIO_DEVICE_SET_IRQS` with an eventfd for each).
+    /// Switches several vectors on, in one call where the kernel can, with an eventfd for each.
+    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// ```swift
     /// let queues = try device.interrupts(.msix).enable(vectors: 1...8)
@@ -84,7 +79,7 @@ public struct Interrupts: Sendable {
     ///   at all, `.busy` when one is on already or interrupts of another kind are, `.limit` when the host has fewer left.
     public func enable(vectors: some Sequence<Int>) throws(VFIOError) -> InterruptVectors {
         let vectors = Array(vectors)
-        let operation = "enable \(vectors.count) vectors (VFIO_DEVICE_SET_IRQS)"
+        let operation = ABI.Call.setIRQs.operation("enable \(vectors.count) vectors")
         guard !vectors.isEmpty, Set(vectors).count == vectors.count else {
             throw VFIOError(
                 .invalidArgument, operation, "\(index) of \(core.address)",
@@ -107,7 +102,7 @@ public struct Interrupts: Sendable {
 }
 
 extension Device {
-    /// The interrupts of one kind.
+    /// The interrupts of one kind. The corresponding request is `VFIO_DEVICE_GET_IRQ_INFO`.
     ///
     /// - Throws: `.notFound` for a kind that the device does not know of.
     public func interrupts(_ index: InterruptIndex) throws(VFIOError) -> Interrupts {

@@ -1,4 +1,3 @@
-internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
@@ -8,8 +7,8 @@ extension Device {
     /// Whether the device was put into low power and not taken out of it since.
     public var isInLowPower: Bool { core.revocation.current.isInLowPower }
 
-    /// Lets the kernel suspend the device: into D3cold or D3hot, whatever the machine can
-    /// (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`, Linux 6.1).
+    /// Lets the kernel suspend the device: into D3cold or D3hot, whatever the machine can (Linux 6.1).
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`.
     ///
     /// The kernel revokes the device's dma-bufs and takes its mapped regions away, so `withRegisters` and
     /// ``map(_:_:)`` refuse, and a touch of a region that is mapped ends the process with `SIGBUS`. Config space and all
@@ -17,14 +16,11 @@ extension Device {
     ///
     /// - Throws: `.unsupported` where there is no such thing, `.invalidArgument` when the device is in low power already.
     public func enterLowPower() throws(VFIOError) {
-        let operation = "enter low power (VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY)"
-        try core.enterLowPower(operation, place: Self.lowPowerPlace) { () throws(Errno) in
-            try core.feature(CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, CVFIO_DEVICE_FEATURE_SET)
-        }
+        try core.enterLowPower(ABI.enterLowPower(), place: Self.lowPowerPlace)
     }
 
-    /// Lets the kernel suspend the device until the first access, of which an event tells
-    /// (`VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP`, Linux 6.1).
+    /// Lets the kernel suspend the device until the first access, of which an event tells (Linux 6.1).
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP`.
     ///
     /// Whatever wakes the device, be it a request of this program or the device itself by PME, raises the event, and ends
     /// low power to the kernel. Still call ``leaveLowPower()`` then: before that, the device's dma-bufs stay revoked, and
@@ -32,35 +28,20 @@ extension Device {
     ///
     /// - Throws: `.unsupported` where there is no such thing, `.invalidArgument` when the device is in low power already.
     public func enterLowPowerUntilWakeup() throws(VFIOError) -> WakeupEvent {
-        let operation = "enter low power (VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP)"
-        let event: OwnedDescriptor
-        do throws(Errno) {
-            event = OwnedDescriptor(try core.kernel.makeEvent(), of: core.kernel)
-        } catch {
-            throw VFIOError(.kernel, "make an event (eventfd)", "\(address)", errno: error)
-        }
-        let number = UInt32(bitPattern: event.descriptor.rawValue)
-        try core.enterLowPower(operation, place: Self.lowPowerPlace) { () throws(Errno) in
-            try core.feature(
-                CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP, CVFIO_DEVICE_FEATURE_SET,
-                // The descriptor, and a reserved word.
-                (0..<8).map { $0 < 4 ? UInt8(truncatingIfNeeded: number.littleEndian >> UInt32($0 * 8)) : 0 })
-        }
+        let event = OwnedDescriptor(
+            try attempt("make an event (eventfd)", "\(address)", core.kernel.makeEvent()), of: core.kernel)
+        try core.enterLowPower(ABI.enterLowPower(untilWakeupBy: event.descriptor), place: Self.lowPowerPlace)
         return WakeupEvent(event, subject: "\(address)")
     }
 
-    /// Takes the device out of low power (`VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`). Does nothing if it is not in it.
+    /// Takes the device out of low power. Does nothing if it is not in it.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`.
     ///
     /// Its dma-bufs are good again afterwards, if memory decode is on; mappings of them stay revoked, until
     /// ``PeerMapping/restore()``.
     public func leaveLowPower() throws(VFIOError) {
         try core.configTurn.withLock { (_) throws(VFIOError) in
-            do throws(Errno) {
-                try core.feature(CVFIO_DEVICE_FEATURE_LOW_POWER_EXIT, CVFIO_DEVICE_FEATURE_SET)
-            } catch {
-                throw core.featureRefusal(
-                    error, "leave low power (VFIO_DEVICE_FEATURE_LOW_POWER_EXIT)", place: Self.lowPowerPlace)
-            }
+            try ABI.leaveLowPower().perform(on: core, "leave low power", "\(address)", lacking: Self.lowPowerPlace)
             core.revocation.setLowPower(false)
             try core.refreshMemoryState()
         }
@@ -69,20 +50,19 @@ extension Device {
 
 extension DeviceCore {
     fileprivate func enterLowPower(
-        _ operation: String, place: String, _ body: () throws(Errno) -> Void
+        _ request: some ABIRequest<Void>, place: String
     ) throws(VFIOError) {
+        let words = "enter low power"
         try configTurn.withLock { (_) throws(VFIOError) in
             // The kernel would refuse too, after it has revoked.
             guard !revocation.current.isInLowPower else {
-                throw VFIOError(.invalidArgument, operation, "\(address)", hint: "the device is in low power already")
+                throw VFIOError(
+                    .invalidArgument, request.call.operation(words), "\(address)",
+                    hint: "the device is in low power already")
             }
-            do throws(Errno) {
-                try revocation.revoking { () throws(Errno) in
-                    try body()
-                    revocation.setLowPower(true)
-                }
-            } catch {
-                throw featureRefusal(error, operation, place: place)
+            try revocation.revoking { () throws(VFIOError) in
+                try request.perform(on: self, words, "\(address)", lacking: place)
+                revocation.setLowPower(true)
             }
         }
     }

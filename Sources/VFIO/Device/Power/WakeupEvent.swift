@@ -15,11 +15,9 @@ public struct WakeupEvent: ~Copyable, Sendable {
     /// - Parameter timeout: How long to wait; zero for no more than a look, `nil` for ever.
     /// - Returns: Whether the device has woken up.
     public func wait(timeout: Duration? = nil) throws(VFIOError) -> Bool {
-        do throws(Errno) {
-            return try event.kernel.waitUntilReadable(event.descriptor, until: timeout.map { ContinuousClock.now + $0 })
-        } catch {
-            throw VFIOError(.kernel, "wait for the wakeup (poll)", subject, errno: error)
-        }
+        try attempt(
+            "wait for the wakeup (poll)", subject,
+            event.kernel.waitUntilReadable(event.descriptor, until: timeout.map { ContinuousClock.now + $0 }))
     }
 
     /// The eventfd, for `epoll`. It stays the library's, and is closed with this value.
@@ -32,11 +30,7 @@ public struct WakeupEvent: ~Copyable, Sendable {
     /// Closes the event and reports what the kernel said. The device stays as it is.
     public consuming func close() throws(VFIOError) {
         let subject = subject
-        do throws(Errno) {
-            try event.close()
-        } catch {
-            throw VFIOError(.kernel, "close the wakeup event", subject, errno: error)
-        }
+        try event.close("close the wakeup event", subject)
     }
 }
 

@@ -1,6 +1,6 @@
 internal import CVFIO
 
-/// What a region of a device is (`VFIO_DEVICE_GET_REGION_INFO`).
+/// What a region of a device is. The corresponding request is `VFIO_DEVICE_GET_REGION_INFO`.
 public struct RegionInfo: Sendable, Hashable {
     /// Which region this is.
     public let index: RegionIndex
@@ -64,70 +64,44 @@ public struct RegionInfo: Sendable, Hashable {
     }
 
     /// Reads the kernel's answer.
-    init(_ answer: borrowing RequestBuffer, index: RegionIndex, subject: @autoclosure () -> String) throws(VFIOError) {
-        let header = answer.header(cvfio_region_info.self)
+    init(_ answer: InfoAnswer<cvfio_region_info>, index: RegionIndex, subject: String) throws(VFIOError) {
+        let header = answer.structure
         // File offsets are signed, so no region ends above; what is checked here need not be at each access.
         let (end, overflow) = header.offset.addingReportingOverflow(header.size)
         guard !overflow, end <= UInt64(Int64.max) else {
             throw VFIOError(
-                .unexpectedAnswer, "read what the region is", subject(),
+                .unexpectedAnswer, "read what the region is", subject,
                 hint: "\(header.size) bytes at offset \(header.offset) leave the device's file")
         }
-        var areas: [Range<UInt64>]?
-        var isMSIXTableMappable = false
-        var type: TypeID?
-        if header.flags & CVFIO_REGION_INFO_FLAG_CAPS != 0 {
-            try CapabilityChain.walk(
-                answer, from: header.cap_offset, headerSize: MemoryLayout<cvfio_region_info>.size, subject: subject()
-            ) { (id, offset) throws(VFIOError) in
-                switch id {
-                case CVFIO_REGION_INFO_CAP_SPARSE_MMAP:
-                    areas = try Self.areas(in: answer, at: offset, regionSize: header.size, subject: subject())
-                case CVFIO_REGION_INFO_CAP_TYPE:
-                    guard let capability = answer.load(cvfio_region_info_cap_type.self, at: offset) else {
-                        throw CapabilityChain.truncated("region type", subject: subject())
-                    }
-                    type = TypeID(type: capability.type, subtype: capability.subtype)
-                case CVFIO_REGION_INFO_CAP_MSIX_MAPPABLE:
-                    isMSIXTableMappable = true
-                default:
-                    // A newer kernel may tell more than this library knows of.
-                    break
-                }
-            }
-        }
+        let areas = try Self.areas(answer, subject)
         self.index = index
-        self.byteCount = header.size
-        self.isReadable = header.flags & CVFIO_REGION_INFO_FLAG_READ != 0
-        self.isWritable = header.flags & CVFIO_REGION_INFO_FLAG_WRITE != 0
-        self.isMappable = header.flags & CVFIO_REGION_INFO_FLAG_MMAP != 0
-        self.mappableAreas = isMappable && header.size > 0 ? areas ?? [0..<header.size] : []
-        self.isMSIXTableMappable = isMSIXTableMappable
-        self.type = type
-        self.offset = header.offset
+        byteCount = header.size
+        isReadable = header.flags & CVFIO_REGION_INFO_FLAG_READ != 0
+        isWritable = header.flags & CVFIO_REGION_INFO_FLAG_WRITE != 0
+        isMappable = header.flags & CVFIO_REGION_INFO_FLAG_MMAP != 0
+        mappableAreas = isMappable && header.size > 0 ? areas ?? [0..<header.size] : []
+        isMSIXTableMappable = answer.has(CVFIO_REGION_INFO_CAP_MSIX_MAPPABLE)
+        type = try answer.capability(
+            CVFIO_REGION_INFO_CAP_TYPE, "region type", as: cvfio_region_info_cap_type.self
+        ).map { TypeID(type: $0.type, subtype: $0.subtype) }
+        offset = header.offset
     }
 
     private static func areas(
-        in answer: borrowing RequestBuffer, at offset: Int, regionSize: UInt64, subject: @autoclosure () -> String
-    ) throws(VFIOError) -> [Range<UInt64>] {
+        _ answer: InfoAnswer<cvfio_region_info>, _ subject: String
+    ) throws(VFIOError) -> [Range<UInt64>]? {
         typealias Header = cvfio_region_info_cap_sparse_mmap
-        typealias Area = cvfio_region_sparse_mmap_area
-        guard let header = answer.load(Header.self, at: offset) else {
-            throw CapabilityChain.truncated("sparse mmap", subject: subject())
-        }
-        var areas: [Range<UInt64>] = []
-        for index in 0..<Int(header.nr_areas) {
-            let position = offset + MemoryLayout<Header>.size + index * MemoryLayout<Area>.size
-            guard let area = answer.load(Area.self, at: position) else {
-                throw CapabilityChain.truncated("sparse mmap", subject: subject())
-            }
-            guard area.size > 0 else { continue }
+        let (id, name) = (CVFIO_REGION_INFO_CAP_SPARSE_MMAP, "sparse mmap")
+        guard let header: Header = try answer.capability(id, name) else { return nil }
+        let areas: [cvfio_region_sparse_mmap_area] = try answer.elements(
+            of: id, name, at: MemoryLayout<Header>.size, count: Int(header.nr_areas))
+        let regionSize = answer.structure.size
+        return try areas.filter { $0.size > 0 }.map { (area) throws(VFIOError) in
             guard area.offset < regionSize, area.size <= regionSize - area.offset else {
                 throw VFIOError(
-                    .unexpectedAnswer, "read the sparse mmap areas", subject(), hint: "an area leaves the region")
+                    .unexpectedAnswer, "read the sparse mmap areas", subject, hint: "an area leaves the region")
             }
-            areas.append(area.offset..<(area.offset + area.size))
+            return area.offset..<(area.offset + area.size)
         }
-        return areas
     }
 }

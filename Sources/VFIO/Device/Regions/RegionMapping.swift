@@ -40,16 +40,12 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
         else {
             throw VFIOError(.outOfRange, operation, "\(owner)", hint: "it is larger than the address space")
         }
-        do throws(Errno) {
-            let base = try unsafe core.kernel.map(
-                MemoryMapRequest(
-                    byteCount: length, source: .file(core.descriptor, offset: region.offset + window.lowerBound),
-                    isReadable: region.isReadable, isWritable: region.isWritable))
-            let bytes = unsafe UnsafeMutableRawBufferPointer(start: base, count: window.count)
-            return unsafe RegionMapping(bytes, region: region.index, of: core, lease: lease)
-        } catch {
-            throw VFIOError(.kernel, operation, "\(owner)", errno: error)
-        }
+        let request = MemoryMapRequest(
+            byteCount: length, source: .file(core.descriptor, offset: region.offset + window.lowerBound),
+            isReadable: region.isReadable, isWritable: region.isWritable)
+        let base = try unsafe attempt(operation, "\(owner)", core.kernel.map(request))
+        let bytes = unsafe UnsafeMutableRawBufferPointer(start: base, count: window.count)
+        return unsafe RegionMapping(bytes, region: region.index, of: core, lease: lease)
     }
 
     private var owner: BARAddresses.Owner { .region(region, of: device) }
@@ -57,11 +53,7 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
     /// Unmaps the region and reports what the kernel said.
     consuming func close() throws(VFIOError) {
         isMapped = false
-        do throws(Errno) {
-            try unmap()
-        } catch {
-            throw VFIOError(.kernel, "unmap the region (munmap)", "\(owner)", errno: error)
-        }
+        try attempt("unmap the region (munmap)", "\(owner)", unmap())
     }
 
     /// Leaves the region mapped for as long as the process lives, since something may still reach for its addresses.

@@ -3,15 +3,16 @@ internal import Synchronization
 internal import SystemPackage
 
 extension Device {
-    /// What a hot reset resets with this device (`VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`).
+    /// What a hot reset resets with this device. The corresponding request is `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`.
     ///
     /// - Throws: `.unsupported` when neither the bus nor the slot can be reset, such as that of a device directly on the
     ///   root complex.
     public func hotResetInfo() throws(VFIOError) -> HotResetInfo {
-        try core.hotResetInfo(for: "ask what a hot reset resets (VFIO_DEVICE_GET_PCI_HOT_RESET_INFO)")
+        try core.hotResetInfo(for: ABI.Call.getHotResetInfo.operation("ask what a hot reset resets"))
     }
 
-    /// Resets the bus or the slot that the device is on, with all functions behind it (`VFIO_DEVICE_PCI_HOT_RESET`).
+    /// Resets the bus or the slot that the device is on, with all functions behind it.
+    /// The corresponding request is `VFIO_DEVICE_PCI_HOT_RESET`.
     ///
     /// The kernel revokes the dma-bufs of all of them meanwhile; mappings of those that were made before stay revoked
     /// until ``PeerMapping/restore()``, whichever of the devices they are of. Interrupts stay on.
@@ -19,7 +20,8 @@ extension Device {
     /// - Throws: `.unsupported` when neither can be reset; `.busy` when a function behind it is not this address space's
     ///   (nor a sibling's of the same iommufd), with its address in the hint, or is being accessed, or is a virtual one.
     public func hotReset() throws(VFIOError) {
-        let operation = "reset the bus (VFIO_DEVICE_PCI_HOT_RESET)"
+        let words = "reset the bus"
+        let operation = ABI.Call.hotReset.operation(words)
         let info = try core.hotResetInfo(for: operation)
         let groups = try core.groupsToProve(info, operation)
         // In one order for everybody, since each of them takes its turn.
@@ -27,12 +29,15 @@ extension Device {
             .sorted { $0.description < $1.description }
             .compactMap { core.space.devices[$0] }
         try DeviceCore.withTurns(of: affected[...]) { () throws(VFIOError) in
-            do throws(Errno) {
-                try DeviceCore.revoking(affected[...]) { () throws(Errno) in try core.hotReset(groups) }
+            do throws(VFIOError) {
+                try DeviceCore.revoking(affected[...]) { () throws(VFIOError) in
+                    try ABI.hotReset(groups).perform(
+                        on: core, words, "\(address)", refusals: core.hotResetRefusals(info))
+                }
             } catch {
                 // What it has left behind is to be known even when it failed.
                 for device in affected { try? device.refreshMemoryState() }
-                throw core.hotResetRefusal(error, operation, info)
+                throw error
             }
             // One that does not answer is no reason to know less of the others.
             var failure: VFIOError?
@@ -46,67 +51,25 @@ extension Device {
 
 extension DeviceCore {
     fileprivate func hotResetInfo(for operation: String) throws(VFIOError) -> HotResetInfo {
-        typealias Header = cvfio_pci_hot_reset_info
-        typealias Entry = cvfio_pci_dependent_device
-        var room = 0
-        // A function may be plugged in between the question how many there are and the one which.
-        for _ in 0..<4 {
-            var header = Header()
-            header.argsz = UInt32(MemoryLayout<Header>.size + room * MemoryLayout<Entry>.size)
-            let buffer = RequestBuffer(header, tail: room * MemoryLayout<Entry>.size)
-            do throws(Errno) {
-                _ = try kernel.control(descriptor, CVFIO_DEVICE_GET_PCI_HOT_RESET_INFO, with: buffer)
-            } catch .noSpace {
-                let wanted = Int(buffer.header(Header.self).count)
-                // No bus has more: 256 functions, and with bridges behind them as many again for each of 256 buses.
-                guard wanted > room, wanted <= 1 << 16 else {
-                    throw VFIOError(
-                        .unexpectedAnswer, operation, "\(address)", errno: .noSpace,
-                        hint: "the kernel speaks of \(wanted) functions")
-                }
-                room = wanted
-                continue
-            } catch {
-                throw hotResetRefusal(error, operation)
-            }
-            return try Self.read(buffer, room: room, operation, "\(address)")
-        }
-        throw VFIOError(
-            .unexpectedAnswer, operation, "\(address)", hint: "the number of functions grows each time it is asked for")
-    }
-
-    private static func read(
-        _ buffer: borrowing RequestBuffer, room: Int, _ operation: String, _ subject: String
-    ) throws(VFIOError) -> HotResetInfo {
-        let header = buffer.header(cvfio_pci_hot_reset_info.self)
-        guard header.count <= room else {
-            throw VFIOError(
-                .unexpectedAnswer, operation, subject,
-                hint: "the kernel speaks of \(header.count) functions where there was room for \(room)")
-        }
-        let hasDeviceIDs = header.flags & CVFIO_PCI_HOT_RESET_FLAG_DEV_ID != 0
-        var functions: [HotResetInfo.Function] = []
-        for index in 0..<Int(header.count) {
-            let position =
-                MemoryLayout<cvfio_pci_hot_reset_info>.size + index * MemoryLayout<cvfio_pci_dependent_device>.size
-            guard let number = buffer.load(UInt32.self, at: position),
-                let segment = buffer.load(UInt16.self, at: position + 4),
-                let bus = buffer.load(UInt8.self, at: position + 6),
-                let devfn = buffer.load(UInt8.self, at: position + 7),
-                let address = PCIAddress(domain: UInt32(segment), bus: bus, device: devfn >> 3, function: devfn & 7)
-            else { break }
+        let answer = try ABI.getHotResetInfo().perform(
+            on: self, operation: operation, "\(address)", refusals: hotResetRefusals())
+        let hasDeviceIDs = answer.flags & CVFIO_PCI_HOT_RESET_FLAG_DEV_ID != 0
+        let functions = answer.functions.compactMap { function -> HotResetInfo.Function? in
+            let address = PCIAddress(
+                domain: UInt32(function.segment), bus: function.bus, device: function.devfn >> 3,
+                function: function.devfn & 7)
             let owner: HotResetInfo.Owner =
-                switch number {
-                case _ where !hasDeviceIDs: .group(Int(number))
+                switch function.owner {
+                case let group where !hasDeviceIDs: .group(Int(group))
                 case CVFIO_PCI_DEVID_OWNED: .ownGroup
                 case CVFIO_PCI_DEVID_NOT_OWNED: .other
-                default: .device(id: number)
+                case let number: .device(id: number)
                 }
-            functions.append(HotResetInfo.Function(address: address, owner: owner))
+            return address.map { HotResetInfo.Function(address: $0, owner: owner) }
         }
         return HotResetInfo(
             functions: functions,
-            isOwned: hasDeviceIDs ? header.flags & CVFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED != 0 : nil)
+            isOwned: hasDeviceIDs ? answer.flags & CVFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED != 0 : nil)
     }
 
     /// The groups whose descriptors prove that all functions are ours; none for an iommufd, which knows.
@@ -137,18 +100,6 @@ extension DeviceCore {
         return groups.sorted { $0.key < $1.key }.map(\.value)
     }
 
-    fileprivate func hotReset(_ groups: [FileDescriptor]) throws(Errno) {
-        var header = cvfio_pci_hot_reset()
-        let size = MemoryLayout<cvfio_pci_hot_reset>.size
-        header.argsz = UInt32(size + groups.count * MemoryLayout<Int32>.size)
-        header.count = UInt32(groups.count)
-        let buffer = RequestBuffer(header, tail: groups.count * MemoryLayout<Int32>.size)
-        for (position, group) in groups.enumerated() {
-            buffer.store(group.rawValue, at: size + position * MemoryLayout<Int32>.size)
-        }
-        _ = try kernel.control(descriptor, CVFIO_DEVICE_PCI_HOT_RESET, with: buffer)
-    }
-
     /// What to do about virtual functions, which newer kernels (7.3 is one) reset with no bus, whoever has them; `nil`
     /// when there are none.
     private func virtualFunctionHint(_ info: HotResetInfo) -> String? {
@@ -159,25 +110,17 @@ extension DeviceCore {
             + "(sriov_numvfs), or reset() resets the device alone"
     }
 
-    fileprivate func hotResetRefusal(_ errno: Errno, _ operation: String, _ info: HotResetInfo? = nil) -> VFIOError {
-        if errno == .invalidArgument, let hint = info.flatMap(virtualFunctionHint) {
-            return VFIOError(.busy, operation, "\(address)", errno: errno, hint: hint)
-        }
-        return switch errno {
-        case .operationNotSupportedByDevice:
-            VFIOError(
-                .unsupported, operation, "\(address)", errno: errno,
-                hint: "neither its bus nor its slot can be reset, as on the root complex")
-        case .resourceBusy, .resourceTemporarilyUnavailable:
-            VFIOError(
-                .busy, operation, "\(address)", errno: errno,
-                hint: "one of the devices behind the bus is being accessed; try again")
-        case .invalidArgument:
-            VFIOError(
-                .kernel, operation, "\(address)", errno: errno,
-                hint: "a function behind the bus is not bound to VFIO, or not this program's")
-        default: VFIOError(.kernel, operation, "\(address)", errno: errno)
-        }
+    fileprivate func hotResetRefusals(_ info: HotResetInfo? = nil) -> [Errno: Refusal] {
+        let virtual = info.flatMap(virtualFunctionHint).map { (code: VFIOError.Code.busy, hint: $0 as String?) }
+        let isAccessed: Refusal = (.busy, "one of the devices behind the bus is being accessed; try again")
+        return [
+            .operationNotSupportedByDevice: (
+                .unsupported, "neither its bus nor its slot can be reset, as on the root complex"
+            ),
+            .resourceBusy: isAccessed, .resourceTemporarilyUnavailable: isAccessed,
+            .invalidArgument: virtual
+                ?? (.kernel, "a function behind the bus is not bound to VFIO, or not this program's"),
+        ]
     }
 
     /// Takes the turn of each device, always in the same order.
@@ -190,9 +133,9 @@ extension DeviceCore {
 
     /// Makes the call that makes the kernel revoke, and notes it for each device.
     fileprivate static func revoking(
-        _ devices: ArraySlice<DeviceCore>, _ body: () throws(Errno) -> Void
-    ) throws(Errno) {
+        _ devices: ArraySlice<DeviceCore>, _ body: () throws(VFIOError) -> Void
+    ) throws(VFIOError) {
         guard let first = devices.first else { return try body() }
-        try first.revocation.revoking { () throws(Errno) in try revoking(devices.dropFirst(), body) }
+        try first.revocation.revoking { () throws(VFIOError) in try revoking(devices.dropFirst(), body) }
     }
 }

@@ -1,22 +1,21 @@
-internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
 extension DeviceCore {
-    /// Resets the device (`VFIO_DEVICE_RESET`), in its turn with those who change the config space, and keeps what is
-    /// known of its dma-bufs and its memory true.
+    /// Resets the device, in its turn with those who change the config space, and keeps what is known of its dma-bufs
+    /// and its memory true. The corresponding request is `VFIO_DEVICE_RESET`.
     ///
-    /// - Parameter refusal: What the kernel's refusal means to the caller.
-    func reset(refusal: (Errno) -> VFIOError) throws(VFIOError) {
+    /// - Parameter refusals: What the kernel's refusals mean to the caller.
+    func reset(_ words: String, refusals: [Errno: Refusal] = [:]) throws(VFIOError) {
         try configTurn.withLock { (_) throws(VFIOError) in
-            do throws(Errno) {
-                try revocation.revoking { () throws(Errno) in
-                    _ = try kernel.control(descriptor, CVFIO_DEVICE_RESET, value: 0)
+            do throws(VFIOError) {
+                try revocation.revoking { () throws(VFIOError) in
+                    try ABI.reset().perform(on: self, words, "\(address)", refusals: refusals)
                 }
             } catch {
                 // What the reset has left behind is to be known even when it failed.
                 try? refreshMemoryState()
-                throw refusal(error)
+                throw error
             }
             try refreshMemoryState()
         }

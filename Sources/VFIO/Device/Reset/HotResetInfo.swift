@@ -1,4 +1,4 @@
-/// What a hot reset of a device resets with it (`VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`).
+/// What a hot reset of a device resets with it. The corresponding request is `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`.
 ///
 /// A hot reset is a reset of the bus or the slot: of all functions behind it.
 public struct HotResetInfo: Sendable, Hashable {

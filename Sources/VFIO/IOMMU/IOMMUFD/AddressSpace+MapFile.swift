@@ -1,8 +1,8 @@
-internal import CVFIO
 public import SystemPackage
 
 extension AddressSpace {
-    /// Maps a part of a file in memory, as `memfd_create(2)` makes them (`IOMMU_IOAS_MAP_FILE`).
+    /// Maps a part of a file in memory, as `memfd_create(2)` makes them.
+    /// The corresponding request is `IOMMU_IOAS_MAP_FILE`.
     ///
     /// Who has the file sees what the devices see, in this process and in others. The mapping holds the memory by itself:
     /// the descriptor may be closed.
@@ -21,7 +21,7 @@ extension AddressSpace {
         access: DMAAccess = .readWrite,
         placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {
-        let operation = "map a file (IOMMU_IOAS_MAP_FILE)"
+        let operation = ABI.Call.mapFile.operation("map a file")
         let subject = "bytes \(range.lowerBound)..<\(range.upperBound) of descriptor \(file.rawValue)"
         let context = try requireIOMMUFD(for: operation)
         guard !range.isEmpty else {
@@ -36,15 +36,11 @@ extension AddressSpace {
         let iova = try place(
             byteCount: byteCount, access: access, placement: placement, alignment: 1, operation: operation,
             refusal: { errno in
-                switch errno {
-                case .inappropriateIOCTLForDevice:
-                    VFIOError(.unsupported, operation, subject, errno: errno, hint: "it needs Linux 6.13")
-                case .invalidArgument:
-                    VFIOError(
-                        .invalidArgument, operation, subject, errno: errno,
-                        hint: "it is no file in memory, or the range leaves it")
-                default: nil
-                }
+                let refusals: [Errno: Refusal] = [
+                    .inappropriateIOCTLForDevice: (.unsupported, "it needs Linux 6.13"),
+                    .invalidArgument: (.invalidArgument, "it is no file in memory, or the range leaves it"),
+                ]
+                return refusals[errno].map { VFIOError($0.code, operation, subject, errno: errno, hint: $0.hint) }
             },
             request: { (iova) throws(Errno) in
                 try context.map(
@@ -53,7 +49,8 @@ extension AddressSpace {
         return DMAMapping(space: self, iova: iova, byteCount: byteCount)
     }
 
-    /// Maps here what is mapped in another address space of the same iommufd (`IOMMU_IOAS_COPY`).
+    /// Maps here what is mapped in another address space of the same iommufd.
+    /// The corresponding request is `IOMMU_IOAS_COPY`.
     ///
     /// The memory is pinned and accounted once, and stays pinned until the last of its mappings ends.
     ///
@@ -70,8 +67,8 @@ extension AddressSpace {
             from: source.space, at: source.iova, byteCount: source.byteCount, access: access, placement: placement)
     }
 
-    /// Maps here the memory of a buffer that is mapped in another address space of the same iommufd
-    /// (`IOMMU_IOAS_COPY`).
+    /// Maps here the memory of a buffer that is mapped in another address space of the same iommufd.
+    /// The corresponding request is `IOMMU_IOAS_COPY`.
     ///
     /// The devices of this address space reach the memory until the copy ends, also when the buffer has ended before.
     public func copy(
@@ -85,7 +82,7 @@ extension AddressSpace {
     private func copy(
         from source: AddressSpace, at origin: IOVA, byteCount: UInt64, access: DMAAccess, placement: IOVAPlacement
     ) throws(VFIOError) -> DMAMapping {
-        let operation = "copy a mapping (IOMMU_IOAS_COPY)"
+        let operation = ABI.Call.copyMapping.operation("copy a mapping")
         let subject = "IOVA \(origin)...\(IOVA(origin.rawValue + (byteCount - 1)))"
         let context = try requireIOMMUFD(for: operation)
         guard let other = source.backend as? IOMMUFDContext, other.file === context.file else {
@@ -101,8 +98,10 @@ extension AddressSpace {
                     .permissionDenied, operation, subject, errno: errno, hint: "the source is mapped for reading only")
             },
             request: { (iova) throws(Errno) in
-                try context.copy(
-                    from: other.ioas, origin.rawValue, byteCount: byteCount, at: iova.rawValue, access: access)
+                try ABI.copyMapping(
+                    to: context.ioas, at: iova.rawValue, from: other.ioas, origin.rawValue, byteCount: byteCount,
+                    isReadable: access.contains(.read), isWritable: access.contains(.write)
+                ).perform(on: context)
             })
         return DMAMapping(space: self, iova: iova, byteCount: byteCount)
     }

@@ -1,8 +1,8 @@
 internal import CVFIO
 internal import SystemPackage
 
-/// Page faults of devices, for the process to answer (`IOMMU_FAULT_QUEUE_ALLOC`): of those whose page table was made with
-/// it, on hardware where devices can ask for pages (PRI).
+/// Page faults of devices, for the process to answer: of those whose page table was made with it, on hardware where
+/// devices can ask for pages (PRI). The corresponding request is `IOMMU_FAULT_QUEUE_ALLOC`.
 ///
 /// ```swift
 /// let queue = try space.makeFaultQueue()
@@ -73,12 +73,10 @@ public struct FaultQueue: ~Copyable, Sendable {
     /// - Parameter timeout: How long to wait; zero for no more than a look, `nil` for ever.
     /// - Returns: Whether there are faults.
     public func wait(timeout: Duration? = nil) throws(VFIOError) -> Bool {
-        do throws(Errno) {
-            return try descriptor.kernel.waitUntilReadable(
-                descriptor.descriptor, until: timeout.map { ContinuousClock.now + $0 })
-        } catch {
-            throw VFIOError(.kernel, "wait for page faults (poll)", "the fault queue", errno: error)
-        }
+        try attempt(
+            "wait for page faults (poll)", "the fault queue",
+            descriptor.kernel.waitUntilReadable(
+                descriptor.descriptor, until: timeout.map { ContinuousClock.now + $0 }))
     }
 
     /// Takes the faults that there are now, or the first groups of them; none when there are none.
@@ -98,7 +96,7 @@ public struct FaultQueue: ~Copyable, Sendable {
                 room *= 2
                 continue
             } catch {
-                throw VFIOError(.kernel, operation, "the fault queue", errno: error)
+                throw VFIOError(refused: error, operation, "the fault queue")
             }
             guard count >= 0, count <= buffer.byteCount, count % size == 0 else {
                 throw VFIOError(
@@ -130,15 +128,9 @@ public struct FaultQueue: ~Copyable, Sendable {
         response.cookie = fault.cookie
         response.code = answer == .success ? CIOMMUFD_PAGE_RESP_SUCCESS : CIOMMUFD_PAGE_RESP_INVALID
         let buffer = RequestBuffer(response)
-        let count: Int
-        do throws(Errno) {
-            count = try unsafe descriptor.kernel.write(
-                descriptor.descriptor, from: UnsafeRawBufferPointer(buffer.bytes))
-        } catch {
-            throw VFIOError(
-                error == .invalidArgument ? .invalidArgument : .kernel, operation, "IOVA \(fault.iova)", errno: error,
-                hint: error == .invalidArgument ? "it was answered before" : nil)
-        }
+        let count = try unsafe attempt(
+            operation, "IOVA \(fault.iova)", refusals: [.invalidArgument: (.invalidArgument, "it was answered before")],
+            descriptor.kernel.write(descriptor.descriptor, from: UnsafeRawBufferPointer(buffer.bytes)))
         guard count == buffer.byteCount else {
             throw VFIOError(
                 .unexpectedAnswer, operation, "IOVA \(fault.iova)", hint: "\(count) bytes were written")
@@ -151,11 +143,7 @@ public struct FaultQueue: ~Copyable, Sendable {
     public consuming func close() throws(VFIOError) {
         // The descriptor holds the object, so it goes first.
         let object = object
-        do throws(Errno) {
-            try descriptor.close()
-        } catch {
-            throw VFIOError(.kernel, "close the fault queue", "its descriptor", errno: error)
-        }
+        try descriptor.close("close the fault queue", "its descriptor")
         try object.close()
     }
 }

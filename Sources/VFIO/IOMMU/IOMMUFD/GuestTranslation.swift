@@ -28,20 +28,18 @@ public enum GuestTranslation: Sendable, Hashable {
     case other(type: UInt32, data: [UInt8])
 
     /// The type and the bytes that the kernel takes.
-    var request: (type: UInt32, data: [UInt8]) {
+    var request: ABI.TypedData {
         switch self {
         case .intelVTD(let table, let addressWidth, let options):
             var data = ciommu_hwpt_vtd_s1()
             data.flags = options.rawValue
             data.pgtbl_addr = table
             data.addr_width = UInt32(clamping: addressWidth)
-            return (CIOMMU_HWPT_DATA_VTD_S1, RequestBuffer(data).content)
+            return (CIOMMU_HWPT_DATA_VTD_S1, ABI.bytes([data]))
         case .armSMMUv3(let first, let second):
-            let data = ciommu_hwpt_arm_smmuv3(ste: (first.littleEndian, second.littleEndian))
-            return (CIOMMU_HWPT_DATA_ARM_SMMUV3, RequestBuffer(data).content)
+            return (CIOMMU_HWPT_DATA_ARM_SMMUV3, ABI.bytes([first.littleEndian, second.littleEndian]))
         case .amd(let first, let second, let third, let fourth):
-            let data = ciommu_hwpt_amd_guest(dte: (first, second, third, fourth))
-            return (CIOMMU_HWPT_DATA_AMD_GUEST, RequestBuffer(data).content)
+            return (CIOMMU_HWPT_DATA_AMD_GUEST, ABI.bytes([first, second, third, fourth]))
         case .other(let type, let data): return (type, data)
         }
     }

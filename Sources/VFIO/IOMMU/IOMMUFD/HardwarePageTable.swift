@@ -1,8 +1,7 @@
-internal import CVFIO
 internal import SystemPackage
 
 /// A page table of the IOMMU's own, made from an address space: what is mapped there, devices attached to it reach
-/// (HWPT, `IOMMU_HWPT_ALLOC`).
+/// (HWPT). The corresponding request is `IOMMU_HWPT_ALLOC`.
 ///
 /// The kernel makes one by itself for a device that is opened into an ``AddressSpace``. One that is made by hand can track
 /// dirty pages, or let the process answer page faults, where the hardware has that.
@@ -33,25 +32,18 @@ public struct HardwarePageTable: ~Copyable, Sendable {
     /// The address space whose mappings it has.
     public var space: AddressSpace { object.space }
 
-    /// Lets the hardware note which pages are written, from a clean state, or ends that
-    /// (`IOMMU_HWPT_SET_DIRTY_TRACKING`).
+    /// Lets the hardware note which pages are written, from a clean state, or ends that.
+    /// The corresponding request is `IOMMU_HWPT_SET_DIRTY_TRACKING`.
     ///
     /// - Throws: `.unsupported` unless it was made with ``Options/dirtyTracking``.
     public func setDirtyTracking(_ isOn: Bool) throws(VFIOError) {
-        let operation = "track dirty pages (IOMMU_HWPT_SET_DIRTY_TRACKING)"
-        var request = ciommu_hwpt_set_dirty_tracking()
-        request.size = UInt32(MemoryLayout<ciommu_hwpt_set_dirty_tracking>.size)
-        request.flags = isOn ? CIOMMU_HWPT_DIRTY_TRACKING_ENABLE : 0
-        request.hwpt_id = object.id
-        do throws(Errno) {
-            _ = try object.file.kernel.control(
-                object.file.descriptor, CIOMMU_HWPT_SET_DIRTY_TRACKING, with: &request)
-        } catch {
-            throw Self.refusal(error, operation)
-        }
+        try ABI.setDirtyTracking(of: object.id, isOn).perform(
+            on: object.file, "track dirty pages", "the page table", lacking: Self.lacking)
     }
 
-    /// Which pages were written since the last question (`IOMMU_HWPT_GET_DIRTY_BITMAP`).
+    private static let lacking = "it was not made with dirtyTracking, or the kernel (Linux 6.7) lacks it"
+
+    /// Which pages were written since the last question. The corresponding request is `IOMMU_HWPT_GET_DIRTY_BITMAP`.
     ///
     /// - Parameters:
     ///   - iova: The first address.
@@ -62,7 +54,8 @@ public struct HardwarePageTable: ~Copyable, Sendable {
     public func dirtyPages(
         from iova: IOVA, byteCount: UInt64, pageSize: UInt64 = 4096, keepsMarks: Bool = false
     ) throws(VFIOError) -> DirtyBitmap {
-        let operation = "read dirty pages (IOMMU_HWPT_GET_DIRTY_BITMAP)"
+        let words = "read dirty pages"
+        let operation = ABI.Call.getDirtyBitmap.operation(words)
         let subject = "\(byteCount) bytes at IOVA \(iova)"
         guard pageSize.nonzeroBitCount == 1, byteCount > 0, iova.rawValue.isAligned(to: pageSize),
             byteCount.isAligned(to: pageSize)
@@ -75,28 +68,10 @@ public struct HardwarePageTable: ~Copyable, Sendable {
         guard !iova.rawValue.addingReportingOverflow(byteCount - 1).overflow, byteCount / pageSize < 1 << 34 else {
             throw VFIOError(.outOfRange, operation, subject, hint: "ask for parts of it")
         }
-        let bitmap = DirtyBitmapRequest(iova: iova.rawValue, byteCount: byteCount, pageSize: pageSize)
-        var request = ciommu_hwpt_get_dirty_bitmap()
-        request.size = UInt32(MemoryLayout<ciommu_hwpt_get_dirty_bitmap>.size)
-        request.hwpt_id = object.id
-        request.flags = keepsMarks ? CIOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR : 0
-        request.iova = iova.rawValue
-        request.length = byteCount
-        request.page_size = pageSize
-        request.data = unsafe UInt64(UInt(bitPattern: bitmap.room.bytes.baseAddress))
-        do throws(Errno) {
-            _ = try object.file.kernel.control(object.file.descriptor, CIOMMU_HWPT_GET_DIRTY_BITMAP, with: &request)
-        } catch {
-            throw Self.refusal(error, operation)
-        }
-        return bitmap.bitmap
-    }
-
-    private static func refusal(_ errno: Errno, _ operation: String) -> VFIOError {
-        let isLacking = errno == .notSupported || errno == .inappropriateIOCTLForDevice
-        return VFIOError(
-            isLacking ? .unsupported : .kernel, operation, "the page table", errno: errno,
-            hint: isLacking ? "it was not made with dirtyTracking, or the kernel (Linux 6.7) lacks it" : nil)
+        let bitmap = try ABI.getDirtyBitmap(
+            of: object.id, iova.rawValue, byteCount: byteCount, pageSize: pageSize, keepsMarks: keepsMarks
+        ).perform(on: object.file, words, "the page table", lacking: Self.lacking)
+        return DirtyBitmap(iova, byteCount: byteCount, pageSize: pageSize, words: bitmap)
     }
 
     /// Destroys the page table and reports what the kernel said.

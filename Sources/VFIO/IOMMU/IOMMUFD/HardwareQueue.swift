@@ -1,5 +1,5 @@
-/// A queue in a guest's memory that the IOMMU reads by itself (`IOMMU_HW_QUEUE_ALLOC`), made by
-/// ``VirtualIOMMU/makeQueue(_:index:at:byteCount:)``.
+/// A queue in a guest's memory that the IOMMU reads by itself, made by
+/// ``VirtualIOMMU/makeQueue(_:index:at:byteCount:)``. The corresponding request is `IOMMU_HW_QUEUE_ALLOC`.
 ///
 /// The memory is pinned, and its mapping cannot be unmapped, until the queue is closed.
 public struct HardwareQueue: ~Copyable, Sendable {

@@ -1,5 +1,3 @@
-internal import CVFIO
-
 /// Something that an iommufd may be able to do: a request of it that this kernel knows or not.
 ///
 /// ```swift
@@ -37,23 +35,23 @@ public enum IOMMUFDFeature: Sendable, Hashable, CaseIterable {
     /// Physical addresses of what is mapped, for devices without an IOMMU: `IOMMU_IOAS_NOIOMMU_GET_PA` (Linux 7.3).
     case physicalAddresses
 
-    var request: UInt {
+    var request: ABI.Call {
         switch self {
-        case .allowedRanges: CIOMMU_IOAS_ALLOW_IOVAS
-        case .copy: CIOMMU_IOAS_COPY
-        case .options: CIOMMU_OPTION
-        case .containers: CIOMMU_VFIO_IOAS
-        case .hardwareInfo: CIOMMU_GET_HW_INFO
-        case .pageTables: CIOMMU_HWPT_ALLOC
-        case .dirtyTracking: CIOMMU_HWPT_GET_DIRTY_BITMAP
-        case .invalidation: CIOMMU_HWPT_INVALIDATE
-        case .faultQueues: CIOMMU_FAULT_QUEUE_ALLOC
-        case .mapFile: CIOMMU_IOAS_MAP_FILE
-        case .virtualIOMMUs: CIOMMU_VIOMMU_ALLOC
-        case .changeProcess: CIOMMU_IOAS_CHANGE_PROCESS
-        case .virtualEventQueues: CIOMMU_VEVENTQ_ALLOC
-        case .hardwareQueues: CIOMMU_HW_QUEUE_ALLOC
-        case .physicalAddresses: CIOMMU_IOAS_NOIOMMU_GET_PA
+        case .allowedRanges: .allowIOVAs
+        case .copy: .copyMapping
+        case .options: .option
+        case .containers: .containerSpace
+        case .hardwareInfo: .getHardwareInfo
+        case .pageTables: .makePageTable
+        case .dirtyTracking: .getDirtyBitmap
+        case .invalidation: .invalidate
+        case .faultQueues: .makeFaultQueue
+        case .mapFile: .mapFile
+        case .virtualIOMMUs: .makeVirtualIOMMU
+        case .changeProcess: .changeProcess
+        case .virtualEventQueues: .makeEventQueue
+        case .hardwareQueues: .makeHardwareQueue
+        case .physicalAddresses: .getPhysicalAddress
         }
     }
 }

@@ -1,4 +1,3 @@
-internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
@@ -27,20 +26,16 @@ final class IOMMUFDObject: Sendable {
 
     /// Destroys it now.
     func close() throws(VFIOError) {
-        do throws(Errno) {
-            try destroy()
-        } catch {
-            throw VFIOError(
-                error == .resourceBusy ? .inUse : .kernel, "destroy \(name) (IOMMU_DESTROY)", "object \(id)",
-                errno: error, hint: error == .resourceBusy ? "something still uses it" : nil)
-        }
+        try attempt(
+            ABI.Call.destroy.operation("destroy \(name)"), "object \(id)",
+            refusals: [.resourceBusy: (.inUse, "something still uses it")], destroy())
     }
 
     private func destroy() throws(Errno) {
         try isAlive.withLock { (isAlive) throws(Errno) in
             guard isAlive else { return }
             do throws(Errno) {
-                try file.destroy(id)
+                try ABI.destroy(id).perform(on: file)
             } catch {
                 // It is gone, and its number is free for another one, which is not to be destroyed later.
                 if error == .noSuchFileOrDirectory { isAlive = false }

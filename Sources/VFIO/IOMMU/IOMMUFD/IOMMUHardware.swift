@@ -1,6 +1,7 @@
 internal import CVFIO
 
-/// What the IOMMU behind a device is, and what it can do for that device (`IOMMU_GET_HW_INFO`).
+/// What the IOMMU behind a device is, and what it can do for that device.
+/// The corresponding request is `IOMMU_GET_HW_INFO`.
 public struct IOMMUHardware: Sendable, Hashable {
     /// The make of an IOMMU, with what it tells of itself.
     public enum Kind: Sendable, Hashable {
@@ -37,12 +38,13 @@ public struct IOMMUHardware: Sendable, Hashable {
     /// How many bits a PASID of the device has; 0 without PASIDs.
     public let pasidBits: Int
 
-    init(type: UInt32, capabilities: UInt64, pasidBits: UInt8, _ data: borrowing RequestBuffer, byteCount: Int) {
-        self.capabilities = Capabilities(rawValue: capabilities)
-        self.pasidBits = Int(pasidBits)
-        let bytes = (0..<min(byteCount, data.byteCount)).map { data.load(UInt8.self, at: $0) ?? 0 }
+    init(_ info: ABI.HardwareInfo) {
+        capabilities = Capabilities(rawValue: info.capabilities)
+        pasidBits = Int(info.pasidBits)
+        let bytes = info.data
+        let data = RequestBuffer(bytes)
         kind =
-            switch type {
+            switch info.type {
             case CIOMMU_HW_INFO_TYPE_NONE: .unknown
             case CIOMMU_HW_INFO_TYPE_INTEL_VTD where bytes.count >= MemoryLayout<ciommu_hw_info_vtd>.size:
                 Self.intel(data.header())
@@ -50,7 +52,7 @@ public struct IOMMUHardware: Sendable, Hashable {
                 Self.arm(data.header())
             case CIOMMU_HW_INFO_TYPE_AMD where bytes.count >= MemoryLayout<ciommu_hw_info_amd>.size:
                 Self.amd(data.header())
-            default: .other(type: type, bytes: bytes)
+            default: .other(type: info.type, bytes: bytes)
             }
     }
 

@@ -1,7 +1,8 @@
 internal import CVFIO
 internal import SystemPackage
 
-/// What the hardware is to forget of a guest's page tables, in order (`IOMMU_HWPT_INVALIDATE`).
+/// What the hardware is to forget of a guest's page tables, in order.
+/// The corresponding request is `IOMMU_HWPT_INVALIDATE`.
 public enum IOMMUInvalidation: Sendable, Hashable {
     /// Parts of the address space of a ``NestedPageTable``.
     case intelVTD([VTDInvalidation])
@@ -10,13 +11,13 @@ public enum IOMMUInvalidation: Sendable, Hashable {
     /// Of a kind that this library has no word for: the kernel's number for it, and entries of one length.
     case other(type: UInt32, entries: [[UInt8]])
 
-    private static let operation = "invalidate translations (IOMMU_HWPT_INVALIDATE)"
+    private static var operation: String { ABI.Call.invalidate.operation("invalidate translations") }
     /// The kernel takes no more at once.
     private static let largestCount = 1 << 19
     private static let largestEntry = 4096
 
     func perform(on object: IOMMUFDObject, _ subject: String) throws(InvalidationFailure) {
-        let (type, count, size) = shape
+        let (count, size) = shape
         guard count <= Self.largestCount else {
             throw Self.invalid(subject, "\(Self.largestCount) entries are the most at once")
         }
@@ -25,34 +26,21 @@ public enum IOMMUInvalidation: Sendable, Hashable {
                 throw Self.invalid(subject, "entries are of one length, of 1 to \(Self.largestEntry) bytes")
             }
         }
-        let data = RequestBuffer(byteCount: count * size)
-        fill(data, size)
-        var request = ciommu_hwpt_invalidate()
-        request.size = UInt32(MemoryLayout<ciommu_hwpt_invalidate>.size)
-        request.hwpt_id = object.id
-        request.data_uptr = count > 0 ? data.address : 0
-        request.data_type = type
-        request.entry_len = UInt32(size)
-        request.entry_num = UInt32(count)
-        do throws(Errno) {
-            _ = try object.file.kernel.control(object.file.descriptor, CIOMMU_HWPT_INVALIDATE, with: &request)
-        } catch {
-            let isLacking = error == .notSupported || error == .inappropriateIOCTLForDevice
-            // A kernel that lacks the request has not touched the number, and so did nothing.
-            let handled = error == .inappropriateIOCTLForDevice ? 0 : min(Int(request.entry_num), count)
+        let result = ABI.invalidate(object.id, entries, count: count, size: size, on: object.file)
+        if let errno = result.failure {
             throw InvalidationFailure(
-                handledCount: handled,
-                cause: VFIOError(
-                    isLacking ? .unsupported : error == .invalidArgument ? .invalidArgument : .kernel, Self.operation,
-                    subject, errno: error,
-                    hint: isLacking ? "the kernel (Linux 6.8) or the IOMMU takes no such entries here" : nil))
+                handledCount: result.handledCount,
+                cause: ABI.Call.invalidate.failure(
+                    errno, Self.operation, subject,
+                    lacking: "the kernel (Linux 6.8) or the IOMMU takes no such entries here",
+                    [.invalidArgument: (.invalidArgument, nil)]))
         }
-        guard Int(request.entry_num) == count else {
+        guard result.handledCount == count else {
             throw InvalidationFailure(
-                handledCount: min(Int(request.entry_num), count),
+                handledCount: min(result.handledCount, count),
                 cause: VFIOError(
                     .unexpectedAnswer, Self.operation, subject,
-                    hint: "the kernel says that \(request.entry_num) of \(count) entries were done, and no error"))
+                    hint: "the kernel says that \(result.handledCount) of \(count) entries were done, and no error"))
         }
     }
 
@@ -60,33 +48,25 @@ public enum IOMMUInvalidation: Sendable, Hashable {
         InvalidationFailure(handledCount: 0, cause: VFIOError(.invalidArgument, operation, subject, hint: hint))
     }
 
-    /// The kernel's type, how many entries, and the bytes of each.
-    private var shape: (type: UInt32, count: Int, size: Int) {
+    /// How many entries, and the bytes of each.
+    private var shape: (count: Int, size: Int) {
         switch self {
-        case .intelVTD(let entries):
-            (CIOMMU_HWPT_INVALIDATE_DATA_VTD_S1, entries.count, MemoryLayout<ciommu_hwpt_vtd_s1_invalidate>.size)
-        case .armSMMUv3(let commands):
-            (
-                CIOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3, commands.count,
-                MemoryLayout<ciommu_viommu_arm_smmuv3_invalidate>.size
-            )
-        case .other(let type, let entries): (type, entries.count, entries.first?.count ?? 0)
+        case .intelVTD(let entries): (entries.count, MemoryLayout<ciommu_hwpt_vtd_s1_invalidate>.size)
+        case .armSMMUv3(let commands): (commands.count, MemoryLayout<ciommu_viommu_arm_smmuv3_invalidate>.size)
+        case .other(_, let entries): (entries.count, entries.first?.count ?? 0)
         }
     }
 
-    private func fill(_ data: borrowing RequestBuffer, _ size: Int) {
+    /// The kernel's type, and all entries one after the other.
+    private var entries: ABI.TypedData {
         switch self {
-        case .intelVTD(let entries):
-            for (index, entry) in entries.enumerated() { data.store(entry.entry, at: index * size) }
+        case .intelVTD(let entries): (CIOMMU_HWPT_INVALIDATE_DATA_VTD_S1, ABI.bytes(entries.map(\.entry)))
         case .armSMMUv3(let commands):
-            for (index, command) in commands.enumerated() {
-                data.store(command.first.littleEndian, at: index * size)
-                data.store(command.second.littleEndian, at: index * size + 8)
-            }
-        case .other(_, let entries):
-            for (index, entry) in entries.enumerated() {
-                for (offset, byte) in entry.enumerated() { data.store(byte, at: index * size + offset) }
-            }
+            (
+                CIOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3,
+                ABI.bytes(commands.flatMap { [$0.first.littleEndian, $0.second.littleEndian] })
+            )
+        case .other(let type, let entries): (type, entries.flatMap { $0 })
         }
     }
 }

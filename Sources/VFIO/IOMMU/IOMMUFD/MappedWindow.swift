@@ -23,15 +23,12 @@ public struct MappedWindow: ~Copyable, VolatileMemory, @unchecked Sendable {
         else {
             throw VFIOError(.misaligned, operation, "\(window.byteCount) bytes", hint: "it consists of whole pages")
         }
-        do throws(Errno) {
-            unsafe unsafeBaseAddress = try unsafe kernel.map(
-                MemoryMapRequest(
-                    byteCount: byteCount, source: .file(object.file.descriptor, offset: window.offset)))
-        } catch {
-            throw VFIOError(
-                .kernel, operation, "the virtual IOMMU", errno: error,
-                hint: error == .noSuchAddressOrDevice ? "it is mapped as a whole, where the kernel has put it" : nil)
-        }
+        let request = MemoryMapRequest(
+            byteCount: byteCount, source: .file(object.file.descriptor, offset: window.offset))
+        unsafe unsafeBaseAddress = try unsafe attempt(
+            operation, "the virtual IOMMU",
+            refusals: [.noSuchAddressOrDevice: (.kernel, "it is mapped as a whole, where the kernel has put it")],
+            kernel.map(request))
         self.byteCount = byteCount
         self.object = object
         unsafe BARAddresses.insert(bytes, owner: .virtualIOMMU)
@@ -44,12 +41,7 @@ public struct MappedWindow: ~Copyable, VolatileMemory, @unchecked Sendable {
     /// Unmaps the registers and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
         isMapped = false
-        do throws(Errno) {
-            try unmap()
-        } catch {
-            throw VFIOError(
-                .kernel, "unmap registers of a virtual IOMMU (munmap)", "\(byteCount) bytes", errno: error)
-        }
+        try attempt("unmap registers of a virtual IOMMU (munmap)", "\(byteCount) bytes", unmap())
     }
 
     deinit {

@@ -1,5 +1,5 @@
-/// A page table that a guest keeps in its own memory, and the hardware reads there (a nested HWPT, `IOMMU_HWPT_ALLOC`). What
-/// it leads to goes through the page table below, which has the guest's memory.
+/// A page table that a guest keeps in its own memory, and the hardware reads there (a nested HWPT). What it leads to
+/// goes through the page table below, which has the guest's memory. The corresponding request is `IOMMU_HWPT_ALLOC`.
 ///
 /// ```swift
 /// let parent = try device.makePageTable(options: .nestingParent)
@@ -13,8 +13,9 @@
 public struct NestedPageTable: ~Copyable, Sendable {
     let object: IOMMUFDObject
 
-    /// Drops what the hardware remembers of the guest's page table, after the guest has changed it
-    /// (`IOMMU_HWPT_INVALIDATE`). An IOMMU with virtual ones may take this by ``VirtualIOMMU/invalidate(_:)`` only.
+    /// Drops what the hardware remembers of the guest's page table, after the guest has changed it. An IOMMU with
+    /// virtual ones may take this by ``VirtualIOMMU/invalidate(_:)`` only.
+    /// The corresponding request is `IOMMU_HWPT_INVALIDATE`.
     ///
     /// - Throws: How many entries were done, and why the next was not: `.unsupported` for entries that this IOMMU does not
     ///   take.

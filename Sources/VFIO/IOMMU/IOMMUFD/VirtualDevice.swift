@@ -1,5 +1,5 @@
-/// A device as a guest's IOMMU knows it (vDEVICE, `IOMMU_VDEVICE_ALLOC`): what invalidations and events of the
-/// ``VirtualIOMMU`` name.
+/// A device as a guest's IOMMU knows it (vDEVICE): what invalidations and events of the ``VirtualIOMMU`` name.
+/// The corresponding request is `IOMMU_VDEVICE_ALLOC`.
 ///
 /// The kernel would end it together with the device; so the device stays open until this is closed, and the virtual IOMMU
 /// too.

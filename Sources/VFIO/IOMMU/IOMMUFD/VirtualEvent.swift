@@ -20,7 +20,7 @@ public struct VirtualEvent: Sendable, Hashable {
 
     /// The events in what the kernel has put into a buffer; `nil` for what makes no sense.
     static func events(
-        in buffer: borrowing RequestBuffer, byteCount: Int, _ kind: VirtualEventQueue.Kind
+        in buffer: RequestBuffer, byteCount: Int, _ kind: VirtualEventQueue.Kind
     ) -> [VirtualEvent]? {
         let headerSize = MemoryLayout<ciommufd_vevent_header>.size
         guard byteCount >= 0, byteCount <= buffer.byteCount else { return nil }
@@ -45,7 +45,7 @@ public struct VirtualEvent: Sendable, Hashable {
 }
 
 extension VirtualEvent.Content {
-    fileprivate init?(_ buffer: borrowing RequestBuffer, at offset: Int, _ kind: VirtualEventQueue.Kind) {
+    fileprivate init?(_ buffer: RequestBuffer, at offset: Int, _ kind: VirtualEventQueue.Kind) {
         switch kind {
         case .armSMMUv3:
             guard let event = buffer.load(ciommu_vevent_arm_smmuv3.self, at: offset) else { return nil }

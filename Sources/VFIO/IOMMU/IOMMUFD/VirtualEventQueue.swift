@@ -1,6 +1,7 @@
 internal import CVFIO
 
-/// What the hardware reports for a guest, such as faults in the guest's page tables (vEVENTQ, `IOMMU_VEVENTQ_ALLOC`).
+/// What the hardware reports for a guest, such as faults in the guest's page tables (vEVENTQ).
+/// The corresponding request is `IOMMU_VEVENTQ_ALLOC`.
 ///
 /// ```swift
 /// let queue = try viommu.makeEventQueue(.armSMMUv3)

@@ -43,11 +43,7 @@ final class VirtualEventSource: WaitableEvent {
         for wait in waits { wait.end() }
         // Dispatch lets go of the descriptor in a moment; until then its number must not become another file's.
         watches.wait()
-        do throws(Errno) {
-            try kernel.close(event)
-        } catch {
-            throw failure("close the queue of events", error)
-        }
+        try attempt("close the queue of events", "the queue of events", kernel.close(event))
         try object.close()
     }
 
@@ -67,7 +63,7 @@ final class VirtualEventSource: WaitableEvent {
         } catch .resourceTemporarilyUnavailable {
             return nil
         } catch {
-            throw failure(operation, error)
+            throw VFIOError(refused: error, operation, "the queue of events")
         }
         guard let events = VirtualEvent.events(in: buffer, byteCount: count, kind) else {
             throw VFIOError(
@@ -82,16 +78,11 @@ final class VirtualEventSource: WaitableEvent {
         let deadline = timeout.map { ContinuousClock.now + $0 }
         while true {
             if let events = try take() { return events }
-            do throws(Errno) {
-                guard try kernel.waitUntilReadable(event, until: deadline) else { return [] }
-            } catch {
-                throw failure("wait for a guest's events (poll)", error)
-            }
+            let isReadable = try attempt(
+                "wait for a guest's events (poll)", "the queue of events",
+                kernel.waitUntilReadable(event, until: deadline))
+            guard isReadable else { return [] }
         }
-    }
-
-    private func failure(_ operation: String, _ errno: Errno) -> VFIOError {
-        VFIOError(.kernel, operation, "the queue of events", errno: errno)
     }
 
     // MARK: Waits

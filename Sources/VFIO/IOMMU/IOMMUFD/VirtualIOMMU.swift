@@ -1,7 +1,8 @@
 internal import CVFIO
 internal import SystemPackage
 
-/// A virtual machine's share of an IOMMU (vIOMMU, `IOMMU_VIOMMU_ALLOC`): what the guest takes for its own.
+/// A virtual machine's share of an IOMMU (vIOMMU): what the guest takes for its own.
+/// The corresponding request is `IOMMU_VIOMMU_ALLOC`.
 ///
 /// ```swift
 /// let parent = try device.makePageTable(options: .nestingParent)
@@ -24,11 +25,11 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
         /// One that this library has no word for: the kernel's number for it, and what it is given.
         case other(type: UInt32, data: [UInt8])
 
-        var request: (type: UInt32, data: [UInt8]) {
+        var request: ABI.TypedData {
             switch self {
             case .armSMMUv3: (CIOMMU_VIOMMU_TYPE_ARM_SMMUV3, [])
             case .tegra241CMDQV:
-                (CIOMMU_VIOMMU_TYPE_TEGRA241_CMDQV, RequestBuffer(ciommu_viommu_tegra241_cmdqv()).content)
+                (CIOMMU_VIOMMU_TYPE_TEGRA241_CMDQV, ABI.bytes([ciommu_viommu_tegra241_cmdqv()]))
             case .other(let type, let data): (type, data)
             }
         }
@@ -55,7 +56,7 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
     public let window: Window?
     private let queues = HardwareQueues()
 
-    init(_ object: IOMMUFDObject, _ kind: Kind, _ data: borrowing RequestBuffer) {
+    init(_ object: IOMMUFDObject, _ kind: Kind, _ data: RequestBuffer) {
         self.object = object
         answer = data.content
         if case .tegra241CMDQV = kind {
@@ -66,7 +67,7 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
         }
     }
 
-    /// Drops what the hardware remembers for the guest (`IOMMU_HWPT_INVALIDATE`).
+    /// Drops what the hardware remembers for the guest. The corresponding request is `IOMMU_HWPT_INVALIDATE`.
     ///
     /// - Throws: How many entries were done, and why the next was not: `.unsupported` for entries that this IOMMU does not
     ///   take.
@@ -74,7 +75,8 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
         try entries.perform(on: object, "the virtual IOMMU")
     }
 
-    /// Makes a queue for what the hardware reports for the guest (`IOMMU_VEVENTQ_ALLOC`). There is one of a kind.
+    /// Makes a queue for what the hardware reports for the guest. There is one of a kind.
+    /// The corresponding request is `IOMMU_VEVENTQ_ALLOC`.
     ///
     /// - Parameters:
     ///   - kind: What kind of events.
@@ -83,7 +85,8 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
     public func makeEventQueue(
         _ kind: VirtualEventQueue.Kind, depth: Int = 1024
     ) throws(VFIOError) -> VirtualEventQueue {
-        let operation = "make a queue for a guest's events (IOMMU_VEVENTQ_ALLOC)"
+        let words = "make a queue for a guest's events"
+        let operation = ABI.Call.makeEventQueue.operation(words)
         guard (1...1 << 19).contains(depth) else {
             throw VFIOError(.outOfRange, operation, "the virtual IOMMU", hint: "the depth is 1 to 524288 events")
         }
@@ -92,23 +95,16 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
                 .outOfRange, operation, "the virtual IOMMU",
                 hint: "an event has 1 to \(VirtualEventQueue.largestEvent) bytes")
         }
-        var request = ciommu_veventq_alloc()
-        request.size = UInt32(MemoryLayout<ciommu_veventq_alloc>.size)
-        request.viommu_id = object.id
-        request.type = kind.type
-        request.veventq_depth = UInt32(depth)
-        do throws(Errno) {
-            _ = try object.file.kernel.control(object.file.descriptor, CIOMMU_VEVENTQ_ALLOC, with: &request)
-        } catch {
-            throw refusal(error, operation, "it needs Linux 6.15", exists: "it has one of this kind")
-        }
+        let made = try ABI.makeEventQueue(in: object.id, type: kind.type, depth: UInt32(depth)).perform(
+            on: object.file, words, "the virtual IOMMU", lacking: "it needs Linux 6.15",
+            refusals: [.fileExists: (.busy, "it has one of this kind")])
         let queue = IOMMUFDObject(
-            request.out_veventq_id, "the queue of events", of: object.space, in: object.file, holding: [object])
-        let descriptor = FileDescriptor(rawValue: Int32(bitPattern: request.out_veventq_fd))
-        return VirtualEventQueue(VirtualEventSource(queue, descriptor, kind))
+            made.id, "the queue of events", of: object.space, in: object.file, holding: [object])
+        return VirtualEventQueue(VirtualEventSource(queue, made.descriptor, kind))
     }
 
-    /// Lets the hardware read a queue that lies in the guest's memory (`IOMMU_HW_QUEUE_ALLOC`).
+    /// Lets the hardware read a queue that lies in the guest's memory.
+    /// The corresponding request is `IOMMU_HW_QUEUE_ALLOC`.
     ///
     /// - Parameters:
     ///   - kind: What kind of queue.
@@ -120,32 +116,24 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
     public func makeQueue(
         _ kind: HardwareQueue.Kind, index: UInt32, at iova: IOVA, byteCount: UInt64
     ) throws(VFIOError) -> HardwareQueue {
-        let operation = "make a hardware queue (IOMMU_HW_QUEUE_ALLOC)"
+        let words = "make a hardware queue"
         guard byteCount > 0, !iova.rawValue.addingReportingOverflow(byteCount - 1).overflow else {
-            throw VFIOError(.outOfRange, operation, "\(byteCount) bytes at IOVA \(iova)")
+            throw VFIOError(
+                .outOfRange, ABI.Call.makeHardwareQueue.operation(words), "\(byteCount) bytes at IOVA \(iova)")
         }
-        var request = ciommu_hw_queue_alloc()
-        request.size = UInt32(MemoryLayout<ciommu_hw_queue_alloc>.size)
-        request.viommu_id = object.id
-        request.type =
+        let type =
             switch kind {
             case .tegra241CMDQV: CIOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV
             case .other(let type): type
             }
-        request.index = index
-        request.nesting_parent_iova = iova.rawValue
-        request.length = byteCount
         let previous = queues.before(index)
-        do throws(Errno) {
-            _ = try object.file.kernel.control(object.file.descriptor, CIOMMU_HW_QUEUE_ALLOC, with: &request)
-        } catch {
-            throw refusal(
-                error, operation, "it needs Linux 6.17, and an IOMMU with such queues",
-                exists: "it has a queue of index \(index)")
-        }
+        let request = ABI.makeHardwareQueue(
+            in: object.id, type: type, index: index, at: iova.rawValue, byteCount: byteCount)
+        let made = try request.perform(
+            on: object.file, words, "the virtual IOMMU", lacking: "it needs Linux 6.17, and an IOMMU with such queues",
+            refusals: [.fileExists: (.busy, "it has a queue of index \(index)")])
         let queue = IOMMUFDObject(
-            request.out_hw_queue_id, "the hardware queue", of: object.space, in: object.file,
-            holding: previous + [object])
+            made, "the hardware queue", of: object.space, in: object.file, holding: previous + [object])
         queues.insert(queue, index: index)
         return HardwareQueue(object: queue)
     }
@@ -155,16 +143,6 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
     /// - Parameter window: As the kernel has told it (``window``).
     /// - Throws: `.misaligned`; `.kernel` with `ENXIO` for what is no window, or only a part of one.
     public func map(_ window: Window) throws(VFIOError) -> MappedWindow { try MappedWindow(window, of: object) }
-
-    private func refusal(_ errno: Errno, _ operation: String, _ hint: String, exists: String) -> VFIOError {
-        let subject = "the virtual IOMMU"
-        return switch errno {
-        case .notSupported, .inappropriateIOCTLForDevice:
-            VFIOError(.unsupported, operation, subject, errno: errno, hint: hint)
-        case .fileExists: VFIOError(.busy, operation, subject, errno: errno, hint: exists)
-        default: VFIOError(.kernel, operation, subject, errno: errno)
-        }
-    }
 
     /// Destroys the virtual IOMMU and reports what the kernel said.
     ///

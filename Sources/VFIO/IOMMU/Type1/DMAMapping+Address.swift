@@ -1,10 +1,9 @@
-internal import CVFIO
 internal import SystemPackage
 
 // How a process hands its mappings to its successor: the program that it executes, or another process.
 extension DMAMapping {
     /// Gives the process's address of the memory up, while the mapping and the devices' DMA go on
-    /// (`VFIO_DMA_UNMAP_FLAG_VADDR`).
+    /// (`VFIO_DMA_UNMAP_FLAG_VADDR`). The corresponding request is `VFIO_IOMMU_UNMAP_DMA`.
     ///
     /// The memory may then be unmapped, and be mapped elsewhere or by another process. Until ``setAddress(_:)`` no device
     /// of another group can be opened into the address space.
@@ -12,16 +11,12 @@ extension DMAMapping {
     /// - Throws: `.unsupported` without ``Type1Extension/updateAddresses``, and with iommufd; `.invalidArgument` when the
     ///   address is given up already.
     public func giveUpAddress() throws(VFIOError) {
-        let operation = "give a mapping's address up (VFIO_IOMMU_UNMAP_DMA)"
+        let words = "give a mapping's address up"
+        let operation = ABI.Call.unmapDMA.operation(words)
         let container = try container(for: operation)
-        let count: UInt64
-        do throws(Errno) {
-            count = try container.giveUpAddress(iova.rawValue, byteCount: byteCount)
-        } catch {
-            throw VFIOError(
-                error == .invalidArgument ? .invalidArgument : .kernel, operation, subject, errno: error,
-                hint: error == .invalidArgument ? "its address is given up already" : nil)
-        }
+        let count = try ABI.unmapDMA(iova.rawValue, byteCount: byteCount, isAddressOnly: true).perform(
+            on: container, words, subject,
+            refusals: [.invalidArgument: (.invalidArgument, "its address is given up already")])
         guard count == byteCount else {
             throw VFIOError(
                 .unexpectedAnswer, operation, subject, hint: "it was \(count) bytes instead of \(byteCount)")
@@ -29,6 +24,7 @@ extension DMAMapping {
     }
 
     /// Tells the kernel where the memory is now (`VFIO_DMA_MAP_FLAG_VADDR`).
+    /// The corresponding request is `VFIO_IOMMU_MAP_DMA`.
     ///
     /// The pages have to be the ones that were mapped: the kernel does not look, and later pins would find others.
     ///
@@ -37,19 +33,18 @@ extension DMAMapping {
     ///   length is another.
     @unsafe
     public func setAddress(_ memory: UnsafeMutableRawBufferPointer) throws(VFIOError) {
-        let operation = "set a mapping's address (VFIO_IOMMU_MAP_DMA)"
+        let words = "set a mapping's address"
+        let operation = ABI.Call.mapDMA.operation(words)
         let container = try container(for: operation)
         guard UInt64(memory.count) == byteCount else {
             throw VFIOError(
                 .invalidArgument, operation, subject, hint: "it has \(byteCount) bytes, not \(memory.count)")
         }
-        do throws(Errno) {
-            try unsafe container.setAddress(UnsafeRawBufferPointer(memory), at: iova.rawValue)
-        } catch {
-            throw VFIOError(
-                error == .invalidArgument ? .invalidArgument : .kernel, operation, subject, errno: error,
-                hint: error == .invalidArgument ? "its address was not given up, or the new one is misaligned" : nil)
-        }
+        try unsafe ABI.setAddress(UnsafeRawBufferPointer(memory), at: iova.rawValue).perform(
+            on: container, words, subject,
+            refusals: [
+                .invalidArgument: (.invalidArgument, "its address was not given up, or the new one is misaligned")
+            ])
     }
 
     private var subject: String { "IOVA \(iova)...\(IOVA(iova.rawValue + (byteCount - 1)))" }

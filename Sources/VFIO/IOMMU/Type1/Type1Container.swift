@@ -8,7 +8,7 @@ internal import SystemPackage
 /// The kernel gives a container its IOMMU with the first group, and takes it away, with every mapping, when the last
 /// group leaves. So a group is kept for as long as a device of it is open, and the last one for as long as there are
 /// mappings: they outlive the devices, as they do in an iommufd.
-final class Type1Container: IOMMUBackend {
+final class Type1Container: IOMMUBackend, ControlledFile {
     let kernel: any Kernel
     let descriptor: FileDescriptor
     let isUnprotected: Bool
@@ -46,34 +46,18 @@ final class Type1Container: IOMMUBackend {
     /// - Parameter isUnprotected: It is for devices without an IOMMU, and the kernel has to offer that instead.
     init(kernel: any Kernel, isUnprotected: Bool = false) throws(VFIOError) {
         let operation = isUnprotected ? "open a container without IOMMU" : "open a type1 container"
-        let opened: FileDescriptor
-        do throws(Errno) {
-            opened = try kernel.open(Self.node, .readWrite)
-        } catch {
-            throw switch error {
-            case .noSuchFileOrDirectory, .operationNotSupportedByDevice:
-                VFIOError(
-                    .unsupported, operation, "\(Self.node)", errno: error,
-                    hint: "the module vfio is not loaded, or the kernel has no container interface; "
-                        + "`vfioctl doctor` tells what is missing")
-            case .permissionDenied, .notPermitted:
-                VFIOError(
-                    .permissionDenied, operation, "\(Self.node)", errno: error,
-                    hint: "the user needs read and write access to it")
-            default:
-                VFIOError(.kernel, operation, "\(Self.node)", errno: error)
-            }
-        }
+        let opened = try attempt(
+            operation, "\(Self.node)",
+            refusals: .opening(
+                "it",
+                missing: "the module vfio is not loaded, or the kernel has no container interface; "
+                    + "`vfioctl doctor` tells what is missing"),
+            kernel.open(Self.node, .readWrite))
         let container = OwnedDescriptor(opened, of: kernel)
-        let version: Int
-        let isOffered: Bool
-        do throws(Errno) {
-            version = try kernel.control(opened, CVFIO_GET_API_VERSION, value: 0)
-            isOffered = try kernel.control(opened, CVFIO_CHECK_EXTENSION, value: Self.flavour(isUnprotected)) > 0
-        } catch {
-            throw VFIOError(
-                .kernel, "ask the container what it can (VFIO_CHECK_EXTENSION)", "\(Self.node)", errno: error)
-        }
+        let asking = ABI.Call.checkExtension.operation("ask the container what it can")
+        let version = try attempt(asking, "\(Self.node)", ABI.getAPIVersion().perform(on: container))
+        let isOffered = try attempt(
+            asking, "\(Self.node)", ABI.checkExtension(Self.flavour(isUnprotected)).perform(on: container))
         guard version == Int(CVFIO_API_VERSION) else {
             throw VFIOError(
                 .unsupported, operation, "\(Self.node)",
@@ -108,12 +92,7 @@ final class Type1Container: IOMMUBackend {
     func open(
         _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
     ) throws(VFIOError) -> OpenedDevice {
-        let number: Int?
-        do throws(Errno) {
-            number = try Sysfs(kernel: kernel).iommuGroup(of: address)
-        } catch {
-            throw VFIOError(.kernel, "find the IOMMU group", "\(address)", errno: error)
-        }
+        let number = try attempt("find the IOMMU group", "\(address)", Sysfs(kernel: kernel).iommuGroup(of: address))
         guard let number else { throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode) }
         return try state.withLock { (state) throws(VFIOError) -> OpenedDevice in
             var group: Group
@@ -167,102 +146,62 @@ final class Type1Container: IOMMUBackend {
         -> FileDescriptor
     {
         let node = FilePath(isUnprotected ? "/dev/vfio/noiommu-\(number)" : "/dev/vfio/\(number)")
-        let opened: FileDescriptor
+        let group: OwnedDescriptor
         do throws(Errno) {
-            opened = try kernel.open(node, .readWrite)
+            group = OwnedDescriptor(try kernel.open(node, .readWrite), of: kernel)
         } catch {
             // A group has one node, of either name: that of the other kind of device tells why this one is missing.
             if error == .noSuchFileOrDirectory {
                 try Diagnosis(kernel: kernel).requireProtection(of: address, group: number, not: isUnprotected)
+                throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)
             }
-            throw switch error {
-            case .noSuchFileOrDirectory:
-                Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)
-            case .resourceBusy:
-                VFIOError(
-                    .busy, "open the IOMMU group", "\(node)", errno: error,
-                    hint: "another program, or another address space of this one, has the group open")
-            case .permissionDenied, .notPermitted:
-                VFIOError(
-                    .permissionDenied, "open the IOMMU group", "\(node)", errno: error,
-                    hint: isUnprotected && error == .notPermitted
-                        ? "it takes CAP_SYS_RAWIO" : "the user needs read and write access to it")
-            default:
-                VFIOError(.kernel, "open the IOMMU group", "\(node)", errno: error)
-            }
+            var refusals = [Errno: Refusal].opening("it", privilege: isUnprotected ? "it takes CAP_SYS_RAWIO" : nil)
+            refusals[.resourceBusy] = (
+                .busy, "another program, or another address space of this one, has the group open"
+            )
+            throw VFIOError(refused: error, "open the IOMMU group", "\(node)", refusals)
         }
-        let group = OwnedDescriptor(opened, of: kernel)
-        try requireViable(opened, number: number, node: node)
-        do throws(Errno) {
-            var container = descriptor.rawValue
-            _ = try kernel.control(opened, CVFIO_GROUP_SET_CONTAINER, with: &container)
-        } catch {
-            let operation = "put the group into the container (VFIO_GROUP_SET_CONTAINER)"
-            throw switch error {
-            case .invalidArgument:
-                VFIOError(
-                    .kernel, operation, "\(node)", errno: error,
-                    hint: "the IOMMU of the group cannot share an address space with that of the others")
-            case .resourceBusy:
-                VFIOError(
-                    .busy, operation, "\(node)", errno: error,
-                    hint: "a mapping of the address space has given its address up, and none was set since")
-            default: VFIOError(.kernel, operation, "\(node)", errno: error)
-            }
+        guard try ABI.isGroupViable().perform(on: group, "ask for the group's state", "\(node)") else {
+            throw VFIOError(
+                .groupNotViable, "open the IOMMU group", "\(node)",
+                hint: Diagnosis(kernel: kernel).blockers(ofGroup: number))
         }
+        try ABI.setContainer(descriptor).perform(
+            on: group, "put the group into the container", "\(node)",
+            refusals: [
+                .invalidArgument: (
+                    .kernel, "the IOMMU of the group cannot share an address space with that of the others"
+                ),
+                .resourceBusy: (
+                    .busy, "a mapping of the address space has given its address up, and none was set since"
+                ),
+            ])
         if !state.hasIOMMU {
-            do throws(Errno) {
-                _ = try kernel.control(descriptor, CVFIO_SET_IOMMU, value: Self.flavour(isUnprotected))
-            } catch {
-                throw VFIOError(
-                    .kernel, "choose the \(isUnprotected ? "lack of an" : "type1v2") IOMMU (VFIO_SET_IOMMU)",
-                    "\(node)", errno: error,
-                    hint: error == .notPermitted
-                        ? "the platform does not remap interrupts; the kernel log names the module parameter that "
-                            + "allows it all the same" : nil)
-            }
+            try ABI.setIOMMU(Self.flavour(isUnprotected)).perform(
+                on: self, "choose the \(isUnprotected ? "lack of an" : "type1v2") IOMMU", "\(node)",
+                refusals: [
+                    .notPermitted: (
+                        .kernel,
+                        "the platform does not remap interrupts; the kernel log names the module parameter that "
+                            + "allows it all the same"
+                    )
+                ])
             state.hasIOMMU = true
         }
         return group.release()
     }
 
-    private func requireViable(_ group: FileDescriptor, number: Int, node: FilePath) throws(VFIOError) {
-        var status = cvfio_group_status()
-        status.argsz = UInt32(MemoryLayout<cvfio_group_status>.size)
-        do throws(Errno) {
-            _ = try kernel.control(group, CVFIO_GROUP_GET_STATUS, with: &status)
-        } catch {
-            throw VFIOError(.kernel, "ask for the group's state (VFIO_GROUP_GET_STATUS)", "\(node)", errno: error)
-        }
-        guard status.flags & CVFIO_GROUP_FLAGS_VIABLE != 0 else {
-            throw VFIOError(
-                .groupNotViable, "open the IOMMU group", "\(node)",
-                hint: Diagnosis(kernel: kernel).blockers(ofGroup: number))
-        }
-    }
-
     private func openDevice(
         _ address: DeviceAddress, token: VFToken?, in group: Group
     ) throws(VFIOError) -> FileDescriptor {
-        let name = Array((address.description + (token.map { " vf_token=\($0)" } ?? "")).utf8)
-        let buffer = RequestBuffer(byteCount: name.count + 1)
-        for (offset, character) in name.enumerated() { buffer.store(character, at: offset) }
-        do throws(Errno) {
-            let device = try kernel.control(group.descriptor, CVFIO_GROUP_GET_DEVICE_FD, with: buffer)
-            return FileDescriptor(rawValue: Int32(device))
+        let name = address.description + (token.map { " vf_token=\($0)" } ?? "")
+        do throws(VFIOError) {
+            return try ABI.getGroupDevice(name).perform(
+                on: BorrowedDescriptor(group.descriptor, of: kernel), "open the device", "\(address)",
+                refusals: VFToken.refusals(given: token))
         } catch {
-            if error == .operationNotSupportedByDevice {
-                throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)
-            }
-            let operation = "open the device (VFIO_GROUP_GET_DEVICE_FD)"
-            throw switch error {
-            case .permissionDenied:
-                VFIOError(
-                    .permissionDenied, operation, "\(address)", errno: error, hint: VFToken.missingHint(given: token))
-            case .invalidArgument where token != nil:
-                VFIOError(.invalidArgument, operation, "\(address)", errno: error, hint: VFToken.uselessHint)
-            default: VFIOError(.kernel, operation, "\(address)", errno: error)
-            }
+            guard error.errno == .operationNotSupportedByDevice else { throw error }
+            throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)
         }
     }
 
@@ -297,7 +236,7 @@ final class Type1Container: IOMMUBackend {
     }
 
     func layout() throws(VFIOError) -> IOVALayout {
-        let operation = "ask for the IOVA ranges (VFIO_IOMMU_GET_INFO)"
+        let operation = ABI.Call.getType1Info.operation("ask for the IOVA ranges")
         if isUnprotected {
             return try IOVALayout(
                 ranges: [], alignment: UInt64(kernel.pageSize), operation: operation, subject: Type1Info.subject)
@@ -313,32 +252,20 @@ final class Type1Container: IOMMUBackend {
 
     func info(for operation: String) throws(VFIOError) -> Type1Info {
         try requireIOMMU(for: operation)
-        let answer = try GrowingRequest.perform(
-            CVFIO_IOMMU_GET_INFO, cvfio_iommu_type1_info(), on: descriptor, of: kernel, operation: operation,
-            subject: Type1Info.subject)
+        let answer = try ABI.getType1Info().perform(on: self, operation: operation, Type1Info.subject)
         return try Type1Info(answer, pageSize: kernel.pageSize)
     }
 
     func hasExtension(_ feature: Type1Extension) throws(VFIOError) -> Bool {
-        do throws(Errno) {
-            return try kernel.control(descriptor, CVFIO_CHECK_EXTENSION, value: UInt(feature.rawValue)) > 0
-        } catch {
-            throw VFIOError(
-                .kernel, "ask for extension \(feature.rawValue) (VFIO_CHECK_EXTENSION)", Type1Info.subject,
-                errno: error)
-        }
+        try ABI.checkExtension(UInt(feature.rawValue)).perform(
+            on: self, "ask for extension \(feature.rawValue)", Type1Info.subject)
     }
 
     func map(_ memory: UnsafeRawBufferPointer, at iova: UInt64, access: DMAAccess) throws(Errno) {
-        var request = cvfio_iommu_type1_dma_map()
-        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_map>.size)
-        if access.contains(.read) { request.flags |= CVFIO_DMA_MAP_FLAG_READ }
-        if access.contains(.write) { request.flags |= CVFIO_DMA_MAP_FLAG_WRITE }
-        request.vaddr = UInt64(UInt(bitPattern: memory.baseAddress))
-        request.iova = iova
-        request.size = UInt64(memory.count)
+        let request = unsafe ABI.mapDMA(
+            memory, at: iova, isReadable: access.contains(.read), isWritable: access.contains(.write))
         try state.withLock { (state) throws(Errno) in
-            _ = try kernel.control(descriptor, CVFIO_IOMMU_MAP_DMA, with: &request)
+            try request.perform(on: self)
             state.mappingCount += 1
         }
     }
@@ -348,28 +275,15 @@ final class Type1Container: IOMMUBackend {
     }
 
     func unmap(_ iova: UInt64, byteCount: UInt64) throws(Errno) -> UInt64 {
-        var request = cvfio_iommu_type1_dma_unmap()
-        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
-        request.iova = iova
-        request.size = byteCount
+        let request = ABI.unmapDMA(iova, byteCount: byteCount)
         return try state.withLock { (state) throws(Errno) in
-            _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &request)
-            noteUnmapping(of: request.size, &state)
-            return request.size
-        }
-    }
-
-    /// Unmaps one mapping, by a request that may be longer than usual.
-    func unmap(_ request: borrowing RequestBuffer) throws(Errno) -> UInt64 {
-        try state.withLock { (state) throws(Errno) in
-            _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: request)
-            let unmapped = request.header(cvfio_iommu_type1_dma_unmap.self).size
+            let unmapped = try request.perform(on: self)
             noteUnmapping(of: unmapped, &state)
             return unmapped
         }
     }
 
-    private func noteUnmapping(of byteCount: UInt64, _ state: inout State) {
+    func noteUnmapping(of byteCount: UInt64, _ state: inout State) {
         // Nothing there to unmap is an answer of size 0, and no error.
         if byteCount > 0 { state.mappingCount -= 1 }
         // Only a group that closes late can fail here, and it has nothing to say about this mapping.
@@ -382,26 +296,5 @@ final class Type1Container: IOMMUBackend {
             state.isTracking = false
             try? prune(&state)
         }
-    }
-
-    /// Gives the process's addresses of a mapping up, and gives the number of bytes.
-    func giveUpAddress(_ iova: UInt64, byteCount: UInt64) throws(Errno) -> UInt64 {
-        var request = cvfio_iommu_type1_dma_unmap()
-        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
-        request.flags = CVFIO_DMA_UNMAP_FLAG_VADDR
-        request.iova = iova
-        request.size = byteCount
-        _ = try kernel.control(descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &request)
-        return request.size
-    }
-
-    func setAddress(_ memory: UnsafeRawBufferPointer, at iova: UInt64) throws(Errno) {
-        var request = cvfio_iommu_type1_dma_map()
-        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_map>.size)
-        request.flags = CVFIO_DMA_MAP_FLAG_VADDR
-        request.vaddr = UInt64(UInt(bitPattern: memory.baseAddress))
-        request.iova = iova
-        request.size = UInt64(memory.count)
-        _ = try kernel.control(descriptor, CVFIO_IOMMU_MAP_DMA, with: &request)
     }
 }

@@ -1,6 +1,6 @@
 internal import CVFIO
 
-/// What a type1 container tells of its IOMMU (`VFIO_IOMMU_GET_INFO`).
+/// What a type1 container tells of its IOMMU. The corresponding request is `VFIO_IOMMU_GET_INFO`.
 public struct Type1Info: Sendable, Hashable {
     /// The sizes of the IOMMU's pages in bytes, smallest first.
     public let pageSizes: [UInt64]
@@ -25,64 +25,31 @@ public struct Type1Info: Sendable, Hashable {
     /// Reads the kernel's answer.
     ///
     /// - Parameter pageSize: What a kernel that gives no page sizes means, in bytes.
-    init(_ answer: borrowing RequestBuffer, pageSize: Int) throws(VFIOError) {
-        let info = answer.header(cvfio_iommu_type1_info.self)
-        var ranges: [ClosedRange<IOVA>] = []
-        var available: Int?
-        var tracking: DirtyTrackingLimits?
-        if info.flags & CVFIO_IOMMU_INFO_CAPS != 0 {
-            try CapabilityChain.walk(
-                answer, from: info.cap_offset, headerSize: MemoryLayout<cvfio_iommu_type1_info>.size,
-                subject: Self.subject
-            ) { (id, offset) throws(VFIOError) in
-                switch id {
-                case CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE: ranges = try Self.ranges(in: answer, at: offset)
-                case CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION: tracking = try Self.tracking(in: answer, at: offset)
-                case CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL:
-                    guard let entry = answer.load(cvfio_iommu_type1_info_dma_avail.self, at: offset) else {
-                        throw CapabilityChain.truncated("mappings left", subject: Self.subject)
-                    }
-                    available = Int(entry.avail)
-                default: break
-                }
-            }
-        }
+    init(_ answer: InfoAnswer<cvfio_iommu_type1_info>, pageSize: Int) throws(VFIOError) {
+        let info = answer.structure
         let bitmap = info.flags & CVFIO_IOMMU_INFO_PGSIZES != 0 ? info.iova_pgsizes : UInt64(pageSize)
-        self.pageSizes = Self.sizes(bitmap)
-        self.iovaRanges = ranges
-        self.availableMappings = available
-        self.dirtyTracking = tracking
+        pageSizes = Self.sizes(bitmap)
+        let (rangesID, rangesName) = (CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, "IOVA ranges")
+        let list = try answer.capability(rangesID, rangesName, as: cvfio_iommu_type1_info_cap_iova_range.self)
+        iovaRanges = try answer.elements(
+            of: rangesID, rangesName, at: MemoryLayout<cvfio_iommu_type1_info_cap_iova_range>.size,
+            count: Int(list?.nr_iovas ?? 0), as: cvfio_iova_range.self
+        ).map { (range) throws(VFIOError) in
+            guard range.start <= range.end else { throw answer.truncated(rangesName) }
+            return IOVA(range.start)...IOVA(range.end)
+        }
+        dirtyTracking = try answer.capability(
+            CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, "migration", as: cvfio_iommu_type1_info_cap_migration.self
+        ).map {
+            DirtyTrackingLimits(
+                pageSizes: Self.sizes($0.pgsize_bitmap), largestBitmapByteCount: $0.max_dirty_bitmap_size)
+        }
+        availableMappings = try answer.capability(
+            CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, "mappings left", as: cvfio_iommu_type1_info_dma_avail.self
+        ).map { Int($0.avail) }
     }
 
     private static func sizes(_ bitmap: UInt64) -> [UInt64] {
         (0..<64).map { UInt64(1) << $0 }.filter { bitmap & $0 != 0 }
-    }
-
-    private static func tracking(
-        in answer: borrowing RequestBuffer, at offset: Int
-    ) throws(VFIOError) -> DirtyTrackingLimits {
-        guard let entry = answer.load(cvfio_iommu_type1_info_cap_migration.self, at: offset) else {
-            throw CapabilityChain.truncated("migration", subject: subject)
-        }
-        return DirtyTrackingLimits(
-            pageSizes: sizes(entry.pgsize_bitmap), largestBitmapByteCount: entry.max_dirty_bitmap_size)
-    }
-
-    private static func ranges(
-        in answer: borrowing RequestBuffer, at offset: Int
-    ) throws(VFIOError) -> [ClosedRange<IOVA>] {
-        typealias Header = cvfio_iommu_type1_info_cap_iova_range
-        guard let header = answer.load(Header.self, at: offset) else {
-            throw CapabilityChain.truncated("IOVA ranges", subject: subject)
-        }
-        var ranges: [ClosedRange<IOVA>] = []
-        for index in 0..<Int(header.nr_iovas) {
-            let position = offset + MemoryLayout<Header>.size + index * MemoryLayout<cvfio_iova_range>.size
-            guard let range = answer.load(cvfio_iova_range.self, at: position), range.start <= range.end else {
-                throw CapabilityChain.truncated("IOVA ranges", subject: subject)
-            }
-            ranges.append(IOVA(range.start)...IOVA(range.end))
-        }
-        return ranges
     }
 }

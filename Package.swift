@@ -23,6 +23,7 @@ let package = Package(
     name: "swift-vfio",
     products: [
         .library(name: "VFIO", targets: ["VFIO"]),
+        .library(name: "VFIOPassthrough", targets: ["VFIOPassthrough"]),
         .library(name: "VFIOMock", targets: ["VFIOMock"]),
         .library(name: "NVMe", targets: ["NVMe"]),
         .library(name: "VirtioNet", targets: ["VirtioNet"]),
@@ -44,8 +45,16 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
         .target(
+            name: "VFIOPassthrough",
+            dependencies: ["VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            swiftSettings: swiftSettings
+        ),
+        .target(
             name: "VFIOMock",
-            dependencies: ["VFIO", "CVFIO", "CVFIOMock", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "VFIO", "VFIOPassthrough", "CVFIO", "CVFIOMock",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             swiftSettings: swiftSettings
         ),
         // What all programs of the package share: that their output arrives.
@@ -118,7 +127,8 @@ let package = Package(
         .executableTarget(
             name: "Passthrough",
             dependencies: [
-                "CKVM", "ExampleSupport", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+                "CKVM", "ExampleSupport", "VFIO", "VFIOMock", "VFIOPassthrough",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Examples/Passthrough",
             exclude: ["CKVM"],
@@ -152,20 +162,27 @@ let package = Package(
         // What several test targets share.
         .target(
             name: "TestSupport",
-            dependencies: ["VFIO", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: ["VFIO", "VFIOPassthrough", .product(name: "SystemPackage", package: "swift-system")],
             path: "Tests/Support",
             swiftSettings: testSettings
         ),
         .testTarget(
             name: "VFIOTests",
-            dependencies: ["TestSupport", "VFIO", "CVFIO", .product(name: "SystemPackage", package: "swift-system")],
+            dependencies: [
+                "TestSupport", "VFIO", "VFIOPassthrough", "CVFIO",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ],
             exclude: ["Recordings"],
             swiftSettings: testSettings
         ),
-        .testTarget(name: "VFIOMockTests", dependencies: ["VFIO", "VFIOMock", "CVFIO"], swiftSettings: testSettings),
+        .testTarget(
+            name: "VFIOMockTests",
+            dependencies: ["VFIO", "VFIOMock", "VFIOPassthrough", "CVFIO"],
+            swiftSettings: testSettings
+        ),
         .testTarget(
             name: "ContractTests",
-            dependencies: ["TestSupport", "VFIO", "VFIOMock", "CVFIO"],
+            dependencies: ["TestSupport", "VFIO", "VFIOMock", "VFIOPassthrough", "CVFIO"],
             path: "Tests/Contract",
             exclude: ["README.md", "Cases.md", "Coverage"],
             swiftSettings: testSettings

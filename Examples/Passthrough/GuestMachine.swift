@@ -1,6 +1,7 @@
 import CKVM
 import ExampleSupport
 import VFIO
+import VFIOPassthrough
 
 /// A virtual machine with a device passed to it: everything but its processor.
 struct GuestMachine: ~Copyable {

@@ -1,4 +1,5 @@
 import VFIO
+import VFIOPassthrough
 
 /// What the guest does, and where: a program for a processor in 32-bit protected mode, without page tables.
 enum GuestProgram {

@@ -1,5 +1,6 @@
 import ExampleSupport
 import VFIO
+import VFIOPassthrough
 
 /// The smallest virtual machine monitor that shows what passthrough is: a guest that drives QEMU's edu by itself.
 ///

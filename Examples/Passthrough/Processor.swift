@@ -1,5 +1,6 @@
 import CKVM
 import VFIO
+import VFIOPassthrough
 
 /// The guest's processor.
 @safe

@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 extension Contract {
     /// The log of a device's DMA, on the kernel's sample mtty, which does none.

@@ -2,6 +2,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 extension Contract {
     /// Each system call of the library's main paths fails once, as the kernel's `fail_nth` tests have it for allocations.

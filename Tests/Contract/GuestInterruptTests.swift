@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 extension Contract {
     /// Interrupts that KVM delivers to a guest, and writes of the guest that it passes on.

@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 extension Contract {
     /// Page tables for the PASIDs of a device, on devices that the kernel makes up.

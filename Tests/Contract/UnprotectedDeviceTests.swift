@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 extension Offer {
     /// vfio-pci takes devices without an IOMMU (CONFIG_VFIO_NOIOMMU, which Debian's kernels do not have).

@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 extension Contract {
     /// What an iommufd has for the IOMMUs of virtual machines, on devices that the kernel makes up.

@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 extension Contract {
     /// Devices, registered with virtual machines.

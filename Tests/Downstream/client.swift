@@ -1,5 +1,6 @@
 import VFIO
 import VFIOMock
+import VFIOPassthrough
 
 let machine = MockMachine()
 machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
@@ -15,6 +16,10 @@ func run() throws {
     try peer.restore()
     states.append("\(peer.state)")
     print("mapped \(window.byteCount) bytes: \(states.joined(separator: ", then "))")
+
+    let memory = try GuestMemory([.new(at: 0x10_0000, byteCount: 1 << 20)], in: space)
+    try memory.withMemory(at: 0x10_1000) { memory, offset in memory.write32(0xC0FFEE, at: offset) }
+    print("the guest has \(memory.ranges[0])")
 }
 
 try run()

@@ -2,6 +2,7 @@ import SystemPackage
 import Testing
 import VFIO
 import VFIOMock
+import VFIOPassthrough
 
 @testable import Passthrough
 

@@ -1,5 +1,6 @@
 package import SystemPackage
 package import VFIO
+package import VFIOPassthrough
 
 /// What a test closes.
 package protocol Closable: ~Copyable {

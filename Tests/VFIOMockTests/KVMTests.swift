@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 import VFIO
 import VFIOMock
+import VFIOPassthrough
 
 /// Devices passed to virtual machines, as the mock shows it.
 @Suite struct KVMTests {

@@ -1,6 +1,7 @@
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 /// What of a BAR becomes memory of a guest.
 @Suite struct GuestBARLayoutTests {

@@ -4,6 +4,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 /// What an iommufd is asked for the IOMMUs of guests and for PASIDs, and in which order it all ends.
 @Suite struct GuestIOMMURequestTests {

@@ -2,6 +2,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 /// What of a guest's memory is refused before the first call.
 @Suite struct GuestMemoryLayoutTests {

@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 /// What the library makes of odd answers about IOMMUs.
 @Suite struct IOMMUAnswerTests {

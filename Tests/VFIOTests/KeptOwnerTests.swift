@@ -10,6 +10,7 @@ struct KeptOwnerTests {
     /// What all programs use.
     private static let prelude = """
         import VFIO
+        import VFIOPassthrough
         import Synchronization
         struct OwnError: Error {}
         func sum(_ registers: Registers) -> UInt32 { registers.read32(at: 0) &+ registers.read32(at: 4) }

@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 /// Migration and DMA logging over a kernel that answers what it cannot mean.
 @Suite struct MigrationTests {

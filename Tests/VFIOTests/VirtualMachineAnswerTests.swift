@@ -4,6 +4,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 /// What the library makes of KVM's answers, and what it asks.
 @Suite struct VirtualMachineAnswerTests {

@@ -51,13 +51,7 @@ extension Device {
     ///   device cannot use it, and stays where it was.
     public func attach(to table: borrowing HardwarePageTable) throws(VFIOError) { try attach(to: table.object) }
 
-    /// Sends the device's DMA through a guest's page table, and then through that one's parent.
-    /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
-    ///
-    /// - Throws: As with any page table. Some IOMMUs first want a ``VirtualDevice``.
-    public func attach(to table: borrowing NestedPageTable) throws(VFIOError) { try attach(to: table.object) }
-
-    private func attach(to table: IOMMUFDObject) throws(VFIOError) {
+    package func attach(to table: IOMMUFDObject) throws(VFIOError) {
         let words = "attach the device to a page table"
         let operation = ABI.Call.attachDevice.operation(words)
         try bound(for: operation).require(table, operation)
@@ -108,15 +102,7 @@ extension Device {
         try attach(to: table.object, pasid: pasid)
     }
 
-    /// Sends the DMA with a PASID of the device through a guest's page table made for it (`VFIO_DEVICE_ATTACH_PASID`).
-    /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
-    ///
-    /// - Throws: As with the other page tables.
-    public func attach(to table: borrowing NestedPageTable, pasid: UInt32) throws(VFIOError) {
-        try attach(to: table.object, pasid: pasid)
-    }
-
-    private func attach(to table: IOMMUFDObject, pasid: UInt32) throws(VFIOError) {
+    package func attach(to table: IOMMUFDObject, pasid: UInt32) throws(VFIOError) {
         let words = "attach a PASID to a page table"
         let operation = ABI.Call.attachDevice.operation(words)
         try bound(for: operation).require(table, operation)
@@ -164,12 +150,12 @@ extension Device {
     // MARK: -
 
     /// The device as its iommufd knows it.
-    func bound(for operation: String) throws(VFIOError) -> BoundDevice {
+    package func bound(for operation: String) throws(VFIOError) -> BoundDevice {
         let context = try space.requireIOMMUFD(for: operation)
         guard let id = core.iommufdNumber else {
             throw VFIOError(.unsupported, operation, "\(address)", hint: "the device is not bound to an iommufd")
         }
-        return BoundDevice(id, in: space, context.file, name: "\(address)", core: core)
+        return BoundDevice(id, in: space, context.file, name: "\(address)")
     }
 }
 

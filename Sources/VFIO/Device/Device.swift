@@ -12,9 +12,7 @@ internal import SystemPackage
 /// The device has to be bound to `vfio-pci`. It has one owner; when that is gone, and everything made from it as well, it
 /// is closed: the kernel then resets it where it can, and its dma-bufs are dead.
 public struct Device: ~Copyable, Sendable {
-    let core: DeviceCore
-
-    init(core: DeviceCore) { self.core = core }
+    package let core: DeviceCore
 
     /// Opens a device, and puts it behind an address space.
     ///
@@ -22,31 +20,37 @@ public struct Device: ~Copyable, Sendable {
     ///   - address: Where the device sits.
     ///   - space: The addresses that its DMA goes to.
     ///   - token: Shared between the users of a physical function and of its virtual ones; any other device refuses one.
-    ///   - machine: The virtual machine that the device is for; it is registered with it before it is opened, and until it
-    ///     is closed (see ``VirtualMachine/register(_:)``).
     /// - Throws: What keeps the device from being opened: `.notFound`, `.driver` (not bound to VFIO),
     ///   `.groupNotViable` (names the devices in the way), `.busy`, `.permissionDenied` (a token that is missing or wrong among
     ///   others), `.invalidArgument` (a token that the device has no use for), `.unsupported`.
     public init(
-        at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil, for machine: VirtualMachine? = nil
+        at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil
     ) throws(VFIOError) {
-        core = try DeviceCore(.pci(address), in: space, token: token, for: machine)
+        try self.init(opening: .pci(address), in: space, token: token)
     }
 
     /// Opens a mediated device, and puts it behind an address space.
     ///
     /// A mediated device is a part of another device, made by that one's driver in the kernel, which answers for its
-    /// registers. What it lets be done is up to that driver.
+    /// registers. What it lets be done is up to that driver. Some do not let it be opened but for a virtual machine: see the
+    /// library `VFIOPassthrough`.
     ///
     /// - Parameters:
     ///   - uuid: The name that it was made with.
     ///   - space: The addresses that its DMA goes to.
-    ///   - machine: The virtual machine that the device is for, without which some drivers do not let it be opened.
     /// - Throws: As for a PCI device; `.notFound` when there is no mediated device of that name.
-    public init(
-        mediated uuid: DeviceUUID, in space: AddressSpace, for machine: VirtualMachine? = nil
+    public init(mediated uuid: DeviceUUID, in space: AddressSpace) throws(VFIOError) {
+        try self.init(opening: .mediated(uuid), in: space)
+    }
+
+    /// Opens a device by its address or its name.
+    ///
+    /// - Parameter registrar: Where its file is registered before it is opened, and until it is closed.
+    package init(
+        opening address: DeviceAddress, in space: AddressSpace, token: VFToken? = nil,
+        for registrar: (any FileRegistrar)? = nil
     ) throws(VFIOError) {
-        core = try DeviceCore(.mediated(uuid), in: space, token: nil, for: machine)
+        core = try DeviceCore(address, in: space, token: token, for: registrar)
     }
 
     /// Where the device sits, or its name.

@@ -1,20 +1,20 @@
 internal import Synchronization
-internal import SystemPackage
+package import SystemPackage
 
 /// An open device, shared between its ``Device`` and what was made from it.
 ///
 /// The descriptor is closed when the owner is gone and the last lease has ended, at a known moment rather than whenever
 /// the last reference happens to go.
-final class DeviceCore: Sendable, ControlledFile {
-    let address: DeviceAddress
-    let space: AddressSpace
-    let kernel: any Kernel
-    let info: DeviceInfo
+package final class DeviceCore: Sendable, ControlledFile {
+    package let address: DeviceAddress
+    package let space: AddressSpace
+    package let kernel: any Kernel
+    package let info: DeviceInfo
     let revocation = RevocationTracker()
     /// Held by whoever changes the config space or resets the device, so that what is known of its memory stays true.
     let configTurn = Mutex(())
     /// Valid for as long as the owner or a lease lives.
-    let descriptor: FileDescriptor
+    package let descriptor: FileDescriptor
     let state: Mutex<State>
     /// The device's number in the iommufd; `nil` with type1.
     let iommufdNumber: UInt32?
@@ -40,9 +40,9 @@ final class DeviceCore: Sendable, ControlledFile {
     }
 
     init(
-        _ address: DeviceAddress, in space: AddressSpace, token: VFToken?, for machine: VirtualMachine?
+        _ address: DeviceAddress, in space: AddressSpace, token: VFToken?, for registrar: (any FileRegistrar)?
     ) throws(VFIOError) {
-        let device = try space.open(address, token: token, for: machine)
+        let device = try space.open(address, token: token, for: registrar)
         let descriptor = device.descriptor.descriptor
         do throws(VFIOError) {
             info = try DeviceInfo(of: device.descriptor, subject: "\(address)")
@@ -62,6 +62,11 @@ final class DeviceCore: Sendable, ControlledFile {
 
     deinit {
         try? closeDescriptor()
+    }
+
+    /// What stands for it where it is registered: its own file, or that of the group that it was opened through.
+    package var registrableFile: FileDescriptor {
+        groupNumber.flatMap { space.backend.groupDescriptor($0) } ?? descriptor
     }
 
     // MARK: The end
@@ -135,7 +140,7 @@ final class DeviceCore: Sendable, ControlledFile {
     }
 
     /// A region that exists, or an error that says that it does not.
-    func existingRegion(_ index: RegionIndex, for operation: String) throws(VFIOError) -> RegionInfo {
+    package func existingRegion(_ index: RegionIndex, for operation: String) throws(VFIOError) -> RegionInfo {
         let region = try region(index)
         guard region.byteCount > 0 else {
             throw VFIOError(.notFound, operation, "\(index) of \(address)", hint: "the device does not implement it")
@@ -144,7 +149,7 @@ final class DeviceCore: Sendable, ControlledFile {
     }
 
     /// Refuses what would touch a BAR that does not answer.
-    func requireMemory(for operation: String) throws(VFIOError) {
+    package func requireMemory(for operation: String) throws(VFIOError) {
         let memory = revocation.current
         guard memory.isMemoryOn else {
             throw VFIOError(

@@ -1,7 +1,7 @@
 /// Keeps a device open for something that was made from it, until the last reference to the lease is gone.
-final class DeviceLease: Sendable {
+package final class DeviceLease: Sendable {
     /// What holds the device, for the error of whoever closes it meanwhile.
-    enum Holder: Hashable, Sendable, CustomStringConvertible {
+    package enum Holder: Hashable, Sendable, CustomStringConvertible {
         case mapping(RegionIndex)
         case registers(RegionIndex)
         case vector(UInt32, InterruptIndex)
@@ -13,7 +13,7 @@ final class DeviceLease: Sendable {
         case virtualDevice
         case registration
 
-        var description: String {
+        package var description: String {
             switch self {
             case .mapping(let region): "a mapping of \(region)"
             case .registers(let region): "the registers of \(region)"
@@ -29,10 +29,10 @@ final class DeviceLease: Sendable {
         }
     }
 
-    let core: DeviceCore
+    package let core: DeviceCore
     private let holder: Holder
 
-    init(_ core: DeviceCore, for holder: Holder) {
+    package init(_ core: DeviceCore, for holder: Holder) {
         self.core = core
         self.holder = holder
         core.beginLease(holder)

@@ -6,7 +6,7 @@ internal import SystemPackage
 ///
 /// Dispatch watches the descriptor, as it watches descriptors for everybody; nothing here is on the way of an interrupt that
 /// has come already.
-final class EventWait: Sendable {
+package final class EventWait: Sendable {
     private enum State {
         case idle
         case waiting(CheckedContinuation<Void, Never>, any DispatchSourceRead)
@@ -16,9 +16,9 @@ final class EventWait: Sendable {
     private let line: any WaitableEvent
     private let state = Mutex(State.idle)
 
-    init(_ line: any WaitableEvent) { self.line = line }
+    package init(_ line: any WaitableEvent) { self.line = line }
 
-    func untilReadableOrCancelled() async {
+    package func untilReadableOrCancelled() async {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in begin(continuation) }
         } onCancel: {
@@ -48,7 +48,7 @@ final class EventWait: Sendable {
     }
 
     /// Ends the wait, whatever it has waited for. Once is enough; more does no harm.
-    func end() {
+    package func end() {
         let old = state.withLock { state in
             defer { state = .over }
             return state

@@ -33,7 +33,7 @@ extension AddressSpace {
     }
 
     /// Refuses what makes no sense for devices that have no IOMMU.
-    func requireIOMMU(for operation: String) throws(VFIOError) {
+    package func requireIOMMU(for operation: String) throws(VFIOError) {
         guard !backend.isUnprotected else {
             throw VFIOError(
                 .unsupported, operation, "devices without an IOMMU",

@@ -25,10 +25,12 @@ public final class AddressSpace: Sendable {
     /// The interface that is in use.
     public let interface: Interface
 
-    let kernel: any Kernel
+    package let kernel: any Kernel
     let backend: any IOMMUBackend
     /// The devices that are open in this address space, and in those that share its iommufd.
     var devices: OpenDevices { backend.devices }
+    /// What of its devices is registered with virtual machines.
+    package var registeredFiles: RegisteredFiles { backend.registeredFiles }
     private let state: Mutex<State>
     private let refreshTurn = Mutex(())
 
@@ -113,9 +115,9 @@ public final class AddressSpace: Sendable {
     // MARK: Devices
 
     func open(
-        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+        _ address: DeviceAddress, token: VFToken?, for registrar: (any FileRegistrar)?
     ) throws(VFIOError) -> OpenedDevice {
-        let opened = try backend.open(address, token: token, for: machine)
+        let opened = try backend.open(address, token: token, for: registrar)
         do throws(VFIOError) {
             // The new device may have narrowed what can be mapped.
             try refresh()
@@ -126,7 +128,12 @@ public final class AddressSpace: Sendable {
         return opened
     }
 
-    func refresh() throws(VFIOError) {
+    /// Refuses to map into a container that has no IOMMU before its first device.
+    package func requireFirstDevice(for operation: String) throws(VFIOError) {
+        try backend.requireIOMMU(for: operation)
+    }
+
+    package func refresh() throws(VFIOError) {
         // One at a time: an older answer must not come after a newer one.
         try refreshTurn.withLock { (_) throws(VFIOError) in try refreshAlone() }
     }
@@ -156,7 +163,7 @@ public final class AddressSpace: Sendable {
     func reserve(
         _ placement: IOVAPlacement, byteCount: UInt64, alignment: UInt64, preferred: [UInt64] = [], operation: String
     ) throws(VFIOError) -> Reservation {
-        try backend.requireIOMMU(for: operation)
+        try requireFirstDevice(for: operation)
         if state.withLock({ $0.allocator == nil }) { try refresh() }
         switch placement {
         case .fixed(let iova):
@@ -237,7 +244,7 @@ public final class AddressSpace: Sendable {
     }
 
     /// The mapping of this address space that overlaps a range, for errors.
-    func mapping(overlapping range: ClosedRange<UInt64>) -> ClosedRange<IOVA>? {
+    package func mapping(overlapping range: ClosedRange<UInt64>) -> ClosedRange<IOVA>? {
         state.withLock { state in
             state.allocator?.overlap(with: range).map { IOVA($0.lowerBound)...IOVA($0.upperBound) }
         }

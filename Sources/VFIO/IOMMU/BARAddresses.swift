@@ -4,13 +4,13 @@ internal import Synchronization
 ///
 /// The kernel would let such memory into a type1 container, and then nothing would tie the mapping to the life of the
 /// device that owns the BAR. So the library remembers its own BAR mappings, of all devices, and refuses their addresses.
-enum BARAddresses {
+package enum BARAddresses {
     /// Whose memory it is. Put into words by an error only.
-    enum Owner: CustomStringConvertible {
+    package enum Owner: CustomStringConvertible {
         case region(RegionIndex, of: DeviceAddress)
         case virtualIOMMU
 
-        var description: String {
+        package var description: String {
             switch self {
             case .region(let region, let device): "\(region) of \(device)"
             case .virtualIOMMU: "registers of a virtual IOMMU"
@@ -26,7 +26,7 @@ enum BARAddresses {
 
     private static let table = Mutex(Table())
 
-    static func insert(_ memory: UnsafeMutableRawBufferPointer, owner: Owner) {
+    package static func insert(_ memory: UnsafeMutableRawBufferPointer, owner: Owner) {
         let range = unsafe addresses(of: UnsafeRawBufferPointer(memory))
         table.withLock { table in
             table.addresses.append(range)
@@ -34,7 +34,7 @@ enum BARAddresses {
         }
     }
 
-    static func remove(_ memory: UnsafeMutableRawBufferPointer) {
+    package static func remove(_ memory: UnsafeMutableRawBufferPointer) {
         let range = unsafe addresses(of: UnsafeRawBufferPointer(memory))
         table.withLock { table in
             guard let index = table.addresses.firstIndex(of: range) else { return }

@@ -14,12 +14,12 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// It takes devices without an IOMMU, and no others: nothing translates the addresses of their DMA.
     var isUnprotected: Bool { get }
 
-    /// What virtual machines know of the devices.
+    /// What of the devices is registered elsewhere.
     var registeredFiles: RegisteredFiles { get }
 
-    /// Opens a device and puts it behind this address space; for a virtual machine, which has to know of it before.
+    /// Opens a device and puts it behind this address space; and registers it before, if there is who wants to know of it.
     func open(
-        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+        _ address: DeviceAddress, token: VFToken?, for registrar: (any FileRegistrar)?
     ) throws(VFIOError) -> OpenedDevice
 
     /// Gives back what `open` took beside the descriptor, which has been closed.

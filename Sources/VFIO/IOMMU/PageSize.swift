@@ -10,7 +10,7 @@ public enum PageSize: Sendable, Hashable {
     case huge1GiB
 
     /// The size of a huge page in bytes; `nil` for the kernel's own.
-    var byteCount: Int? {
+    package var byteCount: Int? {
         switch self {
         case .standard: nil
         case .huge2MiB: 2 << 20

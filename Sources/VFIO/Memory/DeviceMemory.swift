@@ -8,7 +8,7 @@ public struct DeviceMemory: ~Escapable, Copyable, VolatileMemory {
 
     @_lifetime(borrow base)
     @inlinable @inline(__always)
-    init(base: borrowing UnsafeMutableRawPointer, byteCount: Int) {
+    package init(base: borrowing UnsafeMutableRawPointer, byteCount: Int) {
         unsafe self.unsafeBaseAddress = unsafe copy base
         self.byteCount = byteCount
     }

@@ -171,6 +171,6 @@ extension Device {
     public init(
         at address: PCIAddress, in space: UnprotectedAddressSpace, token: VFToken? = nil
     ) throws(VFIOError) {
-        try self.init(core: DeviceCore(.pci(address), in: space.space, token: token, for: nil))
+        try self.init(opening: .pci(address), in: space.space, token: token)
     }
 }

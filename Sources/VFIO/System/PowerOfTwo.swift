@@ -1,9 +1,9 @@
 extension FixedWidthInteger where Self: UnsignedInteger {
     /// Whether this is a multiple of `alignment`, a power of two.
-    func isAligned(to alignment: Self) -> Bool { self & (alignment &- 1) == 0 }
+    package func isAligned(to alignment: Self) -> Bool { self & (alignment &- 1) == 0 }
 
     /// The next multiple of `alignment`, a power of two; `nil` when it does not fit.
-    func roundedUp(to alignment: Self) -> Self? {
+    package func roundedUp(to alignment: Self) -> Self? {
         let (sum, overflow) = addingReportingOverflow(alignment &- 1)
         return overflow ? nil : sum & ~(alignment &- 1)
     }

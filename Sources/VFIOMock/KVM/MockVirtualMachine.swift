@@ -1,4 +1,5 @@
 public import VFIO
+public import VFIOPassthrough
 
 /// A virtual machine of the mock's `/dev/kvm`, as ``MockMachine/virtualMachines`` shows it.
 public struct MockVirtualMachine: Sendable, Hashable {

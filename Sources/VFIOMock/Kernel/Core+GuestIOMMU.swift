@@ -1,6 +1,7 @@
 internal import CVFIO
 import SystemPackage
 import VFIO
+import VFIOPassthrough
 
 /// What an iommufd has for the IOMMUs of virtual machines.
 extension Core {

@@ -2,6 +2,7 @@ internal import CVFIOMock
 internal import Glibc
 import SystemPackage
 import VFIO
+import VFIOPassthrough
 
 /// All state of a machine and its kernel. Whoever touches it holds the machine's lock.
 final class Core {

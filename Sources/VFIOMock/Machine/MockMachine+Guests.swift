@@ -1,4 +1,5 @@
 public import VFIO
+public import VFIOPassthrough
 
 extension MockMachine {
     /// What the hardware was told to forget of guests' page tables, entry by entry, in order.

@@ -3,6 +3,7 @@ import SystemPackage
 import Testing
 
 @testable import VFIO
+@testable import VFIOPassthrough
 
 /// A device that a kernel built for tests makes up in an iommufd, behind an IOMMU that nests, tracks dirty pages and has page
 /// faults (`IOMMU_TEST_CMD`). It is no VFIO device: what the library does with an iommufd's number of a device holds for it.

@@ -1,14 +1,14 @@
 internal import Synchronization
-internal import SystemPackage
+package import SystemPackage
 
 /// A vector that is on, and its event: shared between an ``InterruptVector`` and the sequences made from it.
-final class InterruptLine: WaitableEvent {
-    let index: InterruptIndex
-    let vector: UInt32
-    let isMaskable: Bool
+package final class InterruptLine: WaitableEvent {
+    package let index: InterruptIndex
+    package let vector: UInt32
+    package let isMaskable: Bool
     /// The eventfd that counts the interrupts. Open for as long as this object lives.
-    let event: FileDescriptor
-    let core: DeviceCore
+    package let event: FileDescriptor
+    package let core: DeviceCore
     private let kernel: any Kernel
     private let state: Mutex<State>
 
@@ -117,7 +117,7 @@ final class InterruptLine: WaitableEvent {
     // MARK: Masking
 
     /// The eventfd that unmasks the vector, made and tied to it at the first call.
-    func unmaskEvent() throws(VFIOError) -> FileDescriptor {
+    package func unmaskEvent() throws(VFIOError) -> FileDescriptor {
         try state.withLock { (state) throws(VFIOError) in
             if let known = state.unmaskEvent { return known }
             let made = try Self.makeEvent(of: core, subject: "vector \(vector) of \(index) of \(core.address)")
@@ -131,7 +131,7 @@ final class InterruptLine: WaitableEvent {
     // MARK: Waiting
 
     /// Notes a wait, to be ended with the vector. `false` when the vector is over.
-    func begin(_ wait: EventWait) -> Bool {
+    package func begin(_ wait: EventWait) -> Bool {
         state.withLock { state in
             if !state.isOver { state.waits.append(wait) }
             return !state.isOver
@@ -139,12 +139,12 @@ final class InterruptLine: WaitableEvent {
     }
 
     /// Forgets a wait that has ended.
-    func forget(_ wait: EventWait) {
+    package func forget(_ wait: EventWait) {
         state.withLock { state in state.waits.removeAll { $0 === wait } }
     }
 
     /// The event is closed with the line only, which each wait holds until then.
-    func letGo() {}
+    package func letGo() {}
 
     /// Waits for an interrupt and blocks the thread meanwhile.
     func wait(timeout: Duration?) throws(VFIOError) -> UInt64? {

@@ -4,7 +4,7 @@ public import SystemPackage
 ///
 /// Interrupts are counted: those that come between two looks are one event with a count.
 public struct InterruptVector: ~Copyable, Sendable {
-    let line: InterruptLine
+    package let line: InterruptLine
 
     init(_ line: InterruptLine) { self.line = line }
 

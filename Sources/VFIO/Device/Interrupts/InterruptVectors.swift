@@ -81,7 +81,7 @@ public struct InterruptVectors: ~Copyable, Sendable {
         try InterruptLine.disable(lines)
     }
 
-    func line(_ vector: Int, _ operation: String) throws(VFIOError) -> InterruptLine {
+    package func line(_ vector: Int, _ operation: String) throws(VFIOError) -> InterruptLine {
         guard let line = lines.first(where: { Int($0.vector) == vector }) else {
             throw VFIOError(
                 .notFound, operation, "\(index)", hint: "these are the vectors \(vectors)")

@@ -33,23 +33,3 @@ public struct WakeupEvent: ~Copyable, Sendable {
         try event.close("close the wakeup event", subject)
     }
 }
-
-extension Kernel {
-    /// Whether the descriptor is readable, after waiting until a moment; `nil` for ever. Signals do not end it early.
-    func waitUntilReadable(
-        _ descriptor: FileDescriptor, until deadline: ContinuousClock.Instant?
-    ) throws(Errno) -> Bool {
-        while true {
-            let left = deadline.map { $0 - ContinuousClock.now }
-            if try waitUntilReadable(descriptor, timeout: left.map(Self.milliseconds)) { return true }
-            if let left, left <= .zero { return false }
-        }
-    }
-
-    private static func milliseconds(_ duration: Duration) -> Int32 {
-        guard duration > .zero else { return 0 }
-        // Rounded up: a wait that is cut short would turn the rest of the time into a busy loop.
-        let (seconds, attoseconds) = duration.components
-        return Int32(clamping: min(seconds, Int64(Int32.max) / 1000) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
-    }
-}

@@ -2,8 +2,8 @@ internal import SystemPackage
 
 /// An `mmap(2)` of a part of a device's region, and its entry among the BAR addresses.
 @safe
-struct RegionMapping: ~Copyable, @unchecked Sendable {
-    let bytes: UnsafeMutableRawBufferPointer
+package struct RegionMapping: ~Copyable, @unchecked Sendable {
+    package let bytes: UnsafeMutableRawBufferPointer
     private let space: AddressSpace
     // Kept apart rather than as a text: with a String inside, Swift 6.3 does not see that a view of a local `let` is used
     // after its owner was closed (LifetimeTests.aViewOfALocalCannotBeUsedAfterTheEnd).
@@ -29,7 +29,7 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
     /// - Parameters:
     ///   - window: In bytes from the start of the region, page-aligned at its start.
     ///   - lease: Keeps the device open; `nil` when the device itself owns the mapping.
-    static func map(
+    package static func map(
         _ region: RegionInfo, _ window: Range<UInt64>, of core: DeviceCore, lease: DeviceLease?
     ) throws(VFIOError) -> RegionMapping {
         let operation = "map the region (mmap)"
@@ -51,13 +51,13 @@ struct RegionMapping: ~Copyable, @unchecked Sendable {
     private var owner: BARAddresses.Owner { .region(region, of: device) }
 
     /// Unmaps the region and reports what the kernel said.
-    consuming func close() throws(VFIOError) {
+    package consuming func close() throws(VFIOError) {
         isMapped = false
         try attempt("unmap the region (munmap)", "\(owner)", unmap())
     }
 
     /// Leaves the region mapped for as long as the process lives, since something may still reach for its addresses.
-    consuming func abandon() { isMapped = false }
+    package consuming func abandon() { isMapped = false }
 
     deinit {
         if isMapped { try? unmap() }

@@ -13,9 +13,9 @@ public import SystemPackage
 public struct RegisterWriteEvent: ~Copyable, Sendable {
     private let event: OwnedDescriptor
     /// What is written.
-    let value: UInt64
+    package let value: UInt64
     /// The width of the register in bytes.
-    let width: Int
+    package let width: Int
     /// Where it is in the device's descriptor.
     private let offset: UInt64
     private let lease: DeviceLease

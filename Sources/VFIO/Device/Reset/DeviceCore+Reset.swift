@@ -1,12 +1,12 @@
 internal import Synchronization
-internal import SystemPackage
+package import SystemPackage
 
 extension DeviceCore {
     /// Resets the device, in its turn with those who change the config space, and keeps what is known of its dma-bufs
     /// and its memory true. The corresponding request is `VFIO_DEVICE_RESET`.
     ///
     /// - Parameter refusals: What the kernel's refusals mean to the caller.
-    func reset(_ words: String, refusals: [Errno: Refusal] = [:]) throws(VFIOError) {
+    package func reset(_ words: String, refusals: [Errno: Refusal] = [:]) throws(VFIOError) {
         try configTurn.withLock { (_) throws(VFIOError) in
             do throws(VFIOError) {
                 try revocation.revoking { () throws(VFIOError) in

@@ -61,7 +61,7 @@ public struct FaultQueue: ~Copyable, Sendable {
     // In this order: fields end in the order of their declaration, and while the descriptor is open, the kernel keeps the
     // object.
     private let descriptor: OwnedDescriptor
-    let object: IOMMUFDObject
+    package let object: IOMMUFDObject
 
     init(_ object: IOMMUFDObject, _ descriptor: consuming OwnedDescriptor) {
         self.object = object

@@ -25,7 +25,7 @@ public struct HardwarePageTable: ~Copyable, Sendable {
         public static let pasid = Options(rawValue: 1 << 3)
     }
 
-    let object: IOMMUFDObject
+    package let object: IOMMUFDObject
     /// What it was made for.
     public let options: Options
 

@@ -40,7 +40,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     // MARK: Devices
 
     func open(
-        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+        _ address: DeviceAddress, token: VFToken?, for registrar: (any FileRegistrar)?
     ) throws(VFIOError) -> OpenedDevice {
         let name = try attempt(
             "find the VFIO character device", "\(address)", Sysfs(kernel: kernel).characterDevice(of: address))
@@ -64,7 +64,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
         }
         let device = OwnedDescriptor(opened, of: kernel)
         // The binding is when the device's driver is told of the machine.
-        if let machine { try registeredFiles.add(opened, to: machine, subject: "\(address)") }
+        if let registrar { try registeredFiles.add(opened, to: registrar, subject: "\(address)") }
         do throws(VFIOError) {
             let number = try bind(device, address, token)
             try ABI.attachDevice(to: ioas).perform(
@@ -77,9 +77,9 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
                 ])
             return OpenedDevice(
                 descriptor: device, membership: nil, iommufdNumber: number,
-                registeredFile: machine == nil ? nil : opened)
+                registeredFile: registrar == nil ? nil : opened)
         } catch {
-            if machine != nil { try? registeredFiles.remove(opened, subject: "\(address)") }
+            if registrar != nil { try? registeredFiles.remove(opened, subject: "\(address)") }
             throw error
         }
     }

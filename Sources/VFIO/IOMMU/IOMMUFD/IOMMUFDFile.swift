@@ -1,9 +1,9 @@
-internal import SystemPackage
+package import SystemPackage
 
 /// An open `/dev/iommu`, shared by the address spaces in it. Closed with the last of them.
-final class IOMMUFDFile: Sendable, ControlledFile {
-    let kernel: any Kernel
-    let descriptor: FileDescriptor
+package final class IOMMUFDFile: Sendable, ControlledFile {
+    package let kernel: any Kernel
+    package let descriptor: FileDescriptor
     /// The devices that are bound to it, whichever of its address spaces they are in.
     let devices = OpenDevices()
 

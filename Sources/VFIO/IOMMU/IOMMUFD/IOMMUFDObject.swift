@@ -2,10 +2,10 @@ internal import Synchronization
 internal import SystemPackage
 
 /// An object of an iommufd, destroyed when its owner is gone and nothing uses it any more.
-final class IOMMUFDObject: Sendable {
-    let space: AddressSpace
-    let file: IOMMUFDFile
-    let id: UInt32
+package final class IOMMUFDObject: Sendable {
+    package let space: AddressSpace
+    package let file: IOMMUFDFile
+    package let id: UInt32
     /// What it is, for errors.
     private let name: String
     /// What has to outlive it: other objects, which the kernel destroys only after this one, or the device it is of. Let go of
@@ -13,7 +13,7 @@ final class IOMMUFDObject: Sendable {
     private let parents: [any AnyObject & Sendable]
     private let isAlive = Mutex(true)
 
-    init(
+    package init(
         _ id: UInt32, _ name: String, of space: AddressSpace, in file: IOMMUFDFile,
         holding parents: [any AnyObject & Sendable] = []
     ) {
@@ -25,7 +25,7 @@ final class IOMMUFDObject: Sendable {
     }
 
     /// Destroys it now.
-    func close() throws(VFIOError) {
+    package func close() throws(VFIOError) {
         try attempt(
             ABI.Call.destroy.operation("destroy \(name)"), "object \(id)",
             refusals: [.resourceBusy: (.inUse, "something still uses it")], destroy())

@@ -90,7 +90,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
     // MARK: Devices
 
     func open(
-        _ address: DeviceAddress, token: VFToken?, for machine: VirtualMachine?
+        _ address: DeviceAddress, token: VFToken?, for registrar: (any FileRegistrar)?
     ) throws(VFIOError) -> OpenedDevice {
         let number = try attempt("find the IOMMU group", "\(address)", Sysfs(kernel: kernel).iommuGroup(of: address))
         guard let number else { throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode) }
@@ -109,12 +109,12 @@ final class Type1Container: IOMMUBackend, ControlledFile {
                         .busy, "open the device", "\(address)", hint: "it is open in this address space already")
                 }
                 // Now that the group has its IOMMU, and before the device's driver is told of the machine.
-                if let machine { try registeredFiles.add(group.descriptor, to: machine, subject: "\(address)") }
+                if let registrar { try registeredFiles.add(group.descriptor, to: registrar, subject: "\(address)") }
                 let device: FileDescriptor
                 do throws(VFIOError) {
                     device = try openDevice(address, token: token, in: group)
                 } catch {
-                    if machine != nil { try? registeredFiles.remove(group.descriptor, subject: "\(address)") }
+                    if registrar != nil { try? registeredFiles.remove(group.descriptor, subject: "\(address)") }
                     throw error
                 }
                 group.devices.insert(address)
@@ -122,7 +122,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
                 return OpenedDevice(
                     descriptor: OwnedDescriptor(device, of: kernel),
                     membership: GroupMembership(group: number, device: address), iommufdNumber: nil,
-                    registeredFile: machine == nil ? nil : group.descriptor)
+                    registeredFile: registrar == nil ? nil : group.descriptor)
             } catch {
                 // The first failure is the one to hear of; a group without devices is of no use to anybody.
                 try? prune(&state)

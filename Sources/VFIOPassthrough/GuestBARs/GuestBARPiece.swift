@@ -1,0 +1,128 @@
+internal import Synchronization
+internal import SystemPackage
+internal import VFIO
+
+/// A part of a BAR that a guest reaches through a memory slot, and other devices of the guest through the IOMMU.
+///
+/// The slot ends before the mapping that it leads to: a slot that cannot be taken away keeps it.
+final class GuestBARPiece: Sendable {
+    /// In bytes from the start of the BAR.
+    let range: Range<UInt64>
+    let slot: UInt32
+    private let machine: VirtualMachine
+    private let subject: String
+    private let isWritable: Bool
+    private let address: UInt64
+    /// What the other devices reach it by; `nil` when they do not.
+    private let peer: Peer?
+    private let state: Mutex<State>
+
+    /// The dma-buf of this part, and the address space that it is mapped into.
+    final class Peer: Sendable {
+        let window: DMABuf
+        let space: AddressSpace
+
+        init(_ window: consuming DMABuf, in space: AddressSpace) {
+            self.window = window
+            self.space = space
+        }
+    }
+
+    private struct State: ~Copyable, Sendable {
+        var mapping: RegionMapping?
+        /// Where the guest has the slot; `nil` when it does not.
+        var place: GuestAddress?
+        var peer: PeerMapping?
+    }
+
+    init(
+        _ range: Range<UInt64>, of region: RegionInfo, slot: UInt32, mapping: consuming RegionMapping,
+        peer: Peer?, machine: VirtualMachine, subject: String
+    ) {
+        self.range = range
+        self.slot = slot
+        self.machine = machine
+        self.subject = subject
+        isWritable = region.isWritable
+        address = unsafe UInt64(UInt(bitPattern: mapping.bytes.baseAddress))
+        self.peer = peer
+        state = Mutex(State(mapping: mapping))
+    }
+
+    deinit {
+        try? end()
+        // The guest's processors still reach for these addresses: nothing else may ever be mapped there.
+        state.withLock { state in
+            if let mapping = state.mapping.take() { mapping.abandon() }
+        }
+    }
+
+    /// Whether the guest sees it.
+    var isShown: Bool { state.withLock { $0.place != nil } }
+
+    /// Lets the guest see it, there alone.
+    ///
+    /// - Parameter bar: Where the guest sees the start of the BAR. The sum has been checked.
+    func show(at bar: GuestAddress) throws(VFIOError) {
+        let operation = "show a BAR to the guest"
+        let place = GuestAddress(bar.rawValue + range.lowerBound)
+        let slot = MemorySlot(
+            number: slot, guestAddress: place, byteCount: range.upperBound - range.lowerBound, address: address,
+            isWritable: isWritable)
+        try state.withLock { (state) throws(VFIOError) in
+            if state.place == place { return }
+            // It is somewhere still when KVM did not take it away before.
+            try hide(&state)
+            // First what can be refused, and takes nothing away from anybody.
+            if let peer { state.peer = try peer.space.map(peer.window, placement: .fixed(place.iova)) }
+            do throws(VFIOError) {
+                try machine.set(slot, operation: operation, subject: subject)
+            } catch {
+                state.peer = nil
+                throw error
+            }
+            state.place = place
+        }
+    }
+
+    /// Takes it from the guest, and from the other devices.
+    func hide() throws(VFIOError) {
+        try state.withLock { (state) throws(VFIOError) in try hide(&state) }
+    }
+
+    private func hide(_ state: inout State) throws(VFIOError) {
+        if state.place != nil {
+            try machine.removeSlot(slot, operation: "hide a BAR from the guest", subject: subject)
+            state.place = nil
+        }
+        if let mapping = state.peer.take() { try mapping.close() }
+    }
+
+    /// Puts back what the other devices reach, after a revocation.
+    func restore() throws(VFIOError) {
+        try state.withLock { (state) throws(VFIOError) in try state.peer?.restore() }
+    }
+
+    /// Whether another device that reaches for it finds it; `nil` when none is meant to.
+    var peerState: RevocationState? { state.withLock { $0.peer?.state } }
+
+    /// Hides it and then unmaps it, once, and reports the first failure.
+    func end() throws(VFIOError) {
+        var failure: VFIOError?
+        do throws(VFIOError) {
+            try hide()
+        } catch {
+            failure = error
+        }
+        let unmapping = state.withLock { (state) -> VFIOError? in
+            guard state.place == nil, let mapping = state.mapping.take() else { return nil }
+            do throws(VFIOError) {
+                try mapping.close()
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure = failure ?? unmapping { throw failure }
+    }
+}

@@ -1,0 +1,172 @@
+internal import Synchronization
+public import VFIO
+
+/// The memory of a virtual machine, mapped for its devices where the guest sees it: each IO virtual address is the guest
+/// physical address.
+///
+/// ```swift
+/// let memory = try GuestMemory(
+///     [
+///         .new(at: 0, byteCount: 640 << 10), .new(at: 0x10_0000, byteCount: 3 << 30),
+///         .new(at: 0x1_0000_0000, byteCount: 5 << 30),
+///     ], in: space)
+/// try memory.add([.new(at: 0x2_0000_0000, byteCount: 1 << 30)])     // hot-plug
+/// ```
+/// A layout is checked as a whole before the first call, and mapped as a whole or not at all. The memory is pinned for as long
+/// as it is mapped: all of the guest's memory has to fit into the machine, and into `RLIMIT_MEMLOCK`.
+///
+/// This is the devices' side. The processors' is the monitor's: a memory slot of KVM for each range
+/// (`withUnsafeMemory` lends the addresses).
+public struct GuestMemory: ~Copyable, Sendable {
+    /// The address space of the guest's devices.
+    public let space: AddressSpace
+    /// By their addresses.
+    private let pieces: Mutex<[GuestMemoryPiece]>
+    /// Held while memory is added: pinning it may take seconds, in which the rest of it is to be reached.
+    private let addingTurn = Mutex(())
+
+    /// Maps a guest's memory.
+    ///
+    /// Open the devices before, if you can: they narrow what can be mapped, and with type1 there is nothing to map into
+    /// without one.
+    ///
+    /// - Parameters:
+    ///   - ranges: In any order, apart from one another.
+    ///   - space: The address space of the guest's devices.
+    /// - Throws: `.misaligned`, `.alreadyMapped` for ranges that overlap, `.outOfRange` for one that reaches into what the
+    ///   devices cannot (the error names the hole), all before the first call; `.peerMemory`, `.limit`, `.noSpace`,
+    ///   `.noDevice`. After an error nothing is mapped.
+    public init(_ ranges: [GuestMemoryRange], in space: AddressSpace) throws(VFIOError) {
+        self.space = space
+        pieces = Mutex(try Self.map(ranges, in: space, beside: [], operation: "map the guest's memory"))
+    }
+
+    /// The guest addresses that are memory, sorted, the last included.
+    public var ranges: [ClosedRange<GuestAddress>] {
+        pieces.withLock { pieces in
+            pieces.map { GuestAddress($0.range.lowerBound)...GuestAddress($0.range.upperBound) }
+        }
+    }
+
+    /// Adds memory to a running machine: all of the ranges or none.
+    ///
+    /// - Throws: As the initializer.
+    public func add(_ ranges: [GuestMemoryRange]) throws(VFIOError) {
+        try addingTurn.withLock { (_) throws(VFIOError) in
+            let added = try Self.map(
+                ranges, in: space, beside: pieces.withLock { $0.map(\.range) }, operation: "add memory to the guest")
+            pieces.withLock { pieces in
+                pieces += added
+                pieces.sort { $0.range.lowerBound < $1.range.lowerBound }
+            }
+        }
+    }
+
+    /// Takes a range from the machine, which has given it up and has its memory slot deleted.
+    ///
+    /// - Parameter address: Where a range begins that was mapped as such.
+    /// - Throws: `.notFound`; what the kernel said to the unmapping, after which the range is gone for the guest all the same.
+    public func remove(at address: GuestAddress) throws(VFIOError) {
+        let piece = try pieces.withLock { (pieces) throws(VFIOError) in
+            guard let index = pieces.firstIndex(where: { $0.range.lowerBound == address.rawValue }) else {
+                throw VFIOError(
+                    .notFound, "take memory from the guest", "guest address \(address)",
+                    hint: "no range begins there; they are taken out as they were put in")
+            }
+            return pieces.remove(at: index)
+        }
+        try piece.unmap()
+    }
+
+    /// Lends the process's view of the range that begins at a guest address, such as for a memory slot of KVM's.
+    ///
+    /// What the closure keeps is not valid beyond the range's end: have the slot deleted before.
+    ///
+    /// - Throws: `.notFound` when no range begins there.
+    @unsafe
+    public func withUnsafeMemory<Result: ~Copyable>(
+        at address: GuestAddress, _ body: (UnsafeMutableRawBufferPointer) throws(VFIOError) -> Result
+    ) throws(VFIOError) -> Result {
+        try unsafe piece(beginningAt: address).withBytes(body)
+    }
+
+    /// The same for a closure that throws errors of its own.
+    @unsafe
+    public func withUnsafeMemory<Result: ~Copyable>(
+        at address: GuestAddress, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        try unsafe piece(beginningAt: address).withBytes(body)
+    }
+
+    /// Gives access to the range of memory that a guest address is in.
+    ///
+    /// - Parameters:
+    ///   - address: Anywhere in the range.
+    ///   - body: Gets all of the range, and how far into it the address is, in bytes.
+    /// - Throws: `.notFound` when the address is no memory.
+    public func withMemory<Result: ~Copyable>(
+        at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws(VFIOError) -> Result
+    ) throws(VFIOError) -> Result {
+        try piece(around: address).withMemory(at: address, body)
+    }
+
+    /// The same for a closure that throws errors of its own.
+    public func withMemory<Result: ~Copyable>(
+        at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws -> Result
+    ) throws -> Result {
+        try piece(around: address).withMemory(at: address, body)
+    }
+
+    private func piece(beginningAt address: GuestAddress) throws(VFIOError) -> GuestMemoryPiece {
+        try piece("lend the guest's memory", address) { $0.lowerBound == address.rawValue }
+    }
+
+    private func piece(around address: GuestAddress) throws(VFIOError) -> GuestMemoryPiece {
+        try piece("reach the guest's memory", address) { $0.contains(address.rawValue) }
+    }
+
+    private func piece(
+        _ operation: String, _ address: GuestAddress, _ isWanted: (ClosedRange<UInt64>) -> Bool
+    ) throws(VFIOError) -> GuestMemoryPiece {
+        guard let piece = pieces.withLock({ pieces in pieces.first { isWanted($0.range) } }) else {
+            throw VFIOError(.notFound, operation, "guest address \(address)", hint: "no memory of the guest is there")
+        }
+        return piece
+    }
+
+    /// Unmaps all of the memory, frees what the library made, and reports what the kernel said first.
+    public consuming func close() throws(VFIOError) {
+        let all = pieces.withLock { pieces in
+            defer { pieces = [] }
+            return pieces
+        }
+        var failure: VFIOError?
+        for piece in all {
+            do throws(VFIOError) {
+                try piece.unmap()
+            } catch {
+                failure = failure ?? error
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Checks and maps ranges; what was mapped before one fails is unmapped by the end of its piece.
+    private static func map(
+        _ ranges: [GuestMemoryRange], in space: AddressSpace, beside present: [ClosedRange<UInt64>], operation: String
+    ) throws(VFIOError) -> [GuestMemoryPiece] {
+        try space.requireFirstDevice(for: operation)
+        try GuestMemoryLayout.check(
+            ranges, beside: present, allowed: try space.iovaRanges(), alignment: try space.mappingAlignment(),
+            operation: operation)
+        for range in ranges {
+            if let other = space.mapping(overlapping: range.addresses) {
+                throw VFIOError(
+                    .alreadyMapped, operation, range.subject, hint: "\(other) is mapped in the address space already")
+            }
+        }
+        var pieces: [GuestMemoryPiece] = []
+        for range in ranges { pieces.append(try GuestMemoryPiece(range, in: space, operation: operation)) }
+        return pieces.sorted { $0.range.lowerBound < $1.range.lowerBound }
+    }
+}

@@ -1,0 +1,92 @@
+internal import Synchronization
+internal import SystemPackage
+internal import VFIO
+
+/// A range of a guest's memory that is mapped: for its devices, and, unless it is the caller's, for the CPU.
+final class GuestMemoryPiece: Sendable {
+    let range: ClosedRange<UInt64>
+    /// The first byte, as an address of the process.
+    let baseAddress: UInt
+    private let kernel: any Kernel
+    private let isOwned: Bool
+    private let mapping: Mutex<DMAMapping?>
+
+    var byteCount: UInt64 { range.upperBound - range.lowerBound + 1 }
+
+    /// - Parameter wanted: A range that has been checked.
+    init(_ wanted: GuestMemoryRange, in space: AddressSpace, operation: String) throws(VFIOError) {
+        kernel = space.kernel
+        range = wanted.addresses
+        guard let count = Int(exactly: wanted.byteCount) else {
+            throw VFIOError(.invalidArgument, operation, wanted.subject, hint: "the size is out of reach")
+        }
+        switch wanted.source {
+        case .memory(let address):
+            baseAddress = address
+            isOwned = false
+        case .new(let pages):
+            baseAddress = try Self.map(
+                MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: pages.byteCount)), kernel,
+                operation: "\(operation) (mmap)", subject: wanted.subject)
+            isOwned = true
+        case .file(let file, let offset):
+            baseAddress = try Self.map(
+                MemoryMapRequest(byteCount: count, source: .file(file, offset: offset)), kernel,
+                operation: "\(operation) (mmap)", subject: wanted.subject)
+            isOwned = true
+        }
+        mapping = Mutex(nil)
+        // From here on the deinit gives back what was taken.
+        try mapping.withLock { (mapping) throws(VFIOError) in
+            mapping = try unsafe space.map(
+                bytes, access: wanted.access, placement: .fixed(wanted.address.iova))
+        }
+    }
+
+    private static func map(
+        _ request: MemoryMapRequest, _ kernel: any Kernel, operation: String, subject: String
+    ) throws(VFIOError) -> UInt {
+        do throws(Errno) {
+            return UInt(bitPattern: try unsafe kernel.map(request))
+        } catch {
+            throw VFIOError(
+                error == .noMemory ? .noSpace : .kernel, operation, subject, errno: error,
+                hint: error == .noMemory ? "the process has no room for as much memory" : nil)
+        }
+    }
+
+    private var bytes: UnsafeMutableRawBufferPointer {
+        unsafe UnsafeMutableRawBufferPointer(
+            start: UnsafeMutableRawPointer(bitPattern: baseAddress), count: Int(byteCount))
+    }
+
+    /// Lends the memory, which stays until the closure is done, also when the range is removed meanwhile.
+    func withBytes<Result: ~Copyable, Failure: Error>(
+        _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try withExtendedLifetime(self) { () throws(Failure) -> Result in try unsafe body(bytes) }
+    }
+
+    /// Lends a view of the memory and how far into it an address of the guest is.
+    func withMemory<Result: ~Copyable, Failure: Error>(
+        at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try unsafe withBytes { (bytes) throws(Failure) -> Result in
+            let base = bytes.baseAddress!
+            let memory = unsafe DeviceMemory(base: base, byteCount: bytes.count)
+            return try body(memory, Int(address.rawValue - range.lowerBound))
+        }
+    }
+
+    /// Takes the memory from the devices, and reports what the kernel said. The CPU keeps it to the end of this object.
+    func unmap() throws(VFIOError) {
+        try mapping.withLock { (mapping) throws(VFIOError) in
+            if let mapping = mapping.take() { try mapping.close() }
+        }
+    }
+
+    deinit {
+        try? unmap()
+        if isOwned { try? unsafe kernel.unmap(bytes) }
+    }
+}

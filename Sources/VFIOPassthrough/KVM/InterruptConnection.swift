@@ -1,0 +1,84 @@
+internal import SystemPackage
+public import VFIO
+
+/// An interrupt of a device that KVM delivers to a guest by itself, until the end of this value's life.
+/// The corresponding request is `KVM_IRQFD`.
+///
+/// KVM takes the interrupts from the vector's event then: `InterruptVector.poll()` and its like see none of them.
+public struct InterruptConnection: ~Copyable, Sendable {
+    /// The machine's interrupt line (GSI).
+    public let interruptLine: UInt32
+    private let machine: VirtualMachine
+    private let source: InterruptLine
+    private var isOn = true
+
+    init(machine: VirtualMachine, source: InterruptLine, interruptLine: UInt32) {
+        self.machine = machine
+        self.source = source
+        self.interruptLine = interruptLine
+    }
+
+    /// Ends the delivery, waits for what is under way, and reports what the kernel said.
+    public consuming func close() throws(VFIOError) {
+        isOn = false
+        try end()
+    }
+
+    deinit {
+        if isOn { try? end() }
+    }
+
+    private borrowing func end() throws(VFIOError) {
+        try ABI.setIRQFD(source.event, to: interruptLine, isEnd: true).perform(
+            on: machine, "end the delivery of an interrupt",
+            "vector \(source.vector) of \(source.index) of \(source.core.address)")
+    }
+}
+
+extension VirtualMachine {
+    /// Lets KVM deliver a device's interrupt to the guest, without a way through user space.
+    /// The corresponding request is `KVM_IRQFD`.
+    ///
+    /// INTx stays masked from when it comes until the guest has acknowledged it at its interrupt controller: KVM tells
+    /// the device's driver by the vector's unmask event (`KVM_IRQFD_FLAG_RESAMPLE`).
+    ///
+    /// - Parameters:
+    ///   - vector: What is delivered. It may be closed before the connection; then nothing comes any more.
+    ///   - interruptLine: The machine's interrupt line (GSI). For MSI and MSI-X it is one that the monitor has routed to a
+    ///     message (`KVM_SET_GSI_ROUTING`). KVM takes any number, and delivers nothing while it is routed nowhere.
+    /// - Throws: `.busy` when the vector is connected already, here or elsewhere; `.invalidArgument` when the machine has no
+    ///   interrupt controller in the kernel yet (`KVM_CREATE_IRQCHIP`); for INTx all of it has to be there, and not the local
+    ///   part alone.
+    public func connect(
+        _ vector: borrowing InterruptVector, to interruptLine: UInt32
+    ) throws(VFIOError) -> InterruptConnection {
+        try connect(vector.line, to: interruptLine)
+    }
+
+    /// Lets KVM deliver one of several interrupts of a device to the guest. The corresponding request is `KVM_IRQFD`.
+    ///
+    /// - Throws: As for a single one; `.notFound` for a vector that is not one of these.
+    public func connect(
+        _ vectors: borrowing InterruptVectors, vector: Int, to interruptLine: UInt32
+    ) throws(VFIOError) -> InterruptConnection {
+        try connect(try vectors.line(vector, "deliver vector \(vector) to the guest"), to: interruptLine)
+    }
+
+    private func connect(_ source: InterruptLine, to interruptLine: UInt32) throws(VFIOError) -> InterruptConnection {
+        let subject = "vector \(source.vector) of \(source.index) of \(source.core.address)"
+        let unmask = source.isMaskable ? try source.unmaskEvent() : nil
+        let noController: Refusal = (
+            .invalidArgument,
+            source.isMaskable
+                ? "the machine has no interrupt controller that is all in the kernel; see KVM_CREATE_IRQCHIP"
+                : "the machine has no interrupt controller in the kernel; see KVM_CREATE_IRQCHIP"
+        )
+        try ABI.setIRQFD(source.event, to: interruptLine, acknowledgedBy: unmask).perform(
+            on: self, "deliver an interrupt to the guest", subject,
+            refusals: [
+                .resourceBusy: (.busy, "it is connected already; close that first"),
+                .invalidArgument: noController, .resourceTemporarilyUnavailable: noController,
+            ])
+        return InterruptConnection(machine: self, source: source, interruptLine: interruptLine)
+    }
+}

@@ -1,0 +1,101 @@
+internal import Synchronization
+public import SystemPackage
+public import VFIO
+
+/// A virtual machine of KVM, for what VFIO has to do with it.
+///
+/// Whoever runs the machine makes it (`KVM_CREATE_VM`), with its processors, its memory and its interrupt controller. This
+/// takes the machine's descriptor and ties devices to it: see <doc:PassingADevice>.
+///
+/// ```swift
+/// let machine = try VirtualMachine(descriptor)
+/// let device = try Device(at: "0000:00:04.0", in: space, for: machine)
+/// let bar = try device.guestBAR(.bar0, of: machine, slots: 16..<24)
+/// try bar.show(at: 0xc000_0000)
+/// ```
+///
+/// Everything that is made from it keeps it alive. KVM allows a machine one kvm-vfio device, which is this object's from the
+/// first registration on: make one such object a machine. All of it is for the process that made the machine; in another one
+/// KVM refuses with `EIO`.
+public final class VirtualMachine: Sendable, ControlledFile, FileRegistrar {
+    package let kernel: any Kernel
+    /// A duplicate of the caller's, so that what was set up can be taken back whenever the caller closes its own.
+    package let descriptor: FileDescriptor
+    /// The kvm-vfio device, once it is needed.
+    private let bridge = Mutex<FileDescriptor?>(nil)
+
+    /// - Parameters:
+    ///   - descriptor: The machine's, as `KVM_CREATE_VM` gives it. It stays the caller's.
+    ///   - kernel: Who answers the system calls.
+    public init(_ descriptor: FileDescriptor, kernel: any Kernel = HostKernel()) throws(VFIOError) {
+        self.kernel = kernel
+        self.descriptor = try attempt(
+            "duplicate the virtual machine's descriptor", "descriptor \(descriptor.rawValue)",
+            kernel.duplicate(descriptor))
+    }
+
+    deinit {
+        // What is registered holds this object, so nothing is any more.
+        if let bridge = bridge.withLock({ $0 }) { try? kernel.close(bridge) }
+        try? kernel.close(descriptor)
+    }
+
+    static let subject = "the virtual machine"
+
+    // MARK: The kvm-vfio device
+
+    /// Whether devices can be registered with machines at all; this only asks.
+    /// The corresponding request is `KVM_CREATE_DEVICE`.
+    ///
+    /// - Throws: `.invalidArgument` when the descriptor is no machine's.
+    public func canRegisterDevices() throws(VFIOError) -> Bool {
+        let request = ABI.makeVFIODevice(onlyAsking: true)
+        do throws(VFIOError) {
+            _ = try request.perform(on: self, "ask for the kvm-vfio device", Self.subject)
+            return true
+        } catch {
+            guard error.errno == .operationNotSupportedByDevice else { throw error }
+            return false
+        }
+    }
+
+    /// Adds a file of VFIO's to the machine.
+    package func add(_ file: FileDescriptor, subject: String) throws(VFIOError) {
+        try ABI.addVFIOFile(file).perform(
+            on: try openBridge(), "register with the virtual machine", subject,
+            refusals: [
+                .fileExists: (.busy, "it is registered already, by something else than this library"),
+                .invalidArgument: (
+                    .unsupported, "before Linux 6.6 only devices of an AddressSpace(.type1) can be registered"
+                ),
+            ])
+    }
+
+    /// Takes a file out of the machine again.
+    package func remove(_ file: FileDescriptor, subject: String) throws(VFIOError) {
+        guard let bridge = bridge.withLock({ $0 }) else { return }
+        try ABI.removeVFIOFile(file).perform(
+            on: BorrowedDescriptor(bridge, of: kernel), "end the registration with the virtual machine", subject)
+    }
+
+    private func openBridge() throws(VFIOError) -> BorrowedDescriptor {
+        try bridge.withLock { (bridge) throws(VFIOError) in
+            let made =
+                if let bridge {
+                    bridge
+                } else {
+                    try ABI.makeVFIODevice().perform(
+                        on: self, "make the kvm-vfio device", Self.subject,
+                        refusals: [
+                            .resourceBusy: (
+                                .busy,
+                                "the machine has one already, which is another VirtualMachine's or somebody else's"
+                            ),
+                            .operationNotSupportedByDevice: (.unsupported, "the kernel has no CONFIG_KVM_VFIO"),
+                        ])
+                }
+            bridge = made
+            return BorrowedDescriptor(made, of: kernel)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+public import VFIO
+
+/// The events of a ``VirtualEventQueue`` as an asynchronous sequence.
+///
+/// ```swift
+/// for try await event in queue.events { … }
+/// ```
+///
+/// The sequence ends when its task is cancelled, or the queue is closed. Each event goes to one of the sequences that wait
+/// for it.
+public struct VirtualEvents: AsyncSequence, Sendable {
+    public typealias Element = VirtualEvent
+    public typealias Failure = VFIOError
+
+    private let source: VirtualEventSource
+
+    init(_ source: VirtualEventSource) { self.source = source }
+
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(source) }
+
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        private let source: VirtualEventSource
+        /// What was read and not handed out, the next one last: words of losses have no size of their own.
+        private var rest: [VirtualEvent] = []
+
+        init(_ source: VirtualEventSource) { self.source = source }
+
+        public mutating func next() async throws(VFIOError) -> VirtualEvent? { try await next(isolation: nil) }
+
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws(VFIOError) -> VirtualEvent? {
+            while !Task.isCancelled {
+                if let event = rest.popLast() { return event }
+                guard !source.isOver else { return nil }
+                // No more than is wanted: whoever stops here leaves the others in the queue.
+                if let events = try source.take(upTo: 1) {
+                    rest = events.reversed()
+                } else {
+                    await EventWait(source).untilReadableOrCancelled()
+                }
+            }
+            return nil
+        }
+    }
+}

@@ -1,1 +1,0 @@
-../../../../Sources/VFIO/System/PowerOfTwo.swift

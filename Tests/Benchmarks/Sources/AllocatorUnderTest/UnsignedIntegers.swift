@@ -1,0 +1,1 @@
+../../../../Sources/VFIO/System/UnsignedIntegers.swift

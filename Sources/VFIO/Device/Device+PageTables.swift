@@ -1,12 +1,6 @@
 internal import Synchronization
 internal import SystemPackage
 
-/// Where the DMA of a device goes that is bound to an iommufd, and what is kept alive for it.
-enum DeviceAttachment: Sendable {
-    case space(AddressSpace)
-    case table(IOMMUFDObject)
-}
-
 extension Device {
     /// What the IOMMU behind the device is, and what it can do. The corresponding request is `IOMMU_GET_HW_INFO`.
     ///
@@ -139,7 +133,7 @@ extension Device {
         }
     }
 
-    private func attach(_ id: UInt32, _ attachment: DeviceAttachment, _ words: String) throws(VFIOError) {
+    private func attach(_ id: UInt32, _ attachment: DeviceCore.Attachment, _ words: String) throws(VFIOError) {
         try core.changeAttachment(to: attachment) { () throws(VFIOError) in
             try ABI.attachDevice(to: id).perform(
                 on: core, words, "\(address)",
@@ -162,7 +156,7 @@ extension Device {
 extension DeviceCore {
     /// Attaches or detaches the device, and notes it: one at a time, since the kernel and the note are to agree.
     fileprivate func changeAttachment(
-        to new: DeviceAttachment?, _ body: () throws(VFIOError) -> Void
+        to new: DeviceCore.Attachment?, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {
         let old = try attachment.withLock { (current) throws(VFIOError) in
             try body()

@@ -21,9 +21,15 @@ package final class DeviceCore: Sendable, ControlledFile {
     /// The number of the IOMMU group that it was opened through; `nil` with an iommufd.
     let groupNumber: Int?
     /// Where its DMA goes, when that is not where it was opened into.
-    let attachment = Mutex<DeviceAttachment?>(nil)
+    let attachment = Mutex<Attachment?>(nil)
     /// Where the DMA with a PASID of the device goes.
     let pasidTables = Mutex<[UInt32: IOMMUFDObject]>([:])
+
+    /// Where the DMA of a device goes that is bound to an iommufd, and what is kept alive for it.
+    enum Attachment: Sendable {
+        case space(AddressSpace)
+        case table(IOMMUFDObject)
+    }
 
     struct State: ~Copyable, Sendable {
         var device: OpenedDevice?

@@ -3,6 +3,7 @@ internal import VFIO
 
 extension BoundDevice {
     private static let nestedTableWords = "make a nested page table"
+    static var makesNestedPageTable: String { ABI.Call.makePageTable.operation(nestedTableWords) }
 
     /// A page table that a guest keeps.
     ///
@@ -10,7 +11,7 @@ extension BoundDevice {
     func makePageTable(
         in parent: IOMMUFDObject, _ guest: GuestTranslation, options: HardwarePageTable.Options, faults: IOMMUFDObject?
     ) throws(VFIOError) -> NestedPageTable {
-        let operation = ABI.Call.makePageTable.operation(Self.nestedTableWords)
+        let operation = Self.makesNestedPageTable
         try require(parent, operation)
         if let faults { try require(faults, operation) }
         let guest = guest.request

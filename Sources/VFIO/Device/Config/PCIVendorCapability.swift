@@ -16,20 +16,3 @@ public struct PCIVendorCapability: Sendable, Hashable {
         self.bytes = bytes
     }
 }
-
-/// A vendor's own extended capability (PCI Express Base Specification 5.0, 7.9.5).
-public struct PCIExtendedVendorCapability: Sendable, Hashable {
-    /// The vendor's number for it.
-    public let id: UInt16
-    /// The vendor's version of it.
-    public let revision: UInt8
-    /// Its length in bytes, both headers included.
-    public let byteCount: Int
-
-    init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
-        let header = try config.read32(at: offset + 4)
-        id = UInt16(truncatingIfNeeded: header)
-        revision = UInt8(header >> 16 & 0xF)
-        byteCount = Int(header >> 20)
-    }
-}

@@ -125,17 +125,25 @@ extension DeviceCore {
 
     /// Takes the turn of each device, always in the same order.
     fileprivate static func withTurns(
-        of devices: ArraySlice<DeviceCore>, _ body: () throws(VFIOError) -> Void
+        of devices: ArraySlice<any OpenDevice>, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {
         guard let first = devices.first else { return try body() }
-        try first.configTurn.withLock { (_) throws(VFIOError) in try withTurns(of: devices.dropFirst(), body) }
+        try first.withConfigLock { () throws(VFIOError) in try withTurns(of: devices.dropFirst(), body) }
     }
 
     /// Makes the call that makes the kernel revoke, and notes it for each device.
     fileprivate static func revoking(
-        _ devices: ArraySlice<DeviceCore>, _ body: () throws(VFIOError) -> Void
+        _ devices: ArraySlice<any OpenDevice>, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {
         guard let first = devices.first else { return try body() }
-        try first.revocation.revoking { () throws(VFIOError) in try revoking(devices.dropFirst(), body) }
+        try first.revoking { () throws(VFIOError) in try revoking(devices.dropFirst(), body) }
     }
+}
+
+extension DeviceCore: OpenDevice {
+    func withConfigLock(_ body: () throws(VFIOError) -> Void) throws(VFIOError) {
+        try configTurn.withLock { (_) throws(VFIOError) in try body() }
+    }
+
+    func revoking(_ body: () throws(VFIOError) -> Void) throws(VFIOError) { try revocation.revoking(body) }
 }

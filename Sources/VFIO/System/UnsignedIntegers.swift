@@ -1,3 +1,5 @@
+/// For addresses and sizes, which are unsigned numbers to the kernel: whether they are aligned to a power of two, and the
+/// form that people look for in logs.
 extension FixedWidthInteger where Self: UnsignedInteger {
     /// Whether this is a multiple of `alignment`, a power of two.
     package func isAligned(to alignment: Self) -> Bool { self & (alignment &- 1) == 0 }
@@ -7,4 +9,7 @@ extension FixedWidthInteger where Self: UnsignedInteger {
         let (sum, overflow) = addingReportingOverflow(alignment &- 1)
         return overflow ? nil : sum & ~(alignment &- 1)
     }
+
+    /// In the form that people look for in logs: `0x1f000`.
+    package var hexadecimal: String { "0x" + String(self, radix: 16) }
 }

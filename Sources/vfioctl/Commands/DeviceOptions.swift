@@ -17,6 +17,16 @@ struct DeviceOptions: ParsableArguments {
     }
 }
 
+extension PCIAddress {
+    /// Reads an address from the command line.
+    static func parse(_ argument: String) throws -> PCIAddress {
+        guard let address = PCIAddress(argument) else {
+            throw ValidationError("'\(argument)' is no PCI address; one looks like 0000:00:04.0")
+        }
+        return address
+    }
+}
+
 extension VFToken {
     /// Reads a token from the command line.
     static func parse(_ argument: String) throws -> VFToken {

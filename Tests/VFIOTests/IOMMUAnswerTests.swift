@@ -307,7 +307,7 @@ import Testing
     }
 
     @Test func aGroupWithoutAnIOMMUIsNotOpenedUnasked() throws {
-        kernel.addFolder("/sys/class/vfio", ["noiommu-5"])
+        kernel.addLink("/sys/class/vfio/noiommu-5", to: "../../devices/virtual/vfio/noiommu-5")
         kernel.removeNode("/dev/vfio/5")
         kernel.addNode("/dev/vfio/noiommu-5")
         let space = try AddressSpace(.type1, kernel: kernel)

@@ -60,11 +60,8 @@ struct Sysfs {
 
     /// Whether VFIO has made an IOMMU group up for a device that has no IOMMU.
     func isUnprotected(group: Int) throws(Errno) -> Bool {
-        do throws(Errno) {
-            return try kernel.names(in: "/sys/class/vfio").contains("noiommu-\(group)")
-        } catch .noSuchFileOrDirectory {
-            return false
-        }
+        // One look-up: a list of all groups for each device would be quadratic.
+        try linkName(FilePath("/sys/class/vfio/noiommu-\(group)")) != nil
     }
 
     /// Whether the kernel has made VFIO devices without a character device for any of them, as it does when it is

@@ -118,4 +118,116 @@ struct SysfsTests {
         let ioas = try driver.makeIOAS(iommufd)
         #expect(throws: Errno.notPermitted) { try driver.openNode(0, iommufd, ioas: ioas) }
     }
+
+    // MARK: The tree is kept, not made anew
+
+    @Test("looking makes no nodes, and plugging a device in makes as many however many there are")
+    func costOfNodes() throws {
+        let machine = MockMachine()
+        machine.plug(EduModel(), at: "0000:00:00.0")
+        var made: Set<Int> = []
+        for slot in 1..<32 as Range<UInt8> {
+            let before = machine.sysfsNodeCount
+            machine.plug(EduModel(), at: try #require(PCIAddress(bus: 0, device: slot, function: 0)))
+            made.insert(machine.sysfsNodeCount - before)
+        }
+        #expect(made.count == 1 && made.allSatisfy { $0 < 50 }, "\(made)")
+        let before = machine.sysfsNodeCount
+        #expect(try PCIBus(kernel: machine.kernel).functions().count == 32)
+        try Device(at: "0000:00:02.0", in: AddressSpace(kernel: machine.kernel)).close()
+        #expect(machine.sysfsNodeCount == before)
+    }
+
+    /// All that is below a folder, with where links lead and what attributes hold.
+    private func listing(_ kernel: MockKernel, _ folder: String) throws(Errno) -> [String] {
+        var lines: [String] = []
+        for name in try kernel.names(in: FilePath(folder)) {
+            let path = "\(folder)/\(name)"
+            if let target = try? kernel.readLink(FilePath(path)) {
+                lines.append("\(path) -> \(target)")
+            } else if (try? kernel.names(in: FilePath(path))) != nil {
+                lines += ["\(path)/"] + (try listing(kernel, path))
+            } else {
+                lines.append("\(path) = \((try? text(kernel, FilePath(path))) ?? "")")
+            }
+        }
+        return lines
+    }
+
+    @Test(
+        "what goes leaves nothing behind, and what comes back looks as before",
+        arguments: [MockRelease.iommufd, .stock])
+    func comingAndGoing(release: MockRelease) throws {
+        let machine = MockMachine(release)
+        machine.plug(NVMePhysicalFunctionModel(virtualFunctionLimit: 4), at: "0000:02:00.0", group: 5)
+        machine.plug(EduModel(), at: "0000:03:00.0", group: 5)
+        if release.hasUnsafeNoIOMMUMode { machine.plug(EduModel(), at: "0000:04:00.0", hasIOMMU: false) }
+        machine.addMediatedParent("mtty", types: ["mtty-1": { SerialPortModel() }])
+        let kernel = machine.kernel
+        func write(_ text: String, _ path: FilePath) throws(Errno) { try kernel.writeFile(path, Array(text.utf8)) }
+        func all() throws(Errno) -> [String] { try listing(kernel, "/sys") + listing(kernel, "/dev/vfio") }
+        let uuid = "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
+        try write("Y", "/sys/module/vfio_pci/parameters/enable_sriov")
+        let before = try all()
+
+        try write("2", "/sys/bus/pci/devices/0000:02:00.0/sriov_numvfs")
+        try write(uuid, "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/create")
+        let added = try all().filter { !before.contains($0) }
+        for path in ["/sys/bus/mdev/devices/\(uuid)", "/sys/bus/pci/devices/0000:02:00.2"] {
+            #expect(added.contains { $0.hasPrefix(path + " -> ") }, "\(path)")
+        }
+        #expect(
+            try text(kernel, "/sys/class/mdev_bus/mtty/mdev_supported_types/mtty-1/available_instances") == "23\n")
+        try write("1", FilePath("/sys/bus/mdev/devices/\(uuid)/remove"))
+        try write("0", "/sys/bus/pci/devices/0000:02:00.0/sriov_numvfs")
+        #expect(try all() == before)
+
+        // The group's nodes are there while one of its devices is vfio-pci's.
+        let unbind: FilePath = "/sys/bus/pci/drivers/vfio-pci/unbind"
+        let bind: FilePath = "/sys/bus/pci/drivers/vfio-pci/bind"
+        try write("0000:02:00.0", unbind)
+        #expect(try kernel.names(in: "/sys/class/vfio").contains("5"))
+        try write("0000:03:00.0", unbind)
+        #expect(try !kernel.names(in: "/sys/class/vfio").contains("5"))
+        #expect(try !kernel.names(in: "/dev/vfio").contains("5"))
+        #expect(try kernel.names(in: "/sys/kernel/iommu_groups/5/devices") == ["0000:02:00.0", "0000:03:00.0"])
+        if release.hasUnsafeNoIOMMUMode {
+            #expect(try kernel.names(in: "/sys/kernel/iommu_groups") == ["5", "6"])
+            try write("0000:04:00.0", unbind)
+            #expect(try kernel.names(in: "/sys/kernel/iommu_groups") == ["5"])
+        }
+        #expect(try kernel.names(in: "/sys/class/vfio-dev") == [])
+        try write("0000:02:00.0", bind)
+        try write("0000:03:00.0", bind)
+        if release.hasUnsafeNoIOMMUMode { try write("0000:04:00.0", bind) }
+        #expect(try all() == before)
+    }
+
+    @Test("a device is reset by its bus while it is alone there")
+    func resetOfTheBus() throws {
+        let machine = MockMachine()
+        let bus = PCIBus(kernel: machine.kernel)
+        machine.plug(EduModel(), at: "0000:01:00.0")
+        #expect(try bus.function(at: "0000:01:00.0").resetMethods == ["bus"])
+        machine.plug(EduModel(), at: "0000:01:01.0")
+        machine.plug(EduModel(), at: "0000:01:02.0")
+        #expect(try bus.functions().allSatisfy { $0.resetMethods.isEmpty })
+    }
+
+    private final class HeldModel: MockDevice {
+        let pci = MockPCIFunction(vendor: 0x1234, device: 1)
+    }
+
+    @Test("a machine that nobody has goes with its devices")
+    func lifetime() {
+        weak var model: HeldModel?
+        do {
+            let held = HeldModel()
+            model = held
+            let machine = MockMachine()
+            machine.plug(held, at: "0000:00:02.0")
+            machine.addMediatedParent("mtty", types: ["mtty-1": { SerialPortModel() }])
+        }
+        #expect(model == nil)
+    }
 }

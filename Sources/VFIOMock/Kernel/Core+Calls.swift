@@ -18,44 +18,16 @@ extension Core {
     }
 
     func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
-        let text = path.string
-        if let descriptor = try openNode(at: text) {
+        if mode == .readOnly, let information = descriptorInformation(path) { return try snapshot(information) }
+        guard Sysfs.covers(path) else { return try host.open(path, mode) }
+        if let open = try sysfs.device(path) {
+            let descriptor = try open()
             file(descriptor)?.statusFlags = mode.rawValue | Self.largeFile
             return descriptor
         }
-        if mode == .readOnly, let information = descriptorInformation(path) { return try snapshot(information) }
-        guard Sysfs.covers(path) else { return try host.open(path, mode) }
         // An attribute: a copy of it, which is all that reading needs. Writing goes by `writeFile`.
-        let sysfs = Sysfs(self)
         if mode != .readOnly { throw try sysfs.isFolder(path) ? .isDirectory : .permissionDenied }
         return try snapshot(try sysfs.contents(path))
-    }
-
-    /// Opens a device node of VFIO; `nil` for other paths.
-    private func openNode(at path: String) throws(Errno) -> FileDescriptor? {
-        if path == "/dev/iommu" {
-            guard release.hasIOMMUFD else { throw .noSuchFileOrDirectory }
-            return try makeFile(.iommufd(IOMMUFD())).1
-        }
-        if path == "/dev/vfio/vfio" {
-            guard release.hasContainer else { throw .noSuchFileOrDirectory }
-            return try openContainer()
-        }
-        if path == "/dev/kvm" {
-            guard release.hasKVM else { throw .noSuchFileOrDirectory }
-            return try makeFile(.kvm).1
-        }
-        guard path.hasPrefix("/dev/vfio/") else { return nil }
-        var name = path.dropFirst("/dev/vfio/".count)
-        let isNode = name.hasPrefix("devices/")
-        if isNode { name = name.dropFirst("devices/".count) }
-        let isUnprotected = name.hasPrefix("noiommu-")
-        if isUnprotected { name = name.dropFirst("noiommu-".count) }
-        if isNode {
-            guard name.hasPrefix("vfio"), let number = Int(name.dropFirst(4)) else { return nil }
-            return try openNode(number, hasIOMMU: !isUnprotected)
-        }
-        return try Int(name).map { (number) throws(Errno) in try openGroup(number, hasIOMMU: !isUnprotected) }
     }
 
     /// `O_LARGEFILE`, which Linux adds by itself to what is opened by a path; to a program on 64 bits the constant is 0.
@@ -80,7 +52,7 @@ extension Core {
             text += "size:\t\(picture.byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\tmbochs\n"
             if let name = picture.name { text += "name:\t\(name)\n" }
         case .device(let device) where !isOld:
-            text += "vfio-device-syspath: \(SysfsBuilder.path(of: device.function))\n"
+            text += "vfio-device-syspath: \(device.function.sysfsPath)\n"
         case .device, .container, .group, .iommufd, .faultQueue, .eventQueue, .migration, .kvm, .virtualMachine,
             .kvmVFIO:
             break

@@ -13,9 +13,6 @@ extension Core {
 
     /// Opens `/dev/vfio/NUMBER`, or `/dev/vfio/noiommu-NUMBER`.
     func openGroup(_ number: Int, hasIOMMU: Bool) throws(Errno) -> FileDescriptor {
-        guard release.hasContainer,
-            functions(inGroup: number).contains(where: { $0.driver == "vfio-pci" && $0.hasIOMMU == hasIOMMU })
-        else { throw .noSuchFileOrDirectory }
         let group = groups[number] ?? VFIOGroup(number)
         group.hasIOMMU = hasIOMMU
         groups[number] = group

@@ -202,7 +202,7 @@ public struct MockKernel: Kernel {
     public func readLink(_ path: FilePath) throws(Errno) -> FilePath {
         try call(.readlink) { (core) throws(Errno) in
             guard Sysfs.covers(path) else { return try core.host.readLink(path) }
-            return FilePath(try Sysfs(core).link(path))
+            return FilePath(try core.sysfs.link(path))
         }
     }
 
@@ -210,7 +210,7 @@ public struct MockKernel: Kernel {
         try call(.readFile) { (core) throws(Errno) in
             if let information = core.descriptorInformation(path) { return information }
             guard Sysfs.covers(path) else { return try core.host.readFile(path) }
-            return try Sysfs(core).contents(path)
+            return try core.sysfs.contents(path)
         }
     }
 
@@ -222,7 +222,7 @@ public struct MockKernel: Kernel {
                     try core.host.writeFile(path, bytes)
                     return true
                 }
-                return try Sysfs(core).write(path, bytes)
+                return try core.sysfs.write(path, bytes)
             }
             if isDone { return }
             // As in the kernel, who unbinds a device that is open waits until it is not.
@@ -233,7 +233,7 @@ public struct MockKernel: Kernel {
     public func names(in folder: FilePath) throws(Errno) -> [String] {
         try call(.readdir) { (core) throws(Errno) in
             guard Sysfs.covers(folder) else { return try core.host.names(in: folder) }
-            return try Sysfs(core).names(folder)
+            return try core.sysfs.names(folder)
         }
     }
 

@@ -15,8 +15,8 @@ extension Core {
             preconditionFailure("no memory for the BARs of \(address): \(error)")
         }
         function.hasIOMMU = hasIOMMU
-        functions[address] = function
-        if let native { nativeDrivers.insert(native) }
+        if let native, nativeDrivers.insert(native).inserted { addDriver(native) }
+        add(function)
         if driver == "vfio-pci" { function.driverOverride = driver }
         if driver != "vfio-pci" || isTakenByVFIO(function) { setDriver(function, driver) }
         function.call(self) { (model, bus) in model.start(bus: bus) }
@@ -25,15 +25,18 @@ extension Core {
     var nextGroupNumber: Int { (functions.values.map(\.groupNumber).max() ?? 0) + 1 }
 
     func setDriver(_ function: PCIFunction, _ driver: String?) {
+        sysfs.remove(function.driverEntries(self))
         function.driver = driver
         function.virtualFunctions?.forgetToken()
         if driver == "vfio-pci" {
             var number = 0
-            while functions.values.contains(where: { $0.nodeNumber == number }) { number += 1 }
+            let taken = Set(functions.values.compactMap(\.nodeNumber))
+            while taken.contains(number) { number += 1 }
             function.nodeNumber = number
         } else {
             function.nodeNumber = nil
         }
+        sysfs.add(function.driverEntries(self))
     }
 
     /// Whether vfio-pci takes a device that is offered to it.

@@ -9,6 +9,7 @@ final class Core {
     let release: MockRelease
     let iommu: MockIOMMU
     let host = HostKernel()
+    let sysfs = Sysfs()
 
     var functions: [PCIAddress: PCIFunction] = [:]
     var groups: [Int: VFIOGroup] = [:]
@@ -46,6 +47,7 @@ final class Core {
     init(_ release: MockRelease, _ iommu: MockIOMMU) {
         self.release = release
         self.iommu = iommu
+        addKernelFiles()
     }
 
     deinit {

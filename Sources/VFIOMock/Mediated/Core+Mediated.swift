@@ -19,7 +19,7 @@ extension Core {
         let model = make()
         let function = try PCIFunction(model, at: address, group: nextGroupNumber, nativeDriver: nil)
         function.mediated = MediatedName(uuid: uuid, parent: parent)
-        functions[address] = function
+        add(function)
         parent.available -= 1
         setDriver(function, "vfio-pci")
         function.call(self) { (model, bus) in model.start(bus: bus) }
@@ -37,7 +37,7 @@ extension Core {
             function.interrupts.request?.signal()
             return false
         }
-        functions[function.address] = nil
+        remove(function)
         function.mediated?.parent.available += 1
         return true
     }

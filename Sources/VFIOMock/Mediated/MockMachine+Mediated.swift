@@ -18,7 +18,9 @@ extension MockMachine {
     ) {
         locked { core in
             precondition(core.mediatedParents[name] == nil, "there is a parent \(name) already")
-            core.mediatedParents[name] = MediatedParent(name: name, types: types, limit: limit)
+            let parent = MediatedParent(name: name, types: types, limit: limit)
+            core.mediatedParents[name] = parent
+            parent.addToSysfs(core)
         }
     }
 }

@@ -36,10 +36,7 @@ extension Core {
     }
 
     /// Opens `/dev/vfio/devices/vfioN`, or `noiommu-vfioN`. Nothing works on it until it is bound.
-    func openNode(_ number: Int, hasIOMMU: Bool) throws(Errno) -> FileDescriptor {
-        guard release.hasDeviceNodes,
-            let function = functions.values.first(where: { $0.nodeNumber == number && $0.hasIOMMU == hasIOMMU })
-        else { throw .noSuchFileOrDirectory }
+    func openNode(_ function: PCIFunction) throws(Errno) -> FileDescriptor {
         let (_, descriptor) = try makeFile(.device(DeviceFile(function, group: nil)))
         function.fileCount += 1
         return descriptor

@@ -21,7 +21,7 @@ extension Core {
                 model.makeVirtualFunction(number), at: virtualAddress(number, of: function),
                 group: nextGroupNumber, placing: { placeBARs($0) }, nativeDriver: nil, physical: function)
             own.functions.append(virtual)
-            functions[virtual.address] = virtual
+            add(virtual)
             virtual.driverOverride = "vfio-pci"
             setDriver(virtual, "vfio-pci")
             virtual.call(self) { (model, bus) in model.start(bus: bus) }
@@ -38,7 +38,7 @@ extension Core {
         let held = own.functions.filter { isHeld($0) }
         for virtual in held { virtual.interrupts.request?.signal() }
         guard held.isEmpty else { return false }
-        for virtual in own.functions { functions[virtual.address] = nil }
+        for virtual in own.functions { remove(virtual) }
         own.functions = []
         function.config.setVirtualFunctions(0)
         return true

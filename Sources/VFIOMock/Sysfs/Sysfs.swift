@@ -1,132 +1,172 @@
 import SystemPackage
-import VFIO
 
 /// The files of the kernel: sysfs, and the folders of `/dev` and `/proc` that VFIO has to do with.
 ///
-/// The tree is made anew for each call, from the state that there is.
-struct Sysfs {
-    final class Node {
-        enum Content {
-            case folder([String: Node])
-            case attribute([UInt8])
-            case link(String)
-            /// A device node, which is opened and not read.
-            case device
+/// The tree knows nothing of devices: each object of the kernel adds the entries that show it, and removes them when it
+/// goes.
+final class Sysfs {
+    /// Reads and writes are of the moment that they are made in. A write returns whether it is done; otherwise it has to
+    /// be tried again later.
+    enum Node {
+        case folder
+        case attribute(read: (() -> [UInt8])?, write: ((String) throws(Errno) -> Bool)?)
+        /// A link to an absolute path. It is read as a relative one, as the kernel makes them.
+        case link(to: String)
+        /// A device node, which is opened and not read.
+        case device(Open)
+
+        /// An attribute that is read as a line of text.
+        static func text(
+            _ text: @autoclosure @escaping () -> String, write: ((String) throws(Errno) -> Bool)? = nil
+        ) -> Node {
+            .attribute(read: { Array((text() + "\n").utf8) }, write: write)
         }
-        var content: Content
-        /// What a write does: whether it is done, or has to be tried again later.
-        var write: (([UInt8]) throws(Errno) -> Bool)?
-        var isReadable = true
-
-        init(_ content: Content) { self.content = content }
     }
 
-    private let root = Node(.folder([:]))
+    typealias Open = () throws(Errno) -> FileDescriptor
+    typealias Entry = (path: String, node: Node)
 
-    init(_ core: Core) {
-        let builder = SysfsBuilder(core, self)
-        builder.build()
+    private final class Item {
+        let node: Node
+        var children: [String: Item] = [:]
+        /// How often it was added; 0 for a folder that is there only for what is in it.
+        var count = 0
+
+        init(_ node: Node) { self.node = node }
     }
+
+    private let root = Item(.folder)
+    /// How many nodes were made since the start.
+    private(set) var madeNodeCount = 0
 
     /// Whether a path is the mock's to answer.
     static func covers(_ path: FilePath) -> Bool {
         let text = path.string
-        return text == "/sys" || text.hasPrefix("/sys/") || text == "/dev/iommu" || text == "/dev/vfio"
-            || text.hasPrefix("/dev/vfio/") || text == "/proc/sys/kernel/osrelease"
+        return ["/sys", "/dev/iommu", "/dev/kvm", "/dev/vfio", "/proc/sys/kernel/osrelease"].contains(text)
+            || text.hasPrefix("/sys/") || text.hasPrefix("/dev/vfio/")
     }
 
-    // MARK: Building
+    // MARK: Changing
 
-    func add(_ path: String, _ content: Node.Content) {
-        var node = root
+    /// Adds entries, and the folders that they are in. What several objects add, such as the folder of a group, stays
+    /// until each of them has removed it.
+    func add(_ entries: [Entry]) {
+        for (path, node) in entries { add(path, node) }
+    }
+
+    private func add(_ path: String, _ node: Node) {
+        var item = root
         let names = path.split(separator: "/").map(String.init)
         for (index, name) in names.enumerated() {
-            guard case .folder(var children) = node.content else { return }
-            if let child = children[name] {
-                node = child
-            } else {
-                let child = Node(index == names.count - 1 ? content : .folder([:]))
-                children[name] = child
-                node.content = .folder(children)
-                node = child
+            guard case .folder = item.node else { preconditionFailure("\(path) is not in a folder") }
+            if item.children[name] == nil {
+                item.children[name] = Item(index == names.count - 1 ? node : .folder)
+                madeNodeCount += 1
             }
+            item = item.children[name]!
+        }
+        item.count += 1
+    }
+
+    /// Adds an attribute that is read as a line of text, and may be written.
+    func addText(
+        _ path: String, _ text: @autoclosure @escaping () -> String, write: ((String) throws(Errno) -> Bool)? = nil
+    ) {
+        add(path, .text(text(), write: write))
+    }
+
+    /// Adds an attribute that is on or off.
+    func addFlag(
+        _ path: String, _ words: (on: String, off: String), _ value: @autoclosure @escaping () -> Bool,
+        set: @escaping (Bool) -> Void
+    ) {
+        addText(path, value() ? words.on : words.off) { (text) throws(Errno) in
+            switch text {
+            case "Y", "y", "1": set(true)
+            case "N", "n", "0": set(false)
+            default: throw .invalidArgument
+            }
+            return true
         }
     }
 
-    func addFolder(_ path: String) { add(path, .folder([:])) }
-
-    func addAttribute(_ path: String, _ text: String) { add(path, .attribute(Array((text + "\n").utf8))) }
-
-    func addWritable(
-        _ path: String, _ text: String?, _ write: @escaping ([UInt8]) throws(Errno) -> Bool
-    ) {
-        addAttribute(path, text ?? "")
-        guard let node = try? find(FilePath(path)) else { return }
-        node.write = write
-        node.isReadable = text != nil
+    /// Adds an attribute that can only be written.
+    func addAction(_ path: String, _ write: @escaping (String) throws(Errno) -> Bool) {
+        add(path, .attribute(read: nil, write: write))
     }
 
-    /// A link, relative as the kernel makes them.
-    func addLink(_ path: String, to target: String) {
-        let from = path.split(separator: "/").dropLast()
-        let to = target.split(separator: "/")
-        let common = zip(from, to).prefix { $0 == $1 }.count
-        let steps = Array(repeating: "..", count: from.count - common) + to[common...].map(String.init)
-        add(path, .link(steps.joined(separator: "/")))
+    /// Removes entries. A folder takes along what is in it.
+    func remove(_ entries: [Entry]) {
+        for (path, _) in entries {
+            var names = path.split(separator: "/").map(String.init)
+            let last = names.removeLast()
+            let folder = names.reduce(root) { (folder: Item?, name) in folder?.children[name] }
+            guard let folder, let item = folder.children[last] else { continue }
+            item.count -= 1
+            if item.count <= 0 { folder.children[last] = nil }
+        }
     }
 
     // MARK: Reading
 
-    /// Finds a node. Links on the way are followed, and the last one too if asked.
-    private func find(_ path: FilePath, followsLast: Bool = true) throws(Errno) -> Node {
-        var pending = Array(path.string.split(separator: "/").map(String.init).reversed())
-        var trail: [(String, Node)] = []
-        var node = root
+    /// Finds an item, and the names of the folders above it. Links on the way are followed, and the last one too if asked.
+    private func find(
+        _ path: FilePath, followsLast: Bool = true
+    ) throws(Errno) -> (item: Item, folders: [Substring]) {
+        var pending: [Substring] = path.string.split(separator: "/").reversed()
+        var trail: [(name: Substring, item: Item)] = []
         var hops = 0
         while let name = pending.popLast() {
             if name == "." { continue }
             if name == ".." {
                 _ = trail.popLast()
-                node = trail.last?.1 ?? root
                 continue
             }
-            guard case .folder(let children) = node.content else { throw .notDirectory }
-            guard let child = children[name] else { throw .noSuchFileOrDirectory }
-            if case .link(let target) = child.content, followsLast || !pending.isEmpty {
+            let folder = trail.last?.item ?? root
+            guard case .folder = folder.node else { throw .notDirectory }
+            guard let child = folder.children[String(name)] else { throw .noSuchFileOrDirectory }
+            if case .link(let target) = child.node, followsLast || !pending.isEmpty {
                 hops += 1
                 if hops > 40 { throw .tooManySymbolicLinkLevels }
-                pending += target.split(separator: "/").map(String.init).reversed()
+                trail = []
+                pending += target.split(separator: "/").reversed()
                 continue
             }
             trail.append((name, child))
-            node = child
         }
-        return node
+        return (trail.last?.item ?? root, trail.dropLast().map(\.name))
     }
 
     func link(_ path: FilePath) throws(Errno) -> String {
-        guard case .link(let target) = try find(path, followsLast: false).content else { throw .invalidArgument }
-        return target
+        let (item, from) = try find(path, followsLast: false)
+        guard case .link(let target) = item.node else { throw .invalidArgument }
+        let to = target.split(separator: "/")
+        let common = zip(from, to).prefix { $0 == $1 }.count
+        return (Array(repeating: "..", count: from.count - common) + to[common...]).joined(separator: "/")
     }
 
     func contents(_ path: FilePath) throws(Errno) -> [UInt8] {
-        let node = try find(path)
-        switch node.content {
-        case .attribute(let bytes):
-            if !node.isReadable { throw .permissionDenied }
-            return bytes
+        switch try find(path).item.node {
+        case .attribute(let read?, _): return read()
+        case .attribute: throw .permissionDenied
         case .folder: throw .isDirectory
         case .device, .link: throw .invalidArgument
         }
     }
 
+    /// What opening a path does, when it is a device node.
+    func device(_ path: FilePath) throws(Errno) -> Open? {
+        if case .device(let open) = try find(path).item.node { open } else { nil }
+    }
+
     func isFolder(_ path: FilePath) throws(Errno) -> Bool {
-        if case .folder = try find(path).content { true } else { false }
+        if case .folder = try find(path).item.node { true } else { false }
     }
 
     func names(_ path: FilePath) throws(Errno) -> [String] {
-        guard case .folder(let children) = try find(path).content else { throw .notDirectory }
-        return children.keys.sorted()
+        let item = try find(path).item
+        guard case .folder = item.node else { throw .notDirectory }
+        return item.children.keys.sorted()
     }
 
     // MARK: Writing
@@ -135,9 +175,13 @@ struct Sysfs {
     ///
     /// - Returns: Whether it is done; `false` when it has to be tried again later.
     func write(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) -> Bool {
-        let node = try find(path)
-        if case .folder = node.content { throw .isDirectory }
-        guard let write = node.write else { throw .permissionDenied }
-        return try write(bytes)
+        switch try find(path).item.node {
+        case .attribute(_, let write?):
+            var text = String(decoding: bytes, as: UTF8.self)
+            while text.last == "\n" || text.last == "\0" { text.removeLast() }
+            return try write(text)
+        case .folder: throw .isDirectory
+        case .attribute, .device, .link: throw .permissionDenied
+        }
     }
 }

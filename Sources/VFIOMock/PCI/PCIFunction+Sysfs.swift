@@ -1,0 +1,138 @@
+import SystemPackage
+import VFIO
+
+/// Without `0x`.
+private func hexadecimal(_ value: some BinaryInteger, _ digits: Int) -> String {
+    let text = String(value, radix: 16)
+    return String(repeating: "0", count: max(0, digits - text.count)) + text
+}
+
+extension PCIFunction {
+    /// Its folder in sysfs.
+    var sysfsPath: String {
+        if let mediated { return "\(mediated.parent.sysfsPath)/\(mediated.uuid)" }
+        let domain = hexadecimal(address.domain, 4)
+        let root = "/sys/devices/pci\(domain):00"
+        // Devices of other buses sit behind a port of the root complex.
+        return isOnRootBus ? "\(root)/\(address)" : "\(root)/\(domain):00:1c.0/\(address)"
+    }
+
+    /// Its folder, and what leads there from elsewhere.
+    func deviceEntries(_ core: Core) -> [Sysfs.Entry] {
+        let path = sysfsPath
+        let bus = mediated == nil ? "/sys/bus/pci" : "/sys/bus/mdev"
+        var entries: [Sysfs.Entry] = [
+            (path, .folder), ("\(path)/subsystem", .link(to: bus)), ("\(bus)/devices/\(name)", .link(to: path)),
+        ]
+        if hasIOMMU { entries += groupEntries(core) }
+        if let physical, let number = physical.virtualFunctions?.functions.firstIndex(where: { $0 === self }) {
+            entries.append(("\(path)/physfn", .link(to: physical.sysfsPath)))
+            entries.append(("\(physical.sysfsPath)/virtfn\(number)", .link(to: path)))
+        }
+        return entries
+    }
+
+    private func groupEntries(_ core: Core) -> [Sysfs.Entry] {
+        let group = "/sys/kernel/iommu_groups/\(groupNumber)"
+        let entries: [Sysfs.Entry] = [
+            (group, .folder), ("\(group)/devices/\(name)", .link(to: sysfsPath)),
+            ("\(sysfsPath)/iommu_group", .link(to: group)),
+        ]
+        if mediated != nil { return entries }
+        if !hasIOMMU { return entries + [("\(group)/name", .text("vfio-noiommu"))] }
+        let ranges = core.iommu.reservedRanges.map {
+            "0x\(hexadecimal($0.lowerBound, 16)) 0x\(hexadecimal($0.upperBound, 16)) msi"
+        }.joined(separator: "\n")
+        return entries + [("\(group)/type", .text("DMA-FQ")), ("\(group)/reserved_regions", .text(ranges))]
+    }
+
+    /// What shows that a driver has the device; none without a driver.
+    func driverEntries(_ core: Core) -> [Sysfs.Entry] {
+        guard let driver else { return [] }
+        let path = sysfsPath
+        let folder = mediated.map { "/sys/bus/mdev/drivers/\($0.parent.name)" } ?? "/sys/bus/pci/drivers/\(driver)"
+        var entries: [Sysfs.Entry] = [
+            ("\(path)/driver", .link(to: folder)), ("\(folder)/\(name)", .link(to: path)),
+        ]
+        guard let nodeNumber else { return entries }
+        // VFIO makes up a group when it takes a device that has no IOMMU.
+        if !hasIOMMU { entries += groupEntries(core) }
+        let mark = hasIOMMU ? "" : "noiommu-"
+        if core.release.hasContainer {
+            let group = "/sys/devices/virtual/vfio/\(mark)\(groupNumber)"
+            let open: Sysfs.Open = { [unowned core, groupNumber, hasIOMMU] () throws(Errno) in
+                try core.openGroup(groupNumber, hasIOMMU: hasIOMMU)
+            }
+            entries += [
+                (group, .folder), ("/sys/class/vfio/\(mark)\(groupNumber)", .link(to: group)),
+                ("/dev/vfio/\(mark)\(groupNumber)", .device(open)),
+            ]
+        }
+        // Before device nodes, the class had the plain name.
+        let name = core.release.hasDeviceNodes ? "\(mark)vfio\(nodeNumber)" : "vfio\(nodeNumber)"
+        let node = "\(path)/vfio-dev/\(name)"
+        entries += [
+            ("\(path)/vfio-dev", .folder), ("\(node)/device", .link(to: path)),
+            ("/sys/class/vfio-dev/\(name)", .link(to: node)),
+        ]
+        guard core.release.hasDeviceNodes else { return entries }
+        let open: Sysfs.Open = { [unowned core] () throws(Errno) in try core.openNode(self) }
+        return entries + [
+            ("\(node)/dev", .text("244:\(nodeNumber)")), ("/dev/vfio/devices", .folder),
+            ("/dev/vfio/devices/\(name)", .device(open)),
+        ]
+    }
+
+    /// The reset of a bus that the device is alone on, which is there while that is so.
+    var busResetEntry: Sysfs.Entry { ("\(sysfsPath)/reset_method", .text("bus")) }
+
+    /// Adds the attributes in its folder, which go with that.
+    func addAttributes(_ core: Core) {
+        let path = sysfsPath
+        let pci = pci
+        let sysfs = core.sysfs
+        if mediated != nil {
+            return sysfs.addAction("\(path)/remove") { [unowned core] (text) throws(Errno) in
+                guard let value = Int(text) else { throw .invalidArgument }
+                return value == 0 || core.removeMediated(self)
+            }
+        }
+        sysfs.addText("\(path)/vendor", "0x\(hexadecimal(pci.vendor, 4))")
+        sysfs.addText("\(path)/device", "0x\(hexadecimal(pci.device, 4))")
+        sysfs.addText("\(path)/subsystem_vendor", "0x\(hexadecimal(pci.subsystemVendor, 4))")
+        sysfs.addText("\(path)/subsystem_device", "0x\(hexadecimal(pci.subsystem, 4))")
+        sysfs.addText("\(path)/class", "0x\(hexadecimal(pci.classCode, 6))")
+        sysfs.addText("\(path)/revision", "0x\(hexadecimal(pci.revision, 2))")
+        sysfs.addText("\(path)/numa_node", "-1")
+        sysfs.addText("\(path)/enable", self.openCount > 0 ? "1" : "0")
+        sysfs.addText("\(path)/irq", pci.hasINTx ? "11" : "0")
+        sysfs.addText("\(path)/resource", self.resources)
+        sysfs.add([("\(path)/config", .attribute(read: { self.config.hardware }, write: nil))])
+        if pci.hasFunctionLevelReset { sysfs.addText("\(path)/reset_method", "flr") }
+        sysfs.addText("\(path)/driver_override", self.driverOverride ?? "(null)") { (name) throws(Errno) in
+            self.driverOverride = name.isEmpty ? nil : name
+            return true
+        }
+        guard let own = virtualFunctions else { return }
+        sysfs.addText("\(path)/sriov_totalvfs", "\(own.limit)")
+        sysfs.addText("\(path)/sriov_offset", "1")
+        sysfs.addText("\(path)/sriov_stride", "1")
+        // vfio-pci claims the functions of one that it holds, whatever is written here.
+        sysfs.addFlag("\(path)/sriov_drivers_autoprobe", ("1", "0"), own.isProbed) { own.isProbed = $0 }
+        sysfs.addText("\(path)/sriov_numvfs", "\(own.functions.count)") { [unowned core] (text) throws(Errno) in
+            try core.setVirtualFunctions(text, of: self)
+        }
+    }
+
+    private var resources: String {
+        let none = "0x0000000000000000 0x0000000000000000 0x0000000000000000"
+        return (0..<13).map { index in
+            guard let bar = pci.bars[index], let start = barAddresses[index] else { return none }
+            // IORESOURCE_MEM and SIZEALIGN, then MEM_64, PREFETCH with its bit of the BAR.
+            let flags: UInt64 =
+                0x40200 | (bar.is64Bit ? 0x10_0004 : 0) | (bar.isPrefetchable ? 0x2008 : 0)
+            return [start, start + UInt64(bar.byteCount) - 1, flags].map { "0x\(hexadecimal($0, 16))" }
+                .joined(separator: " ")
+        }.joined(separator: "\n")
+    }
+}

@@ -34,13 +34,6 @@ int cmock_pipe(int *writer) {
   return ends[0];
 }
 
-int cmock_is_pipe(int fd) {
-  struct stat status;
-  if (fstat(fd, &status) != 0)
-    return -errno;
-  return S_ISFIFO(status.st_mode);
-}
-
 int cmock_file_identity(int fd, uint64_t *device, uint64_t *inode) {
   struct stat status;
   if (fstat(fd, &status) != 0)

@@ -40,6 +40,36 @@ struct DescriptorTests {
         #expect(machine.openFiles.isEmpty)
     }
 
+    /// In a process of its own, since the tests beside this one take free numbers too.
+    @Test func aNumberThatWasClosedBehindTheSeamIsUsedAgain() async {
+        await #expect(processExitsWith: .success) {
+            let machine = MockMachine()
+            let kernel = machine.kernel
+            let first = try kernel.open("/dev/iommu", .readWrite)
+            Glibc.close(first.rawValue)
+            // For another file of the mock,
+            let second = try kernel.open("/dev/vfio/vfio", .readWrite)
+            try #require(second == first && machine.openFiles.map(\.kind) == [.container])
+            try #require(try kernel.control(second, CVFIO_GET_API_VERSION, value: 0) == 0)
+            // for a copy of one,
+            Glibc.close(second.rawValue)
+            let third = try kernel.open("/dev/kvm", .readWrite)
+            let copy = try kernel.duplicate(third)
+            Glibc.close(copy.rawValue)
+            try #require(try kernel.duplicate(third) == copy && machine.descriptorCount == 2)
+            // and for files of the host.
+            Glibc.close(copy.rawValue)
+            let event = try kernel.makeEvent()
+            try #require(event == copy)
+            #expect(throws: Errno.inappropriateIOCTLForDevice) {
+                try kernel.control(event, CKVM_GET_API_VERSION, value: 0)
+            }
+            Glibc.close(third.rawValue)
+            let status = try kernel.open("/proc/self/status", .readOnly)
+            try #require(status == third && machine.openFiles.isEmpty)
+        }
+    }
+
     @Test func aDescriptorInFlightKeepsTheFileOpen() throws {
         let machine = PathTests.makeMachine()
         let driver = Driver(machine)

@@ -17,8 +17,6 @@
 int cmock_memory_file(const char *name, uint64_t size);
 /// pipe2(2), close-on-exec: gives the end to read, and puts the end to write into `writer`.
 int cmock_pipe(int *writer);
-/// 1 for an end of a pipe, 0 for other files.
-int cmock_is_pipe(int fd);
 /// fstat(2): what tells one file from another.
 int cmock_file_identity(int fd, uint64_t *device, uint64_t *inode);
 /// fstatfs(2): 1 for a file of tmpfs or hugetlbfs, as memfds are, 0 for others.

@@ -1,45 +1,104 @@
-/// A dma-buf: ranges of a BAR, exported by vfio-pci.
-final class DMABuf {
+internal import CVFIO
+import SystemPackage
+import VFIO
+
+/// A device that exports parts of its BARs.
+protocol DMABufExporter: BusTarget {
+    /// The dma-buf is no more.
+    func exportWasReleased(_ buffer: DMABuf)
+}
+
+/// What has imported a dma-buf.
+protocol DMABufImporter: AnyObject {
+    /// Its memory cannot be reached any more, for good.
+    func importWasRevoked()
+}
+
+/// A dma-buf: ranges of a BAR, exported by vfio-pci; or a picture of a virtual GPU, which stays good whatever becomes of
+/// the device.
+final class DMABuf: FileOperations {
     struct Range {
         let bar: Int
         let offset: UInt64
         let byteCount: UInt64
     }
 
-    /// The device, for as long as it is open; afterwards the dma-buf is dead for good.
-    private(set) var exporter: PCIFunction?
+    /// The device, for as long as it is open; afterwards the dma-buf is dead for good. A picture has none.
+    private(set) weak var exporter: (any DMABufExporter)?
     let ranges: [Range]
     let byteCount: UInt64
-    private(set) var isRevoked: Bool
+    private(set) var isRevoked = false
+    private let exporterName: String
     /// `nil` until it was given one, which may be empty.
-    var name: String?
-    /// What iommufds made of it.
-    private var importers: [PageSource] = []
+    private var name: String?
+    private var importers: [ObjectIdentifier: any DMABufImporter] = [:]
 
-    init(_ exporter: PCIFunction, _ ranges: [Range], isRevoked: Bool) {
+    init(_ exporter: any DMABufExporter, _ ranges: [Range], isRevoked: Bool) {
         self.exporter = exporter
         self.ranges = ranges
         self.isRevoked = isRevoked
         byteCount = ranges.reduce(0) { $0 + $1.byteCount }
+        exporterName = "vfio_pci_core"
     }
+
+    /// A picture.
+    init(byteCount: Int, exporterName: String) {
+        ranges = []
+        self.byteCount = UInt64(byteCount)
+        self.exporterName = exporterName
+    }
+
+    // MARK: Revocation
 
     /// Revokes it, so that every import is dead for good; or makes the dma-buf good for new imports.
     func move(revoked: Bool) {
         guard revoked != isRevoked else { return }
-        if revoked {
-            for importer in importers { importer.isRevoked = true }
-            importers = []
-        }
         isRevoked = revoked
+        guard revoked else { return }
+        for importer in importers.values { importer.importWasRevoked() }
+        importers = [:]
     }
 
-    func addImporter(_ source: PageSource) { importers.append(source) }
+    func addImporter(_ importer: any DMABufImporter) { importers[ObjectIdentifier(importer)] = importer }
 
-    func removeImporter(_ source: PageSource) { importers.removeAll { $0 === source } }
+    func removeImporter(_ importer: any DMABufImporter) { importers[ObjectIdentifier(importer)] = nil }
 
     /// The device is closed.
-    func exporterClosed() {
+    func exporterWasClosed() {
         move(revoked: true)
         exporter = nil
     }
+
+    // MARK: As a file
+
+    var kind: MockOpenFile.Kind { .dmaBuf(name: name ?? "") }
+
+    var isStream: Bool { true }
+
+    func size() throws(Errno) -> UInt64 { byteCount }
+
+    func control(_ request: UInt, _ argument: Argument) throws(Errno) -> Int {
+        switch request {
+        case CDMA_BUF_IOCTL_SYNC:
+            let sync = try argument.load(cdma_buf_sync())
+            if sync.flags & ~CDMA_BUF_SYNC_VALID_FLAGS_MASK != 0 || sync.flags & CDMA_BUF_SYNC_RW == 0 {
+                throw .invalidArgument
+            }
+        case CDMA_BUF_SET_NAME_A, CDMA_BUF_SET_NAME_B: name = try argument.text(limit: Int(CDMA_BUF_NAME_LEN))
+        default: throw .inappropriateIOCTLForDevice
+        }
+        return 0
+    }
+
+    /// vfio-pci maps none; the samples open their dma-bufs for reading, and map them only for writing as well.
+    func map(_ request: MemoryMapRequest, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
+        throw .invalidArgument
+    }
+
+    func information(_ file: OpenFile) -> String {
+        "size:\t\(byteCount)\ncount:\t\(file.referenceCount)\nexp_name:\t\(exporterName)\n"
+            + (name.map { "name:\t\($0)\n" } ?? "")
+    }
+
+    func release() { exporter?.exportWasReleased(self) }
 }

@@ -43,7 +43,7 @@ public protocol MockDevice: Sendable {
 }
 
 extension MockDevice {
-    /// All ones, as a bus answers where nobody does.
+    /// All ones, as a bus reads where no device answers.
     public mutating func read(bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) -> UInt64 { .max }
 
     /// Nothing.
@@ -54,4 +54,9 @@ extension MockDevice {
 
     /// Nothing.
     public mutating func start(bus: borrowing MockBus) {}
+}
+
+/// What stands in for a device's model while a test holds that.
+struct AbsentDevice: MockDevice {
+    let pci: MockPCIFunction
 }

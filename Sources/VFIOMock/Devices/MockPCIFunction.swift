@@ -54,6 +54,9 @@ public struct MockPCIFunction: Sendable, Hashable {
             self.tableOffset = tableOffset
             self.pendingOffset = pendingOffset
         }
+
+        /// Where the table is in the BAR.
+        var table: Range<Int> { tableOffset..<tableOffset + vectors * 16 }
     }
 
     /// An extended capability, which can only be read.

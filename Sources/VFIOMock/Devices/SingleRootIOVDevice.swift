@@ -9,7 +9,7 @@
 /// try machine.kernel.writeFile("/sys/bus/pci/devices/0000:02:00.0/sriov_numvfs", Array("2".utf8))
 /// // 0000:02:00.1 and 0000:02:00.2 are there, each in a group of its own.
 /// ```
-/// Whoever opens one has to know the token that the users of the physical function share, as `VFToken` tells.
+/// To open one, the process has to know the token that the users of the physical function share, as `VFToken` tells.
 public protocol SingleRootIOVDevice: MockDevice {
     /// How many virtual functions it can have: 1 or more, and as many as have room on its bus behind it.
     var virtualFunctionLimit: Int { get }

@@ -2,60 +2,89 @@ internal import CVFIO
 import SystemPackage
 
 /// A queue of what the IOMMU reports for a guest (vEVENTQ).
-final class EventQueueFile: ReadableQueue {
-    let id: UInt32
-    let type: UInt32
-    let guest: GuestIOMMU
-    unowned let iommufd: OpenFile
-    let readiness = Readiness()
+final class EventQueueFile: IOMMUFDObject, FileOperations {
+    private let type: UInt32
+    private let guest: GuestIOMMU
+    private let iommufd: OpenFile
     private let depth: Int
     private var events: [(sequence: UInt32, bytes: [UInt8])] = []
     /// The number of the last event that was lost, since there was no room after the others.
     private var lost: UInt32?
     private var sequence: UInt32 = 0
 
-    init(id: UInt32, type: UInt32, depth: Int, of guest: GuestIOMMU, iommufd: OpenFile) {
-        self.id = id
+    init(type: UInt32, depth: Int, of guest: GuestIOMMU, iommufd: OpenFile) {
         self.type = type
         self.depth = depth
         self.guest = guest
         self.iommufd = iommufd
+        super.init()
+        guest.users += 1
+        guest.queues[type] = self
+    }
+
+    override func destroyed() {
+        guest.users -= 1
+        guest.queues[type] = nil
     }
 
     func report(_ bytes: [UInt8]) {
         if events.count < depth {
-            // The word of a loss that nobody has read gives way to what came after it: the gap in the numbers tells.
+            // The report of a loss that nobody has read gives way to what came after it: the gap in the numbers tells.
             lost = nil
             events.append((sequence, bytes))
         } else {
             lost = sequence
         }
         sequence = (sequence + 1) & 0x7fff_ffff
-        readiness.set(true)
+        pipe.set(true)
     }
 
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+    // MARK: As a file
+
+    private let pipe = Readiness()
+
+    var readiness: Readiness? { pipe }
+
+    var kind: MockOpenFile.Kind { .eventQueue }
+
+    var isStream: Bool { true }
+
+    /// Its file keeps the object, and the iommufd open.
+    func opened(as file: OpenFile) {
+        users += 1
+        iommufd.hold()
+    }
+
+    func release() {
+        users -= 1
+        iommufd.release()
+    }
+
+    func read(into buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         let headerSize = MemoryLayout<ciommufd_vevent_header>.size
         if buffer.count < headerSize { throw .invalidArgument }
         var done = 0
-        func store(_ header: ciommufd_vevent_header, _ bytes: [UInt8]) {
-            unsafe buffer.storeBytes(of: header, toByteOffset: done, as: ciommufd_vevent_header.self)
-            for (offset, byte) in bytes.enumerated() { unsafe buffer[done + headerSize + offset] = byte }
-            done += headerSize + bytes.count
+        var count = 0
+        defer {
+            events.removeFirst(count)
+            if events.isEmpty && lost == nil { pipe.set(false) }
         }
-        while let event = events.first {
+        for event in events {
             if headerSize + event.bytes.count > buffer.count - done {
                 if done == 0 { throw .invalidArgument }
                 return done
             }
-            store(ciommufd_vevent_header(flags: 0, sequence: event.sequence), event.bytes)
-            events.removeFirst()
+            try buffer.store(ciommufd_vevent_header(flags: 0, sequence: event.sequence), at: done)
+            try buffer.store(event.bytes, at: done + headerSize)
+            done += headerSize + event.bytes.count
+            count += 1
         }
         if let number = lost, headerSize <= buffer.count - done {
-            store(ciommufd_vevent_header(flags: CIOMMU_VEVENTQ_FLAG_LOST_EVENTS, sequence: number), [])
+            try buffer.store(
+                ciommufd_vevent_header(flags: CIOMMU_VEVENTQ_FLAG_LOST_EVENTS, sequence: number), at: done)
+            done += headerSize
             lost = nil
         }
-        if lost == nil { readiness.set(false) }
         return done
     }
 }

@@ -3,9 +3,9 @@ import SystemPackage
 import VFIO
 
 /// A queue of page faults.
-final class FaultQueueFile: ReadableQueue {
-    /// A device's wish for a page.
-    struct Wish {
+final class FaultQueueFile: IOMMUFDObject, FileOperations {
+    /// A device asks for a page (PRI).
+    struct PageRequest {
         /// The number that the test knows it by.
         let number: Int
         let fault: ciommu_hwpt_pgfault
@@ -13,68 +13,90 @@ final class FaultQueueFile: ReadableQueue {
         let pasid: UInt32?
     }
 
-    let id: UInt32
-    unowned let iommufd: OpenFile
-    /// Its descriptor holds the object.
-    let readiness = Readiness()
-    private var waiting: [Wish] = []
-    private var delivered: [UInt32: Wish] = [:]
+    private unowned let iommu: SystemIOMMU
+    private let iommufd: OpenFile
+    private var waiting: [PageRequest] = []
+    private var delivered: [UInt32: PageRequest] = [:]
 
-    init(id: UInt32, iommufd: OpenFile) {
-        self.id = id
+    init(_ iommu: SystemIOMMU, iommufd: OpenFile) {
+        self.iommu = iommu
         self.iommufd = iommufd
     }
 
-    func add(_ wish: Wish) {
-        waiting.append(wish)
-        readiness.set(true)
+    func add(_ request: PageRequest) {
+        waiting.append(request)
+        pipe.set(true)
     }
 
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+    /// What a device has asked for and nobody has answered is refused, when it leaves the page table.
+    func refuse(_ device: IOMMUFDDevice, _ pasid: UInt32?) {
+        let isItsOwn = { (request: PageRequest) in
+            request.device == ObjectIdentifier(device) && request.pasid == pasid
+        }
+        for request in waiting + delivered.values where isItsOwn(request) {
+            iommu.pageResponses[request.number] = .invalid
+        }
+        waiting.removeAll(where: isItsOwn)
+        delivered = delivered.filter { !isItsOwn($0.value) }
+        if waiting.isEmpty { pipe.set(false) }
+    }
+
+    // MARK: As a file
+
+    private let pipe = Readiness()
+
+    var readiness: Readiness? { pipe }
+
+    var kind: MockOpenFile.Kind { .faultQueue }
+
+    var isStream: Bool { true }
+
+    /// Its file keeps the object, and the iommufd open.
+    func opened(as file: OpenFile) {
+        users += 1
+        iommufd.hold()
+    }
+
+    func release() {
+        users -= 1
+        iommufd.release()
+    }
+
+    func read(into buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         let size = MemoryLayout<ciommu_hwpt_pgfault>.size
         if buffer.count % size != 0 { throw .illegalSeek }
+        if buffer.count == 0 && !waiting.isEmpty { throw .invalidArgument }
         var done = 0
-        while let wish = waiting.first {
-            if done == buffer.count {
-                if done == 0 { throw .invalidArgument }
-                return done
-            }
-            var fault = wish.fault
-            var cookie: UInt32 = 1
+        defer {
+            waiting.removeFirst(done / size)
+            if waiting.isEmpty { pipe.set(false) }
+        }
+        var cookie: UInt32 = 1
+        for request in waiting.prefix(buffer.count / size) {
             while delivered[cookie] != nil { cookie += 1 }
+            var fault = request.fault
             fault.cookie = cookie
-            delivered[cookie] = wish
-            unsafe buffer.storeBytes(of: fault, toByteOffset: done, as: ciommu_hwpt_pgfault.self)
-            waiting.removeFirst()
+            try buffer.store(fault, at: done)
+            delivered[cookie] = request
             done += size
         }
-        readiness.set(false)
         return done
     }
 
-    func write(_ buffer: UnsafeRawBufferPointer, _ core: Core) throws(Errno) -> Int {
+    func write(from buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         let size = MemoryLayout<ciommu_hwpt_page_response>.size
         if buffer.count % size != 0 { throw .illegalSeek }
         var done = 0
         while done < buffer.count {
-            let response = unsafe buffer.loadUnaligned(fromByteOffset: done, as: ciommu_hwpt_page_response.self)
+            let response = try buffer.load(ciommu_hwpt_page_response(), at: done)
             let isKnown = response.code == CIOMMUFD_PAGE_RESP_SUCCESS || response.code == CIOMMUFD_PAGE_RESP_INVALID
-            guard isKnown, let wish = delivered.removeValue(forKey: response.cookie) else {
+            guard isKnown, let request = delivered.removeValue(forKey: response.cookie) else {
                 if done == 0 { throw .invalidArgument }
                 return done
             }
-            core.pageAnswers[wish.number] = response.code == CIOMMUFD_PAGE_RESP_SUCCESS ? .success : .invalid
+            iommu.pageResponses[request.number] = response.code == CIOMMUFD_PAGE_RESP_SUCCESS ? .success : .invalid
             done += size
         }
         return done
-    }
-
-    /// What a device has asked for and nobody has answered is refused, when it leaves the page table.
-    func refuse(_ device: IOMMUFDDevice, _ pasid: UInt32?, _ core: Core) {
-        let isItsOwn = { (wish: Wish) in wish.device == ObjectIdentifier(device) && wish.pasid == pasid }
-        for wish in waiting + delivered.values where isItsOwn(wish) { core.pageAnswers[wish.number] = .invalid }
-        waiting.removeAll(where: isItsOwn)
-        delivered = delivered.filter { !isItsOwn($0.value) }
-        if waiting.isEmpty { readiness.set(false) }
     }
 }

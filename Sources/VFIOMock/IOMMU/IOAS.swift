@@ -2,7 +2,7 @@ import SystemPackage
 import VFIO
 
 /// An IO address space of iommufd.
-final class IOAS: TranslationSpace {
+final class IOAS: IOMMUFDObject, MappingSpace {
     struct Area: IOVAArea {
         let iova: UInt64
         let byteCount: UInt64
@@ -20,29 +20,36 @@ final class IOAS: TranslationSpace {
         let byteCount: UInt64
     }
 
-    let id: UInt32
+    private unowned let system: SystemIOMMU
     private let iommu: MockIOMMU
     private(set) var list = AreaList<Area>()
     /// Ranges that the process wants kept free of reservations (`IOMMU_IOAS_ALLOW_IOVAS`).
     private(set) var allowed: [ClosedRange<UInt64>] = []
     /// The page tables made from it; while there is none, pages are not pinned and nothing is reserved.
-    private(set) var tableCount = 0
+    private(set) var tables: [IOMMUFDTable] = []
     /// Those of them that are for devices with an IOMMU, and so narrow what can be mapped.
     private(set) var translatingTableCount = 0
     /// The table that was made first, and so pins the memory, is for devices without an IOMMU.
-    private(set) var isUnprotected = false
+    private(set) var isNoIOMMU = false
     private(set) var deviceCount = 0
     /// How many drivers of mediated devices reach it.
-    var accessCount = 0
+    var accessCount = 0 { didSet { users += accessCount - oldValue } }
     private(set) var combinesPages = true
 
-    init(id: UInt32, iommu: MockIOMMU) {
-        self.id = id
-        self.iommu = iommu
+    init(_ system: SystemIOMMU) {
+        self.system = system
+        iommu = system.configuration
+        super.init()
+        system.add(self)
+    }
+
+    override func destroyed() {
+        _ = try? unmap(0, .max)
+        system.remove(self)
     }
 
     /// What mappings are aligned to, in bytes.
-    var alignment: UInt64 { tableCount > 0 ? iommu.granule : combinesPages && accessCount == 0 ? 1 : 4096 }
+    var alignment: UInt64 { !tables.isEmpty ? iommu.granule : combinesPages && accessCount == 0 ? 1 : 4096 }
 
     /// What no mapping may touch: what devices reserve, and what the page table cannot reach.
     private var reserved: [ClosedRange<UInt64>] {
@@ -71,7 +78,7 @@ final class IOAS: TranslationSpace {
 
     func setCombinesPages(_ isOn: Bool) throws(Errno) {
         if !isOn && combinesPages {
-            if tableCount > 0 && !list.areas.isEmpty { throw .invalidArgument }
+            if !tables.isEmpty && !list.areas.isEmpty { throw .invalidArgument }
             if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & 0xfff != 0 }) {
                 throw .addressInUse
             }
@@ -82,39 +89,44 @@ final class IOAS: TranslationSpace {
     // MARK: Page tables and devices
 
     /// A page table is made from it: from now on pages are pinned, and mappings aligned.
-    func addTable(isUnprotected: Bool, _ core: Core) throws(Errno) {
-        if !isUnprotected, translatingTableCount == 0 {
+    func addTable(_ table: IOMMUFDTable) throws(Errno) {
+        if !table.isNoIOMMU, translatingTableCount == 0 {
             let beyond = iommu.lastAddress < .max ? iommu.lastAddress + 1 : nil
             if let beyond, list.touches(beyond, .max) || allowed.contains(where: { $0.upperBound >= beyond }) {
                 throw .addressInUse
             }
         }
-        if tableCount == 0 {
-            let granule = iommu.granule
-            if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & (granule - 1) != 0 }) {
+        if tables.isEmpty {
+            let mask = iommu.granule - 1
+            if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & mask != 0 }) {
                 throw .addressInUse
             }
-            for (index, area) in list.areas.enumerated() {
-                do throws(Errno) {
-                    try area.source.pin(core)
-                } catch {
-                    for area in list.areas[..<index] { area.source.unpin() }
-                    throw error
-                }
-            }
+            try pin(list.areas.map(\.source))
+            isNoIOMMU = table.isNoIOMMU
         }
-        if tableCount == 0 { self.isUnprotected = isUnprotected }
-        tableCount += 1
-        if !isUnprotected { translatingTableCount += 1 }
+        tables.append(table)
+        if !table.isNoIOMMU { translatingTableCount += 1 }
     }
 
-    func removeTable(isUnprotected: Bool) {
-        tableCount -= 1
-        if !isUnprotected { translatingTableCount -= 1 }
+    func removeTable(_ table: IOMMUFDTable) {
+        tables.removeAll { $0 === table }
+        if !table.isNoIOMMU { translatingTableCount -= 1 }
         // Of two kinds, the one that stays has the memory from now on.
-        self.isUnprotected =
-            tableCount > 0 && (translatingTableCount == 0 || self.isUnprotected && tableCount > translatingTableCount)
-        if tableCount == 0 { for area in list.areas { area.source.unpin() } }
+        isNoIOMMU =
+            !tables.isEmpty && (translatingTableCount == 0 || isNoIOMMU && tables.count > translatingTableCount)
+        if tables.isEmpty { for area in list.areas { area.source.unpin() } }
+    }
+
+    /// Pins all of some sources, or none.
+    private func pin(_ sources: [PageSource]) throws(Errno) {
+        for (index, source) in sources.enumerated() {
+            do throws(Errno) {
+                try source.pin()
+            } catch {
+                for source in sources[..<index] { source.unpin() }
+                throw error
+            }
+        }
     }
 
     /// A device comes in, with the ranges that it reserves.
@@ -136,7 +148,7 @@ final class IOAS: TranslationSpace {
     ///
     /// - Returns: The address.
     func map(
-        _ pieces: [Piece], byteCount: UInt64, at fixed: UInt64?, isReadable: Bool, isWritable: Bool, _ core: Core
+        _ pieces: [Piece], byteCount: UInt64, at fixed: UInt64?, isReadable: Bool, isWritable: Bool
     ) throws(Errno) -> UInt64 {
         if byteCount == 0 || byteCount & (alignment - 1) != 0 { throw .invalidArgument }
         let iova: UInt64
@@ -150,19 +162,10 @@ final class IOAS: TranslationSpace {
         if pieces.contains(where: { ($0.source.alignmentHint + $0.offset) % 4096 & (alignment - 1) != 0 }) {
             throw .invalidArgument
         }
-        if tableCount > 0 {
-            for (index, piece) in pieces.enumerated() {
-                do throws(Errno) {
-                    try piece.source.pin(core)
-                } catch {
-                    for piece in pieces[..<index] { piece.source.unpin() }
-                    throw error
-                }
-            }
-        }
+        if !tables.isEmpty { try pin(pieces.map(\.source)) }
         var next = iova
         for piece in pieces {
-            piece.source.areaCount += 1
+            piece.source.addArea()
             list.insert(
                 Area(
                     iova: next, byteCount: piece.byteCount, isReadable: isReadable, isWritable: isWritable,
@@ -231,15 +234,15 @@ final class IOAS: TranslationSpace {
     /// Unmaps what lies in a range. A mapping that lies in it only by a part ends the work with `ENOENT`.
     ///
     /// - Returns: How many bytes were mapped.
-    func unmap(_ first: UInt64, _ last: UInt64, _ core: Core) throws(Errno) -> UInt64 {
+    func unmap(_ first: UInt64, _ last: UInt64) throws(Errno) -> UInt64 {
         var byteCount: UInt64 = 0
         var start = first
         while let index = list.indices(touching: start, last).first {
             let area = list.areas[index]
             if area.iova < start || area.last > last { throw .noSuchFileOrDirectory }
             list.remove(index..<index + 1)
-            if tableCount > 0 { area.source.unpin() }
-            area.source.release(core)
+            if !tables.isEmpty { area.source.unpin() }
+            area.source.removeArea()
             byteCount &+= area.byteCount
             if area.last >= last { break }
             start = area.last + 1
@@ -264,14 +267,14 @@ final class IOAS: TranslationSpace {
                     iova: iova, byteCount: byteCount, isReadable: area.isReadable, isWritable: area.isWritable,
                     source: area.source, sourceOffset: offset))
         }
-        area.source.areaCount += 1
-        if tableCount > 0 { area.source.pinAgain() }
+        area.source.addArea()
+        if !tables.isEmpty { area.source.pinAgain() }
     }
 
     // MARK: Translation
 
     func translate(_ iova: UInt64) -> Translation? {
-        guard tableCount > 0, let area = list.area(at: iova), !area.source.isRevoked,
+        guard !tables.isEmpty, let area = list.area(at: iova), !area.source.isRevoked,
             let segment = area.source.pinned.segment(at: iova - area.iova + area.sourceOffset)
         else { return nil }
         let offset = iova - area.iova + area.sourceOffset - segment.offset

@@ -1,125 +1,195 @@
+internal import CVFIO
 import SystemPackage
+import VFIO
 
-/// What an open `/dev/iommu` holds: objects with numbers.
-final class IOMMUFD {
-    enum Object {
-        case ioas(IOAS)
-        case table(IOMMUFDTable)
-        case device(IOMMUFDDevice)
-        case faultQueue(FaultQueueFile)
-        case guestIOMMU(GuestIOMMU)
-        case guestDevice(GuestDevice)
-        case eventQueue(EventQueueFile)
-        /// What was destroyed with its device; the number stays taken.
-        case tombstone
-    }
-
-    private(set) var objects: [UInt32: Object] = [:]
+/// An open `/dev/iommu`.
+final class IOMMUFD: FileOperations {
+    unowned let iommu: SystemIOMMU
+    /// The open file, which queues keep open.
+    private(set) weak var file: OpenFile?
+    var objects = IOMMUFDObjects()
+    /// The devices that are bound to it, by their groups.
+    var devices: [Int: [IOMMUFDDevice]] = [:]
     /// `IOMMU_OPTION_RLIMIT_MODE`: locked memory counts by process.
-    var countsByProcess = false
+    private var countsByProcess = false
     /// The address space that a container's requests act on (`IOMMU_VFIO_IOAS`).
-    var containerSpace: UInt32?
+    var containerSpace: IOAS?
     /// A group without an IOMMU has taken it as its container, which rules out the others.
-    var isContainerUnprotected = false
+    var isNoIOMMUContainer = false
 
-    /// The number that the next object gets: the lowest that is free, from 1.
-    var nextID: UInt32 {
-        var id: UInt32 = 1
-        while objects[id] != nil { id += 1 }
-        return id
+    init(_ iommu: SystemIOMMU) { self.iommu = iommu }
+
+    var kind: MockOpenFile.Kind { .iommufd }
+
+    func opened(as file: OpenFile) { self.file = file }
+
+    /// The last descriptor is gone, and no device is bound any more.
+    func release() { objects.removeAll() }
+
+    func map(_ request: MemoryMapRequest, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
+        throw .noSuchAddressOrDevice
     }
 
-    func add(_ object: Object, _ id: UInt32) { objects[id] = object }
+    // MARK: Objects
 
-    func remove(_ id: UInt32) { objects[id] = nil }
-
-    func ioas(_ id: UInt32) throws(Errno) -> IOAS {
-        guard case .ioas(let ioas)? = objects[id] else { throw .noSuchFileOrDirectory }
-        return ioas
+    func object<Object: IOMMUFDObject>(_ id: UInt32, _ type: Object.Type) throws(Errno) -> Object {
+        guard let object = objects[id] as? Object else { throw .noSuchFileOrDirectory }
+        return object
     }
+
+    func ioas(_ id: UInt32) throws(Errno) -> IOAS { try object(id, IOAS.self) }
 
     /// A page table that the kernel keeps.
     func table(_ id: UInt32) throws(Errno) -> IOMMUFDTable {
-        guard case .table(let table)? = objects[id], table.parent == nil else { throw .noSuchFileOrDirectory }
+        let table = try object(id, IOMMUFDTable.self)
+        if table.parent != nil { throw .noSuchFileOrDirectory }
         return table
     }
 
-    func guestIOMMU(_ id: UInt32) throws(Errno) -> GuestIOMMU {
-        guard case .guestIOMMU(let guest)? = objects[id] else { throw .noSuchFileOrDirectory }
-        return guest
+    func makeIOAS() -> IOAS {
+        let ioas = IOAS(iommu)
+        objects.add(ioas)
+        return ioas
     }
 
-    func device(_ id: UInt32) throws(Errno) -> IOMMUFDDevice {
-        guard case .device(let device)? = objects[id] else { throw .noSuchFileOrDirectory }
-        return device
+    private func destroy(_ id: UInt32) throws(Errno) {
+        guard let object = objects[id], type(of: object) != IOMMUFDObject.self else { throw .noSuchFileOrDirectory }
+        if object.users > 0 { throw .resourceBusy }
+        if containerSpace === object { containerSpace = nil }
+        objects.remove(object)
     }
 
-    var spaces: [IOAS] {
-        objects.sorted { $0.key < $1.key }.compactMap { if case .ioas(let ioas) = $0.value { ioas } else { nil } }
-    }
+    // MARK: Requests
 
-    func tables(of ioas: IOAS) -> [IOMMUFDTable] {
-        objects.values.compactMap {
-            if case .table(let table) = $0, table.ioas === ioas, table.parent == nil { table } else { nil }
-        }
-    }
-
-    /// Whether another object holds this one.
-    private func isHeld(_ isHolder: (Object) -> Bool) -> Bool { objects.values.contains(where: isHolder) }
-
-    /// `IOMMU_DESTROY`.
-    func destroy(_ id: UInt32, _ core: Core) throws(Errno) {
-        switch objects[id] {
-        case nil, .tombstone: throw .noSuchFileOrDirectory
-        case .device: throw .resourceBusy
-        case .ioas(let ioas):
-            if !tables(of: ioas).isEmpty || ioas.accessCount > 0 { throw .resourceBusy }
-            if containerSpace == id { containerSpace = nil }
-            _ = try? ioas.unmap(0, .max, core)
-        case .table(let table):
-            let isParent = isHeld {
-                switch $0 {
-                case .table(let other): other.parent === table && other.guest == nil
-                case .guestIOMMU(let guest): guest.parent === table
-                default: false
-                }
+    func control(_ request: UInt, _ argument: Argument) throws(Errno) -> Int {
+        switch request {
+        case CVFIO_GET_API_VERSION, CVFIO_CHECK_EXTENSION, CVFIO_SET_IOMMU, CVFIO_IOMMU_GET_INFO, CVFIO_IOMMU_MAP_DMA,
+            CVFIO_IOMMU_UNMAP_DMA:
+            return try containerControl(request, argument)
+        case CIOMMU_DESTROY: try destroy(try argument.loadSized(ciommu_destroy(), minimum: 8).id)
+        case CIOMMU_IOAS_ALLOC:
+            try argument.update(ciommu_ioas_alloc(), minimum: 12) { (command) throws(Errno) in
+                if command.flags != 0 { throw .notSupported }
+                command.out_ioas_id = makeIOAS().id
             }
-            if table.deviceCount > 0 || isParent { throw .resourceBusy }
-            if table.parent == nil { table.ioas.removeTable(isUnprotected: table.isUnprotected) }
-        case .faultQueue(let queue):
-            let isUsed = isHeld { if case .table(let table) = $0 { table.faultQueue === queue } else { false } }
-            if queue.readiness.isOpen || isUsed { throw .resourceBusy }
-        case .guestIOMMU(let guest):
-            let isUsed = isHeld {
-                switch $0 {
-                case .table(let table): table.guest === guest
-                case .guestDevice(let device): device.guest === guest
-                case .eventQueue(let queue): queue.guest === guest
-                default: false
+        case CIOMMU_IOAS_ALLOW_IOVAS: try allowRanges(argument)
+        case CIOMMU_IOAS_COPY: try copyMapping(argument)
+        case CIOMMU_IOAS_IOVA_RANGES: try usableRanges(argument)
+        case CIOMMU_IOAS_MAP: try mapMemory(argument)
+        case CIOMMU_IOAS_MAP_FILE where iommu.release.hasMapFile: try mapFile(argument)
+        case CIOMMU_IOAS_UNMAP: try unmap(argument)
+        case CIOMMU_IOAS_NOIOMMU_GET_PA where !iommu.release.follows6_1: try physicalAddress(argument)
+        case CIOMMU_IOAS_CHANGE_PROCESS: try changeProcess(argument)
+        case CIOMMU_OPTION: try option(argument)
+        case CIOMMU_VFIO_IOAS: try chooseContainerSpace(argument)
+        case CIOMMU_GET_HW_INFO: try hardwareInfo(argument)
+        case CIOMMU_HWPT_ALLOC: try makeTable(argument)
+        case CIOMMU_HWPT_SET_DIRTY_TRACKING: try setDirtyTracking(argument)
+        case CIOMMU_HWPT_GET_DIRTY_BITMAP: try dirtyBitmap(argument)
+        case CIOMMU_HWPT_INVALIDATE: try invalidate(argument)
+        case CIOMMU_FAULT_QUEUE_ALLOC: try makeFaultQueue(argument)
+        case CIOMMU_VIOMMU_ALLOC: try makeGuestIOMMU(argument)
+        case CIOMMU_VDEVICE_ALLOC: try makeGuestDevice(argument)
+        case CIOMMU_VEVENTQ_ALLOC: try makeEventQueue(argument)
+        case CIOMMU_HW_QUEUE_ALLOC: try makeHardwareQueue(argument)
+        default: throw .inappropriateIOCTLForDevice
+        }
+        return 0
+    }
+
+    private func option(_ argument: Argument) throws(Errno) {
+        try argument.update(ciommu_option(), minimum: 24) { (command) throws(Errno) in
+            if command.__reserved != 0 { throw .notSupported }
+            let isGet = command.op == CIOMMU_OPTION_OP_GET
+            if !isGet && command.op != CIOMMU_OPTION_OP_SET { throw .notSupported }
+            switch command.option_id {
+            case CIOMMU_OPTION_RLIMIT_MODE:
+                if command.object_id != 0 { throw .notSupported }
+                if isGet {
+                    command.val64 = countsByProcess ? 1 : 0
+                } else {
+                    if !objects.isEmpty { throw .resourceBusy }
+                    if command.val64 > 1 { throw .invalidArgument }
+                    countsByProcess = command.val64 == 1
                 }
+            case CIOMMU_OPTION_HUGE_PAGES:
+                let ioas = try ioas(command.object_id)
+                if isGet {
+                    command.val64 = ioas.combinesPages ? 1 : 0
+                } else {
+                    if command.val64 > 1 { throw .invalidArgument }
+                    try ioas.setCombinesPages(command.val64 == 1)
+                }
+            default: throw .notSupported
             }
-            if isUsed { throw .resourceBusy }
-        case .guestDevice(let device): device.device.guestDevice = nil
-        case .eventQueue(let queue): if queue.readiness.isOpen { throw .resourceBusy }
         }
-        remove(id)
     }
 
-    /// A device goes, and with it its name in a guest's IOMMU.
-    func removeDevice(_ device: IOMMUFDDevice) {
-        if let name = device.guestDevice {
-            device.guestDevice = nil
-            objects[name.id] = .tombstone
+    private func changeProcess(_ argument: Argument) throws(Errno) {
+        let command = try argument.loadSized(ciommu_ioas_change_process(), minimum: 8)
+        if command.__reserved != 0 { throw .notSupported }
+        for case let ioas as IOAS in objects.all {
+            for area in ioas.list.areas {
+                guard case .file = area.source.kind else { throw .invalidArgument }
+            }
         }
-        remove(device.id)
     }
 
-    /// The last descriptor is gone, and no device is bound any more.
-    func close(_ core: Core) {
-        for case .table(let table) in objects.values where table.parent == nil {
-            table.ioas.removeTable(isUnprotected: table.isUnprotected)
+    private func chooseContainerSpace(_ argument: Argument) throws(Errno) {
+        try argument.update(ciommu_vfio_ioas(), minimum: 12) { (command) throws(Errno) in
+            if command.__reserved != 0 { throw .notSupported }
+            switch command.op {
+            case CIOMMU_VFIO_IOAS_GET:
+                guard let space = containerSpace else { throw .operationNotSupportedByDevice }
+                command.ioas_id = space.id
+            case CIOMMU_VFIO_IOAS_SET: containerSpace = try ioas(command.ioas_id)
+            case CIOMMU_VFIO_IOAS_CLEAR: containerSpace = nil
+            default: throw .notSupported
+            }
         }
-        for case .ioas(let ioas) in objects.values { _ = try? ioas.unmap(0, .max, core) }
-        objects = [:]
+    }
+
+    private func hardwareInfo(_ argument: Argument) throws(Errno) {
+        try argument.update(ciommu_hw_info(), minimum: 32) { (command) throws(Errno) in
+            if command.flags & ~CIOMMU_HW_INFO_FLAG_INPUT_TYPE != 0 { throw .notSupported }
+            let reserved = command.__reserved
+            if reserved.0 != 0 || reserved.1 != 0 || reserved.2 != 0 { throw .notSupported }
+            let wanted =
+                command.flags & CIOMMU_HW_INFO_FLAG_INPUT_TYPE != 0
+                ? command.in_data_type : CIOMMU_HW_INFO_TYPE_DEFAULT
+            guard try object(command.dev_id, IOMMUFDDevice.self).function.hasIOMMU else { throw .notSupported }
+            let (type, info) = iommu.configuration.hardwareData
+            if wanted != CIOMMU_HW_INFO_TYPE_DEFAULT && wanted != type { throw .notSupported }
+            if command.data_len > 0 {
+                // What the process has room for beyond the data is cleared.
+                let room = Int(command.data_len)
+                let zeros = [UInt8](repeating: 0, count: max(0, room - info.count))
+                try UserMemory.store(command.data_uptr, bytes: info.prefix(room) + zeros)
+            }
+            command.data_len = UInt32(info.count)
+            command.out_data_type = type
+            command.out_max_pasid_log2 = UInt8(clamping: iommu.configuration.pasidBits)
+            command.out_capabilities =
+                iommu.configuration.takesPageRequests ? 0 : CIOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED
+            if iommu.configuration.tracksDirtyPages { command.out_capabilities |= CIOMMU_HW_CAP_DIRTY_TRACKING }
+        }
+    }
+}
+
+extension MockIOMMU {
+    /// What `IOMMU_GET_HW_INFO` tells of it.
+    fileprivate var hardwareData: (type: UInt32, bytes: [UInt8]) {
+        switch make {
+        case .intelVTD:
+            var info = ciommu_hw_info_vtd()
+            info.cap_reg = capabilityRegister
+            info.ecap_reg = extendedCapabilityRegister
+            return (CIOMMU_HW_INFO_TYPE_INTEL_VTD, unsafe withUnsafeBytes(of: info) { unsafe [UInt8]($0) })
+        case .armSMMUv3:
+            var info = ciommu_hw_info_arm_smmuv3()
+            // Both stages of translation.
+            info.idr.0 = nests ? 0b11 : 0b01
+            return (CIOMMU_HW_INFO_TYPE_ARM_SMMUV3, unsafe withUnsafeBytes(of: info) { unsafe [UInt8]($0) })
+        }
     }
 }

@@ -1,7 +1,7 @@
 import SystemPackage
 
 /// What an iommufd mapping was made from, shared by the copies of the mapping.
-final class PageSource {
+final class PageSource: DMABufImporter {
     enum Kind {
         /// Memory of the process, at an address.
         case process(UInt64)
@@ -16,16 +16,18 @@ final class PageSource {
     /// The mapping may be writable; so may its copies be.
     let isWritable: Bool
     /// The dma-buf has been revoked since: for this source it is over.
-    var isRevoked = false
+    private(set) var isRevoked = false
     private(set) var pinned = PinnedMemory()
+    private let memory: ProcessMappings
     private var pinCount = 0
     /// Mappings that use it.
-    var areaCount = 0
+    private var areaCount = 0
 
-    init(_ kind: Kind, byteCount: UInt64, isWritable: Bool) {
+    init(_ kind: Kind, byteCount: UInt64, isWritable: Bool, _ memory: ProcessMappings) {
         self.kind = kind
         self.byteCount = byteCount
         self.isWritable = isWritable
+        self.memory = memory
     }
 
     /// Where the kernel would look for an aligned IOVA.
@@ -37,24 +39,25 @@ final class PageSource {
         }
     }
 
+    func importWasRevoked() { isRevoked = true }
+
     /// Pins the pages for one more mapping that a device can use.
-    func pin(_ core: Core) throws(Errno) {
+    func pin() throws(Errno) {
         if pinCount == 0 {
+            var pages = PinnedMemory()
             switch kind {
             case .process(let address):
-                let pages = try core.pin(address, byteCount, writable: isWritable, allowsBARs: false)
-                // Before they are pinned, or a mapping that is in the list already would count twice.
-                try core.checkLockLimit(adding: byteCount)
-                pinned = pages
+                pages = try memory.pin(address, byteCount, writable: isWritable, allowsBARs: false)
             case .file(let object, let offset):
                 guard let object else { throw .invalidArgument }
-                try core.checkLockLimit(adding: byteCount)
-                pinned.append(.object(object, offset), byteCount)
+                pages.append(.object(object, offset), byteCount)
             case .dmaBuf(let buffer, _, let offset):
                 if let exporter = buffer.exporter, let range = buffer.ranges.first {
-                    pinned.append(.bar(exporter, range.bar, range.offset + offset), byteCount)
+                    pages.append(.bar(exporter, range.bar, range.offset + offset), byteCount)
                 }
             }
+            try memory.lock(pages.accountedByteCount)
+            pinned = pages
         }
         pinCount += 1
     }
@@ -64,16 +67,24 @@ final class PageSource {
 
     func unpin() {
         pinCount -= 1
-        if pinCount == 0 { pinned = PinnedMemory() }
+        guard pinCount == 0 else { return }
+        memory.unlock(pinned.accountedByteCount)
+        pinned = PinnedMemory()
+    }
+
+    /// One mapping more; with the first one a dma-buf is imported.
+    func addArea() {
+        areaCount += 1
+        guard areaCount == 1, case .dmaBuf(let buffer, let file, _) = kind else { return }
+        buffer.addImporter(self)
+        file.hold()
     }
 
     /// One mapping fewer; with the last one the dma-buf is let go.
-    func release(_ core: Core) {
+    func removeArea() {
         areaCount -= 1
-        guard areaCount == 0 else { return }
-        if case .dmaBuf(let buffer, let file, _) = kind {
-            buffer.removeImporter(self)
-            core.unhold(file)
-        }
+        guard areaCount == 0, case .dmaBuf(let buffer, let file, _) = kind else { return }
+        buffer.removeImporter(self)
+        file.release()
     }
 }

@@ -2,7 +2,7 @@ import SystemPackage
 import VFIO
 
 /// The page table of a container: `vfio_iommu_type1`.
-final class Type1IOMMU: TranslationSpace {
+final class Type1IOMMU: TranslationSpace, MappingSpace {
     final class Area: IOVAArea {
         let iova: UInt64
         let byteCount: UInt64
@@ -29,7 +29,8 @@ final class Type1IOMMU: TranslationSpace {
 
     /// Version 2: an unmap never splits a mapping, nor does it take more than it was told.
     let isVersion2: Bool
-    private let iommu: MockIOMMU
+    unowned let system: SystemIOMMU
+    var iommu: MockIOMMU { system.configuration }
     private(set) var list = AreaList<Area>()
     private(set) var available: Int
     private(set) var pinnedByteCount: UInt64 = 0
@@ -39,16 +40,25 @@ final class Type1IOMMU: TranslationSpace {
     /// There is a group of a mediated device.
     var hasEmulated = false
 
-    init(isVersion2: Bool, iommu: MockIOMMU) {
+    init(isVersion2: Bool, _ system: SystemIOMMU) {
         self.isVersion2 = isVersion2
-        self.iommu = iommu
-        available = iommu.mappingLimit
+        self.system = system
+        available = system.configuration.mappingLimit
+        system.add(self)
     }
 
-    func map(_ area: Area) {
+    /// The container has no groups any more.
+    func close() {
+        _ = try? unmap(0, .max, isAll: true)
+        system.remove(self)
+    }
+
+    func map(_ area: Area) throws(Errno) {
+        let byteCount = area.pinned.accountedByteCount
+        try system.memory.lock(byteCount)
+        pinnedByteCount += byteCount
         list.insert(area)
         available -= 1
-        pinnedByteCount += area.pinned.accountedByteCount
     }
 
     /// Why a new mapping cannot be at a range, if so.
@@ -68,17 +78,22 @@ final class Type1IOMMU: TranslationSpace {
     }
 
     /// Pins what was mapped while there were only mediated devices.
-    func pinAll(_ pin: (Area) throws(Errno) -> PinnedMemory) throws(Errno) {
+    func pinAll() throws(Errno) {
         for area in list.areas where area.pinned.segments.isEmpty {
-            area.pinned = try pin(area)
-            pinnedByteCount += area.pinned.accountedByteCount
+            let pinned = try system.memory.pin(
+                area.address, area.byteCount, writable: area.isWritable, allowsBARs: true)
+            try system.memory.lock(pinned.accountedByteCount)
+            area.pinned = pinned
+            pinnedByteCount += pinned.accountedByteCount
         }
     }
 
     /// Removes the mappings in a range.
     ///
     /// - Returns: How many bytes they had; `nil` where version 2 would have to split one.
-    func unmap(_ first: UInt64, _ last: UInt64, isAll: Bool, _ body: (Area) -> Void = { _ in }) -> UInt64? {
+    func unmap(
+        _ first: UInt64, _ last: UInt64, isAll: Bool, _ body: (Area) throws(Errno) -> Void = { (_) throws(Errno) in }
+    ) throws(Errno) -> UInt64? {
         if isVersion2 && !isAll && splits(first, last) { return nil }
         var range = list.indices(touching: first, last)
         // Version 1 takes a mapping whole once its first address is in the range, and leaves it alone otherwise.
@@ -86,10 +101,11 @@ final class Type1IOMMU: TranslationSpace {
             range = range.lowerBound..<range.lowerBound
         }
         var byteCount: UInt64 = 0
+        for area in list.areas[range] { try body(area) }
         for area in list.areas[range] {
-            body(area)
             byteCount &+= area.byteCount
             pinnedByteCount -= area.pinned.accountedByteCount
+            system.memory.unlock(area.pinned.accountedByteCount)
         }
         available += range.count
         list.remove(range)
@@ -117,9 +133,10 @@ final class Type1IOMMU: TranslationSpace {
         return areas.reduce(0) { $0 &+ $1.byteCount }
     }
 
-    func unmapAll() { _ = unmap(0, .max, isAll: true) }
-
     // MARK: Translation
+
+    /// The container marks no pages by what was written.
+    func noteWrite(at iova: UInt64, _ byteCount: Int) {}
 
     func translate(_ iova: UInt64) -> Translation? {
         guard let area = list.area(at: iova), let segment = area.pinned.segment(at: iova - area.iova) else {
@@ -136,8 +153,8 @@ final class Type1IOMMU: TranslationSpace {
     var mappings: [MockMapping] {
         list.areas.map {
             var target = MockMapping.Target.memory
-            if case .bar(let function, let bar, _)? = $0.pinned.segments.first?.backing {
-                target = .bar(bar, of: function.address)
+            if case .bar(let owner, let bar, _)? = $0.pinned.segments.first?.backing {
+                target = .bar(bar, of: owner.address)
             }
             return MockMapping(
                 iova: .init($0.iova), byteCount: $0.byteCount, isReadable: $0.isReadable, isWritable: $0.isWritable,

@@ -80,60 +80,12 @@ public struct MockVirtualMachine: Sendable, Hashable {
     public let registrations: [Registration]
 }
 
-extension MockMachine {
-    /// The virtual machines that are open, in the order of their making.
-    public var virtualMachines: [MockVirtualMachine] {
-        locked { core in core.virtualMachines.map { MockVirtualMachine($0, core) } }
-    }
-
-    /// Acknowledges an interrupt as a guest does at its interrupt controller, so that the irqfds of the line with
-    /// `KVM_IRQFD_FLAG_RESAMPLE` pass it on to the device.
-    ///
-    /// - Parameter line: The interrupt line (GSI), of all virtual machines.
-    public func acknowledgeInterrupt(_ line: UInt32) {
-        locked { core in
-            for interrupt in core.virtualMachines.flatMap(\.interrupts) where interrupt.line == line {
-                interrupt.resample?.signal()
-            }
-            core.serveEvents()
-        }
-    }
-
-    /// Writes as a guest's processor does, for the ioeventfds that take it.
-    ///
-    /// - Parameters:
-    ///   - value: What is written.
-    ///   - width: In bytes.
-    ///   - address: Where the guest writes, of all virtual machines.
-    /// - Returns: Whether an ioeventfd took the write; otherwise it would have been an exit.
-    @discardableResult
-    public func writeAsGuest(_ value: UInt64, width: Int, at address: GuestAddress) -> Bool {
-        locked { core in
-            let takers = core.virtualMachines.flatMap(\.doorbells).filter { doorbell in
-                !doorbell.isPort && doorbell.address == address.rawValue
-                    && (doorbell.width == 0 || Int(doorbell.width) == width) && (doorbell.value ?? value) == value
-            }
-            for doorbell in takers { doorbell.event.signal() }
-            core.serveEvents()
-            return !takers.isEmpty
-        }
-    }
-}
-
-extension Core {
-    var virtualMachines: [VirtualMachineFile] {
-        files.values.sorted { $0.inode < $1.inode }.compactMap { file in
-            if case .virtualMachine(let machine) = file.object { machine } else { nil }
-        }
-    }
-}
-
 extension MockVirtualMachine {
-    init(_ machine: VirtualMachineFile, _ core: Core) {
+    init(_ machine: VirtualMachineFile) {
         slots = machine.slots.sorted { $0.key < $1.key }.map { number, slot in
             Slot(
                 number: number, guestAddress: GuestAddress(slot.guestAddress), byteCount: slot.byteCount,
-                isWritable: slot.isWritable, target: core.target(of: slot))
+                isWritable: slot.isWritable, target: machine.target(of: slot))
         }
         interrupts = machine.interrupts.map {
             Interrupt(line: $0.line, isResampled: $0.resample != nil, count: $0.count)
@@ -141,28 +93,27 @@ extension MockVirtualMachine {
         doorbells = machine.doorbells.filter { !$0.isPort }.map {
             Doorbell(guestAddress: GuestAddress($0.address), width: Int($0.width), value: $0.value)
         }
-        registrations = (machine.bridge?.files ?? []).compactMap { file in
-            switch file.object {
-            case .device(let device): .device(device.function.deviceAddress)
-            case .group(let group): .group(group.number)
+        registrations = (machine.vfio?.files ?? []).compactMap { file in
+            switch file.operations.kind {
+            case .device(let address): .device(address)
+            case .group(let number): .group(number)
             default: nil
             }
         }
     }
 }
 
-extension Core {
+extension VirtualMachineFile {
     /// What the process has behind a slot, which is looked up at each of the guest's accesses.
-    fileprivate func target(of slot: VirtualMachineFile.Slot) -> MockVirtualMachine.Slot.Target {
-        let end = slot.address + slot.byteCount
-        if let mapping = cpuMappings.first(where: { $0.address <= slot.address && end <= $0.end }) {
+    fileprivate func target(of slot: Slot) -> MockVirtualMachine.Slot.Target {
+        if let mapping = kvm.memory.mapping(holding: slot.address, slot.byteCount) {
             switch mapping.source {
             case .memory: return .memory
-            case .bar(let function, let bar, let offset):
+            case .bar(let target, let bar, let offset):
                 let start = UInt64(offset) + (slot.address - mapping.address)
-                return .bar(bar, of: function.deviceAddress, offset: start)
+                return .bar(bar, of: target.deviceAddress, offset: start)
             }
         }
-        return ProcessMemory.isMapped(slot.address, slot.byteCount, writable: slot.isWritable) ? .memory : .nothing
+        return UserMemory.isMapped(slot.address, slot.byteCount, writable: slot.isWritable) ? .memory : .nothing
     }
 }

@@ -2,69 +2,98 @@ import SystemPackage
 
 /// What an `ioctl` was given: the address of a structure, or a number.
 ///
-/// The buffer is the process's memory, so what is outside of it is what the kernel would call a bad address; only a
-/// structure that is shorter than the kernel's smallest is read as if zeros followed, since its size is refused anyway.
-@safe struct Argument {
+/// The caller says how long the structure is, so what is outside of it is what the kernel would call a bad address; only
+/// a structure that is shorter than the kernel's smallest is read as if zeros followed, since its size is refused anyway.
+struct Argument {
     /// The number, or the address.
     let value: UInt
-    private let buffer: UnsafeMutableRawBufferPointer?
+    /// How many bytes are at the address; `nil` for a number.
+    private let byteCount: Int?
 
     init(_ buffer: UnsafeMutableRawBufferPointer) {
-        unsafe self.buffer = unsafe buffer
         value = UInt(bitPattern: buffer.baseAddress)
+        byteCount = buffer.count
     }
 
     init(value: UInt) {
-        unsafe buffer = nil
         self.value = value
+        byteCount = nil
+    }
+
+    /// The address of a range of the structure.
+    private func address(_ offset: Int, _ count: Int) throws(Errno) -> UInt64 {
+        guard let byteCount, offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
+            throw .badAddress
+        }
+        return UInt64(value) + UInt64(offset)
     }
 
     /// The first bytes as a structure. The rest of the structure keeps its value.
-    func load<Structure>(_ structure: Structure, _ byteCount: Int? = nil, at offset: Int = 0) throws(Errno) -> Structure
-    {
-        guard let buffer = unsafe buffer else { throw .badAddress }
-        var structure = structure
-        unsafe withUnsafeMutableBytes(of: &structure) { target in
-            let count = min(byteCount ?? target.count, target.count, max(0, buffer.count - offset))
-            if count > 0 {
-                unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[offset..<offset + count]))
-            }
-        }
-        return structure
+    func load<Structure>(_ structure: Structure, _ count: Int? = nil, at offset: Int = 0) throws(Errno) -> Structure {
+        guard let byteCount else { throw .badAddress }
+        let known = MemoryLayout<Structure>.size
+        let count = min(count ?? known, known, max(0, byteCount - offset))
+        return try UserMemory.load(structure, count, at: UInt64(value) &+ UInt64(offset))
     }
 
-    func store<Structure>(_ structure: Structure, _ byteCount: Int? = nil, at offset: Int = 0) throws(Errno) {
-        guard let buffer = unsafe buffer else { throw .badAddress }
-        let isStored = unsafe withUnsafeBytes(of: structure) { source in
-            let count = min(byteCount ?? source.count, source.count)
-            guard offset + count <= buffer.count else { return false }
-            unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + count])
-                .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[..<count]))
-            return true
-        }
-        if !isStored { throw .badAddress }
+    func store<Structure>(_ structure: Structure, _ count: Int? = nil, at offset: Int = 0) throws(Errno) {
+        let known = MemoryLayout<Structure>.size
+        let count = min(count ?? known, known)
+        try UserMemory.store(structure, count, at: try address(offset, count))
     }
 
-    func bytes(at offset: Int, _ byteCount: Int) throws(Errno) -> [UInt8] {
-        guard let buffer = unsafe buffer, offset >= 0, byteCount >= 0, offset + byteCount <= buffer.count else {
-            throw .badAddress
-        }
-        return unsafe [UInt8](buffer[offset..<offset + byteCount])
+    func bytes(at offset: Int, _ count: Int) throws(Errno) -> [UInt8] {
+        try UserMemory.bytes(try address(offset, count), count)
     }
 
     func store(bytes: [UInt8], at offset: Int) throws(Errno) {
-        guard let buffer = unsafe buffer, offset + bytes.count <= buffer.count else { throw .badAddress }
-        unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + bytes.count]).copyBytes(from: bytes)
+        try UserMemory.store(try address(offset, bytes.count), bytes: bytes)
+    }
+
+    func array<Structure: BitwiseCopyable>(
+        _ type: Structure.Type, _ count: Int, at offset: Int
+    ) throws(Errno) -> [Structure] {
+        try UserMemory.array(type, count, at: try address(offset, count * MemoryLayout<Structure>.stride))
     }
 
     /// Text up to a zero, as `strndup_user`. `EINVAL` when there is no zero within the limit.
     func text(limit: Int) throws(Errno) -> String {
-        guard let buffer = unsafe buffer else { throw .badAddress }
-        let bytes = unsafe buffer.prefix(limit)
-        guard let end = unsafe bytes.firstIndex(of: 0) else {
-            throw unsafe bytes.count < limit ? .badAddress : .invalidArgument
+        guard let byteCount else { throw .badAddress }
+        let most = min(byteCount, limit)
+        var bytes: [UInt8] = []
+        while bytes.count < most {
+            // No further than to the end of a page, since nothing need be there behind the zero.
+            let rest = 4096 - (Int(bitPattern: value) + bytes.count) & 4095
+            let part = try self.bytes(at: bytes.count, min(rest, most - bytes.count))
+            if let end = part.firstIndex(of: 0) { return String(decoding: bytes + part[..<end], as: UTF8.self) }
+            bytes += part
         }
-        return unsafe String(decoding: bytes[..<end], as: UTF8.self)
+        throw most < limit ? .badAddress : .invalidArgument
+    }
+
+    // MARK: Sizes
+
+    /// A structure of VFIO, whose first field is its size (`argsz`): `EINVAL` for one that is shorter than `minimum`.
+    func loadSized<Structure>(
+        _ structure: Structure, argsz minimum: Int = MemoryLayout<Structure>.size
+    ) throws(Errno) -> Structure {
+        let structure = try load(structure, minimum)
+        if Self.size(of: structure) < minimum { throw .invalidArgument }
+        return structure
+    }
+
+    /// What the first field of a structure says.
+    private static func size<Structure>(of structure: Structure) -> Int {
+        unsafe withUnsafeBytes(of: structure) { unsafe Int($0.loadUnaligned(as: UInt32.self)) }
+    }
+
+    /// Puts a chain of capabilities behind a structure of VFIO when there is room for it.
+    ///
+    /// - Returns: Where it is; 0 when there was no room.
+    func store(_ chain: CapabilityChain, behind size: Int, argsz: UInt32) throws(Errno) -> UInt32 {
+        if Int(argsz) < size + chain.bytes.count { return 0 }
+        try store(bytes: chain.placed(at: size), at: size)
+        return UInt32(size)
     }
 
     /// A structure of iommufd, whose first field is its size: `EINVAL` for one that is too short, `E2BIG` when bytes
@@ -73,16 +102,16 @@ import SystemPackage
         let size = Int(try load(UInt32(0)))
         if size < minimum { throw .invalidArgument }
         let known = MemoryLayout<Structure>.size
-        if size > known {
-            guard let buffer = unsafe buffer, size <= buffer.count else { throw .badAddress }
-            if unsafe buffer[known..<size].contains(where: { $0 != 0 }) { throw .argListTooLong }
-        }
+        if size > known, try bytes(at: known, size - known).contains(where: { $0 != 0 }) { throw .argListTooLong }
         return try load(structure, min(size, known))
     }
 
-    /// Stores as much of a structure as the process has room for.
-    func storeSized<Structure>(_ structure: Structure) throws(Errno) {
-        let size = Int(try load(UInt32(0)))
-        try store(structure, min(size, MemoryLayout<Structure>.size))
+    /// Carries out a request of iommufd, and stores as much of the structure as the process has room for.
+    func update<Structure>(
+        _ structure: Structure, minimum: Int, _ body: (inout Structure) throws(Errno) -> Void
+    ) throws(Errno) {
+        var structure = try loadSized(structure, minimum: minimum)
+        try body(&structure)
+        try store(structure, Self.size(of: structure))
     }
 }

@@ -21,6 +21,13 @@ struct CapabilityChain {
         while bytes.count % alignment != 0 { bytes.append(0) }
     }
 
+    /// Appends what tells the IOVA ranges of type1.
+    mutating func append(ranges: [ClosedRange<UInt64>]) {
+        append(
+            id: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE,
+            body: Self.bytes([UInt32(ranges.count), UInt32(0)] + ranges.flatMap { [$0.lowerBound, $0.upperBound] }))
+    }
+
     /// The chain as it stands at an offset: the links count from the start of the structure.
     func placed(at offset: Int) -> [UInt8] {
         var placed = bytes

@@ -22,6 +22,11 @@ final class EventDescriptor {
     /// Adds one to the count.
     func signal() { _ = cmock_signal_event(descriptor.rawValue) }
 
-    /// Takes the count, which is 0 when nobody has signalled.
+    /// Takes the count, which is 0 when there was no signal.
     func take() -> UInt64 { cmock_take_event(descriptor.rawValue) }
+}
+
+/// What acts when an eventfd is signalled.
+protocol EventWatcher: AnyObject {
+    func serveEvents()
 }

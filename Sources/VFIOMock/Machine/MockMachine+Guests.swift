@@ -3,7 +3,7 @@ public import VFIOPassthrough
 
 extension MockMachine {
     /// What the hardware was told to forget of guests' page tables, entry by entry, in order.
-    public var invalidations: [IOMMUInvalidation] { locked { core in core.invalidations } }
+    public var invalidations: [IOMMUInvalidation] { locked { $0.iommu.invalidations } }
 
     /// Has a device ask for a page, as those with PRI do.
     ///
@@ -12,18 +12,18 @@ extension MockMachine {
     ///   - access: What the device wants to do.
     ///   - pasid: Which of its address spaces it is about; `nil` for the device's own.
     ///   - address: The device.
-    /// - Returns: A number for ``pageAnswer(to:)``; `nil` when nobody is to hear of it: the IOMMU takes no such wishes
+    /// - Returns: A number for ``pageAnswer(to:)``; `nil` when nobody is to hear of it: the IOMMU takes no page requests
     ///   (``MockIOMMU/takesPageRequests``), or the page table was made without a fault queue.
     public func requestPage(
         at iova: IOVA, _ access: FaultQueue.Fault.Access, pasid: UInt32? = nil, by address: PCIAddress
     ) -> Int? {
-        locked { core in
-            core.requestPage(iova.rawValue, access.rawValue, pasid: pasid, by: function(address, core))
+        locked { machine in
+            machine.function(address).boundDevice?.requestPage(iova.rawValue, access.rawValue, pasid: pasid)
         }
     }
 
     /// What a device was told of a page that it has asked for; `nil` when nothing yet.
-    public func pageAnswer(to request: Int) -> FaultQueue.Answer? { locked { core in core.pageAnswers[request] } }
+    public func pageAnswer(to request: Int) -> FaultQueue.Answer? { locked { $0.iommu.pageResponses[request] } }
 
     /// Has the SMMU report an event about a device, to the guest that the device was given to.
     ///
@@ -34,11 +34,51 @@ extension MockMachine {
     @discardableResult
     public func reportEvent(_ record: [UInt64], about address: PCIAddress) -> Bool {
         precondition(record.count == 4, "an event record of SMMUv3 has four double words")
-        return locked { core in core.reportEvent(record, about: function(address, core)) }
+        return locked { $0.function(address).boundDevice?.reportEvent(record) ?? false }
     }
 
-    private func function(_ address: PCIAddress, _ core: Core) -> PCIFunction {
-        guard let function = core.functions[address] else { preconditionFailure("no device at \(address)") }
-        return function
+    // MARK: Virtual machines
+
+    /// The virtual machines that are open, in the order of their making.
+    public var virtualMachines: [MockVirtualMachine] {
+        locked { $0.kvm.machines.map { MockVirtualMachine($0) } }
     }
+
+    /// Acknowledges an interrupt as a guest does at its interrupt controller, so that the irqfds of the line with
+    /// `KVM_IRQFD_FLAG_RESAMPLE` pass it on to the device.
+    ///
+    /// - Parameter line: The interrupt line (GSI), of all virtual machines.
+    public func acknowledgeInterrupt(_ line: UInt32) {
+        locked { machine in
+            for interrupt in machine.kvm.machines.flatMap(\.interrupts) where interrupt.line == line {
+                interrupt.resample?.signal()
+            }
+            machine.core.serveEvents()
+        }
+    }
+
+    /// Writes as a guest's processor does, for the ioeventfds that take it.
+    ///
+    /// - Parameters:
+    ///   - value: What is written.
+    ///   - width: In bytes.
+    ///   - address: Where the guest writes, of all virtual machines.
+    /// - Returns: Whether an ioeventfd took the write; otherwise it would have been an exit.
+    @discardableResult
+    public func writeAsGuest(_ value: UInt64, width: Int, at address: GuestAddress) -> Bool {
+        locked { machine in
+            let takers = machine.kvm.machines.flatMap(\.doorbells).filter { doorbell in
+                !doorbell.isPort && doorbell.address == address.rawValue
+                    && (doorbell.width == 0 || Int(doorbell.width) == width) && (doorbell.value ?? value) == value
+            }
+            for doorbell in takers { doorbell.event.signal() }
+            machine.core.serveEvents()
+            return !takers.isEmpty
+        }
+    }
+
+    // MARK: sysfs
+
+    /// How many nodes of sysfs were made since the start. Tests bound what a call costs by it.
+    package var sysfsNodeCount: Int { locked { $0.bus.sysfs.madeNodeCount } }
 }

@@ -18,23 +18,22 @@ public import VFIO
 public final class MockMachine: Sendable {
     // The lock is apart from what it protects, since the protected objects refer to one another and to the memory of
     // the caller, which `Mutex` cannot follow. `locked` below is the only way in.
-    private let lock = Mutex(())
-    private nonisolated(unsafe) let core: Core
+    private nonisolated(unsafe) let machine: Machine
 
     /// - Parameters:
     ///   - release: What the kernel offers.
     ///   - iommu: What the IOMMU can do.
     public init(_ release: MockRelease = .iommufd, iommu: MockIOMMU = MockIOMMU()) {
-        unsafe core = Core(release, iommu)
+        unsafe machine = Machine(release, iommu)
     }
 
     /// The machine's kernel, to be given to the library in place of the host's.
     public var kernel: MockKernel { MockKernel(self) }
 
-    func locked<Result, Failure: Error>(_ body: (Core) throws(Failure) -> Result) throws(Failure) -> Result {
+    func locked<Result, Failure: Error>(_ body: (Machine) throws(Failure) -> Result) throws(Failure) -> Result {
         // By way of a variable, since `withLock` gives only what can be sent, and some results are addresses.
         var result: Result?
-        try lock.withLock { (_) throws(Failure) in result = try unsafe body(core) }
+        try unsafe machine.core.lock.withLock { (_) throws(Failure) in result = try unsafe body(machine) }
         return result!
     }
 
@@ -56,7 +55,7 @@ public final class MockMachine: Sendable {
         _ device: some MockDevice, at address: PCIAddress, group: Int? = nil, driver: String? = "vfio-pci",
         hasIOMMU: Bool = true
     ) {
-        locked { core in core.plug(device, at: address, group: group, driver: driver, hasIOMMU: hasIOMMU) }
+        locked { $0.bus.plug(device, at: address, group: group, driver: driver, hasIOMMU: hasIOMMU) }
     }
 
     /// Reaches into a device from outside, as a button on its front would: to look at it, to change it, to let it do
@@ -70,8 +69,8 @@ public final class MockMachine: Sendable {
         _ type: Model.Type, at address: PCIAddress,
         _ body: (inout Model, borrowing MockBus) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        try locked { (core) throws(Failure) -> Result in
-            guard let function = core.functions[address] else { preconditionFailure("no device at \(address)") }
+        try locked { (machine) throws(Failure) -> Result in
+            let function = machine.function(address)
             guard var model = function.model as? Model else {
                 preconditionFailure("the device at \(address) is no \(Model.self)")
             }
@@ -82,7 +81,7 @@ public final class MockMachine: Sendable {
                 function.model = model
                 function.isBusy = false
             }
-            return try body(&model, MockBus(core: core, function: function))
+            return try body(&model, MockBus(function))
         }
     }
 
@@ -92,23 +91,23 @@ public final class MockMachine: Sendable {
     ///
     /// DMA of a device without an IOMMU to a physical address where no memory is pinned for it is here as well, though
     /// nobody refuses it: on a real machine it would have hit somebody else's memory.
-    public var faults: [IOMMUFault] { locked { $0.faults } }
+    public var faults: [IOMMUFault] { locked { $0.iommu.faults } }
 
     /// Forgets the faults up to now.
-    public func clearFaults() { locked { $0.faults = [] } }
+    public func clearFaults() { locked { $0.iommu.faults = [] } }
 
     /// The mappings of all address spaces, each in the order of their addresses.
-    public var mappings: [MockMapping] { locked { $0.spaces.flatMap(\.mappings) } }
+    public var mappings: [MockMapping] { locked { $0.mappings } }
 
     /// How much memory is pinned for DMA, in bytes. Memory that is mapped twice counts twice.
-    public var pinnedByteCount: UInt64 { locked { $0.spaces.reduce(0) { $0 + $1.pinnedByteCount } } }
+    public var pinnedByteCount: UInt64 { locked { $0.iommu.pinnedByteCount } }
 
     /// The open files of the kernel, in the order of their opening: what a test finds empty when nothing leaks.
     ///
     /// A file stays open while a descriptor of it is open or on its way through a socket, while a BAR of it is mapped,
     /// and while another open file needs it.
     public var openFiles: [MockOpenFile] {
-        locked { core in core.files.values.sorted { $0.inode < $1.inode }.map(MockOpenFile.init) }
+        locked { $0.core.openFiles.map(MockOpenFile.init) }
     }
 
     /// How many descriptors the process has for those files.
@@ -135,31 +134,31 @@ public final class MockMachine: Sendable {
         _ call: MockCall, with errno: Errno, request: MockRequest? = nil, skipping: Int = 0, count: Int = 1
     ) {
         locked {
-            $0.plans.append(
-                FailurePlan(call: call, errno: errno, request: request?.rawValue, skipping: skipping, count: count))
+            $0.core.plans.append(
+                .init(call: call, errno: errno, request: request?.rawValue, skipping: skipping, count: count))
         }
     }
 
     /// How many failures were asked for and have not come yet.
-    public var pendingFailureCount: Int { locked { $0.plans.reduce(0) { $0 + $1.count } } }
+    public var pendingFailureCount: Int { locked { $0.core.plans.reduce(0) { $0 + $1.count } } }
 
     /// Takes back the failures that have not come yet.
-    public func clearFailures() { locked { $0.plans = [] } }
+    public func clearFailures() { locked { $0.core.plans = [] } }
 
     /// Whether ``calls`` is kept. Off at first.
     public var recordsCalls: Bool {
-        get { locked { $0.isRecording } }
-        set { locked { $0.isRecording = newValue } }
+        get { locked { $0.core.isRecording } }
+        set { locked { $0.core.isRecording = newValue } }
     }
 
     /// The calls that were made while ``recordsCalls`` was on, those that failed included.
-    public var calls: [MockCallRecord] { locked { $0.records } }
+    public var calls: [MockCallRecord] { locked { $0.core.records } }
 
     /// How much memory the machine has, in bytes: 4 GiB at first, as in the project's lab. A mapping of anonymous memory
     /// that is larger fails with `ENOMEM`. Several that together are larger do not, since Linux overcommits.
     public var memoryByteCount: Int {
-        get { locked { $0.memoryByteCount } }
-        set { locked { $0.memoryByteCount = newValue } }
+        get { locked { $0.memory.memoryByteCount } }
+        set { locked { $0.memory.memoryByteCount = newValue } }
     }
 
     /// How many huge pages are set aside, by their size in bytes: at first 16 of 2 MiB and none of 1 GiB, as in the
@@ -171,18 +170,18 @@ public final class MockMachine: Sendable {
     /// machine.hugePages = [2 << 20: 0]  // a driver that has to get by without
     /// ```
     public var hugePages: [Int: Int] {
-        get { locked { $0.hugePages } }
+        get { locked { $0.memory.hugePages } }
         set {
             precondition(
                 newValue.allSatisfy { $0 > 4096 && $0 & ($0 - 1) == 0 && $1 >= 0 },
                 "huge pages have a power of two of bytes, more than 4096")
-            locked { $0.hugePages = newValue }
+            locked { $0.memory.hugePages = newValue }
         }
     }
 
     /// How much memory the process may lock, in bytes; `nil`, as at first, without a limit. Pinned memory counts.
     public var memoryLockLimit: UInt64? {
-        get { locked { $0.lockLimit } }
-        set { locked { $0.lockLimit = newValue } }
+        get { locked { $0.memory.lockLimit } }
+        set { locked { $0.memory.lockLimit = newValue } }
     }
 }

@@ -4,7 +4,7 @@
         /// Anonymous memory, from an offset in bytes.
         case memory(MemoryObject, Int)
         /// A BAR of an open device, from an offset in bytes.
-        case bar(PCIFunction, Int, Int)
+        case bar(any BusTarget, Int, Int)
     }
 
     let address: UInt64
@@ -35,7 +35,7 @@
         let source: Source =
             switch self.source {
             case .memory(let object, let offset): .memory(object, offset + shift)
-            case .bar(let function, let bar, let offset): .bar(function, bar, offset + shift)
+            case .bar(let target, let bar, let offset): .bar(target, bar, offset + shift)
             }
         let part = CPUMapping(
             address: start, byteCount: stop - start, source: source, protection: protection, file: file)

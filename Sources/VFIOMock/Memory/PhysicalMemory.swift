@@ -28,10 +28,10 @@ struct PhysicalMemory {
         switch backing {
         case .object(let object, let start): place(object, UInt64(start) + offset)
         case .process(let address): place(nil, address + offset)
-        case .bar(let function, let bar, let start):
+        case .bar(let target, let bar, let start):
             (
-                (function.barAddresses[bar] ?? 0) + start + offset,
-                function.barSize(bar) - min(start + offset, function.barSize(bar))
+                (target.barAddresses[bar] ?? 0) + start + offset,
+                target.barSize(bar) - min(start + offset, target.barSize(bar))
             )
         }
     }

@@ -1,3 +1,16 @@
+import VFIO
+
+/// What answers to accesses of BARs on the bus: a device.
+protocol BusTarget: AnyObject {
+    var address: PCIAddress { get }
+    var deviceAddress: DeviceAddress { get }
+    /// Where its BARs are on the bus.
+    var barAddresses: [Int: UInt64] { get }
+    func barSize(_ bar: Int) -> UInt64
+    func readBAR(_ bar: Int, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)
+    func writeBAR(_ bar: Int, at offset: UInt64, from buffer: UnsafeRawBufferPointer)
+}
+
 /// What a mapping of the IOMMU leads to, page by page in order.
 ///
 /// Memory that came through the seam is held, so that DMA reaches it even after the process has unmapped it. Memory
@@ -9,7 +22,7 @@ struct PinnedMemory {
         /// Memory of the process, at an address.
         case process(UInt64)
         /// A BAR, from an offset in bytes: what a type1 container maps when it is given a BAR's CPU mapping.
-        case bar(PCIFunction, Int, UInt64)
+        case bar(any BusTarget, Int, UInt64)
     }
 
     struct Segment {

@@ -1,14 +1,19 @@
 internal import CVFIO
 import SystemPackage
 
+/// A device in its slot, whose model may be one that can migrate.
+protocol MigratingDevice: AnyObject {
+    var model: any MockDevice { get set }
+}
+
 /// The migration state of a device, with the arcs and the streams of the kernel's sample driver mtty.
 final class MigrationControl {
     private(set) var state = CVFIO_DEVICE_STATE_RUNNING
     private(set) var saving: MigrationFile?
     private(set) var resuming: MigrationFile?
-    unowned let function: PCIFunction
+    private unowned let function: any MigratingDevice
 
-    init(_ function: PCIFunction) { self.function = function }
+    init(of function: any MigratingDevice) { self.function = function }
 
     private var model: (any MigratableDevice)? { function.model as? any MigratableDevice }
 
@@ -16,7 +21,7 @@ final class MigrationControl {
     var byteCount: Int { (model?.streamHeader.count ?? 0) + (model?.streamState.count ?? 0) }
 
     /// A reset of the device: it runs, and its streams are over.
-    func end() {
+    func reset() {
         state = CVFIO_DEVICE_STATE_RUNNING
         closeFiles()
     }

@@ -1,17 +1,18 @@
+internal import CVFIO
 import SystemPackage
 
 /// An open stream of a device's state: one that gives it, or one that takes it.
-final class MigrationFile {
-    let isSaving: Bool
+final class MigrationFile: FileOperations {
+    private let isSaving: Bool
     var bytes: [UInt8] = []
-    var position = 0
+    private var position = 0
     /// The state that it was made for is over.
-    var isDisabled = false
+    private var isDisabled = false
     private let limit: Int
     private let headerByteCount: Int
     private let accepts: ([UInt8]) -> Bool
     /// The device's; `nil` once the device is gone.
-    weak var migration: MigrationControl?
+    private weak var migration: MigrationControl?
 
     init(
         isSaving: Bool, limit: Int, headerByteCount: Int, of migration: MigrationControl,
@@ -30,26 +31,46 @@ final class MigrationFile {
         position = 0
     }
 
-    func read(into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+    var kind: MockOpenFile.Kind { .migration }
+
+    var isStream: Bool { true }
+
+    func read(into buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         if !isSaving { throw .badFileDescriptor }
         if isDisabled { throw .operationNotSupportedByDevice }
-        let count = min(buffer.count, bytes.count - position)
-        unsafe buffer.copyBytes(from: bytes[position..<position + count])
-        position += count
+        let count = min(buffer.count, bytes.count - self.position)
+        try buffer.store(Array(bytes[self.position..<self.position + count]))
+        self.position += count
         return count
     }
 
-    func write(_ buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
+    func write(from buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         if isSaving { throw .badFileDescriptor }
-        if position + buffer.count > limit { throw .noMemory }
+        if self.position + buffer.count > limit { throw .noMemory }
         if isDisabled { throw .operationNotSupportedByDevice }
         let hadHeader = bytes.count >= headerByteCount
-        unsafe bytes += Array(buffer)
-        position += buffer.count
+        bytes += try buffer.bytes(buffer.count)
+        self.position += buffer.count
         // What is wrong with the header is told once, and the bytes stay.
         if !hadHeader, bytes.count >= headerByteCount, !accepts(Array(bytes[..<headerByteCount])) {
             throw .badAddress
         }
         return buffer.count
+    }
+
+    /// `VFIO_MIG_GET_PRECOPY_INFO`.
+    func control(_ request: UInt, _ argument: Argument) throws(Errno) -> Int {
+        guard isSaving, request == CVFIO_MIG_GET_PRECOPY_INFO else { throw .inappropriateIOCTLForDevice }
+        var info = try argument.loadSized(cvfio_precopy_info())
+        let state = migration?.state
+        guard state == CVFIO_DEVICE_STATE_PRE_COPY || state == CVFIO_DEVICE_STATE_PRE_COPY_P2P else {
+            throw .invalidArgument
+        }
+        if isDisabled { throw .operationNotSupportedByDevice }
+        info.flags = 0
+        info.initial_bytes = UInt64(bytes.count - position)
+        info.dirty_bytes = 0
+        try argument.store(info)
+        return 0
     }
 }

@@ -18,13 +18,13 @@ extension PCIFunction {
     }
 
     /// Its folder, and what leads there from elsewhere.
-    func deviceEntries(_ core: Core) -> [Sysfs.Entry] {
+    func deviceEntries() -> [Sysfs.Entry] {
         let path = sysfsPath
-        let bus = mediated == nil ? "/sys/bus/pci" : "/sys/bus/mdev"
+        let busPath = mediated == nil ? "/sys/bus/pci" : "/sys/bus/mdev"
         var entries: [Sysfs.Entry] = [
-            (path, .folder), ("\(path)/subsystem", .link(to: bus)), ("\(bus)/devices/\(name)", .link(to: path)),
+            (path, .folder), ("\(path)/subsystem", .link(to: busPath)), ("\(busPath)/devices/\(name)", .link(to: path)),
         ]
-        if hasIOMMU { entries += groupEntries(core) }
+        if hasIOMMU { entries += groupEntries() }
         if let physical, let number = physical.virtualFunctions?.functions.firstIndex(where: { $0 === self }) {
             entries.append(("\(path)/physfn", .link(to: physical.sysfsPath)))
             entries.append(("\(physical.sysfsPath)/virtfn\(number)", .link(to: path)))
@@ -32,7 +32,7 @@ extension PCIFunction {
         return entries
     }
 
-    private func groupEntries(_ core: Core) -> [Sysfs.Entry] {
+    private func groupEntries() -> [Sysfs.Entry] {
         let group = "/sys/kernel/iommu_groups/\(groupNumber)"
         let entries: [Sysfs.Entry] = [
             (group, .folder), ("\(group)/devices/\(name)", .link(to: sysfsPath)),
@@ -40,14 +40,14 @@ extension PCIFunction {
         ]
         if mediated != nil { return entries }
         if !hasIOMMU { return entries + [("\(group)/name", .text("vfio-noiommu"))] }
-        let ranges = core.iommu.reservedRanges.map {
+        let ranges = bus.iommu.configuration.reservedRanges.map {
             "0x\(hexadecimal($0.lowerBound, 16)) 0x\(hexadecimal($0.upperBound, 16)) msi"
         }.joined(separator: "\n")
         return entries + [("\(group)/type", .text("DMA-FQ")), ("\(group)/reserved_regions", .text(ranges))]
     }
 
     /// What shows that a driver has the device; none without a driver.
-    func driverEntries(_ core: Core) -> [Sysfs.Entry] {
+    func driverEntries() -> [Sysfs.Entry] {
         guard let driver else { return [] }
         let path = sysfsPath
         let folder = mediated.map { "/sys/bus/mdev/drivers/\($0.parent.name)" } ?? "/sys/bus/pci/drivers/\(driver)"
@@ -56,12 +56,12 @@ extension PCIFunction {
         ]
         guard let nodeNumber else { return entries }
         // VFIO makes up a group when it takes a device that has no IOMMU.
-        if !hasIOMMU { entries += groupEntries(core) }
+        if !hasIOMMU { entries += groupEntries() }
         let mark = hasIOMMU ? "" : "noiommu-"
-        if core.release.hasContainer {
+        if bus.release.hasContainer {
             let group = "/sys/devices/virtual/vfio/\(mark)\(groupNumber)"
-            let open: Sysfs.Open = { [unowned core, groupNumber, hasIOMMU] () throws(Errno) in
-                try core.openGroup(groupNumber, hasIOMMU: hasIOMMU)
+            let open: Sysfs.Open = { [unowned bus, groupNumber, hasIOMMU] () throws(Errno) in
+                try bus.vfio!.openGroup(groupNumber, hasIOMMU: hasIOMMU)
             }
             entries += [
                 (group, .folder), ("/sys/class/vfio/\(mark)\(groupNumber)", .link(to: group)),
@@ -69,14 +69,14 @@ extension PCIFunction {
             ]
         }
         // Before device nodes, the class had the plain name.
-        let name = core.release.hasDeviceNodes ? "\(mark)vfio\(nodeNumber)" : "vfio\(nodeNumber)"
+        let name = bus.release.hasDeviceNodes ? "\(mark)vfio\(nodeNumber)" : "vfio\(nodeNumber)"
         let node = "\(path)/vfio-dev/\(name)"
         entries += [
             ("\(path)/vfio-dev", .folder), ("\(node)/device", .link(to: path)),
             ("/sys/class/vfio-dev/\(name)", .link(to: node)),
         ]
-        guard core.release.hasDeviceNodes else { return entries }
-        let open: Sysfs.Open = { [unowned core] () throws(Errno) in try core.openNode(self) }
+        guard bus.release.hasDeviceNodes else { return entries }
+        let open: Sysfs.Open = { [unowned bus] () throws(Errno) in bus.vfio!.openDevice(self) }
         return entries + [
             ("\(node)/dev", .text("244:\(nodeNumber)")), ("/dev/vfio/devices", .folder),
             ("/dev/vfio/devices/\(name)", .device(open)),
@@ -87,14 +87,14 @@ extension PCIFunction {
     var busResetEntry: Sysfs.Entry { ("\(sysfsPath)/reset_method", .text("bus")) }
 
     /// Adds the attributes in its folder, which go with that.
-    func addAttributes(_ core: Core) {
+    func addAttributes() {
         let path = sysfsPath
         let pci = pci
-        let sysfs = core.sysfs
+        let sysfs = bus.sysfs
         if mediated != nil {
-            return sysfs.addAction("\(path)/remove") { [unowned core] (text) throws(Errno) in
+            return sysfs.addAction("\(path)/remove") { [unowned bus] (text) throws(Errno) in
                 guard let value = Int(text) else { throw .invalidArgument }
-                return value == 0 || core.removeMediated(self)
+                return value == 0 || bus.removeMediated(self)
             }
         }
         sysfs.addText("\(path)/vendor", "0x\(hexadecimal(pci.vendor, 4))")
@@ -119,8 +119,8 @@ extension PCIFunction {
         sysfs.addText("\(path)/sriov_stride", "1")
         // vfio-pci claims the functions of one that it holds, whatever is written here.
         sysfs.addFlag("\(path)/sriov_drivers_autoprobe", ("1", "0"), own.isProbed) { own.isProbed = $0 }
-        sysfs.addText("\(path)/sriov_numvfs", "\(own.functions.count)") { [unowned core] (text) throws(Errno) in
-            try core.setVirtualFunctions(text, of: self)
+        sysfs.addText("\(path)/sriov_numvfs", "\(own.functions.count)") { [unowned bus] (text) throws(Errno) in
+            try bus.setVirtualFunctions(text, of: self)
         }
     }
 

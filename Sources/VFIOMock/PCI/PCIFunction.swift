@@ -3,7 +3,8 @@ import SystemPackage
 import VFIO
 
 /// A device in its slot: the hardware, the driver it is bound to, and vfio-pci's state while it is open.
-final class PCIFunction {
+final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
+    unowned let bus: SystemBus
     let address: PCIAddress
     let pci: MockPCIFunction
     let groupNumber: Int
@@ -12,7 +13,7 @@ final class PCIFunction {
     let memory: [Int: MemoryObject]
     var model: any MockDevice
     /// What it is called when it is no PCI function but a mediated device.
-    var mediated: MediatedName?
+    let mediated: MediatedName?
     /// Its migration state, when it can migrate.
     private(set) var migration: MigrationControl?
     /// The function that this one is a virtual function of.
@@ -29,7 +30,7 @@ final class PCIFunction {
 
     /// An IOMMU translates its DMA. Without one its DMA is to physical addresses, and its group is one that VFIO makes up
     /// while it has the device.
-    var hasIOMMU = true
+    let hasIOMMU: Bool
 
     // Drivers.
     var driver: String?
@@ -48,7 +49,7 @@ final class PCIFunction {
     /// It can be reset alone. Found out when it is opened, as vfio-pci does.
     var hasReset = false
     let interrupts = Interrupts()
-    var exports: [DMABuf] = []
+    private(set) var exports: [ObjectIdentifier: DMABuf] = [:]
     var isInLowPower = false
     var lowPowerWake: EventDescriptor?
     var eventWrites: [EventWrite] = []
@@ -60,15 +61,17 @@ final class PCIFunction {
     var boundDevice: IOMMUFDDevice?
 
     init(
-        _ model: any MockDevice, at address: PCIAddress, group: Int,
-        placing: (MockPCIFunction) -> [Int: UInt64] = { _ in [:] }, nativeDriver: String?,
-        physical: PCIFunction? = nil
+        _ model: any MockDevice, at address: PCIAddress, group: Int, on bus: SystemBus, nativeDriver: String? = nil,
+        physical: PCIFunction? = nil, mediated: MediatedName? = nil, hasIOMMU: Bool = true
     ) throws(Errno) {
         self.model = model
         self.address = address
+        self.bus = bus
+        self.mediated = mediated
+        self.hasIOMMU = hasIOMMU
         groupNumber = group
         pci = model.pci
-        barAddresses = placing(pci)
+        barAddresses = mediated == nil ? bus.placeBARs(pci) : [:]
         self.nativeDriver = nativeDriver
         self.physical = physical
         var place = ConfigSpace.Place(isBehindPort: address.bus != 0, isVirtual: physical != nil)
@@ -83,8 +86,10 @@ final class PCIFunction {
                 name: "vfio-mock-bar", byteCount: max(bar.byteCount, HostKernel().pageSize))
         }
         self.memory = memory
-        if model is any MigratableDevice { migration = MigrationControl(self) }
+        if model is any MigratableDevice { migration = MigrationControl(of: self) }
     }
+
+    var isMediated: Bool { mediated != nil }
 
     var deviceAddress: DeviceAddress { mediated.map { .mediated($0.uuid) } ?? .pci(address) }
 
@@ -124,12 +129,21 @@ final class PCIFunction {
 
     // MARK: Open and close
 
-    func open(hasReset: Bool, _ core: Core) {
-        self.hasReset = hasReset
+    /// Whether a reset of the function alone is there: of its own, or of its bus when nobody else is on that.
+    var canReset: Bool {
+        if pci.hasFunctionLevelReset { return true }
+        return !isMediated && !isOnRootBus && bus.functions(onBusOf: self).count == 1
+    }
+
+    /// Another file has access to it.
+    func open() {
+        openCount += 1
+        if openCount > 1 { return }
+        hasReset = canReset
         physical?.virtualFunctions?.userCount += 1
         config.powerState = 0
         config.hardwareCommand &= ~ConfigSpace.Command.busMaster
-        if hasReset { reset(core) }
+        if hasReset { reset() }
         savedHardware = config.hardware
         config.open()
         interrupts.reset()
@@ -137,7 +151,12 @@ final class PCIFunction {
         isInLowPower = false
     }
 
-    func close(_ core: Core) {
+    /// A file with access to it is gone.
+    func close() {
+        openCount -= 1
+        if openCount > 0 { return }
+        for export in exports.values { export.exporterWasClosed() }
+        exports = [:]
         physical?.virtualFunctions?.userCount -= 1
         config.powerState = 0
         config.hardwareCommand &= ~ConfigSpace.Command.busMaster
@@ -147,23 +166,25 @@ final class PCIFunction {
         interrupts.error = nil
         interrupts.request = nil
         eventWrites = []
+        updateWatching()
         pictures = []
         isInLowPower = false
         lowPowerWake = nil
         config.hardware = savedHardware
-        if hasReset { reset(core) }
+        if hasReset { reset() }
     }
 
     /// Resets the function. The kernel saves config space before and restores it after.
-    func reset(_ core: Core) {
+    func reset() {
         config.powerState = 0
         isINTxAsserted = false
         config.setInterruptStatus(false)
-        call(core) { (model, bus) in model.reset(bus: bus) }
+        call { (model, bus) in model.reset(bus: bus) }
     }
 
     func disableInterrupts() {
         interrupts.reset()
+        updateWatching()
         config.setMSIXEnabled(false)
     }
 
@@ -173,17 +194,16 @@ final class PCIFunction {
     ///
     /// - Returns: Whether it was called.
     @discardableResult
-    func call(_ core: Core, _ body: (inout any MockDevice, borrowing MockBus) -> Void) -> Bool {
+    func call(_ body: (inout any MockDevice, borrowing MockBus) -> Void) -> Bool {
         guard !isBusy else { return false }
         isBusy = true
         defer { isBusy = false }
-        let bus = MockBus(core: core, function: self)
-        body(&model, bus)
+        body(&model, MockBus(self))
         return true
     }
 
     /// A load of 1, 2, 4 or 8 bytes from a BAR.
-    func load(_ core: Core, bar: Int, offset: UInt64, width: Int) -> UInt64 {
+    func load(bar: Int, offset: UInt64, width: Int) -> UInt64 {
         if let memory = memory[bar] {
             var value: UInt64 = 0
             unsafe withUnsafeMutableBytes(of: &value) {
@@ -192,12 +212,12 @@ final class PCIFunction {
             return value
         }
         var value = UInt64.max
-        call(core) { (model, bus) in value = model.read(bar: bar, at: offset, width: width, bus: bus) }
+        call { (model, bus) in value = model.read(bar: bar, at: offset, width: width, bus: bus) }
         return value
     }
 
     /// A store of 1, 2, 4 or 8 bytes to a BAR.
-    func store(_ core: Core, bar: Int, offset: UInt64, width: Int, _ value: UInt64) {
+    func store(bar: Int, offset: UInt64, width: Int, _ value: UInt64) {
         if let memory = memory[bar] {
             unsafe withUnsafeBytes(of: value) {
                 unsafe memory.write(at: Int(offset), from: UnsafeRawBufferPointer(rebasing: $0[..<width]))
@@ -205,7 +225,7 @@ final class PCIFunction {
             return
         }
         let value = width == 8 ? value : value & (1 << UInt64(width * 8) - 1)
-        call(core) { (model, bus) in model.write(value, bar: bar, at: offset, width: width, bus: bus) }
+        call { (model, bus) in model.write(value, bar: bar, at: offset, width: width, bus: bus) }
     }
 
     // MARK: INTx
@@ -238,10 +258,41 @@ final class PCIFunction {
         if interrupts.kind == .intx { interrupts.isMasked = true }
     }
 
-    // MARK: Revocation
+    // MARK: Message signalled interrupts
+
+    var isMSIEnabled: Bool { interrupts.kind == .msi }
+
+    var isMSIXEnabled: Bool { interrupts.kind == .msix }
+
+    /// A mediated device's is no write to memory.
+    func raiseMSI(_ vector: Int) { if isMSIEnabled && (isBusMaster || isMediated) { interrupts.signal(vector) } }
+
+    func raiseMSIX(_ vector: Int) { if isMSIXEnabled && isBusMaster { interrupts.signal(vector) } }
+}
+
+// MARK: dma-bufs
+
+extension PCIFunction: DMABufExporter {
+    func addExport(_ buffer: DMABuf) { exports[ObjectIdentifier(buffer)] = buffer }
+
+    func exportWasReleased(_ buffer: DMABuf) { exports[ObjectIdentifier(buffer)] = nil }
 
     /// Revokes what was exported, or makes it good again.
-    func moveExports(revoked: Bool) {
-        for export in exports { export.move(revoked: revoked) }
+    func moveExports(revoked: Bool) { for export in exports.values { export.move(revoked: revoked) } }
+}
+
+// MARK: Events that the kernel waits for
+
+extension PCIFunction: EventWatcher {
+    /// Has the kernel wait for those that are set.
+    func updateWatching() {
+        bus.core.setWatching(self, interrupts.unmask != nil || !eventWrites.isEmpty)
+    }
+
+    func serveEvents() {
+        if let unmask = interrupts.unmask, unmask.take() > 0 { unmaskINTx() }
+        for write in eventWrites where write.event.take() > 0 && config.isMemoryEnabled {
+            store(bar: write.bar, offset: write.offset, width: write.width, write.value)
+        }
     }
 }

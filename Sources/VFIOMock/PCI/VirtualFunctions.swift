@@ -1,3 +1,4 @@
+import SystemPackage
 import VFIO
 
 /// What a physical function knows of its virtual ones, and what vfio-pci does.
@@ -21,4 +22,21 @@ final class VirtualFunctions {
 
     /// As when vfio-pci takes the device: a random one.
     func forgetToken() { token = (0..<16).map { _ in UInt8.random(in: 0...255) } }
+}
+
+extension PCIFunction {
+    /// Whether it may be opened with a token, or without one.
+    func checkToken(_ token: [UInt8]?) throws(Errno) {
+        if let own = physical?.virtualFunctions {
+            if token != own.token { throw .permissionDenied }
+        } else if let own = virtualFunctions {
+            if own.userCount > 0 {
+                if token != own.token { throw .permissionDenied }
+            } else if let token {
+                own.setToken(token)
+            }
+        } else if token != nil {
+            throw .invalidArgument
+        }
+    }
 }

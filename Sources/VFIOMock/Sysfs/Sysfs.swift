@@ -23,7 +23,7 @@ final class Sysfs {
         }
     }
 
-    typealias Open = () throws(Errno) -> FileDescriptor
+    typealias Open = () throws(Errno) -> any FileOperations
     typealias Entry = (path: String, node: Node)
 
     private final class Item {

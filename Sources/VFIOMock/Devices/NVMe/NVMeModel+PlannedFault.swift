@@ -1,8 +1,0 @@
-extension NVMeModel {
-    struct PlannedFault {
-        var fault: NVMeFault
-        var match: NVMeFault.Match
-        var skipping: Int
-        var count: Int
-    }
-}

@@ -1,0 +1,159 @@
+internal import CVFIOMock
+internal import Glibc
+internal import Synchronization
+import SystemPackage
+import VFIO
+
+/// The kernel's table of descriptors, its lock, and the failures that a test has asked for. The lock has to be held for
+/// any access, also to all other state of the machine.
+final class Core {
+    /// A failure that a test has asked for.
+    struct FailurePlan {
+        let call: MockCall
+        let errno: Errno
+        let request: UInt?
+        /// How many matching calls still pass before the first one fails.
+        var skipping: Int
+        /// How many fail then.
+        var count: Int
+
+        /// Whether a call is to fail, counting it.
+        mutating func takes(_ call: MockCall, request: UInt?) -> Bool {
+            guard call == self.call, self.request == nil || self.request == request, count > 0 else { return false }
+            if skipping > 0 {
+                skipping -= 1
+                return false
+            }
+            count -= 1
+            return true
+        }
+    }
+
+    let lock = Mutex(())
+    let host = HostKernel()
+    var plans: [FailurePlan] = []
+    var isRecording = false
+    var records: [MockCallRecord] = []
+    private var files: [OpenFile.Identity: OpenFile] = [:]
+    /// By descriptor number. A number that was closed and used again behind the seam stays until the seam meets it.
+    private var table: [OpenFile?] = []
+    private var openCount = 0
+    /// What waits for eventfds.
+    private var watchers: [ObjectIdentifier: any EventWatcher] = [:]
+
+    // MARK: Calls
+
+    /// The start of every call: it is recorded, fails if it is to, and the kernel does what it does meanwhile.
+    func begin(_ call: MockCall, request: UInt? = nil) throws(Errno) {
+        if isRecording { records.append(MockCallRecord(call, request: request)) }
+        serveEvents()
+        guard !plans.isEmpty else { return }
+        var failure: Errno?
+        for index in plans.indices where failure == nil {
+            if plans[index].takes(call, request: request) { failure = plans[index].errno }
+        }
+        plans.removeAll { $0.count == 0 }
+        if let failure { throw failure }
+    }
+
+    /// Has a watcher look at its eventfds at the start of each call, or no more.
+    func setWatching(_ watcher: any EventWatcher, _ isOn: Bool) {
+        watchers[ObjectIdentifier(watcher)] = isOn ? watcher : nil
+    }
+
+    /// Serves the eventfds that the kernel waits for. The kernel is woken by them; the mock looks at them at each call.
+    func serveEvents() { for watcher in watchers.values { watcher.serveEvents() } }
+
+    // MARK: Descriptors
+
+    /// All open files, in the order of their opening.
+    var openFiles: [OpenFile] { files.values.sorted { $0.number < $1.number } }
+
+    /// Opens a file for the process.
+    ///
+    /// - Parameter byteCount: How large it is by `fstat`.
+    func open(
+        _ operations: some FileOperations, byteCount: UInt64 = 0, flags: Int32 = O_RDWR
+    ) throws(Errno) -> FileDescriptor {
+        let number: Int32
+        if let readiness = operations.readiness {
+            var writer: Int32 = -1
+            number = unsafe cmock_pipe(&writer)
+            if number >= 0 { readiness.open(reader: number, writer: writer) }
+        } else {
+            number = unsafe "vfio-mock".withCString { unsafe cmock_memory_file($0, byteCount) }
+        }
+        guard number >= 0, let identity = identity(number) else { throw Errno(rawValue: -number) }
+        let file = OpenFile(operations, identity, number: openCount, self)
+        file.statusFlags = flags
+        openCount += 1
+        files[identity] = file
+        register(number, file)
+        operations.opened(as: file)
+        return FileDescriptor(rawValue: number)
+    }
+
+    private func identity(_ number: Int32) -> OpenFile.Identity? {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        guard unsafe cmock_file_identity(number, &device, &inode) == 0 else { return nil }
+        return OpenFile.Identity(device: device, inode: inode)
+    }
+
+    /// The open file of the mock that a descriptor refers to, `nil` for descriptors that are not the mock's.
+    func file(_ descriptor: FileDescriptor) -> OpenFile? {
+        let number = Int(descriptor.rawValue)
+        if table.indices.contains(number), let file = table[number] { return file }
+        guard !files.isEmpty, let identity = identity(descriptor.rawValue), let file = files[identity] else {
+            return nil
+        }
+        // One that came in by a way that the mock did not see: dup(2), or recvmsg(2).
+        if file.inFlight > 0 { file.inFlight -= 1 }
+        register(descriptor.rawValue, file)
+        return file
+    }
+
+    /// The open file behind a descriptor, if it is of a kind. `EBADF` for a number that is no descriptor of the process.
+    func file<Operations>(
+        _ number: Int32, as type: Operations.Type
+    ) throws(Errno) -> (file: OpenFile, operations: Operations)? {
+        let descriptor = FileDescriptor(rawValue: number)
+        guard let file = file(descriptor) else {
+            try host.close(try host.duplicate(descriptor))
+            return nil
+        }
+        return (file.operations as? Operations).map { (file, $0) }
+    }
+
+    func register(_ number: Int32, _ file: OpenFile) {
+        forget(number)
+        while table.count <= number { table.append(nil) }
+        table[Int(number)] = file
+        file.descriptors.insert(number)
+    }
+
+    /// A number is no file of the mock's: it was closed, perhaps behind the mock's back, and used again since.
+    func forget(_ number: Int32) {
+        guard table.indices.contains(Int(number)), let file = table[Int(number)] else { return }
+        table[Int(number)] = nil
+        file.descriptors.remove(number)
+        releaseIfUnused(file)
+    }
+
+    /// The process ends: no descriptor refers to anything any more.
+    func exit() {
+        for file in openFiles {
+            file.inFlight = 0
+            let numbers = file.descriptors
+            file.descriptors = []
+            for number in numbers { table[Int(number)] = nil }
+            releaseIfUnused(file)
+        }
+    }
+
+    func releaseIfUnused(_ file: OpenFile) {
+        guard file.referenceCount == 0, files.removeValue(forKey: file.identity) != nil else { return }
+        file.operations.readiness?.close()
+        file.operations.release()
+    }
+}

@@ -1,0 +1,114 @@
+internal import CVFIOMock
+import SystemPackage
+import VFIO
+
+/// All parts of a machine and its kernel, each of which knows only those above it here. The lock has to be held for any
+/// access.
+final class Machine {
+    let release: MockRelease
+    let core = Core()
+    let memory: ProcessMappings
+    let iommu: SystemIOMMU
+    let bus: SystemBus
+    let vfio: VFIODriver
+    let kvm: KVM
+
+    init(_ release: MockRelease, _ iommu: MockIOMMU) {
+        self.release = release
+        memory = ProcessMappings(core)
+        self.iommu = SystemIOMMU(iommu, release, memory, core)
+        bus = SystemBus(self.iommu)
+        vfio = VFIODriver(bus)
+        kvm = KVM(memory, release, core)
+        addNodes()
+    }
+
+    /// Adds the device nodes that are there without any device.
+    private func addNodes() {
+        let (system, vfio, kvm) = (iommu, vfio, kvm)
+        let nodes: [(path: String, isThere: Bool, open: Sysfs.Open)] = [
+            ("/dev/iommu", release.hasIOMMUFD, { [unowned system] () throws(Errno) in IOMMUFD(system) }),
+            ("/dev/vfio/vfio", release.hasContainer, { [unowned vfio] () throws(Errno) in Container(vfio) }),
+            ("/dev/kvm", release.hasKVM, { [unowned kvm] () throws(Errno) in KVMFile(kvm) }),
+        ]
+        for node in nodes where node.isThere { bus.sysfs.add([(node.path, .device(node.open))]) }
+    }
+
+    /// A test may leave files open. Their objects refer to one another, and are closed as when a process ends.
+    deinit {
+        memory.exit()
+        core.exit()
+    }
+
+    func function(_ address: PCIAddress) -> PCIFunction {
+        guard let function = bus.functions[address] else { preconditionFailure("no device at \(address)") }
+        return function
+    }
+
+    /// The mappings of all address spaces.
+    var mappings: [MockMapping] {
+        let files = core.openFiles
+        let spaces = files.compactMap { $0.operations as? IOMMUFD }.flatMap(\.objects.all).compactMap { $0 as? IOAS }
+        let containers = vfio.containers.compactMap(\.iommu)
+        return spaces.flatMap(\.mappings) + containers.flatMap(\.mappings)
+    }
+
+    // MARK: Paths
+
+    /// `O_LARGEFILE`, which Linux adds by itself to what is opened by a path; to a program on 64 bits the constant is 0.
+    private static let largeFile: Int32 = 0o100000
+
+    func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
+        if Sysfs.covers(path), let open = try bus.sysfs.device(path) {
+            return try core.open(try open(), flags: mode.rawValue | Self.largeFile)
+        }
+        let descriptor = try openHostFile(path, mode)
+        core.forget(descriptor.rawValue)
+        return descriptor
+    }
+
+    private func openHostFile(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
+        if mode == .readOnly, let information = descriptorInformation(path) { return try snapshot(information) }
+        guard Sysfs.covers(path) else { return try core.host.open(path, mode) }
+        // An attribute: a copy of it, which is all that reading needs. Writing goes by `writeFile`.
+        if mode != .readOnly { throw try bus.sysfs.isFolder(path) ? .isDirectory : .permissionDenied }
+        return try snapshot(try bus.sysfs.contents(path))
+    }
+
+    /// What `/proc/self/fdinfo/N` says of a file of the mock; `nil` for other paths, and for files of the host.
+    func descriptorInformation(_ path: FilePath) -> [UInt8]? {
+        let folder = "/proc/self/fdinfo/"
+        let name = path.string.dropFirst(folder.count)
+        // The kernel takes no other spelling of the number.
+        guard path.string.hasPrefix(folder), let number = Int32(name), name == String(number),
+            let file = core.file(FileDescriptor(rawValue: number))
+        else { return nil }
+        return Array(file.information(number).utf8)
+    }
+
+    private func snapshot(_ bytes: [UInt8]) throws(Errno) -> FileDescriptor {
+        let number = unsafe "vfio-mock-attribute".withCString { unsafe cmock_memory_file($0, 0) }
+        guard number >= 0 else { throw Errno(rawValue: -number) }
+        let descriptor = FileDescriptor(rawValue: number)
+        do throws(Errno) {
+            _ = try unsafe bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) in
+                try unsafe core.host.write(descriptor, at: 0, from: buffer)
+            }
+        } catch {
+            try? core.host.close(descriptor)
+            throw error
+        }
+        return descriptor
+    }
+
+    // MARK: Memory
+
+    func map(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer {
+        switch request.source {
+        case .anonymous(let hugePageSize): return unsafe try memory.mapMemory(request, hugePageSize: hugePageSize)
+        case .file(let descriptor, let offset):
+            guard let file = core.file(descriptor) else { return unsafe try core.host.map(request) }
+            return unsafe try file.operations.map(request, at: offset)
+        }
+    }
+}

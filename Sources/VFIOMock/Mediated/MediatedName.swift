@@ -1,7 +1,0 @@
-import VFIO
-
-/// What a mediated device is called, and who made it.
-struct MediatedName {
-    let uuid: DeviceUUID
-    let parent: MediatedParent
-}

@@ -1,0 +1,44 @@
+import SystemPackage
+import VFIO
+
+/// A device whose driver makes mediated devices.
+final class MediatedParent {
+    let name: String
+    /// What each type of mediated device is made of, by the type's name.
+    let types: [String: @Sendable () -> any MockDevice]
+    /// How many more it can make.
+    var available: Int
+
+    init(name: String, types: [String: @Sendable () -> any MockDevice], limit: Int) {
+        self.name = name
+        self.types = types
+        available = limit
+    }
+
+    /// Its folder in sysfs.
+    var sysfsPath: String { "/sys/devices/virtual/\(name)/\(name)" }
+
+    func addToSysfs(_ bus: SystemBus) {
+        let sysfs = bus.sysfs
+        sysfs.add([
+            ("/sys/bus/mdev/devices", .folder), ("/sys/bus/mdev/drivers/\(name)", .folder),
+            ("/sys/class/mdev_bus/\(name)", .link(to: sysfsPath)), (sysfsPath, .folder),
+        ])
+        for type in types.keys {
+            let folder = "\(sysfsPath)/mdev_supported_types/\(type)"
+            sysfs.add([("\(folder)/devices", .folder)])
+            sysfs.addText("\(folder)/device_api", "vfio-pci")
+            sysfs.addText("\(folder)/available_instances", "\(self.available)")
+            sysfs.addAction("\(folder)/create") { [unowned bus] (text) throws(Errno) in
+                try bus.createMediated(text, self, type)
+                return true
+            }
+        }
+    }
+}
+
+/// What a mediated device is called, and who made it.
+struct MediatedName {
+    let uuid: DeviceUUID
+    let parent: MediatedParent
+}

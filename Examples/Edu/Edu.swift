@@ -67,7 +67,7 @@ public struct Edu: ~Copyable, Sendable {
         try EduError.wrapping { () throws(VFIOError) in
             try device.config.updateCommand { $0.formUnion([.memoryDecode, .busMaster]) }
         }
-        let bank = try EduError.wrapping { () throws(VFIOError) in try device.registers(of: .bar0) }
+        let bank = try EduError.wrapping { () throws(VFIOError) in try device.makeRegisterBank(of: .bar0) }
         let interrupt = try EduError.wrapping { () throws(VFIOError) in try device.interrupts(.msi).enable(vector: 0) }
         self.interrupt = interrupt
         self.bank = bank

@@ -6,7 +6,7 @@ import VFIOPassthrough
 /// A virtual machine with a device passed to it: everything but its processor.
 struct GuestMachine: ~Copyable {
     // In the order in which they end.
-    private let interrupt: InterruptConnection
+    private let interrupt: IRQFD
     private let vector: InterruptVector
     let bar: GuestBAR
     let memory: GuestMemory
@@ -35,9 +35,9 @@ struct GuestMachine: ~Copyable {
         try unsafe memory.withUnsafeMemory(at: 0) { (bytes) throws(VFIOError) in
             try unsafe setMemorySlot(of: file, bytes)
         }
-        let bar = try device.guestBAR(.bar0, of: machine, slots: barSlots)
+        let bar = try device.makeGuestBAR(.bar0, of: machine, slots: barSlots)
         let vector = try device.interrupts(.msi).enable()
-        let interrupt = try machine.connect(vector, to: interruptLine)
+        let interrupt = try machine.makeIRQFD(for: vector, to: interruptLine)
         return GuestMachine(
             interrupt: interrupt, vector: vector, bar: bar, memory: memory, device: device, file: file)
     }

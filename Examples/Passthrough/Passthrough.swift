@@ -16,7 +16,7 @@ struct Passthrough {
         ).run { machine in
             let guest = try GuestMachine.make(machine.kernel, with: machine.devices[0])
             print("memory: \(guest.memory.ranges[0]) is the guest's, and \(machine.devices[0]) finds it there as well")
-            try guest.bar.show(at: GuestProgram.barAddress)
+            try guest.bar.map(at: GuestProgram.barAddress)
             print("registers: BAR 0 is at \(GuestProgram.barAddress) for the guest, in memory slots \(guest.bar.slots)")
             print("interrupt: the device's MSI is vector \(GuestProgram.vector) of the guest's processor")
             try guest.load()
@@ -41,7 +41,7 @@ struct Passthrough {
         try Example.require(exits == 1, "the guest needed the monitor")
 
         // For comparison: what cannot be shown to a guest, such as a page with an MSI-X table, costs an exit each time.
-        try guest.bar.hide()
+        try guest.bar.unmap()
         try guest.load()
         print("with BAR 0 hidden, so that the monitor has to answer: \(try run(guest, on: processor)) exits to it")
     }

@@ -16,7 +16,7 @@ struct VFIOCtl: ParsableCommand {
             CommandGroup(
                 name: "Prepare",
                 subcommands: [
-                    BindCommand.self, UnbindCommand.self, RestoreCommand.self, VFsCommand.self, VFTokenCommand.self,
+                    BindCommand.self, UnbindCommand.self, RestoreCommand.self, SRIOVCommand.self, VFTokenCommand.self,
                 ]),
             CommandGroup(
                 name: "Use",

@@ -14,22 +14,22 @@ extension Contract {
             let bench = try scenario.makeBench()
             let space = try bench.makeSpace()
             guard scenario.usesIOMMUFD else {
-                #expect(try space.isContainerSpace())
-                expectRefusal(.unsupported) { try space.becomeContainerSpace() }
-                expectRefusal(.unsupported) { try space.resignAsContainerSpace() }
+                #expect(try space.isVFIOCompatIOAS())
+                expectRefusal(.unsupported) { try space.setVFIOCompatIOAS() }
+                expectRefusal(.unsupported) { try space.clearVFIOCompatIOAS() }
                 expectRefusal(.unsupported) { _ = try space.duplicateIOMMUFD() }
                 return
             }
             let other = try space.makeSibling()
-            #expect(try space.isContainerSpace() == false)
-            try space.becomeContainerSpace()
-            #expect(try space.isContainerSpace())
-            #expect(try other.isContainerSpace() == false)
-            expectRefusal(.invalidArgument) { try other.resignAsContainerSpace() }
-            try other.becomeContainerSpace()
-            #expect(try space.isContainerSpace() == false)
-            try other.resignAsContainerSpace()
-            #expect(try other.isContainerSpace() == false)
+            #expect(try space.isVFIOCompatIOAS() == false)
+            try space.setVFIOCompatIOAS()
+            #expect(try space.isVFIOCompatIOAS())
+            #expect(try other.isVFIOCompatIOAS() == false)
+            expectRefusal(.invalidArgument) { try other.clearVFIOCompatIOAS() }
+            try other.setVFIOCompatIOAS()
+            #expect(try space.isVFIOCompatIOAS() == false)
+            try other.clearVFIOCompatIOAS()
+            #expect(try other.isVFIOCompatIOAS() == false)
             let raw = try space.duplicateIOMMUFD()
             #expect(try bench.kernel.control(raw, CVFIO_GET_API_VERSION, value: 0) == 0)
             #expect(try bench.kernel.control(raw, CVFIO_CHECK_EXTENSION, value: CVFIO_TYPE1_IOMMU) == 1)
@@ -63,7 +63,7 @@ extension Contract {
             expectErrno(.invalidArgument) { Int(try raw.unmap(0x10_0000, 4096, size: 1)) }
             expectErrno(.invalidArgument) { Int(try raw.unmap(0x10_0000, 4096, flags: 1 << 31)) }
             expectErrno(.invalidArgument) { Int(try raw.info(size: 1).argsz) }
-            try space.becomeContainerSpace()
+            try space.setVFIOCompatIOAS()
             expectErrno(.invalidArgument, "no such kind") { try raw.choose(99) }
             expectErrno(.invalidArgument, "its devices have an IOMMU") { try raw.choose(CVFIO_NOIOMMU_IOMMU) }
             #expect(try raw.choose(CVFIO_TYPE1v2_IOMMU) == 0)
@@ -115,7 +115,7 @@ extension Contract {
                 // Memory of another address space, to be mapped in this one by type1.
                 let memory = try space.makeSibling().allocate(byteCount: 4 << 20, pages: .huge2MiB)
                 let address = UInt64(UInt(bitPattern: memory.unsafeBaseAddress))
-                try space.becomeContainerSpace()
+                try space.setVFIOCompatIOAS()
                 let raw = RawIOMMUFDContainer(bench.kernel, try space.duplicateIOMMUFD())
                 #expect(try raw.choose(version) == 0)
                 #expect(try space.usesLargePages() == !cuts)
@@ -149,7 +149,7 @@ extension Contract {
             guard scenario.usesIOMMUFD else { return }
             let space = try bench.makeSpace()
             let device = try Device(at: bench.edu, in: space)
-            try space.becomeContainerSpace()
+            try space.setVFIOCompatIOAS()
             let raw = try space.duplicateIOMMUFD()
             /// How much there is to tell, and where the capabilities begin.
             func ask(_ room: Int) throws -> (byteCount: UInt32?, capabilities: UInt32?) {
@@ -182,7 +182,7 @@ extension Contract {
             guard scenario.usesIOMMUFD else { return }
             let space = try bench.makeSpace()
             let edu = try EduDriver(at: bench.edu, in: space)
-            try space.becomeContainerSpace()
+            try space.setVFIOCompatIOAS()
             let raw = RawIOMMUFDContainer(bench.kernel, try space.duplicateIOMMUFD())
             let memory = try Memory(bench.kernel, pageCount: 1)
             memory.bytes.storeBytes(of: 0x0bad_cafe, as: UInt32.self)
@@ -222,14 +222,14 @@ extension Contract {
             guard scenario.usesIOMMUFD else { return }
             let kernel = Ledger(bench.machine.kernel, aliases: ["/dev/vfio/vfio": "/dev/iommu"])
             try useType1(bench, kernel)
-            try useUnprotected(bench, kernel)
+            try useNoIOMMU(bench, kernel)
             kernel.expectBalance(#_sourceLocation)
         }
 
         private func useType1(_ bench: borrowing Bench, _ kernel: Ledger) throws {
             let space = try AddressSpace(.type1, kernel: kernel)
             #expect(try space.supports(.type1v2))
-            #expect(try space.supports(.updateAddresses) == false)
+            #expect(try space.supports(.updateVaddr) == false)
             let edu = try EduDriver(at: bench.edu, in: space)
             let nvme = try Device(at: bench.nvme, in: space)
             let info = try space.type1Info()
@@ -254,10 +254,10 @@ extension Contract {
             try closeAll(again, buffer)
         }
 
-        private func useUnprotected(_ bench: borrowing Bench, _ kernel: Ledger) throws {
+        private func useNoIOMMU(_ bench: borrowing Bench, _ kernel: Ledger) throws {
             guard bench.offer.hasUnsafeNoIOMMUMode else { return }
-            let space = try UnprotectedAddressSpace(.type1, kernel: kernel)
-            let edu = try EduDriver(at: bench.unprotectedEdu, in: space)
+            let space = try NoIOMMUAddressSpace(.type1, kernel: kernel)
+            let edu = try EduDriver(at: bench.noIOMMUEdu, in: space)
             #expect(try edu.identification() == 0x0100_00ed)
             try edu.close()
         }

@@ -20,8 +20,8 @@ extension Contract {
                 expectRefusal(.unsupported) { _ = try space.startDirtyTracking() }
                 let memory = try Memory(bench.kernel, pageCount: 1)
                 let mapping = try space.map(memory.bytes)
-                expectRefusal(.unsupported) { try mapping.giveUpAddress() }
-                expectRefusal(.unsupported) { try mapping.setAddress(memory.bytes) }
+                expectRefusal(.unsupported) { try mapping.invalidateVaddr() }
+                expectRefusal(.unsupported) { try mapping.updateVaddr(memory.bytes) }
                 try closeAll(mapping, memory, edu)
                 return
             }
@@ -151,19 +151,19 @@ extension Contract {
                 let landing = try space.allocate(byteCount: 4096)
                 let mapping = try space.map(memory.bytes)
                 memory.bytes.storeBytes(of: 0x0403_0201, as: UInt32.self)
-                expectRefusal(.invalidArgument, .invalidArgument) { try mapping.setAddress(memory.bytes) }
-                try mapping.giveUpAddress()
-                expectRefusal(.invalidArgument, .invalidArgument) { try mapping.giveUpAddress() }
+                expectRefusal(.invalidArgument, .invalidArgument) { try mapping.updateVaddr(memory.bytes) }
+                try mapping.invalidateVaddr()
+                expectRefusal(.invalidArgument, .invalidArgument) { try mapping.invalidateVaddr() }
                 // A second refusal has, as a side effect of the kernel's, made nothing good: the address is still owed.
                 try edu.expect([1, 2, 3, 4], at: mapping.iova, by: landing)
                 expectRefusal(.invalidArgument) {
-                    try mapping.setAddress(UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<4096]))
+                    try mapping.updateVaddr(UnsafeMutableRawBufferPointer(rebasing: memory.bytes[..<4096]))
                 }
-                try mapping.setAddress(memory.bytes)
-                expectRefusal(.invalidArgument, .invalidArgument) { try mapping.setAddress(memory.bytes) }
+                try mapping.updateVaddr(memory.bytes)
+                expectRefusal(.invalidArgument, .invalidArgument) { try mapping.updateVaddr(memory.bytes) }
                 try edu.expect([1, 2, 3, 4], at: mapping.iova, by: landing)
                 // One that is owed an address is unmapped as any other.
-                try mapping.giveUpAddress()
+                try mapping.invalidateVaddr()
                 try mapping.close()
                 let next = try Device(at: bench.nvme, in: space)
                 try closeAll(next, landing, memory)
@@ -175,9 +175,9 @@ extension Contract {
             try withContainer(scenario) { bench, space, edu in
                 let memory = try Memory(bench.kernel, pageCount: 1)
                 let mapping = try space.map(memory.bytes)
-                try mapping.giveUpAddress()
+                try mapping.invalidateVaddr()
                 expectRefusal(.busy, .resourceBusy) { _ = try Device(at: bench.nvme, in: space) }
-                try mapping.setAddress(memory.bytes)
+                try mapping.updateVaddr(memory.bytes)
                 let nvme = try Device(at: bench.nvme, in: space)
                 try closeAll(nvme, mapping, memory)
             }

@@ -52,7 +52,7 @@ extension Contract {
         @Test("a picture in a region (VFIO_DEVICE_QUERY_GFX_PLANE)", arguments: Scenario.all)
         func region(_ scenario: Scenario) throws {
             try withScreen(scenario) { _, device in
-                #expect(try device.displayFlavor() == .region)
+                #expect(try device.displayPlaneType() == .region)
                 let index = RegionIndex(rawValue: 16)
                 // The device tells of nine regions, and the picture is in none of them.
                 #expect(device.info.regionCount == 9)
@@ -106,7 +106,7 @@ extension Contract {
         @Test("pictures as dma-bufs (VFIO_DEVICE_GET_GFX_DMABUF)", arguments: Scenario.all)
         func dmaBuf(_ scenario: Scenario) throws {
             try withBochs(scenario) { bench, device in
-                #expect(try device.displayFlavor() == .dmaBuf)
+                #expect(try device.displayPlaneType() == .dmaBuf)
                 // Nothing is shown until the guest has switched it on.
                 #expect(try device.displayPlane(as: .dmaBuf) == nil)
                 try show(device, width: 640, height: 480)
@@ -160,7 +160,7 @@ extension Contract {
                 try show(device, width: 640, height: 480)
                 #expect(try device.displayPlane(as: .dmaBuf) == first)
                 try closeAll(other, window)
-                let unknown = DisplayPlane(cvfio_device_gfx_plane_info(number: 99), kind: .primary, flavor: .dmaBuf)
+                let unknown = DisplayPlane(cvfio_device_gfx_plane_info(number: 99), kind: .primary, type: .dmaBuf)
                 expectRefusal(.notFound, .noSuchFileOrDirectory) {
                     _ = try device.makeDisplayDMABuf(of: try #require(unknown))
                 }
@@ -225,9 +225,9 @@ extension Contract {
         func notThere(_ scenario: Scenario) throws {
             let bench = try scenario.makeBench()
             let device = try Device(at: bench.edu, in: try bench.makeSpace())
-            #expect(try device.displayFlavor() == nil)
+            #expect(try device.displayPlaneType() == nil)
             expectRefusal(.unsupported, .inappropriateIOCTLForDevice) { _ = try device.displayPlane(as: .region) }
-            let plane = DisplayPlane(cvfio_device_gfx_plane_info(number: 1), kind: .primary, flavor: .dmaBuf)
+            let plane = DisplayPlane(cvfio_device_gfx_plane_info(number: 1), kind: .primary, type: .dmaBuf)
             expectRefusal(.unsupported, .inappropriateIOCTLForDevice) {
                 _ = try device.makeDisplayDMABuf(of: try #require(plane))
             }

@@ -158,7 +158,7 @@ extension Contract {
             try bench.failEachCall(harmless: [Self.event]) { kernel in
                 let space = try AddressSpace(scenario.interface, kernel: kernel)
                 let device = try Device(at: bench.memory, in: space)
-                let event = try device.registerWriteEvent(UInt32(7), at: 64, of: .bar2)
+                let event = try device.makeIOEventFD(UInt32(7), at: 64, of: .bar2)
                 try event.signal()
                 try event.close()
                 try device.enterLowPower()

@@ -16,12 +16,12 @@ extension Contract {
                 let device = try Device(at: bench.memory, in: bench.makeSpace(), for: machine)
                 try device.setMemoryDecode(true)
                 #expect(try device.guestPieces(of: .bar2) == [0..<(16 << 20)])
-                let bar = try device.guestBAR(.bar2, of: machine, slots: 7..<9)
+                let bar = try device.makeGuestBAR(.bar2, of: machine, slots: 7..<9)
                 #expect(bar.slots == [7])
                 #expect(bar.pieces == [0..<(16 << 20)])
                 #expect(bar.address == nil)
                 #expect(try raw.isFree(0xc000_0000, page))
-                try bar.show(at: 0xc000_0000)
+                try bar.map(at: 0xc000_0000)
                 #expect(bar.address == 0xc000_0000)
                 // First page, last page, and what is around them.
                 #expect(try raw.isFree(0xc000_0000, page) == false)
@@ -30,7 +30,7 @@ extension Contract {
                 #expect(try raw.isFree(0xbfff_f000, page))
                 // It is the slot that was asked for: one in use is not for other memory.
                 expectErrno(.invalidArgument) { try raw.setSlot(7, at: 0, 4096, page.address) }
-                expectRefusal(.inUse) { try bar.show(at: 0xd000_0000) }
+                expectRefusal(.inUse) { try bar.map(at: 0xd000_0000) }
                 try bar.move(to: 0xd000_0000)
                 #expect(try raw.isFree(0xc000_0000, page))
                 #expect(try raw.isFree(0xd000_0000, page) == false)
@@ -38,11 +38,11 @@ extension Contract {
                 try bar.move(to: 0x10_0000_0000)
                 try bar.move(to: 0x10_0000_1000)
                 #expect(try raw.isFree(0x10_0000_0000, page))
-                try bar.hide()
-                try bar.hide()
+                try bar.unmap()
+                try bar.unmap()
                 #expect(bar.address == nil)
                 #expect(try raw.isFree(0x10_0000_1000, page))
-                try bar.show(at: 0xc000_0000)
+                try bar.map(at: 0xc000_0000)
                 try bar.close()
                 #expect(try raw.isFree(0xc000_0000, page))
                 try closeAll(device, page)
@@ -57,8 +57,8 @@ extension Contract {
                 do {
                     let machine = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
                     let device = try Device(at: bench.memory, in: space)
-                    let bar = try device.guestBAR(.bar2, of: machine, slots: 0...)
-                    try bar.show(at: 0xc000_0000)
+                    let bar = try device.makeGuestBAR(.bar2, of: machine, slots: 0...)
+                    try bar.map(at: 0xc000_0000)
                     #expect(try raw.isFree(0xc000_0000, page) == false)
                 }
                 #expect(try raw.isFree(0xc000_0000, page))
@@ -74,9 +74,9 @@ extension Contract {
                 let machine = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
                 let device = try Device(at: bench.memory, in: bench.makeSpace())
                 // Of two pieces, so that one can succeed before the other fails.
-                let bar = try device.guestBAR(.bar2, of: machine, slots: [3, 4], trapping: [0x1800..<0x1900])
+                let bar = try device.makeGuestBAR(.bar2, of: machine, slots: [3, 4], trapping: [0x1800..<0x1900])
                 #expect(bar.pieces == [0..<0x1000, 0x2000..<(16 << 20)])
-                try bar.show(at: 0xc000_0000)
+                try bar.map(at: 0xc000_0000)
                 #expect(try raw.isFree(0xc000_1000, page))
                 _ = try raw.setSlot(9, at: 0xd000_5000, 4096, page.address)
                 expectRefusal(.alreadyMapped, .fileExists) { try bar.move(to: 0xd000_0000) }
@@ -90,13 +90,13 @@ extension Contract {
                 // Beyond the addresses that a machine has.
                 expectRefusal(.invalidArgument, .invalidArgument) { try bar.move(to: 0x10_0000_0000_0000) }
                 #expect(bar.address == 0xd000_0000)
-                let other = try device.guestBAR(.bar2, of: machine, slots: [5, 40000])
+                let other = try device.makeGuestBAR(.bar2, of: machine, slots: [5, 40000])
                 // It is one piece, which takes the first slot.
-                try other.show(at: 0xe000_0000)
+                try other.map(at: 0xe000_0000)
                 try other.close()
                 // The machine has no slot of this number.
-                let odd = try device.guestBAR(.bar2, of: machine, slots: [0xffff])
-                expectRefusal(.invalidArgument, .invalidArgument) { try odd.show(at: 0xe000_0000) }
+                let odd = try device.makeGuestBAR(.bar2, of: machine, slots: [0xffff])
+                expectRefusal(.invalidArgument, .invalidArgument) { try odd.map(at: 0xe000_0000) }
                 try closeAll(odd, bar, device, page)
             }
         }
@@ -107,10 +107,10 @@ extension Contract {
                 let machine = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
                 let device = try Device(at: bench.memory, in: bench.makeSpace())
                 try device.setMemoryDecode(false)
-                let bar = try device.guestBAR(.bar2, of: machine, slots: [0])
-                expectRefusal(.memoryDecodeOff) { try bar.show(at: 0xc000_0000) }
+                let bar = try device.makeGuestBAR(.bar2, of: machine, slots: [0])
+                expectRefusal(.memoryDecodeOff) { try bar.map(at: 0xc000_0000) }
                 try device.setMemoryDecode(true)
-                try bar.show(at: 0xc000_0000)
+                try bar.map(at: 0xc000_0000)
                 try closeAll(bar, device)
             }
         }
@@ -122,15 +122,15 @@ extension Contract {
                 let device = try Device(at: bench.memory, in: bench.makeSpace())
                 // 256 bytes.
                 expectRefusal(.unsupported) { _ = try device.guestPieces(of: .bar0) }
-                expectRefusal(.unsupported) { _ = try device.guestBAR(.bar0, of: machine, slots: 0...) }
+                expectRefusal(.unsupported) { _ = try device.makeGuestBAR(.bar0, of: machine, slots: 0...) }
                 expectRefusal(.notFound) { _ = try device.guestPieces(of: .bar3) }
                 expectRefusal(.notFound) { _ = try device.guestPieces(of: .config) }
                 expectRefusal(.unsupported) { _ = try device.guestPieces(of: .bar2, trapping: [0..<(16 << 20)]) }
                 expectRefusal(.limit) {
-                    _ = try device.guestBAR(.bar2, of: machine, slots: [1], trapping: [0x5000..<0x5001])
+                    _ = try device.makeGuestBAR(.bar2, of: machine, slots: [1], trapping: [0x5000..<0x5001])
                 }
                 expectRefusal(.invalidArgument) {
-                    _ = try device.guestBAR(.bar2, of: machine, slots: [1, 1], trapping: [0x5000..<0x5001])
+                    _ = try device.makeGuestBAR(.bar2, of: machine, slots: [1, 1], trapping: [0x5000..<0x5001])
                 }
                 try device.close()
             }
@@ -160,7 +160,7 @@ extension Contract {
                 let device = try Device(at: bench.nvme, in: space)
                 guard scenario.usesIOMMUFD else {
                     expectRefusal(.unsupported) {
-                        _ = try device.guestBAR(.bar2, of: machine, slots: 0..., peersIn: space)
+                        _ = try device.makeGuestBAR(.bar2, of: machine, slots: 0..., peersIn: space)
                     }
                     try closeAll(device, edu)
                     return
@@ -168,10 +168,10 @@ extension Contract {
                 let landing = try space.allocate(byteCount: 4096, placement: .fixed(0x8000_0000))
                 let mapped = try device.map(.bar2)
                 mapped.fill([1, 2, 3, 4], at: 0x3000)
-                let bar = try device.guestBAR(
+                let bar = try device.makeGuestBAR(
                     .bar2, of: machine, slots: 0..., trapping: [0x1000..<0x2000], peersIn: space)
                 #expect(bar.peerState == nil)
-                try bar.show(at: 0xc000_0000)
+                try bar.map(at: 0xc000_0000)
                 #expect(bar.peerState == .live)
                 #expect(try edu.bytes(4, at: 0xc000_3000, by: landing) == [1, 2, 3, 4])
                 // What the guest does not see, they do not either.
@@ -202,7 +202,7 @@ extension Contract {
                 #expect(bar.address == 0xd000_0000)
                 #expect(try edu.bytes(4, at: 0xd000_3000, by: landing) == [5, 6, 7, 8])
                 try taken.close()
-                try bar.hide()
+                try bar.unmap()
                 try bench.expectFault(.read, at: 0xd000_3000, by: bench.edu) {
                     _ = try edu.bytes(4, at: 0xd000_3000, by: landing)
                 }

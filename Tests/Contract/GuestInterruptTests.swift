@@ -14,11 +14,11 @@ extension Contract {
                 let machine = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
                 let edu = try EduDriver(at: bench.edu, in: bench.makeSpace())
                 let vector = try edu.device.enable(.msi)
-                expectRefusal(.invalidArgument, .invalidArgument) { _ = try machine.connect(vector, to: 5) }
+                expectRefusal(.invalidArgument, .invalidArgument) { _ = try machine.makeIRQFD(for: vector, to: 5) }
                 _ = try raw.makeInterruptController()
-                let connection = try machine.connect(vector, to: 5)
+                let connection = try machine.makeIRQFD(for: vector, to: 5)
                 #expect(connection.interruptLine == 5)
-                expectRefusal(.busy, .resourceBusy) { _ = try machine.connect(vector, to: 6) }
+                expectRefusal(.busy, .resourceBusy) { _ = try machine.makeIRQFD(for: vector, to: 6) }
                 // An interrupt of the device's own. It is the guest's: nothing is left to see here.
                 try edu.device.withRegisters(.bar0) { $0.write32(1, at: 0x60) }
                 #expect(try eventually { try edu.interruptStatus() == 1 })
@@ -29,7 +29,7 @@ extension Contract {
                 try edu.device.withRegisters(.bar0) { $0.write32(2, at: 0x60) }
                 #expect(try vector.wait(timeout: .seconds(10)) == 1)
                 try edu.acknowledge(2)
-                let again = try machine.connect(vector, to: 5)
+                let again = try machine.makeIRQFD(for: vector, to: 5)
                 // The vector may end first.
                 try closeAll(vector, again, edu)
             }
@@ -42,7 +42,7 @@ extension Contract {
                 _ = try raw.makeInterruptController()
                 let edu = try EduDriver(at: bench.edu, in: bench.makeSpace())
                 let vector = try edu.device.enable(.intx)
-                let connection = try machine.connect(vector, to: 10)
+                let connection = try machine.makeIRQFD(for: vector, to: 10)
                 try vector.trigger()
                 #expect(try vector.wait(timeout: .milliseconds(100)) == nil)
                 try connection.close()
@@ -59,8 +59,8 @@ extension Contract {
                 _ = try raw.makeInterruptController()
                 let device = try Device(at: bench.nvme, in: bench.makeSpace())
                 let vectors = try device.enable(.msix, vectors: 0..<4)
-                let connection = try machine.connect(vectors, vector: 2, to: 20)
-                expectRefusal(.notFound) { _ = try machine.connect(vectors, vector: 9, to: 21) }
+                let connection = try machine.makeIRQFD(for: vectors, vector: 2, to: 20)
+                expectRefusal(.notFound) { _ = try machine.makeIRQFD(for: vectors, vector: 9, to: 21) }
                 try vectors.trigger()
                 #expect(try vectors.wait(1, timeout: .seconds(10)) == 1)
                 #expect(try vectors.wait(2, timeout: .milliseconds(100)) == nil)
@@ -74,23 +74,23 @@ extension Contract {
                 let machine = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
                 let device = try Device(at: bench.memory, in: bench.makeSpace())
                 try device.setMemoryDecode(true)
-                let one = try machine.connect(
-                    try device.registerWriteEvent(UInt32(1), at: 0x1000, of: .bar2), at: 0xc000_1000)
+                let one = try machine.makeIOEventFD(
+                    try device.makeIOEventFD(UInt32(1), at: 0x1000, of: .bar2), at: 0xc000_1000)
                 #expect(one.address == 0xc000_1000)
                 // Another value is another event; the same one is not.
-                let two = try machine.connect(
-                    try device.registerWriteEvent(UInt32(2), at: 0x1000, of: .bar2), at: 0xc000_1000)
+                let two = try machine.makeIOEventFD(
+                    try device.makeIOEventFD(UInt32(2), at: 0x1000, of: .bar2), at: 0xc000_1000)
                 expectRefusal(.busy, .fileExists) {
-                    _ = try machine.connect(
-                        try device.registerWriteEvent(UInt32(1), at: 0x2000, of: .bar2), at: 0xc000_1000)
+                    _ = try machine.makeIOEventFD(
+                        try device.makeIOEventFD(UInt32(1), at: 0x2000, of: .bar2), at: 0xc000_1000)
                 }
                 expectRefusal(.misaligned) {
-                    _ = try machine.connect(
-                        try device.registerWriteEvent(UInt32(3), at: 0x1000, of: .bar2), at: 0xc000_1002)
+                    _ = try machine.makeIOEventFD(
+                        try device.makeIOEventFD(UInt32(3), at: 0x1000, of: .bar2), at: 0xc000_1002)
                 }
                 try one.close()
-                let again = try machine.connect(
-                    try device.registerWriteEvent(UInt32(1), at: 0x1000, of: .bar2), at: 0xc000_1000)
+                let again = try machine.makeIOEventFD(
+                    try device.makeIOEventFD(UInt32(1), at: 0x1000, of: .bar2), at: 0xc000_1000)
                 try closeAll(again, two, device)
             }
         }

@@ -18,8 +18,8 @@ extension Contract {
                 expectRefusal(.unsupported) { _ = try space.makeSibling() }
                 expectRefusal(.unsupported) { _ = try space.copy(buffer) }
                 expectRefusal(.unsupported) { _ = try space.map(file: FileDescriptor(rawValue: 0), 0..<4096) }
-                expectRefusal(.unsupported) { try space.keepAvailable([0...0xffff]) }
-                expectRefusal(.unsupported) { try space.accountToThisProcess() }
+                expectRefusal(.unsupported) { try space.allowIOVAs([0...0xffff]) }
+                expectRefusal(.unsupported) { try space.changeProcess() }
                 expectRefusal(.unsupported) { _ = try space.usesLargePages() }
                 expectRefusal(.unsupported) { try space.setUsesLargePages(false) }
                 #expect(try space.lockedMemoryAccounting() == .perProcess)
@@ -143,21 +143,21 @@ extension Contract {
         @Test("ranges are kept from devices that come later [iommufd_ioas.area_allowed]", arguments: Scenario.all)
         func ranges(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
-                expectRefusal(.invalidArgument, .invalidArgument) { try space.keepAvailable([0x1000...0x1000]) }
+                expectRefusal(.invalidArgument, .invalidArgument) { try space.allowIOVAs([0x1000...0x1000]) }
                 expectRefusal(.invalidArgument, .invalidArgument) {
-                    try space.keepAvailable([0x1000...0x2fff, 0x2000...0x3fff])
+                    try space.allowIOVAs([0x1000...0x2fff, 0x2000...0x3fff])
                 }
                 // The window for interrupts is a device's already.
-                expectRefusal(.outOfRange, .addressInUse) { try space.keepAvailable([0xfee0_0000...0xfee0_ffff]) }
-                try space.keepAvailable([0x10_0000...0x1f_ffff, 0x1000...0x1fff])
+                expectRefusal(.outOfRange, .addressInUse) { try space.allowIOVAs([0xfee0_0000...0xfee0_ffff]) }
+                try space.allowIOVAs([0x10_0000...0x1f_ffff, 0x1000...0x1fff])
                 let outside = try space.allocate(byteCount: 4096, placement: .fixed(0x80_0000))
                 try outside.close()
-                try space.keepAvailable([])
+                try space.allowIOVAs([])
 
                 let empty = try space.makeSibling()
-                try empty.keepAvailable([0xfee0_0000...0xfee0_ffff])
+                try empty.allowIOVAs([0xfee0_0000...0xfee0_ffff])
                 expectRefusal(.kernel, .addressInUse) { _ = try Device(at: bench.nvme, in: empty) }
-                try empty.keepAvailable([])
+                try empty.allowIOVAs([])
                 let nvme = try Device(at: bench.nvme, in: empty)
                 try nvme.close()
             }
@@ -213,13 +213,13 @@ extension Contract {
             arguments: Scenario.all)
         func process(_ scenario: Scenario) throws {
             try withIOAS(scenario) { bench, space, edu in
-                try space.accountToThisProcess()
+                try space.changeProcess()
                 let file = try FileDescriptor.inMemory(byteCount: 4096)
                 let mapping = try space.map(file: file, 0..<4096)
-                try space.accountToThisProcess()
+                try space.changeProcess()
                 let buffer = try space.makeSibling().allocate(byteCount: 4096)
                 // It is about the whole iommufd.
-                expectRefusal(.invalidArgument, .invalidArgument) { try space.accountToThisProcess() }
+                expectRefusal(.invalidArgument, .invalidArgument) { try space.changeProcess() }
                 try closeAll(buffer, mapping, file)
             }
         }

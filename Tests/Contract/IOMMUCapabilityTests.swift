@@ -30,10 +30,10 @@ extension Contract {
             #expect(try offered() == [1, 3] + nesting + [9, 10])
             #expect(try space.supports(.type1v2))
             #expect(try space.supports(.unmapAll))
-            #expect(try space.supports(.updateAddresses))
+            #expect(try space.supports(.updateVaddr))
             #expect(try space.supports(.noIOMMU) == false)
             try device.close()
-            #expect(try space.supports(.updateAddresses) == false)
+            #expect(try space.supports(.updateVaddr) == false)
         }
 
         @Test("a container's properties and its capabilities (VFIO_IOMMU_GET_INFO)", arguments: Scenario.all)

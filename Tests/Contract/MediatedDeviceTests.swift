@@ -143,9 +143,9 @@ extension Contract {
                 let device = try Device(mediated: one, in: space)
                 let memory = try Memory(bench.kernel, pageCount: 1)
                 let mapping = try space.map(memory.bytes)
-                expectRefusal(.unsupported) { try mapping.giveUpAddress() }
+                expectRefusal(.unsupported) { try mapping.invalidateVaddr() }
                 if !scenario.usesIOMMUFD {
-                    #expect(try space.supports(.updateAddresses) == false)
+                    #expect(try space.supports(.updateVaddr) == false)
                     let container = try space.requireContainer(for: "test")
                     #expect(throws: Errno.resourceBusy) {
                         _ = try ABI.unmapDMA(mapping.iova.rawValue, byteCount: 4096, isAddressOnly: true).perform(

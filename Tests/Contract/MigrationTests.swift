@@ -66,7 +66,7 @@ extension Contract {
                 #expect(migration.capabilities == [.stopAndCopy, .peerToPeer, .preCopy])
                 #expect(try migration.estimatedByteCount() == UInt64(Self.size))
                 #expect(try migration.state() == .running)
-                try migration.reportNewBeginnings()
+                try migration.enablePrecopyInfoV2()
             }
         }
 
@@ -131,7 +131,7 @@ extension Contract {
                 #expect(try stream.preCopyProgress().initialByteCount == UInt64(Self.headerSize))
                 #expect(try stream.read(upTo: 4096).count == Self.headerSize)
                 let progress = try stream.preCopyProgress()
-                #expect(progress == PreCopyProgress(initialByteCount: 0, dirtyByteCount: 0, hasBegunAnew: false))
+                #expect(progress == PreCopyProgress(initialByteCount: 0, dirtyByteCount: 0, isReinitialized: false))
                 #expect(try stream.read(upTo: 4096).isEmpty)
                 try expectNoStream(migration, to: .preCopyP2P)
                 #expect(try stream.preCopyProgress() == progress)

@@ -92,7 +92,7 @@ extension Contract {
                 #expect(fault.pasid == 2048)
                 #expect(fault.iova == 0x1234_5000)
                 #expect(fault.access == .write)
-                try queue.answer(fault, .success)
+                try queue.respond(to: fault, with: .success)
                 // One that nobody has answered is answered by the kernel when the page table goes.
                 try device.requestPage(at: 0x1234_6000, .read, pasid: 2048)
                 try device.replace(2048, by: base.object.id)

@@ -100,7 +100,7 @@ extension Contract {
         func bank(_ scenario: Scenario) throws {
             let bench = try scenario.makeBench()
             let device = try Device(at: bench.edu, in: bench.makeSpace())
-            let bank = try device.registers(of: .bar0)
+            let bank = try device.makeRegisterBank(of: .bar0)
             #expect(bank.index == .bar0)
             #expect(bank.byteCount == 1 << 20)
             #expect(bank.read32(at: 0) == 0x0100_00ed)
@@ -108,7 +108,7 @@ extension Contract {
             #expect(bank.read32(at: 4) == ~0x1234_5678)
             try bank.check()
             // Another one reaches the same registers, and each ends by itself.
-            let other = try device.registers(of: .bar0)
+            let other = try device.makeRegisterBank(of: .bar0)
             #expect(other.read32(at: 4) == ~0x1234_5678)
             try other.close()
             do throws(VFIOError) {
@@ -158,7 +158,7 @@ extension Contract {
         }
 
         private func takeBank(_ index: RegionIndex, _ device: borrowing Device) throws(VFIOError) {
-            try device.registers(of: index).close()
+            try device.makeRegisterBank(of: index).close()
         }
     }
 }

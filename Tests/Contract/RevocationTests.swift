@@ -150,10 +150,10 @@ extension Contract {
             try edu.write([1, 2, 3, 4], at: peer.iova, by: landing)
             try exporter.take()!.close()
 
-            #expect(peer.state == .dead)
-            #expect(window.state == .dead)
-            expectRefusal(.dead) { try peer.restore() }
-            expectRefusal(.dead) { _ = try space.map(window) }
+            #expect(peer.state == .exporterClosed)
+            #expect(window.state == .exporterClosed)
+            expectRefusal(.exporterClosed) { try peer.restore() }
+            expectRefusal(.exporterClosed) { _ = try space.map(window) }
             expectRefusal(.revoked, .operationNotSupportedByDevice) { _ = try space.map(stranger) }
             let iova = peer.iova
             try bench.expectFault(.read, at: iova, by: bench.edu) {
@@ -162,7 +162,7 @@ extension Contract {
             // The same device, opened anew, does not bring the old dma-buf back.
             let second = try Device(at: bench.memory, in: space)
             expectRefusal(.revoked, .operationNotSupportedByDevice) { _ = try space.map(stranger) }
-            #expect(window.state == .dead)
+            #expect(window.state == .exporterClosed)
             #expect(window.byteCount == 4096)
             try window.setName("outlived")
             let fresh = try second.exportDMABuf(of: .bar2, 0..<4096)

@@ -13,13 +13,13 @@ extension Contract {
             let device = try Device(at: bench.memory, in: space)
             let bar = try device.map(.bar2, 0..<65536)
             let memory = UnsafeMutableRawBufferPointer(start: bar.unsafeBaseAddress, count: bar.byteCount)
-            expectRefusal(.peerMemory) { _ = try space.map(memory) }
+            expectRefusal(.deviceMemory) { _ = try space.map(memory) }
             let page = UnsafeMutableRawBufferPointer(rebasing: memory[4096..<8192])
-            expectRefusal(.peerMemory) { _ = try space.map(page, access: .read) }
+            expectRefusal(.deviceMemory) { _ = try space.map(page, access: .read) }
             // In another address space too, and behind the mapping that withRegisters keeps.
             let other = try bench.makeSpace()
             let edu = try Device(at: bench.edu, in: other)
-            expectRefusal(.peerMemory) { _ = try other.map(memory) }
+            expectRefusal(.deviceMemory) { _ = try other.map(memory) }
             try closeAll(edu, bar, device)
         }
 

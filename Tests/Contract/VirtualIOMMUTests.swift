@@ -246,12 +246,14 @@ extension Contract {
                 #expect(fault.pasid == nil)
                 #expect(fault.isLast)
                 #expect(fault.group == 7)
-                try queue.answer(fault, .success)
-                expectRefusal(.invalidArgument, .invalidArgument, of: queue) { try $0.answer(fault, .success) }
+                try queue.respond(to: fault, with: .success)
+                expectRefusal(.invalidArgument, .invalidArgument, of: queue) {
+                    try $0.respond(to: fault, with: .success)
+                }
                 #expect(try queue.faults().isEmpty)
                 try device.requestPage(at: 0x1000, .read)
                 let second = try #require(try queue.faults().first)
-                try queue.answer(second, .invalid)
+                try queue.respond(to: second, with: .invalid)
 
                 try device.attach(to: try space.requireIOMMUFD(for: "test").ioas)
                 try closeAll(name, nested, queue, viommu, parent)

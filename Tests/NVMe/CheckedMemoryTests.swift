@@ -131,9 +131,9 @@ import VFIOMock
             let mapping = try space.map(peer.exportDMABuf(of: .bar2, 0..<4096))
             try peer.close()
             let state = mapping.state
-            #expect(state == .dead)
+            #expect(state == .exporterClosed)
         }
-        let text = NVMeError.peerRevoked(.success, .dead, command: "it").description
+        let text = NVMeError.peerRevoked(.success, .exporterClosed, command: "it").description
         #expect(
             text.hasSuffix(
                 "; its device was closed, so open it, export its memory and map it anew, and send the command again"))

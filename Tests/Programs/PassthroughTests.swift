@@ -39,7 +39,7 @@ import VFIOPassthrough
         let machine = Self.makeMachine()
         do {
             let guest = try GuestMachine.make(machine.kernel, with: Self.edu)
-            try guest.bar.show(at: GuestProgram.barAddress)
+            try guest.bar.map(at: GuestProgram.barAddress)
             #expect(
                 machine.virtualMachines.map(\.slots) == [
                     [

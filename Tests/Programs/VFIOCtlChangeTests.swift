@@ -80,7 +80,7 @@ import Testing
     }
 
     @Test func makesVirtualFunctions() throws {
-        let dry = try vfioctl.run("vfs", "--mock", "--dry-run", "00:06.0", "2")
+        let dry = try vfioctl.run("sriov", "--mock", "--dry-run", "00:06.0", "2")
         #expect(
             dry.output == """
                 echo 0 > /sys/bus/pci/devices/0000:00:06.0/sriov_drivers_autoprobe
@@ -88,13 +88,13 @@ import Testing
                 echo 1 > /sys/bus/pci/devices/0000:00:06.0/sriov_drivers_autoprobe
 
                 """)
-        let many = try vfioctl.run("vfs", "--mock", "00:06.0", "5")
+        let many = try vfioctl.run("sriov", "--mock", "00:06.0", "5")
         #expect(many.status == 1)
         #expect(many.errors.contains("it can have 0 to 4 virtual functions, not 5"))
-        let refused = try vfioctl.run("vfs", "--mock", "00:06.0", "2")
+        let refused = try vfioctl.run("sriov", "--mock", "00:06.0", "2")
         #expect(refused.status == 1)
         #expect(refused.errors.contains("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov"))
-        let none = try vfioctl.run("vfs", "--mock", "00:02.0", "1")
+        let none = try vfioctl.run("sriov", "--mock", "00:02.0", "1")
         #expect(none.errors == "Error: cannot make virtual functions for 0000:00:02.0: it has no SR-IOV\n")
     }
 

@@ -82,12 +82,12 @@ struct VFIOCtlLabTests {
     }
 
     @Test func makesVirtualFunctions() throws {
-        let refused = try vfioctl.run("vfs", "02:00.0", "2")
+        let refused = try vfioctl.run("sriov", "02:00.0", "2")
         #expect(refused.status == 1)
         #expect(refused.errors.contains("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov"))
         #expect(try Lab.shell("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov").status == 0)
-        #expect(try vfioctl.run("vfs", "02:00.0", "2").output == "0000:02:00.1\n0000:02:00.2\n")
-        #expect(try vfioctl.run("vfs", "02:00.0", "0").output == "0000:02:00.0 has no virtual functions\n")
+        #expect(try vfioctl.run("sriov", "02:00.0", "2").output == "0000:02:00.1\n0000:02:00.2\n")
+        #expect(try vfioctl.run("sriov", "02:00.0", "0").output == "0000:02:00.0 has no virtual functions\n")
         #expect(try Lab.shell("echo 0 > /sys/module/vfio_pci/parameters/enable_sriov").status == 0)
     }
 

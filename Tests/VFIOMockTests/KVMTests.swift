@@ -85,9 +85,9 @@ import VFIOPassthrough
         do {
             let virtual = try VirtualMachine(guest, kernel: machine.kernel)
             let device = try Device(at: Self.adapter, in: AddressSpace(kernel: machine.kernel))
-            let bar = try device.guestBAR(.bar0, of: virtual, slots: 4..<8)
+            let bar = try device.makeGuestBAR(.bar0, of: virtual, slots: 4..<8)
             #expect(machine.virtualMachines[0].slots == [])
-            try bar.show(at: 0xc000_0000)
+            try bar.map(at: 0xc000_0000)
             #expect(bar.pieces == [0..<0x2000, 0x3000..<0x4000])
             let shown = machine.virtualMachines[0].slots
             #expect(shown.map(\.number) == [4, 5])
@@ -97,7 +97,7 @@ import VFIOPassthrough
                 shown.map(\.target) == [
                     .bar(0, of: .pci(Self.adapter), offset: 0), .bar(0, of: .pci(Self.adapter), offset: 0x3000),
                 ])
-            try bar.hide()
+            try bar.unmap()
             #expect(machine.virtualMachines[0].slots == [])
             try bar.close()
             try device.close()
@@ -113,19 +113,19 @@ import VFIOPassthrough
             let virtual = try VirtualMachine(guest, kernel: machine.kernel)
             let space = try AddressSpace(.iommufd, kernel: machine.kernel)
             let device = try Device(at: Self.adapter, in: space)
-            let bar = try device.guestBAR(.bar0, of: virtual, slots: 4..<8, peersIn: space)
+            let bar = try device.makeGuestBAR(.bar0, of: virtual, slots: 4..<8, peersIn: space)
             machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion, skipping: 1)
-            #expect(throws: VFIOError.self) { try bar.show(at: 0xc000_0000) }
+            #expect(throws: VFIOError.self) { try bar.map(at: 0xc000_0000) }
             #expect(bar.address == nil)
             #expect(machine.virtualMachines[0].slots == [])
             #expect(machine.mappings == [])
-            try bar.show(at: 0xc000_0000)
+            try bar.map(at: 0xc000_0000)
             #expect(machine.mappings.count == 2)
             // A hiding that fails can be tried again.
             machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion)
-            #expect(throws: VFIOError.self) { try bar.hide() }
+            #expect(throws: VFIOError.self) { try bar.unmap() }
             #expect(bar.address == 0xc000_0000)
-            try bar.hide()
+            try bar.unmap()
             #expect(machine.mappings == [])
             try bar.close()
             try device.close()
@@ -142,15 +142,15 @@ import VFIOPassthrough
             let virtual = try VirtualMachine(guest, kernel: machine.kernel)
             let space = try AddressSpace(.iommufd, kernel: machine.kernel)
             let device = try Device(at: Self.adapter, in: space)
-            let bar = try device.guestBAR(.bar0, of: virtual, slots: 4..<8, peersIn: space)
+            let bar = try device.makeGuestBAR(.bar0, of: virtual, slots: 4..<8, peersIn: space)
             func places() -> [UInt32: GuestAddress] {
                 Dictionary(uniqueKeysWithValues: machine.virtualMachines[0].slots.map { ($0.number, $0.guestAddress) })
             }
             func peers() -> [UInt64] { machine.mappings.map(\.iova.rawValue).sorted() }
-            try bar.show(at: 0xc000_0000)
+            try bar.map(at: 0xc000_0000)
             // The first piece stays, and the second one goes all the same.
             machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion)
-            #expect(throws: VFIOError.self) { try bar.hide() }
+            #expect(throws: VFIOError.self) { try bar.unmap() }
             #expect(bar.address == 0xc000_0000)
             #expect(places() == [4: 0xc000_0000])
             #expect(peers() == [0xc000_0000])
@@ -165,16 +165,16 @@ import VFIOPassthrough
             #expect(places() == [4: 0xc000_0000, 5: 0xc000_3000])
             #expect(peers() == [0xc000_0000, 0xc000_3000])
             // A piece that could not be taken back after another one failed is nowhere else later.
-            try bar.hide()
+            try bar.unmap()
             machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion, skipping: 1, count: 2)
-            #expect(throws: VFIOError.self) { try bar.show(at: 0xe000_0000) }
+            #expect(throws: VFIOError.self) { try bar.map(at: 0xe000_0000) }
             #expect(places() == [4: 0xe000_0000])
             #expect(bar.address == nil)
             let taken = try space.allocate(byteCount: 4096, placement: .fixed(0xd000_0000))
-            #expect(throws: VFIOError.self) { try bar.show(at: 0xd000_0000) }
+            #expect(throws: VFIOError.self) { try bar.map(at: 0xd000_0000) }
             #expect(places() == [:])
             try taken.close()
-            try bar.show(at: 0xd000_0000)
+            try bar.map(at: 0xd000_0000)
             #expect(places() == [4: 0xd000_0000, 5: 0xd000_3000])
             #expect(peers() == [0xd000_0000, 0xd000_3000])
             try bar.close()
@@ -194,8 +194,8 @@ import VFIOPassthrough
         do {
             let virtual = try VirtualMachine(guest, kernel: machine.kernel)
             let device = try Device(at: Self.adapter, in: AddressSpace(kernel: machine.kernel))
-            let bar = try device.guestBAR(.bar0, of: virtual, slots: 4..<8)
-            try bar.show(at: 0xc000_0000)
+            let bar = try device.makeGuestBAR(.bar0, of: virtual, slots: 4..<8)
+            try bar.map(at: 0xc000_0000)
             // Each of the two slots, at the closing, and at the end of what was closed.
             machine.failNextCall(.ioctl, with: .noMemory, request: .kvmSetUserMemoryRegion, count: 4)
             expectFailure(bar)
@@ -223,7 +223,7 @@ import VFIOPassthrough
             let virtual = try VirtualMachine(guest, kernel: machine.kernel)
             let device = try Device(at: Self.edu, in: AddressSpace(kernel: machine.kernel))
             let vector = try device.interrupts(.intx).enable()
-            let connection = try virtual.connect(vector, to: 11)
+            let connection = try virtual.makeIRQFD(for: vector, to: 11)
             func count() -> UInt64? {
                 // The mock looks at eventfds when a call comes in.
                 _ = try? machine.kernel.memoryLockLimit()
@@ -255,8 +255,8 @@ import VFIOPassthrough
         do {
             let virtual = try VirtualMachine(guest, kernel: machine.kernel)
             let device = try Device(at: Self.adapter, in: AddressSpace(kernel: machine.kernel))
-            let doorbell = try virtual.connect(
-                try device.registerWriteEvent(UInt32(7), at: 0x1000, of: .bar0), at: 0xc000_1000)
+            let doorbell = try virtual.makeIOEventFD(
+                try device.makeIOEventFD(UInt32(7), at: 0x1000, of: .bar0), at: 0xc000_1000)
             #expect(
                 machine.virtualMachines[0].doorbells == [
                     .init(guestAddress: 0xc000_1000, width: 4, value: 7)

@@ -38,7 +38,7 @@ import VFIOMock
         init(at address: PCIAddress, in space: AddressSpace) throws(VFIOError) {
             let device = try Device(at: address, in: space)
             try device.config.updateCommand { $0.formUnion([.memoryDecode, .busMaster]) }
-            let registers = try device.registers(of: .bar0)
+            let registers = try device.makeRegisterBank(of: .bar0)
             let ring = try space.allocate(byteCount: 4096, placement: .addressWidth(28))
             let done = try device.interrupts(.msi).enable()
             self.device = device

@@ -15,7 +15,7 @@ import VFIOMock
     @Test func theFirstRefusedAccessIsToldOnce() throws {
         let machine = Self.makeMachine()
         let device = try Device(at: Self.edu, in: AddressSpace(kernel: machine.kernel))
-        let bank = try device.registers(of: .bar0)
+        let bank = try device.makeRegisterBank(of: .bar0)
         machine.failNextCall(.pread, with: .ioError)
         #expect(bank.read32(at: 0) == .max)
         machine.failNextCall(.pwrite, with: .noMemory)
@@ -40,7 +40,7 @@ import VFIOMock
     }
 
     private static func failAndClose(_ device: borrowing Device, _ machine: MockMachine) throws {
-        let bank = try device.registers(of: .bar0)
+        let bank = try device.makeRegisterBank(of: .bar0)
         machine.failNextCall(.pwrite, with: .permissionDenied)
         bank.write32(1, at: 4)
         try bank.close()
@@ -50,7 +50,7 @@ import VFIOMock
         let machine = MockMachine()
         machine.plug(ScratchModel(), at: Self.edu)
         let device = try Device(at: Self.edu, in: AddressSpace(kernel: machine.kernel))
-        let bank = try device.registers(of: .bar0)
+        let bank = try device.makeRegisterBank(of: .bar0)
         let value: UInt64 = 0xfedc_ba98_7654_3210
         switch bits {
         case 8: bank.write8(UInt8(truncatingIfNeeded: value), at: 8)

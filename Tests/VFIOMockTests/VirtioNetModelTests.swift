@@ -16,7 +16,7 @@ struct VirtioNetModelTests {
         do {
             let device = try Device(at: Self.address, in: AddressSpace(kernel: machine.kernel))
             try device.config.updateCommand { $0.insert(.busMaster) }
-            let bank = try device.registers(of: .bar4)
+            let bank = try device.makeRegisterBank(of: .bar4)
             try body(machine, device, bank)
         }
         #expect(machine.openFiles.isEmpty)

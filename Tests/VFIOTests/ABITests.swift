@@ -77,7 +77,7 @@ import Testing
         Case(CVFIO_IOMMU_MAP_DMA, [32, 2, 0x1000, 2, 0x5000, 0, 0x3000, 0]) {
             ABI.mapDMA(memory, at: 0x5000, isReadable: false, isWritable: true)
         },
-        Case(CVFIO_IOMMU_MAP_DMA, [32, 4, 0x1000, 2, 0x5000, 0, 0x3000, 0]) { ABI.setAddress(memory, at: 0x5000) },
+        Case(CVFIO_IOMMU_MAP_DMA, [32, 4, 0x1000, 2, 0x5000, 0, 0x3000, 0]) { ABI.updateVaddr(memory, at: 0x5000) },
         Case(CVFIO_IOMMU_UNMAP_DMA, [24, 0, 0x5000, 1, 0x3000, 2]) {
             ABI.unmapDMA(0x1_0000_5000, byteCount: 0x2_0000_3000)
         },

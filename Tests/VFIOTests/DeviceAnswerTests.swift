@@ -228,10 +228,10 @@ import Testing
         let seen = Notes<UInt32>()
         kernel.accept(CVFIO_DEVICE_IOEVENTFD, cvfio_device_ioeventfd.self) { seen.add($0.fd == -1 ? 0 : 1) }
         let device = try kernel.device()
-        let event = try device.registerWriteEvent(UInt32(7), at: 8, of: .bar0)
+        let event = try device.makeIOEventFD(UInt32(7), at: 8, of: .bar0)
         try event.close()
         #expect(seen.all == [1, 0])
-        do { _ = try device.registerWriteEvent(UInt32(7), at: 8, of: .bar0) }
+        do { _ = try device.makeIOEventFD(UInt32(7), at: 8, of: .bar0) }
         #expect(seen.all == [1, 0, 1, 0])
     }
 

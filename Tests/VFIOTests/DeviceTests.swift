@@ -263,7 +263,7 @@ import Testing
             let bank: RegisterBank
 
             init(_ device: consuming Device) throws {
-                bank = try device.registers(of: .bar0)
+                bank = try device.makeRegisterBank(of: .bar0)
                 self.device = device
             }
         }

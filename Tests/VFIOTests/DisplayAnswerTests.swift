@@ -78,9 +78,9 @@ import Testing
             return 0
         }
         let device = try kernel.device()
-        #expect(try device.displayFlavor() == .dmaBuf)
-        for (flavor, code) in [(DisplayPlane.Flavor.dmaBuf, VFIOError.Code.notFound), (.region, .unsupported)] {
-            expectError(code, errno: .invalidArgument) { _ = try device.displayPlane(.overlay, as: flavor) }
+        #expect(try device.displayPlaneType() == .dmaBuf)
+        for (type, code) in [(DisplayPlane.PlaneType.dmaBuf, VFIOError.Code.notFound), (.region, .unsupported)] {
+            expectError(code, errno: .invalidArgument) { _ = try device.displayPlane(.overlay, as: type) }
         }
     }
 

@@ -29,7 +29,7 @@ import VFIO
     func bind() throws {
         let tree = try machine()
         let binding = DriverBinding(kernel: tree)
-        let change = try binding.change(of: "0000:00:04.0", to: "vfio-pci")
+        let change = try binding.planChange(of: "0000:00:04.0", to: "vfio-pci")
         #expect(
             change.steps.map { "\($0)" } == [
                 "echo vfio-pci > \(Self.link)/driver_override", "echo 0000:00:04.0 > \(Self.link)/driver/unbind",
@@ -38,34 +38,34 @@ import VFIO
         #expect(change.previousDriver == "nvme")
         #expect(change.takesDeviceAway)
         #expect(tree.writes == [])
-        try binding.carryOut(change)
+        try binding.apply(change)
         #expect(try PCIBus(kernel: tree).function(at: "0000:00:04.0").driver == "vfio-pci")
         #expect(
             tree.writes == [
                 "vfio-pci > \(Self.folder)/driver_override", "0000:00:04.0 > /sys/bus/pci/drivers/nvme/unbind",
                 "0000:00:04.0 > /sys/bus/pci/drivers_probe",
             ])
-        #expect(try binding.change(of: "0000:00:04.0", to: "vfio-pci").steps == [])
+        #expect(try binding.planChange(of: "0000:00:04.0", to: "vfio-pci").steps == [])
     }
 
     @Test("back: without the override the kernel chooses")
     func back() throws {
         let tree = try machine()
         let binding = DriverBinding(kernel: tree)
-        try binding.carryOut(binding.change(of: "0000:00:04.0", to: "vfio-pci"))
-        try binding.carryOut(binding.changeToAnyDriver(of: "0000:00:04.0"))
+        try binding.apply(binding.planChange(of: "0000:00:04.0", to: "vfio-pci"))
+        try binding.apply(binding.planChangeToAnyDriver(of: "0000:00:04.0"))
         let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
         #expect(function.driver == "nvme")
         #expect(function.driverOverride == nil)
         // Who has its own driver already keeps it, without a moment of none.
-        #expect(try binding.changeToAnyDriver(of: "0000:00:04.0").steps == [])
+        #expect(try binding.planChangeToAnyDriver(of: "0000:00:04.0").steps == [])
     }
 
     @Test("to no driver")
     func unbind() throws {
         let tree = try machine()
         let binding = DriverBinding(kernel: tree)
-        try binding.carryOut(binding.change(of: "0000:00:04.0", to: nil))
+        try binding.apply(binding.planChange(of: "0000:00:04.0", to: nil))
         #expect(try PCIBus(kernel: tree).function(at: "0000:00:04.0").driver == nil)
         #expect(tree.writes == ["0000:00:04.0 > /sys/bus/pci/drivers/nvme/unbind"])
     }
@@ -86,9 +86,9 @@ import VFIO
         }
         let binding = DriverBinding(kernel: tree)
         tree.add("/sys/bus/pci/drivers/picky/")
-        let change = try binding.change(of: "0000:00:04.0", to: "picky")
-        expectError(.driver, hint: "the driver picky did not take it; the kernel's log may say why: dmesg") {
-            try binding.carryOut(change)
+        let change = try binding.planChange(of: "0000:00:04.0", to: "picky")
+        expectError(.driverRefused, hint: "the driver picky did not take it; the kernel's log may say why: dmesg") {
+            try binding.apply(change)
         }
         let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
         #expect(function.driver == "nvme")
@@ -106,7 +106,7 @@ import VFIO
         let tree = try machine { (path, _) throws(Errno) in if path.hasSuffix("/unbind") { throw errno } }
         let binding = DriverBinding(kernel: tree)
         expectError(code, errno: errno, hint: hint) {
-            try binding.carryOut(binding.change(of: "0000:00:04.0", to: "vfio-pci"))
+            try binding.apply(binding.planChange(of: "0000:00:04.0", to: "vfio-pci"))
         }
         // It never left its driver, and no override is left behind that would take it away at the next chance.
         let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
@@ -118,19 +118,21 @@ import VFIO
     func notLoaded() throws {
         let tree = try machine()
         let binding = DriverBinding(kernel: tree)
-        expectError(.driver, hint: "the kernel has no driver absent loaded; load it: modprobe absent") {
-            try binding.carryOut(binding.change(of: "0000:00:04.0", to: "absent"))
+        expectError(.driverRefused, hint: "the kernel has no driver absent loaded; load it: modprobe absent") {
+            try binding.apply(binding.planChange(of: "0000:00:04.0", to: "absent"))
         }
         #expect(tree.writes == [])
         for name in ["", "../x", "vfio-pci\n"] {
-            expectError(.invalidArgument) { _ = try binding.change(of: "0000:00:04.0", to: name) }
+            expectError(.invalidArgument) { _ = try binding.planChange(of: "0000:00:04.0", to: name) }
         }
     }
 
     @Test("bridges stay with their drivers")
     func bridges() throws {
         let tree = try RecordedTree(recording: "bridge")
-        expectError(.invalidArgument) { _ = try DriverBinding(kernel: tree).change(of: "0000:00:08.0", to: "vfio-pci") }
+        expectError(.invalidArgument) {
+            _ = try DriverBinding(kernel: tree).planChange(of: "0000:00:08.0", to: "vfio-pci")
+        }
     }
 
     // MARK: Virtual functions
@@ -165,8 +167,8 @@ import VFIO
         }
         tree.add("\(Self.folder)/sriov_totalvfs = 4")
         let functions = VirtualFunctions(kernel: tree)
-        expectError(.driver, hint: "its driver nvme does not make virtual functions") {
-            try functions.carryOut(functions.steps(toMake: 1, of: "0000:00:04.0"), of: "0000:00:04.0")
+        expectError(.driverRefused, hint: "its driver nvme does not make virtual functions") {
+            try functions.apply(functions.steps(toMake: 1, of: "0000:00:04.0"), of: "0000:00:04.0")
         }
     }
 }

@@ -259,12 +259,12 @@ import Testing
     /// An address space for devices without an IOMMU, and a kernel that tells of physical memory as it is told.
     private func unprotected(
         _ answer: @escaping @Sendable (inout ciommu_ioas_noiommu_get_pa) throws(Errno) -> Int
-    ) throws -> UnprotectedBuffer {
+    ) throws -> NoIOMMUBuffer {
         kernel.answer(CIOMMU_IOAS_NOIOMMU_GET_PA, ciommu_ioas_noiommu_get_pa.self) { (request) throws(Errno) in
             guard request.ioas_id != 0 else { throw .invalidArgument }
             return try answer(&request)
         }
-        return try UnprotectedAddressSpace(.iommufd, kernel: kernel).allocate(byteCount: 8192)
+        return try NoIOMMUAddressSpace(.iommufd, kernel: kernel).allocate(byteCount: 8192)
     }
 
     @Test(arguments: [(0 as UInt64, 0x1000 as UInt64), (8193, 0x1000), (.max, 0x1000), (8192, .max - 4096)])
@@ -301,8 +301,8 @@ import Testing
 
     @Test func aKernelThatTellsNoAddressesIsNotTaken() throws {
         kernel.answer(CIOMMU_IOAS_NOIOMMU_GET_PA) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
-        expectError(.unsupported) { _ = try UnprotectedAddressSpace(.iommufd, kernel: kernel) }
-        #expect(try UnprotectedAddressSpace(kernel: kernel).interface == .type1)
+        expectError(.unsupported) { _ = try NoIOMMUAddressSpace(.iommufd, kernel: kernel) }
+        #expect(try NoIOMMUAddressSpace(kernel: kernel).interface == .type1)
         #expect(kernel.openNames.isEmpty)
     }
 

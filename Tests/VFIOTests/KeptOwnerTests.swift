@@ -308,7 +308,7 @@ struct KeptOwnerTests {
             body: """
                 func f(_ space: AddressSpace, _ device: borrowing Device) throws -> UInt32 {
                     let ring = try space.allocate(byteCount: 4096)
-                    let bank = try device.registers(of: .bar0)
+                    let bank = try device.makeRegisterBank(of: .bar0)
                     let total = ring.withMemory { sum($0) } &+ ring.withMemory(0..<8) { sum($0) }
                         &+ bank.withRegisters { sum($0) }
                     try ring.close()
@@ -329,7 +329,7 @@ struct KeptOwnerTests {
         ("DMABuffer", "owner.withMemory", "memory"), ("DMABuffer", "owner.withMemory(0..<8)", "memory"),
         ("MappedRegion", "owner.withMemory", "memory"), ("RegisterBank", "owner.withRegisters", "registers"),
         ("InterruptVector", "owner.withEvent", "event"), ("WakeupEvent", "owner.withEvent", "event"),
-        ("RegisterWriteEvent", "owner.withEvent", "event"), ("DMABuf", "owner.withFileDescriptor", "event"),
+        ("DeviceIOEventFD", "owner.withEvent", "event"), ("DMABuf", "owner.withFileDescriptor", "event"),
     ]
 
     @Test(arguments: lenders) func aClosureThrowsItsOwnError(_ type: String, _ call: String, _ lent: String) throws {

@@ -159,10 +159,10 @@ import Testing
         }
         var raw = ciommu_hwpt_pgfault()
         raw.cookie = 42
-        expectError(.invalidArgument) { try queue.answer(FaultQueue.Fault(raw), .success) }
+        expectError(.invalidArgument) { try queue.respond(to: FaultQueue.Fault(raw), with: .success) }
         raw.flags = CIOMMU_PGFAULT_FLAGS_LAST_PAGE
-        try queue.answer(FaultQueue.Fault(raw), .success)
-        try queue.answer(FaultQueue.Fault(raw), .invalid)
+        try queue.respond(to: FaultQueue.Fault(raw), with: .success)
+        try queue.respond(to: FaultQueue.Fault(raw), with: .invalid)
         #expect(seen.all == [8, 42, 0, 8, 42, 1])
         try queue.close()
     }

@@ -38,11 +38,12 @@ import Testing
     @Test func everyCodeIsItselfAlone() {
         let codes: [(VFIOError.Code, String)] = [
             (.kernel, "kernel"), (.invalidArgument, "invalidArgument"), (.notFound, "notFound"),
-            (.permissionDenied, "permissionDenied"), (.unsupported, "unsupported"), (.driver, "driver"),
+            (.permissionDenied, "permissionDenied"), (.unsupported, "unsupported"), (.notBoundToVFIO, "notBoundToVFIO"),
+            (.driverRefused, "driverRefused"),
             (.groupNotViable, "groupNotViable"), (.noDevice, "noDevice"), (.busy, "busy"),
             (.alreadyMapped, "alreadyMapped"), (.noSpace, "noSpace"), (.outOfRange, "outOfRange"),
-            (.misaligned, "misaligned"), (.peerMemory, "peerMemory"), (.revoked, "revoked"),
-            (.memoryDecodeOff, "memoryDecodeOff"), (.dead, "dead"), (.limit, "limit"),
+            (.misaligned, "misaligned"), (.deviceMemory, "deviceMemory"), (.revoked, "revoked"),
+            (.memoryDecodeOff, "memoryDecodeOff"), (.exporterClosed, "exporterClosed"), (.limit, "limit"),
             (.unexpectedAnswer, "unexpectedAnswer"), (.inUse, "inUse"),
         ]
         #expect(Set(codes.map(\.0)).count == codes.count)

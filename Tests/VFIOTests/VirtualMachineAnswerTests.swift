@@ -137,8 +137,8 @@ import Testing
             if region.index == CVFIO_PCI_BAR0_REGION_INDEX { region.flags |= CVFIO_REGION_INFO_FLAG_MMAP }
         }
         let device = try device()
-        let bar = try device.guestBAR(.bar0, of: machine(), slots: 0x1_0007...)
-        try bar.show(at: 0x1_c000_0000)
+        let bar = try device.makeGuestBAR(.bar0, of: machine(), slots: 0x1_0007...)
+        try bar.map(at: 0x1_c000_0000)
         try closeAll(bar, device)
         let slots = asked.slots.withLock { $0 }
         #expect(slots.map(\.slot) == [0x1_0007, 0x1_0007])
@@ -155,8 +155,8 @@ import Testing
     ]) func aSlotThatIsRefusedIsToldOf(_ errno: Errno, _ code: VFIOError.Code) throws {
         kernel.answer(CKVM_SET_USER_MEMORY_REGION) { (_) throws(Errno) in throw errno }
         let device = try device()
-        let bar = try device.guestBAR(.bar0, of: machine(), slots: [7])
-        let failure = error { try bar.show(at: 0xc000_0000) }
+        let bar = try device.makeGuestBAR(.bar0, of: machine(), slots: [7])
+        let failure = error { try bar.map(at: 0xc000_0000) }
         #expect(failure?.code == code)
         #expect(failure?.errno == errno)
         #expect(failure?.subject.contains("(slot 7)") == true)
@@ -188,7 +188,7 @@ import Testing
         }
         let vector = try device.interrupts(.intx).enable()
         do {
-            let connection = try machine.connect(vector, to: .max)
+            let connection = try machine.makeIRQFD(for: vector, to: .max)
             _ = connection
         }
         let asked = asked.interrupts.withLock { $0 }
@@ -207,7 +207,7 @@ import Testing
         let machine = try machine()
         let device = try device()
         let vector = try device.interrupts(.msi).enable()
-        let failure = error { _ = try machine.connect(vector, to: 5) }
+        let failure = error { _ = try machine.makeIRQFD(for: vector, to: 5) }
         #expect(failure?.code == code)
         #expect(failure?.errno == errno)
         try closeAll(vector, device)
@@ -217,8 +217,8 @@ import Testing
         let machine = try machine()
         let device = try device()
         do {
-            let doorbell = try machine.connect(
-                try device.registerWriteEvent(UInt16(0xfffe), at: 0x10, of: .bar0), at: 0xc000_0010)
+            let doorbell = try machine.makeIOEventFD(
+                try device.makeIOEventFD(UInt16(0xfffe), at: 0x10, of: .bar0), at: 0xc000_0010)
             _ = doorbell
         }
         let asked = asked.doorbells.withLock { $0 }
@@ -234,7 +234,7 @@ import Testing
         let machine = try machine()
         let device = try device()
         let failure = error {
-            _ = try machine.connect(try device.registerWriteEvent(UInt32(1), at: 0x10, of: .bar0), at: 0xc000_0012)
+            _ = try machine.makeIOEventFD(try device.makeIOEventFD(UInt32(1), at: 0x10, of: .bar0), at: 0xc000_0012)
         }
         #expect(failure?.code == .misaligned)
         #expect(asked.doorbells.withLock { $0.isEmpty })

@@ -44,7 +44,7 @@ import VirtioNet
         try onMachine(machine) { space in
             let device = try Device(at: Machines.first, in: space)
             // Keeps the device open, and so as the port has left it: otherwise the kernel resets it.
-            let bank = try device.registers(of: .bar4)
+            let bank = try device.makeRegisterBank(of: .bar4)
             var pool = try PacketPool(in: space, count: 512)
             var port = try Port(device, pool: pool)
             var packets = [Packet.none]

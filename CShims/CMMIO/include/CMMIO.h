@@ -71,7 +71,7 @@ CMMIO_INLINE void cmmio_full_barrier(void) {
 ///
 /// In a loop of register accesses the compiler then keeps what they need in registers, and saves those around this way
 /// instead of around each access. Swift's `_slowPath` does not tell as much: it is lost when the loop is optimised.
-static __attribute__((cold, noinline, unused)) void cmmio_seldom(void) { __asm__ volatile(""); }
+static __attribute__((cold, noinline, unused)) void cmmio_cold_path(void) { __asm__ volatile(""); }
 
 #undef CMMIO_INLINE
 

@@ -137,6 +137,6 @@ extension Device {
     /// The registers of the BAR that a structure is in.
     borrowing func bank(of structure: VirtioStructure) throws(VirtioNetError) -> RegisterBank {
         guard let bar = RegionIndex.bar(Int(structure.bar)) else { throw .badStructure(structure) }
-        do throws(VFIOError) { return try registers(of: bar) } catch { throw .vfio(error) }
+        do throws(VFIOError) { return try makeRegisterBank(of: bar) } catch { throw .vfio(error) }
     }
 }

@@ -8,7 +8,7 @@ import VFIO
 final class PoolMemory: @unchecked Sendable {
     // A place of its own, since what a class stores cannot be moved out of it.
     private let place: UnsafeMutablePointer<DMABuffer>
-    private var isLive = true
+    private var isOpen = true
 
     init(_ buffer: consuming DMABuffer) {
         unsafe place = .allocate(capacity: 1)
@@ -16,7 +16,7 @@ final class PoolMemory: @unchecked Sendable {
     }
 
     deinit {
-        if isLive { unsafe place.deinitialize(count: 1) }
+        if isOpen { unsafe place.deinitialize(count: 1) }
         unsafe place.deallocate()
     }
 
@@ -26,7 +26,7 @@ final class PoolMemory: @unchecked Sendable {
 
     /// Frees the memory. The caller has to be the only one who holds it, and may not use it any more.
     func close() throws(VFIOError) {
-        isLive = false
+        isOpen = false
         try unsafe place.move().close()
     }
 }

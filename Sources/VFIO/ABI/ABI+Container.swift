@@ -50,7 +50,7 @@ extension ABI {
     }
 
     /// Tells where the memory of a mapping is now. The corresponding request is `VFIO_IOMMU_MAP_DMA`.
-    package static func setAddress(
+    package static func updateVaddr(
         _ memory: UnsafeRawBufferPointer, at iova: UInt64
     ) -> some ABIRequest<Void> { unsafe mapDMA(memory, at: iova, CVFIO_DMA_MAP_FLAG_VADDR) }
 

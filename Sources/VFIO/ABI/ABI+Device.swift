@@ -44,7 +44,7 @@ extension ABI {
     }
 
     /// What is done to interrupts.
-    package enum InterruptAction: String, CustomStringConvertible {
+    package enum IRQAction: String, CustomStringConvertible {
         case mask, unmask, trigger
 
         fileprivate var flag: UInt32 {
@@ -72,7 +72,7 @@ extension ABI {
     ///
     /// To trigger none, from 0, switches all of the kind off.
     package static func setIRQs(
-        _ action: InterruptAction, _ index: UInt32, from start: UInt32, _ data: InterruptData
+        _ action: IRQAction, _ index: UInt32, from start: UInt32, _ data: InterruptData
     ) -> some ABIRequest<Void> {
         let (flag, count, tail): (UInt32, UInt32, [UInt8]) =
             switch data {

@@ -133,7 +133,8 @@ extension ABI {
     }
 
     /// The corresponding request is `VFIO_MIG_GET_PRECOPY_INFO`.
-    package static func getPreCopyProgress() -> some ABIRequest<(initial: UInt64, dirty: UInt64, hasBegunAnew: Bool)> {
+    package static func getPreCopyProgress() -> some ABIRequest<(initial: UInt64, dirty: UInt64, isReinitialized: Bool)>
+    {
         TailedRequest(.getPreCopyProgress, bytes([cvfio_precopy_info()])) { (buffer, _) in
             let info: cvfio_precopy_info = buffer.header()
             return (info.initial_bytes, info.dirty_bytes, info.flags & CVFIO_PRECOPY_INFO_REINIT != 0)

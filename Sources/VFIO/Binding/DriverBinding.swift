@@ -4,10 +4,10 @@ internal import SystemPackage
 ///
 /// ```swift
 /// let binding = DriverBinding()
-/// let change = try binding.change(of: "0000:00:04.0", to: "vfio-pci")
-/// try binding.carryOut(change)
+/// let change = try binding.planChange(of: "0000:00:04.0", to: "vfio-pci")
+/// try binding.apply(change)
 /// …
-/// try binding.carryOut(binding.changeToAnyDriver(of: "0000:00:04.0"))
+/// try binding.apply(binding.planChangeToAnyDriver(of: "0000:00:04.0"))
 /// ```
 /// A device is bound by its own `driver_override`, never by `new_id`, which would hand over every device of the same make.
 /// The writes need root. Ask ``PCIBus/uses(of:)`` first whether somebody
@@ -29,7 +29,7 @@ public struct DriverBinding: Sendable {
     ///   - driver: Its driver afterwards; `nil` for none, until the kernel looks for one again, as when a driver is loaded.
     /// - Throws: `.notFound` when there is no such device, `.invalidArgument` for a port or a bridge, and for what cannot be
     ///   the name of a driver.
-    public func change(of address: PCIAddress, to driver: String?) throws(VFIOError) -> DriverChange {
+    public func planChange(of address: PCIAddress, to driver: String?) throws(VFIOError) -> DriverChange {
         if let driver, driver.isEmpty || driver.contains(where: { $0 == "/" || $0.isNewline }) {
             throw VFIOError(
                 .invalidArgument, "change the driver of the device", "\(address)",
@@ -58,8 +58,8 @@ public struct DriverBinding: Sendable {
 
     /// What gives a device back to the driver that the kernel has for it, if it has one.
     ///
-    /// - Throws: As ``change(of:to:)``.
-    public func changeToAnyDriver(of address: PCIAddress) throws(VFIOError) -> DriverChange {
+    /// - Throws: As ``planChange(of:to:)``.
+    public func planChangeToAnyDriver(of address: PCIAddress) throws(VFIOError) -> DriverChange {
         let function = try functionToChange(address)
         var steps: [DriverChange.Step] = []
         if function.driverOverride != nil { steps.append(overriding(address, by: nil)) }
@@ -105,7 +105,7 @@ public struct DriverBinding: Sendable {
     ///
     /// - Throws: `.permissionDenied` without root, `.driver` when the kernel has no such driver or it does not take
     ///   the device, `.busy` when a process has the group open.
-    public func carryOut(_ change: DriverChange) throws(VFIOError) {
+    public func apply(_ change: DriverChange) throws(VFIOError) {
         // Before the old driver loses the device.
         if let wanted = change.driver, !change.steps.isEmpty, !isLoaded(wanted) { throw notLoaded(wanted, change) }
         do throws(VFIOError) {
@@ -163,10 +163,10 @@ public struct DriverBinding: Sendable {
         let operation = "change the driver of the device"
         guard let wanted = change.driver else {
             throw VFIOError(
-                .driver, operation, "\(change.address)", hint: "\(now.driver ?? "no driver") still holds it")
+                .driverRefused, operation, "\(change.address)", hint: "\(now.driver ?? "no driver") still holds it")
         }
         throw VFIOError(
-            .driver, operation, "\(change.address)",
+            .driverRefused, operation, "\(change.address)",
             hint: "the driver \(wanted) did not take it; the kernel's log may say why: dmesg")
     }
 
@@ -176,7 +176,7 @@ public struct DriverBinding: Sendable {
 
     private func notLoaded(_ driver: String, _ change: DriverChange) -> VFIOError {
         VFIOError(
-            .driver, "change the driver of the device", "\(change.address)",
+            .driverRefused, "change the driver of the device", "\(change.address)",
             hint: "the kernel has no driver \(driver) loaded; load it: modprobe \(driver)")
     }
 }

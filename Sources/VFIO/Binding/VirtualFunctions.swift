@@ -50,7 +50,7 @@ public struct VirtualFunctions: Sendable {
     /// through VFIO: the write waits for that. Ask ``PCIBus/uses(of:)`` first.
     ///
     /// - Throws: `.permissionDenied` without root, `.driver` when the device's driver does not take part.
-    public func carryOut(_ steps: [DriverChange.Step], of address: PCIAddress) throws(VFIOError) {
+    public func apply(_ steps: [DriverChange.Step], of address: PCIAddress) throws(VFIOError) {
         for step in steps {
             do throws(Errno) {
                 try kernel.writeFile(step.path, Array(step.text.utf8))
@@ -78,7 +78,7 @@ public struct VirtualFunctions: Sendable {
         case .noSuchFileOrDirectory:
             let driver = (try? PCIBus(kernel: kernel).function(at: address))?.driver
             return VFIOError(
-                .driver, operation, "\(address)", errno: error,
+                .driverRefused, operation, "\(address)", errno: error,
                 hint: driver == "vfio-pci"
                     ? "vfio-pci makes virtual functions only with its parameter: "
                         + "echo 1 > /sys/module/vfio_pci/parameters/enable_sriov"

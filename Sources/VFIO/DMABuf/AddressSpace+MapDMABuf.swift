@@ -9,7 +9,7 @@ extension AddressSpace {
     ///   - access: What the devices may do.
     ///   - placement: Where the devices see the memory.
     /// - Throws: `.unsupported` with type1, which cannot import a dma-buf, and for one of several ranges;
-    ///   `.memoryDecodeOff`, `.revoked` and `.dead` when the exporter does not answer; `.invalidArgument` for more access
+    ///   `.memoryDecodeOff`, `.revoked` and `.exporterClosed` when the exporter does not answer; `.invalidArgument` for more access
     ///   than it was exported with; `.alreadyMapped`, `.outOfRange`, `.misaligned`.
     public func map(
         _ dmaBuf: borrowing DMABuf,

@@ -59,7 +59,7 @@ public struct DMABuf: ~Copyable, Sendable {
     /// mapping that was made before is not (``PeerMapping/state``).
     public var state: RevocationState {
         guard let revocation = revocation?.current else { return .live }
-        if revocation.isClosed { return .dead }
+        if revocation.isClosed { return .exporterClosed }
         return revocation.isMemoryOn ? .live : .revoked
     }
 

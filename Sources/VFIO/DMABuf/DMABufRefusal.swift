@@ -3,7 +3,9 @@ internal import SystemPackage
 /// Why a dma-buf cannot be mapped.
 enum DMABufRefusal {
     static func dead(_ operation: String, _ subject: String, errno: Errno? = nil) -> VFIOError {
-        VFIOError(.dead, operation, subject, errno: errno, hint: "the exporting device has been closed; export anew")
+        VFIOError(
+            .exporterClosed, operation, subject, errno: errno, hint: "the exporting device has been closed; export anew"
+        )
     }
 
     static func memoryDecodeOff(_ operation: String, _ subject: String, errno: Errno? = nil) -> VFIOError {

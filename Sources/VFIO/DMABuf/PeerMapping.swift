@@ -59,7 +59,7 @@ public struct PeerMapping: ~Copyable, Sendable {
     /// elsewhere, `.live` is all that is ever known.
     public var state: RevocationState {
         let current = revocation?.current
-        if current?.isClosed == true { return .dead }
+        if current?.isClosed == true { return .exporterClosed }
         guard case .mapped(let epoch) = record.withLock({ $0 }) else { return .revoked }
         return epoch == current?.epoch ?? epoch ? .live : .revoked
     }
@@ -83,7 +83,7 @@ public struct PeerMapping: ~Copyable, Sendable {
     /// Does nothing to a mapping that is live, unless its exporter is elsewhere: then it is always done.
     ///
     /// - Throws: `.memoryDecodeOff` when the exporter's memory does not answer yet, `.revoked` when an exporter elsewhere
-    ///   is still revoked, `.dead` when the exporter has been closed. After an error the mapping stays revoked and can be
+    ///   is still revoked, `.exporterClosed` when the exporter has been closed. After an error the mapping stays revoked and can be
     ///   tried again.
     public func restore() throws(VFIOError) {
         let operation = "restore a mapping of a dma-buf"

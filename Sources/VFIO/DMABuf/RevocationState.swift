@@ -6,5 +6,5 @@ public enum RevocationState: Sendable, Hashable {
     /// exporter's memory answers.
     case revoked
     /// Taken back for good: the exporting device has been closed.
-    case dead
+    case exporterClosed
 }

@@ -20,7 +20,7 @@ extension Device {
     public func makePageTable(
         of space: AddressSpace? = nil, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> HardwarePageTable {
-        try bound(for: BoundDevice.makesPageTable).makePageTable(of: space, options: options, faults: nil)
+        try bound(for: BoundDevice.hwptAllocOperation).makePageTable(of: space, options: options, faults: nil)
     }
 
     /// Makes a page table whose faults the process answers, as long as the queue is open.
@@ -31,7 +31,7 @@ extension Device {
     public func makePageTable(
         of space: AddressSpace? = nil, options: HardwarePageTable.Options = [], faults: borrowing FaultQueue
     ) throws(VFIOError) -> HardwarePageTable {
-        try bound(for: BoundDevice.makesPageTable).makePageTable(of: space, options: options, faults: faults.object)
+        try bound(for: BoundDevice.hwptAllocOperation).makePageTable(of: space, options: options, faults: faults.object)
     }
 
     // MARK: Attachment

@@ -12,7 +12,7 @@ package final class DeviceCore: Sendable, ControlledFile {
     package let info: DeviceInfo
     let revocation = RevocationTracker()
     /// Held by whoever changes the config space or resets the device, so that what is known of its memory stays true.
-    let configTurn = Mutex(())
+    let configLock = Mutex(())
     /// Valid for as long as the owner or a lease lives.
     package let descriptor: FileDescriptor
     let state: Mutex<State>

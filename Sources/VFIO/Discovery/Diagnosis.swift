@@ -32,11 +32,11 @@ struct Diagnosis {
                 hint += "; it is in no IOMMU group, and then vfio-pci takes it only in its no-IOMMU mode: "
                 hint += Self.unsafeModeHint
             }
-            return VFIOError(.driver, operation, "\(address)", hint: hint)
+            return VFIOError(.notBoundToVFIO, operation, "\(address)", hint: hint)
         }
         guard DriverName.isVFIO(driver) else {
             return VFIOError(
-                .driver, operation, "\(address)",
+                .notBoundToVFIO, operation, "\(address)",
                 hint: driver == "pcieport"
                     ? "it is a port, which programs cannot have"
                     : "the driver \(driver) holds it; unbind it and bind the device to vfio-pci")
@@ -58,21 +58,24 @@ struct Diagnosis {
     /// to go without.
     ///
     /// - Parameter isChosen: The program has chosen to have no protection.
-    func requireProtection(of address: DeviceAddress, isUnprotected: Bool, not isChosen: Bool) throws(VFIOError) {
-        guard isUnprotected != isChosen else { return }
+    func requireMatchingIOMMU(of address: DeviceAddress, isNoIOMMU: Bool, expectingNoIOMMU isChosen: Bool)
+        throws(VFIOError)
+    {
+        guard isNoIOMMU != isChosen else { return }
         throw VFIOError(
             .unsupported, "open the device", "\(address)",
             hint: isChosen
                 ? "it has an IOMMU: open it in an AddressSpace, where it reaches only what is mapped for it"
                 : "it has no IOMMU, so it can reach all of the machine's memory; a program that takes that upon itself "
-                    + "opens it in an UnprotectedAddressSpace")
+                    + "opens it in a NoIOMMUAddressSpace")
     }
 
     /// The same, for a device that is known by its group.
-    func requireProtection(of address: DeviceAddress, group: Int, not isChosen: Bool) throws(VFIOError) {
-        let isUnprotected = try attempt(
-            "find out whether the device has an IOMMU", "\(address)", sysfs.isUnprotected(group: group))
-        try requireProtection(of: address, isUnprotected: isUnprotected, not: isChosen)
+    func requireMatchingIOMMU(of address: DeviceAddress, group: Int, expectingNoIOMMU isChosen: Bool) throws(VFIOError)
+    {
+        let isNoIOMMU = try attempt(
+            "find out whether the device has an IOMMU", "\(address)", sysfs.isNoIOMMU(group: group))
+        try requireMatchingIOMMU(of: address, isNoIOMMU: isNoIOMMU, expectingNoIOMMU: isChosen)
     }
 
     /// Which devices keep a group from being viable, and the drivers that hold them.

@@ -88,7 +88,7 @@ public struct PCIBus: Sendable {
     private func isMadeUp(group: Int) throws(VFIOError) -> Bool {
         try attempt(
             "ask whether a group has an IOMMU", "IOMMU group \(group)",
-            Sysfs(kernel: kernel).isUnprotected(group: group))
+            Sysfs(kernel: kernel).isNoIOMMU(group: group))
     }
 
     private func names(in folder: FilePath) throws(VFIOError) -> [String] {

@@ -59,7 +59,7 @@ struct Sysfs {
     }
 
     /// Whether VFIO has made an IOMMU group up for a device that has no IOMMU.
-    func isUnprotected(group: Int) throws(Errno) -> Bool {
+    func isNoIOMMU(group: Int) throws(Errno) -> Bool {
         // One look-up: a list of all groups for each device would be quadratic.
         try linkName(FilePath("/sys/class/vfio/noiommu-\(group)")) != nil
     }

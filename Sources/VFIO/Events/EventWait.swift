@@ -28,21 +28,21 @@ package final class EventWait: Sendable {
 
     private func begin(_ continuation: CheckedContinuation<Void, Never>) {
         guard line.begin(self) else { return continuation.resume() }
-        let isOver = state.withLock { state in
+        let isClosed = state.withLock { state in
             // Cancelled before it began.
             if case .over = state { return true }
             let source = DispatchSource.makeReadSource(fileDescriptor: line.event.rawValue, queue: .global())
             source.setEventHandler { [self] in end() }
             // The line keeps the descriptor open until the source has let go of it.
-            source.setCancelHandler { [line] in line.letGo() }
+            source.setCancelHandler { [line] in line.watchCancelled() }
             state = .waiting(continuation, source)
             source.resume()
             return false
         }
-        if isOver {
+        if isClosed {
             // end() came before the line knew of this wait, so it did not take it out.
             line.forget(self)
-            line.letGo()
+            line.watchCancelled()
             continuation.resume()
         }
     }

@@ -12,7 +12,7 @@ package protocol WaitableEvent: AnyObject, Sendable {
     func forget(_ wait: EventWait)
 
     /// A wait that was begun watches the descriptor no more.
-    func letGo()
+    func watchCancelled()
 }
 
 extension Kernel {

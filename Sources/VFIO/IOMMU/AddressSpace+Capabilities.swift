@@ -34,11 +34,11 @@ extension AddressSpace {
 
     /// Refuses what makes no sense for devices that have no IOMMU.
     package func requireIOMMU(for operation: String) throws(VFIOError) {
-        guard !backend.isUnprotected else {
+        guard !backend.isNoIOMMU else {
             throw VFIOError(
                 .unsupported, operation, "devices without an IOMMU",
                 hint: "nothing translates the addresses of their DMA: they take physical addresses, which the memory "
-                    + "of an UnprotectedAddressSpace tells")
+                    + "of a NoIOMMUAddressSpace tells")
         }
     }
 

@@ -81,7 +81,7 @@ extension AddressSpace {
     ///   - memory: Page-aligned on both sides, and ordinary memory: a BAR's is refused.
     ///   - access: What the devices may do.
     ///   - placement: Where the devices see it.
-    /// - Throws: `.peerMemory` when the memory is a BAR (export it as a dma-buf and map that), `.misaligned`,
+    /// - Throws: `.deviceMemory` when the memory is a BAR (export it as a dma-buf and map that), `.misaligned`,
     ///   `.alreadyMapped`, `.outOfRange`, `.limit`, `.noSpace`, `.noDevice`.
     @unsafe
     public func map(
@@ -101,7 +101,7 @@ extension AddressSpace {
         let bytes = UnsafeRawBufferPointer(memory)
         if let owner = unsafe BARAddresses.owner(of: bytes) {
             throw VFIOError(
-                .peerMemory, operation, unsafe Self.describe(bytes),
+                .deviceMemory, operation, unsafe Self.describe(bytes),
                 hint: "it is \(owner), and nothing would end the mapping with that device's; export the BAR as a "
                     + "dma-buf and map that")
         }

@@ -32,7 +32,7 @@ public final class AddressSpace: Sendable {
     /// What of its devices is registered with virtual machines.
     package var registeredFiles: RegisteredFiles { backend.registeredFiles }
     private let state: Mutex<State>
-    private let refreshTurn = Mutex(())
+    private let refreshLock = Mutex(())
 
     private struct State {
         var allocator: IOVAAllocator?
@@ -135,7 +135,7 @@ public final class AddressSpace: Sendable {
 
     package func refresh() throws(VFIOError) {
         // One at a time: an older answer must not come after a newer one.
-        try refreshTurn.withLock { (_) throws(VFIOError) in try refreshAlone() }
+        try refreshLock.withLock { (_) throws(VFIOError) in try refreshAlone() }
     }
 
     private func refreshAlone() throws(VFIOError) {

@@ -6,7 +6,7 @@ struct DMAAllocation: ~Copyable, @unchecked Sendable {
     let space: AddressSpace
     let bytes: UnsafeMutableRawBufferPointer
     let iova: IOVA
-    private var isMapped = true
+    private var isOpen = true
 
     init(space: AddressSpace, memory: UnsafeMutableRawBufferPointer, iova: IOVA) {
         self.space = space
@@ -15,13 +15,13 @@ struct DMAAllocation: ~Copyable, @unchecked Sendable {
     }
 
     consuming func close() throws(VFIOError) {
-        isMapped = false
+        isOpen = false
         try unmapAndFree()
     }
 
     deinit {
         // Silent, as every deinit here; close() is for those who want to know.
-        if isMapped { try? unmapAndFree() }
+        if isOpen { try? unmapAndFree() }
     }
 
     private borrowing func unmapAndFree() throws(VFIOError) {

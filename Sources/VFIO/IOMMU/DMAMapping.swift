@@ -6,7 +6,7 @@ public struct DMAMapping: ~Copyable, Sendable {
     public let iova: IOVA
     /// The length in bytes.
     public let byteCount: UInt64
-    private var isMapped = true
+    private var isOpen = true
 
     init(space: AddressSpace, iova: IOVA, byteCount: UInt64) {
         self.space = space
@@ -16,7 +16,7 @@ public struct DMAMapping: ~Copyable, Sendable {
 
     /// Unmaps the memory and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
-        isMapped = false
+        isOpen = false
         try space.unmap(iova, byteCount: byteCount, operation: "unmap memory")
     }
 
@@ -24,13 +24,13 @@ public struct DMAMapping: ~Copyable, Sendable {
     ///
     /// After an error the addresses stay taken, since a device may still reach them.
     consuming func close(_ unmap: () throws(VFIOError) -> Void) throws(VFIOError) {
-        isMapped = false
+        isOpen = false
         try unmap()
         space.releaseAddresses(at: iova)
     }
 
     deinit {
         // Silent, as every deinit here; close() is for those who want to know.
-        if isMapped { try? space.unmap(iova, byteCount: byteCount, operation: "unmap memory") }
+        if isOpen { try? space.unmap(iova, byteCount: byteCount, operation: "unmap memory") }
     }
 }

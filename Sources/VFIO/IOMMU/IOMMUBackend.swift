@@ -12,7 +12,7 @@ protocol IOMMUBackend: AnyObject, Sendable {
     var devices: OpenDevices { get }
 
     /// It takes devices without an IOMMU, and no others: nothing translates the addresses of their DMA.
-    var isUnprotected: Bool { get }
+    var isNoIOMMU: Bool { get }
 
     /// What of the devices is registered elsewhere.
     var registeredFiles: RegisteredFiles { get }

@@ -35,9 +35,10 @@ public struct VFIOError: Error, Sendable, Hashable {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         // A struct over an enum, so that a new case breaks nobody's switch.
         private enum Kind: String, Sendable {
-            case kernel, invalidArgument, notFound, permissionDenied, unsupported, driver, groupNotViable
-            case noDevice, busy, alreadyMapped, noSpace, outOfRange, misaligned, peerMemory, revoked
-            case memoryDecodeOff, dead, limit, unexpectedAnswer, inUse
+            case kernel, invalidArgument, notFound, permissionDenied, unsupported, notBoundToVFIO, driverRefused,
+                groupNotViable
+            case noDevice, busy, alreadyMapped, noSpace, outOfRange, misaligned, deviceMemory, revoked
+            case memoryDecodeOff, exporterClosed, limit, unexpectedAnswer, inUse
         }
         private let kind: Kind
 
@@ -56,7 +57,9 @@ public struct VFIOError: Error, Sendable, Hashable {
         /// This kernel, driver or device lacks the feature.
         public static var unsupported: Code { .init(.unsupported) }
         /// The device is not bound to a VFIO driver.
-        public static var driver: Code { .init(.driver) }
+        public static var notBoundToVFIO: Code { .init(.notBoundToVFIO) }
+        /// A driver did not take the device, did not release it, or does not support what was asked of it.
+        public static var driverRefused: Code { .init(.driverRefused) }
         /// Another device of the IOMMU group is held by a driver of the kernel.
         public static var groupNotViable: Code { .init(.groupNotViable) }
         /// The address space has no device yet, so it has no IOMMU either (type1 only).
@@ -72,13 +75,13 @@ public struct VFIOError: Error, Sendable, Hashable {
         /// An address or length is not a multiple of the page size or access width.
         public static var misaligned: Code { .init(.misaligned) }
         /// The memory is a device's, mapped for the CPU; for DMA it goes through a dma-buf.
-        public static var peerMemory: Code { .init(.peerMemory) }
+        public static var deviceMemory: Code { .init(.deviceMemory) }
         /// The dma-buf, or a mapping of it, has been revoked; it can be mapped again.
         public static var revoked: Code { .init(.revoked) }
         /// Memory decode of the device is off, so its BARs do not answer.
         public static var memoryDecodeOff: Code { .init(.memoryDecodeOff) }
         /// The exporting device has been closed: the dma-buf will never be good again.
-        public static var dead: Code { .init(.dead) }
+        public static var exporterClosed: Code { .init(.exporterClosed) }
         /// A limit of the process or of the kernel was reached, such as `RLIMIT_MEMLOCK`.
         public static var limit: Code { .init(.limit) }
         /// The kernel answered with something that it cannot mean: a short read, another unmap size, a broken chain.

@@ -14,7 +14,7 @@ final class SystemIOMMU {
     /// What the hardware was told to forget of guests' page tables, in order.
     var invalidations: [IOMMUInvalidation] = []
     /// What devices were told of the pages that they have asked for, by the number of the page request.
-    var pageResponses: [Int: FaultQueue.Answer] = [:]
+    var pageResponses: [Int: FaultQueue.Response] = [:]
     private var pageRequestCount = 0
 
     init(_ configuration: MockIOMMU, _ release: MockRelease, _ memory: ProcessMappings, _ core: Core) {

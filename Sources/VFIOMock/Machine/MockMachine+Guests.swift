@@ -12,7 +12,7 @@ extension MockMachine {
     ///   - access: What the device wants to do.
     ///   - pasid: Which of its address spaces it is about; `nil` for the device's own.
     ///   - address: The device.
-    /// - Returns: A number for ``pageAnswer(to:)``; `nil` when nobody is to hear of it: the IOMMU takes no page requests
+    /// - Returns: A number for ``pageResponse(to:)``; `nil` when nobody is to hear of it: the IOMMU takes no page requests
     ///   (``MockIOMMU/takesPageRequests``), or the page table was made without a fault queue.
     public func requestPage(
         at iova: IOVA, _ access: FaultQueue.Fault.Access, pasid: UInt32? = nil, by address: PCIAddress
@@ -23,7 +23,7 @@ extension MockMachine {
     }
 
     /// What a device was told of a page that it has asked for; `nil` when nothing yet.
-    public func pageAnswer(to request: Int) -> FaultQueue.Answer? { locked { $0.iommu.pageResponses[request] } }
+    public func pageResponse(to request: Int) -> FaultQueue.Response? { locked { $0.iommu.pageResponses[request] } }
 
     /// Has the SMMU report an event about a device, to the guest that the device was given to.
     ///

@@ -49,7 +49,7 @@ public final class MockMachine: Sendable {
     ///   - driver: The driver that is bound to it, `nil` for none. With any other than `vfio-pci`, `pci-stub` and
     ///     `pcieport` the group is not viable, as the kernel says.
     ///   - hasIOMMU: Whether the machine's IOMMU stands between the device and the memory. Without one, the device is for
-    ///     an `UnprotectedAddressSpace`: vfio-pci takes it only when the kernel has
+    ///     a `NoIOMMUAddressSpace`: vfio-pci takes it only when the kernel has
     ///     ``MockRelease/hasUnsafeNoIOMMUMode``, and its DMA is to physical addresses.
     public func plug(
         _ device: some MockDevice, at address: PCIAddress, group: Int? = nil, driver: String? = "vfio-pci",

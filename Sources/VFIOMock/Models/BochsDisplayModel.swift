@@ -48,7 +48,7 @@ public struct BochsDisplayModel: DisplayDevice {
 
     public mutating func reset(bus: borrowing MockBus) { clear() }
 
-    public var displayFlavor: DisplayPlane.Flavor { .dmaBuf }
+    public var displayPlaneType: DisplayPlane.PlaneType { .dmaBuf }
 
     public var picture: MockPicture? {
         guard self[.enable] & 1 != 0, self[.bitsPerPixel] == 32 else { return nil }

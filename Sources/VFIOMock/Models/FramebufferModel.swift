@@ -22,7 +22,7 @@ public struct FramebufferModel: DisplayDevice {
             bars: [0: .init(.memory, size, isPrefetchable: true)])
     }
 
-    public var displayFlavor: DisplayPlane.Flavor { .region }
+    public var displayPlaneType: DisplayPlane.PlaneType { .region }
 
     public var picture: MockPicture? {
         MockPicture(

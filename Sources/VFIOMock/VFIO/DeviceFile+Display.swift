@@ -20,7 +20,7 @@ extension DeviceFile {
         case CVFIO_DEVICE_SET_IRQS: throw .invalidArgument
         case CVFIO_DEVICE_RESET: function.reset()
         case CVFIO_DEVICE_QUERY_GFX_PLANE: try queryPlane(display, argument)
-        case CVFIO_DEVICE_GET_GFX_DMABUF where display.displayFlavor == .dmaBuf:
+        case CVFIO_DEVICE_GET_GFX_DMABUF where display.displayPlaneType == .dmaBuf:
             return try openPicture(argument.load(UInt32(0)))
         case CVFIO_DEVICE_GET_INFO, CVFIO_DEVICE_FEATURE: return nil
         default: throw .inappropriateIOCTLForDevice
@@ -32,7 +32,7 @@ extension DeviceFile {
         _ display: any DisplayDevice, _ argument: Argument
     ) throws(Errno) {
         var info = try argument.loadSized(cvfio_region_info())
-        let isPicture = display.displayFlavor == .region && info.index == Self.pictureRegion
+        let isPicture = display.displayPlaneType == .region && info.index == Self.pictureRegion
         if info.index >= function.regionCount && !isPicture { throw .invalidArgument }
         let index = isPicture ? 0 : info.index
         info.flags = 0
@@ -57,16 +57,16 @@ extension DeviceFile {
         let size = MemoryLayout<cvfio_device_gfx_plane_info>.size - 4
         var plane = try argument.loadSized(cvfio_device_gfx_plane_info(), argsz: size)
         let own =
-            display.displayFlavor == .region ? CVFIO_GFX_PLANE_TYPE_REGION : CVFIO_GFX_PLANE_TYPE_DMABUF
+            display.displayPlaneType == .region ? CVFIO_GFX_PLANE_TYPE_REGION : CVFIO_GFX_PLANE_TYPE_DMABUF
         if plane.flags == own | CVFIO_GFX_PLANE_TYPE_PROBE {
             return try argument.store(plane, size)
         }
         if plane.flags != own { throw .invalidArgument }
         // mdpy shows its picture on each plane that is asked for.
-        let isShown = display.displayFlavor == .region || plane.drm_plane_type == DisplayPlane.Kind.primary.rawValue
+        let isShown = display.displayPlaneType == .region || plane.drm_plane_type == DisplayPlane.Kind.primary.rawValue
         let picture = isShown ? display.picture : nil
         var number = Self.pictureRegion
-        if display.displayFlavor == .dmaBuf {
+        if display.displayPlaneType == .dmaBuf {
             number = 0
             if let picture {
                 guard let known = function.pictures.firstIndex(of: picture) else {

@@ -6,10 +6,10 @@ public import VFIO
 /// value's life.
 ///
 /// ```swift
-/// let bar = try device.guestBAR(.bar2, of: machine, slots: 16..<20)
-/// try bar.show(at: 0xc000_0000)    // the guest has switched memory decode on
+/// let bar = try device.makeGuestBAR(.bar2, of: machine, slots: 16..<20)
+/// try bar.map(at: 0xc000_0000)    // the guest has switched memory decode on
 /// try bar.move(to: 0xd000_0000)    // … has written another address to the BAR
-/// try bar.hide()                   // … has switched memory decode off
+/// try bar.unmap()                   // … has switched memory decode off
 /// ```
 ///
 /// It begins hidden. Each of its ``pieces`` is one memory slot of KVM's, with a mapping of the BAR behind it, which ends after
@@ -58,7 +58,7 @@ public struct GuestBAR: ~Copyable, Sendable {
     public var peerState: RevocationState? {
         let states = state.withLock { $0.pieces.compactMap(\.peerState) }
         if states.isEmpty { return nil }
-        if states.contains(.dead) { return .dead }
+        if states.contains(.exporterClosed) { return .exporterClosed }
         return states.contains(.revoked) ? .revoked : .live
     }
 
@@ -69,16 +69,16 @@ public struct GuestBAR: ~Copyable, Sendable {
     /// - Throws: `.inUse` when it is shown already; `.misaligned`, `.outOfRange`; `.memoryDecodeOff` when the device does not
     ///   answer; `.alreadyMapped` when something of the machine or of the address space is there; `.invalidArgument` for a
     ///   slot that is in use or that the machine does not have.
-    public func show(at address: GuestAddress) throws(VFIOError) {
-        try state.withLock { (state) throws(VFIOError) in try show(at: address, &state) }
+    public func map(at address: GuestAddress) throws(VFIOError) {
+        try state.withLock { (state) throws(VFIOError) in try map(at: address, &state) }
     }
 
     /// Hides the BAR from the guest and from its other devices.
     ///
     /// Does nothing to one that is hidden. What can be hidden is, also when KVM refuses it for one of the pieces: after such
     /// an error the BAR counts as shown, and can be hidden again.
-    public func hide() throws(VFIOError) {
-        try state.withLock { (state) throws(VFIOError) in try hide(&state) }
+    public func unmap() throws(VFIOError) {
+        try state.withLock { (state) throws(VFIOError) in try unmap(&state) }
     }
 
     /// Shows the BAR at another address.
@@ -86,19 +86,19 @@ public struct GuestBAR: ~Copyable, Sendable {
     /// Meanwhile it is nowhere: an access by a processor of the guest is an MMIO exit. If it cannot be at the new address, it
     /// is put back where it was.
     ///
-    /// - Throws: As ``show(at:)``; also shows a BAR that is hidden.
+    /// - Throws: As ``map(at:)``; also shows a BAR that is hidden.
     public func move(to address: GuestAddress) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
             let old = state.address
             if old == address, state.pieces.allSatisfy(\.isShown) { return }
             try check(address)
             do throws(VFIOError) {
-                try hide(&state)
-                try show(at: address, &state)
+                try unmap(&state)
+                try map(at: address, &state)
             } catch {
                 // Also the pieces that were hidden before one could not be.
                 state.address = nil
-                if let old { try? show(at: old, &state) }
+                if let old { try? map(at: old, &state) }
                 throw error
             }
         }
@@ -109,7 +109,7 @@ public struct GuestBAR: ~Copyable, Sendable {
     ///
     /// The processors of the guest need nothing of the kind. Does nothing when the BAR is hidden or without peers.
     ///
-    /// - Throws: `.memoryDecodeOff` when the device's memory does not answer yet, `.dead`.
+    /// - Throws: `.memoryDecodeOff` when the device's memory does not answer yet, `.exporterClosed`.
     public func restore() throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
             for piece in state.pieces { try piece.restore() }
@@ -129,7 +129,7 @@ public struct GuestBAR: ~Copyable, Sendable {
 
     // MARK: -
 
-    private borrowing func show(at address: GuestAddress, _ state: inout State) throws(VFIOError) {
+    private borrowing func map(at address: GuestAddress, _ state: inout State) throws(VFIOError) {
         let operation = "show a BAR to the guest"
         if let shown = state.address {
             throw VFIOError(.inUse, operation, subject, hint: "it is shown at \(shown); move it")
@@ -139,18 +139,18 @@ public struct GuestBAR: ~Copyable, Sendable {
         var shown: [GuestBARPiece] = []
         do throws(VFIOError) {
             for piece in state.pieces {
-                try piece.show(at: address)
+                try piece.map(at: address)
                 shown.append(piece)
             }
         } catch {
-            for piece in shown { try? piece.hide() }
+            for piece in shown { try? piece.unmap() }
             throw error
         }
         state.address = address
     }
 
-    private borrowing func hide(_ state: inout State) throws(VFIOError) {
-        try Self.each(of: state.pieces) { (piece) throws(VFIOError) in try piece.hide() }
+    private borrowing func unmap(_ state: inout State) throws(VFIOError) {
+        try Self.each(of: state.pieces) { (piece) throws(VFIOError) in try piece.unmap() }
         state.address = nil
     }
 
@@ -199,7 +199,7 @@ extension Device {
     ///     a dma-buf for each piece, mapped where the guest's processors see it.
     /// - Throws: `.notFound` without such a BAR; `.unsupported` when no page of it can be mapped, and with peers when the
     ///   address space is type1's or the kernel exports no dma-bufs; `.limit` when there are too few slots.
-    public func guestBAR(
+    public func makeGuestBAR(
         _ index: RegionIndex, of machine: VirtualMachine, slots: some Sequence<UInt32>,
         trapping trapped: [Range<UInt64>] = [], peersIn space: AddressSpace? = nil
     ) throws(VFIOError) -> GuestBAR {

@@ -63,7 +63,7 @@ final class GuestBARPiece: Sendable {
     /// Lets the guest see it, there alone.
     ///
     /// - Parameter bar: Where the guest sees the start of the BAR. The sum has been checked.
-    func show(at bar: GuestAddress) throws(VFIOError) {
+    func map(at bar: GuestAddress) throws(VFIOError) {
         let operation = "show a BAR to the guest"
         let place = GuestAddress(bar.rawValue + range.lowerBound)
         let slot = MemorySlot(
@@ -72,7 +72,7 @@ final class GuestBARPiece: Sendable {
         try state.withLock { (state) throws(VFIOError) in
             if state.place == place { return }
             // It is somewhere still when KVM did not take it away before.
-            try hide(&state)
+            try unmap(&state)
             // First what can be refused, and takes nothing away from anybody.
             if let peer { state.peer = try peer.space.map(peer.window, placement: .fixed(place.iova)) }
             do throws(VFIOError) {
@@ -86,11 +86,11 @@ final class GuestBARPiece: Sendable {
     }
 
     /// Takes it from the guest, and from the other devices.
-    func hide() throws(VFIOError) {
-        try state.withLock { (state) throws(VFIOError) in try hide(&state) }
+    func unmap() throws(VFIOError) {
+        try state.withLock { (state) throws(VFIOError) in try unmap(&state) }
     }
 
-    private func hide(_ state: inout State) throws(VFIOError) {
+    private func unmap(_ state: inout State) throws(VFIOError) {
         if state.place != nil {
             try machine.removeSlot(slot, operation: "hide a BAR from the guest", subject: subject)
             state.place = nil
@@ -110,7 +110,7 @@ final class GuestBARPiece: Sendable {
     func end() throws(VFIOError) {
         var failure: VFIOError?
         do throws(VFIOError) {
-            try hide()
+            try unmap()
         } catch {
             failure = error
         }

@@ -23,7 +23,7 @@ public struct GuestMemory: ~Copyable, Sendable {
     /// By their addresses.
     private let pieces: Mutex<[GuestMemoryPiece]>
     /// Held while memory is added: pinning it may take seconds, in which the rest of it is to be reached.
-    private let addingTurn = Mutex(())
+    private let addLock = Mutex(())
 
     /// Maps a guest's memory.
     ///
@@ -34,7 +34,7 @@ public struct GuestMemory: ~Copyable, Sendable {
     ///   - ranges: In any order, apart from one another.
     ///   - space: The address space of the guest's devices.
     /// - Throws: `.misaligned`, `.alreadyMapped` for ranges that overlap, `.outOfRange` for one that reaches into what the
-    ///   devices cannot (the error names the hole), all before the first call; `.peerMemory`, `.limit`, `.noSpace`,
+    ///   devices cannot (the error names the hole), all before the first call; `.deviceMemory`, `.limit`, `.noSpace`,
     ///   `.noDevice`. After an error nothing is mapped.
     public init(_ ranges: [GuestMemoryRange], in space: AddressSpace) throws(VFIOError) {
         self.space = space
@@ -52,7 +52,7 @@ public struct GuestMemory: ~Copyable, Sendable {
     ///
     /// - Throws: As the initializer.
     public func add(_ ranges: [GuestMemoryRange]) throws(VFIOError) {
-        try addingTurn.withLock { (_) throws(VFIOError) in
+        try addLock.withLock { (_) throws(VFIOError) in
             let added = try Self.map(
                 ranges, in: space, beside: pieces.withLock { $0.map(\.range) }, operation: "add memory to the guest")
             pieces.withLock { pieces in

@@ -10,7 +10,7 @@ public struct DeviceRegistration: ~Copyable, Sendable {
     public let machine: VirtualMachine
     private let file: FileDescriptor
     private let lease: DeviceLease
-    private var isOn = true
+    private var isOpen = true
 
     init(machine: VirtualMachine, file: FileDescriptor, lease: DeviceLease) {
         self.machine = machine
@@ -20,12 +20,12 @@ public struct DeviceRegistration: ~Copyable, Sendable {
 
     /// Ends the registration and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
-        isOn = false
+        isOpen = false
         try end()
     }
 
     deinit {
-        if isOn { try? end() }
+        if isOpen { try? end() }
     }
 
     private borrowing func end() throws(VFIOError) {

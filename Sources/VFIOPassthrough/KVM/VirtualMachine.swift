@@ -10,8 +10,8 @@ public import VFIO
 /// ```swift
 /// let machine = try VirtualMachine(descriptor)
 /// let device = try Device(at: "0000:00:04.0", in: space, for: machine)
-/// let bar = try device.guestBAR(.bar0, of: machine, slots: 16..<24)
-/// try bar.show(at: 0xc000_0000)
+/// let bar = try device.makeGuestBAR(.bar0, of: machine, slots: 16..<24)
+/// try bar.map(at: 0xc000_0000)
 /// ```
 ///
 /// Everything that is made from it keeps it alive. KVM allows a machine one kvm-vfio device, which is this object's from the

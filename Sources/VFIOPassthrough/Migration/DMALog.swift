@@ -16,7 +16,7 @@ public struct DMALog: ~Copyable, Sendable {
     public let pageSize: UInt64
     /// The ranges that are logged.
     public let ranges: [Range<IOVA>]
-    private var isOn = true
+    private var isOpen = true
 
     private var core: DeviceCore { lease.core }
 
@@ -120,12 +120,12 @@ public struct DMALog: ~Copyable, Sendable {
     /// Stops the log and reports what the kernel said.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP`.
     public consuming func close() throws(VFIOError) {
-        isOn = false
+        isOpen = false
         try ABI.stopDMALog().perform(on: core, "stop the log of DMA", "\(core.address)")
     }
 
     deinit {
-        if isOn { try? ABI.stopDMALog().perform(on: core) }
+        if isOpen { try? ABI.stopDMALog().perform(on: core) }
     }
 }
 

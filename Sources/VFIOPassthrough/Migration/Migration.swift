@@ -116,11 +116,11 @@ public struct Migration: Sendable {
             on: core, "ask for the size of the state", subject, lacking: "it needs Linux 6.2")
     }
 
-    /// Lets the kernel tell when what is left of the first part counts anew: ``PreCopyProgress/hasBegunAnew``.
+    /// Lets the kernel tell when what is left of the first part counts anew: ``PreCopyProgress/isReinitialized``.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`.
     ///
     /// - Throws: `.unsupported` on older kernels, and for a device without PRE_COPY.
-    public func reportNewBeginnings() throws(VFIOError) {
+    public func enablePrecopyInfoV2() throws(VFIOError) {
         try ABI.enablePreCopyFlags().perform(
             on: core, "ask for flags in the progress", subject,
             lacking: "the kernel lacks it, or the device has no PRE_COPY")

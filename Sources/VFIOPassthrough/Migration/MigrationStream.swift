@@ -81,7 +81,8 @@ public struct MigrationStream: ~Copyable, Sendable {
             on: descriptor, "ask what is left to copy", device,
             lacking: "only a stream that was begun with PRE_COPY has it", refusals: Self.refusals)
         return PreCopyProgress(
-            initialByteCount: progress.initial, dirtyByteCount: progress.dirty, hasBegunAnew: progress.hasBegunAnew)
+            initialByteCount: progress.initial, dirtyByteCount: progress.dirty,
+            isReinitialized: progress.isReinitialized)
     }
 
     /// Closes the stream and reports what the kernel said.

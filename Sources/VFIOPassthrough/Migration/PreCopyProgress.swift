@@ -5,6 +5,6 @@ public struct PreCopyProgress: Sendable, Hashable {
     /// Of what has changed since, in bytes. It may grow again.
     public let dirtyByteCount: UInt64
     /// Whether ``initialByteCount`` counts anew, since the device has been set up afresh. Only told after
-    /// ``Migration/reportNewBeginnings()``.
-    public let hasBegunAnew: Bool
+    /// ``Migration/enablePrecopyInfoV2()``.
+    public let isReinitialized: Bool
 }

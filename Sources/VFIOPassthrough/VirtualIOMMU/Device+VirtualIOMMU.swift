@@ -13,7 +13,7 @@ extension Device {
     public func makePageTable(
         over parent: borrowing HardwarePageTable, _ guest: GuestTranslation, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> NestedPageTable {
-        let bound = try bound(for: BoundDevice.makesPageTable)
+        let bound = try bound(for: BoundDevice.hwptAllocOperation)
         try requireNesting(parent, BoundDevice.makesNestedPageTable)
         return try bound.makePageTable(
             in: parent.object, guest, options: options, faults: nil)
@@ -26,7 +26,7 @@ extension Device {
         over parent: borrowing HardwarePageTable, _ guest: GuestTranslation, options: HardwarePageTable.Options = [],
         faults: borrowing FaultQueue
     ) throws(VFIOError) -> NestedPageTable {
-        let bound = try bound(for: BoundDevice.makesPageTable)
+        let bound = try bound(for: BoundDevice.hwptAllocOperation)
         try requireNesting(parent, BoundDevice.makesNestedPageTable)
         return try bound.makePageTable(
             in: parent.object, guest, options: options, faults: faults.object)
@@ -38,7 +38,7 @@ extension Device {
     public func makePageTable(
         in viommu: borrowing VirtualIOMMU, _ guest: GuestTranslation, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> NestedPageTable {
-        try bound(for: BoundDevice.makesPageTable).makePageTable(
+        try bound(for: BoundDevice.hwptAllocOperation).makePageTable(
             in: viommu.object, guest, options: options, faults: nil)
     }
 
@@ -49,7 +49,7 @@ extension Device {
         in viommu: borrowing VirtualIOMMU, _ guest: GuestTranslation, options: HardwarePageTable.Options = [],
         faults: borrowing FaultQueue
     ) throws(VFIOError) -> NestedPageTable {
-        try bound(for: BoundDevice.makesPageTable).makePageTable(
+        try bound(for: BoundDevice.hwptAllocOperation).makePageTable(
             in: viommu.object, guest, options: options, faults: faults.object)
     }
 

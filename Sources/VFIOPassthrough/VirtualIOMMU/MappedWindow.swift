@@ -13,7 +13,7 @@ public struct MappedWindow: ~Copyable, VolatileMemory, @unchecked Sendable {
     public let byteCount: Int
     // Let go of after the deinit has unmapped, so that the object is not destroyed before.
     private let object: IOMMUFDObject
-    private var isMapped = true
+    private var isOpen = true
 
     init(_ window: VirtualIOMMU.Window, of object: IOMMUFDObject) throws(VFIOError) {
         let operation = "map registers of a virtual IOMMU (mmap)"
@@ -41,12 +41,12 @@ public struct MappedWindow: ~Copyable, VolatileMemory, @unchecked Sendable {
 
     /// Unmaps the registers and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
-        isMapped = false
+        isOpen = false
         try attempt("unmap registers of a virtual IOMMU (munmap)", "\(byteCount) bytes", unmap())
     }
 
     deinit {
-        if isMapped { try? unmap() }
+        if isOpen { try? unmap() }
     }
 
     private borrowing func unmap() throws(Errno) {

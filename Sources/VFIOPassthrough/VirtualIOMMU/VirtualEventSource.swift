@@ -30,7 +30,7 @@ final class VirtualEventSource: WaitableEvent {
     deinit { try? close() }
 
     /// Whether the queue was closed.
-    var isOver: Bool { state.withLock { !$0.isOpen } }
+    var isClosed: Bool { state.withLock { !$0.isOpen } }
 
     /// Closes the descriptor, which holds the object, and then destroys that, once.
     func close() throws(VFIOError) {
@@ -99,5 +99,5 @@ final class VirtualEventSource: WaitableEvent {
 
     func forget(_ wait: EventWait) { state.withLock { state in state.waits.removeAll { $0 === wait } } }
 
-    func letGo() { watches.leave() }
+    func watchCancelled() { watches.leave() }
 }

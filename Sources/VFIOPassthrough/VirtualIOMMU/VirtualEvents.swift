@@ -30,7 +30,7 @@ public struct VirtualEvents: AsyncSequence, Sendable {
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(VFIOError) -> VirtualEvent? {
             while !Task.isCancelled {
                 if let event = rest.popLast() { return event }
-                guard !source.isOver else { return nil }
+                guard !source.isClosed else { return nil }
                 // No more than is wanted: whoever stops here leaves the others in the queue.
                 if let events = try source.take(upTo: 1) {
                     rest = events.reversed()

@@ -31,12 +31,12 @@ struct BindCommand: ParsableCommand {
         var reports: [ChangeReport] = []
         let devices = try group ? changer.withGroups(devices) : devices
         // All or none: what is in use is found before the first one is taken.
-        let plans = try devices.map { try changer.binding.change(of: $0, to: driver) }
+        let plans = try devices.map { try changer.binding.planChange(of: $0, to: driver) }
         for plan in plans { try changer.check(plan) }
         for (device, plan) in zip(devices, plans) {
             // Before it is done: what cannot be remembered is not taken.
             if !change.dryRun { try previous.remember(plan) }
-            let report = try changer.carryOut(plan, note: { try changer.noteOnGroup(of: device, leavingOut: devices) })
+            let report = try changer.apply(plan, note: { try changer.noteOnGroup(of: device, leavingOut: devices) })
             reports.append(report)
             if !output.json { report.print(output.style) }
         }

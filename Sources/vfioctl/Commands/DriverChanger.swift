@@ -12,13 +12,13 @@ struct DriverChanger {
     /// Carries a change out, or shows it.
     ///
     /// - Throws: `.inUse` when somebody uses the device.
-    func carryOut(_ change: DriverChange, note: () throws -> String? = { nil }) throws -> ChangeReport {
+    func apply(_ change: DriverChange, note: () throws -> String? = { nil }) throws -> ChangeReport {
         try check(change)
         if isDryRun {
             let after = change.steps.isEmpty ? change.previousDriver : change.driver
             return ChangeReport(change, after: after, done: false, note: try note())
         }
-        try binding.carryOut(change)
+        try binding.apply(change)
         return ChangeReport(change, after: try bus.function(at: change.address).driver, done: true, note: try note())
     }
 

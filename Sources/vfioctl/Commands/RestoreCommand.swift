@@ -25,9 +25,9 @@ struct RestoreCommand: ParsableCommand {
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
         for device in devices {
-            var report = try changer.carryOut(changer.binding.changeToAnyDriver(of: device))
+            var report = try changer.apply(changer.binding.planChangeToAnyDriver(of: device))
             if report.done, let wanted = previous[device], report.after != wanted {
-                let byName = try changer.carryOut(changer.binding.change(of: device, to: wanted))
+                let byName = try changer.apply(changer.binding.planChange(of: device, to: wanted))
                 report = ChangeReport(report, then: byName)
             }
             if report.done { try previous.forget(device) }

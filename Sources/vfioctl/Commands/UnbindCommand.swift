@@ -21,11 +21,11 @@ struct UnbindCommand: ParsableCommand {
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
         // All or none: what is in use is found before the first one is taken.
-        let plans = try devices.map { try changer.binding.change(of: $0, to: nil) }
+        let plans = try devices.map { try changer.binding.planChange(of: $0, to: nil) }
         for plan in plans { try changer.check(plan) }
         for plan in plans {
             if !change.dryRun { try previous.remember(plan) }
-            let report = try changer.carryOut(plan)
+            let report = try changer.apply(plan)
             reports.append(report)
             if !output.json { report.print(output.style) }
         }

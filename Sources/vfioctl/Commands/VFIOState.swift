@@ -13,7 +13,7 @@ enum VFIOState: String {
     /// A driver of the kernel holds it.
     case taken = "kernel"
     /// It is bound to VFIO, but no IOMMU protects memory from it.
-    case unprotected
+    case noIOMMU = "unprotected"
 
     init(of function: PCIFunctionInfo, among functions: [PCIFunctionInfo]) {
         guard function.driver != nil else {
@@ -25,7 +25,7 @@ enum VFIOState: String {
             return
         }
         guard let group = function.iommuGroup, function.hasIOMMU else {
-            self = .unprotected
+            self = .noIOMMU
             return
         }
         if functions.contains(where: { $0.iommuGroup == group && !$0.leavesGroupViable }) {

@@ -72,7 +72,7 @@ struct Demo {
         say(
             "Close. With its device closed the dma-buf is \(window.state), for good. No importer can be left with a stale",
             "pointer into the device: that is what the old way, a BAR in a type1 container, cannot promise.")
-        try require(peer.state == .dead, "the library did not notice that the exporter was closed")
+        try require(peer.state == .exporterClosed, "the library did not notice that the exporter was closed")
         try peer.close()
         try window.close()
         try result.close()

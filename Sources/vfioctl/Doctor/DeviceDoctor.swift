@@ -59,7 +59,7 @@ struct DeviceDoctor {
             guard !function.isBoundToVFIO || function.hasIOMMU else {
                 return .problem(
                     "IOMMU group", "\(group) is made up: no IOMMU stands between the device and all of memory",
-                    advice: "use a device behind an IOMMU; or, in a program that may, UnprotectedAddressSpace")
+                    advice: "use a device behind an IOMMU; or, in a program that may, NoIOMMUAddressSpace")
             }
             return .fine("IOMMU group", "\(group)")
         }

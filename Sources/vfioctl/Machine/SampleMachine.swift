@@ -42,7 +42,7 @@ enum SampleMachine {
         machine.plug(SharedMemoryModel(), at: "0000:02:00.0", group: group + 1)
         machine.plug(EduModel(), at: "0000:02:00.1", group: group + 1)
         let binding = DriverBinding(kernel: machine.kernel)
-        do { try binding.carryOut(binding.change(of: "0000:00:04.0", to: "vfio-pci")) } catch {
+        do { try binding.apply(binding.planChange(of: "0000:00:04.0", to: "vfio-pci")) } catch {
             preconditionFailure("the sample machine refuses what every machine does: \(error)")
         }
         return machine

@@ -134,7 +134,7 @@ struct SVGDrawing {
         switch state {
         case .ready: "#2f855a"
         case .inUse: "#2b6cb0"
-        case .blocked, .unprotected: "#c53030"
+        case .blocked, .noIOMMU: "#c53030"
         case .free: "#b7791f"
         case .taken: "#718096"
         }

@@ -57,7 +57,7 @@ struct TextDrawing {
         switch state {
         case .ready: .green
         case .inUse: .cyan
-        case .blocked, .unprotected: .red
+        case .blocked, .noIOMMU: .red
         case .free: .yellow
         case .taken: .dim
         }

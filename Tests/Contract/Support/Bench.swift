@@ -40,10 +40,10 @@ struct Bench: ~Copyable, Sendable {
     /// A network device with address translation services, behind a port of its own.
     let net: PCIAddress = "0000:03:00.0"
     /// A device that does DMA on command, and that no IOMMU serves.
-    let unprotectedEdu: PCIAddress = "0000:41:01.0"
+    let noIOMMUEdu: PCIAddress = "0000:41:01.0"
 
-    func makeUnprotectedSpace() throws -> UnprotectedAddressSpace {
-        try UnprotectedAddressSpace(scenario.interface, kernel: kernel)
+    func makeNoIOMMUSpace() throws -> NoIOMMUAddressSpace {
+        try NoIOMMUAddressSpace(scenario.interface, kernel: kernel)
     }
 
     func makeSpace() throws -> AddressSpace { try AddressSpace(scenario.interface, kernel: kernel) }

@@ -35,7 +35,7 @@ struct EduDriver: ~Copyable, Closable {
     init(at address: PCIAddress, in space: AddressSpace) throws { self = try EduDriver(Device(at: address, in: space)) }
 
     /// Opens a device without an IOMMU, with DMA allowed.
-    init(at address: PCIAddress, in space: UnprotectedAddressSpace) throws {
+    init(at address: PCIAddress, in space: NoIOMMUAddressSpace) throws {
         self = try EduDriver(Device(at: address, in: space))
     }
 

@@ -54,7 +54,7 @@ for number, (name, bus, slot) in enumerate([("net", 3, "07.0"), ("net2", 4, "08.
 # Under a root complex of its own that the IOMMU does not serve. Only a kernel with CONFIG_VFIO_NOIOMMU binds it to
 # vfio-pci, so the guest does not insist. Its bridge has no MSI: Linux 6.1 complains of one that no IOMMU remaps.
 UNPROTECTED_DEVICES = {
-    "unprotected-edu": ("0000:41:01.0", [
+    "no-iommu-edu": ("0000:41:01.0", [
         "-device", "pxb-pcie,id=unprotected,bus=pcie.0,bus_nr=64,addr=1c.0,bypass_iommu=on",
         "-device", "pcie-pci-bridge,id=unprotectedbridge,bus=unprotected,addr=00.0,msi=off",
         "-device", "edu,dma_mask=0xffffffffffffffff,bus=unprotectedbridge,addr=01.0"]),

@@ -111,7 +111,7 @@ public struct Controller: ~Copyable, Sendable {
         // Of no life yet: it only gives the number back.
         var registration = QueueRegistration(id: try core.reserveQueue(), core: core, epoch: 0)
         let id = registration.id
-        let registers = try withDevice { (device) throws(VFIOError) in try device.registers(of: .bar0) }
+        let registers = try withDevice { (device) throws(VFIOError) in try device.makeRegisterBank(of: .bar0) }
         try ControllerEngine.checkDoorbells(of: id, capabilities, registers)
         let vector: InterruptVector? =
             interrupts

@@ -85,7 +85,7 @@ struct ControllerEngine: ~Copyable, Sendable {
     }
 
     static func registers(of device: borrowing Device) throws(NVMeError) -> RegisterBank {
-        do throws(VFIOError) { return try device.registers(of: .bar0) } catch { throw .vfio(error) }
+        do throws(VFIOError) { return try device.makeRegisterBank(of: .bar0) } catch { throw .vfio(error) }
     }
 
     private static func allocate(_ byteCount: Int, for device: borrowing Device) throws(NVMeError) -> DMABuffer {

@@ -25,7 +25,7 @@ public enum NVMeError: Error, Sendable, Hashable {
     case notStopped(String)
     /// The memory of another device, which the data was in or was to go to, was revoked before the command ended: what has
     /// been moved is unknown, whatever status the controller gave. The mapping was `.revoked` then, and can be restored, or
-    /// `.dead`, and cannot, or `.live`, since it had been restored meanwhile.
+    /// `.exporterClosed`, and cannot, or `.live`, since it had been restored meanwhile.
     case peerRevoked(CommandStatus, RevocationState, command: String)
     /// The controller lacks what the driver needs.
     case unsupported(String)
@@ -69,7 +69,7 @@ extension NVMeError: CustomStringConvertible {
     private static func advice(on state: RevocationState) -> String {
         switch state {
         case .live, .revoked: "restore() the mapping"
-        case .dead: "its device was closed, so open it, export its memory and map it anew"
+        case .exporterClosed: "its device was closed, so open it, export its memory and map it anew"
         }
     }
 

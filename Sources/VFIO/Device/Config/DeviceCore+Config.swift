@@ -13,14 +13,14 @@ extension DeviceCore {
     }
 
     func writeConfig<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at offset: UInt64) throws(VFIOError) {
-        try configTurn.withLock { (_) throws(VFIOError) in try store(value, at: offset) }
+        try configLock.withLock { (_) throws(VFIOError) in try store(value, at: offset) }
     }
 
     /// Changes a register without another thread's write in between.
     func updateConfig<Value: FixedWidthInteger & BitwiseCopyable>(
         at offset: UInt64, _ change: (inout Value) -> Void
     ) throws(VFIOError) {
-        try configTurn.withLock { (_) throws(VFIOError) in
+        try configLock.withLock { (_) throws(VFIOError) in
             var value: Value = try readConfig(at: offset)
             change(&value)
             try store(value, at: offset)

@@ -17,7 +17,7 @@ public struct DisplayPlane: Sendable, Hashable {
     }
 
     /// How a device hands out its pictures. Each device has one way.
-    public enum Flavor: Sendable, Hashable, CaseIterable {
+    public enum PlaneType: Sendable, Hashable, CaseIterable {
         /// In a region of the device, which is the same memory for each picture (`VFIO_GFX_PLANE_TYPE_REGION`).
         case region
         /// As a dma-buf for each picture (`VFIO_GFX_PLANE_TYPE_DMABUF`).
@@ -66,11 +66,11 @@ public struct DisplayPlane: Sendable, Hashable {
     /// Reads the kernel's answer.
     ///
     /// - Returns: `nil` while the guest shows nothing.
-    init?(_ answer: cvfio_device_gfx_plane_info, kind: Kind, flavor: Flavor) {
+    init?(_ answer: cvfio_device_gfx_plane_info, kind: Kind, type: PlaneType) {
         guard answer.drm_format != 0 || answer.width != 0 || answer.height != 0 || answer.size != 0 else { return nil }
         self.kind = kind
         location =
-            switch flavor {
+            switch type {
             case .region: .region(RegionIndex(rawValue: answer.region_index))
             case .dmaBuf: .dmaBuf(answer.dmabuf_id)
             }

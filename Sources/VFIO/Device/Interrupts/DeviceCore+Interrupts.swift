@@ -96,7 +96,7 @@ extension DeviceCore {
     }
 
     /// Masks a vector, unmasks it, or raises its event as if the device had.
-    func act(_ action: ABI.InterruptAction, _ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
+    func setIRQAction(_ action: ABI.IRQAction, _ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
         try ABI.setIRQs(action, index.rawValue, from: vector, .all(count: 1)).perform(
             on: self, "\(action) vector \(vector)", "\(index) of \(address)")
     }

@@ -25,7 +25,7 @@ public struct InterruptEvents: AsyncSequence, Sendable {
         }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(VFIOError) -> UInt64? {
-            while !Task.isCancelled, !line.isOver {
+            while !Task.isCancelled, !line.isClosed {
                 if let count = try line.take() { return count }
                 await EventWait(line).untilReadableOrCancelled()
             }

@@ -13,7 +13,7 @@ package final class InterruptLine: WaitableEvent {
     private let state: Mutex<State>
 
     private struct State: Sendable {
-        var isOver = false
+        var isClosed = false
         var waits: [EventWait] = []
         /// Unmasks the vector when it is signalled. Open for as long as the line lives, since KVM may hold on to it.
         var unmaskEvent: FileDescriptor?
@@ -73,7 +73,7 @@ package final class InterruptLine: WaitableEvent {
     // MARK: The end
 
     /// Whether the vector has been switched off, so that nothing will come any more.
-    var isOver: Bool { state.withLock { $0.isOver } }
+    var isClosed: Bool { state.withLock { $0.isClosed } }
 
     /// Switches the vector off, once, and wakes whoever waits for it.
     func disable() throws(VFIOError) {
@@ -82,7 +82,7 @@ package final class InterruptLine: WaitableEvent {
 
     /// Switches vectors of one kind off together.
     static func disable(_ lines: [InterruptLine]) throws(VFIOError) {
-        let ended = lines.filter { $0.markOver() }
+        let ended = lines.filter { $0.markClosed() }
         guard let first = ended.first else { return }
         defer { for line in ended { line.finish() } }
         try first.core.disable(first.index, ended.map(\.vector))
@@ -90,14 +90,14 @@ package final class InterruptLine: WaitableEvent {
 
     /// Ends the line without a word to the kernel.
     private func end() {
-        if markOver() { finish() }
+        if markClosed() { finish() }
     }
 
     /// - Returns: Whether it was not over before.
-    private func markOver() -> Bool {
+    private func markClosed() -> Bool {
         state.withLock { state in
-            defer { state.isOver = true }
-            return !state.isOver
+            defer { state.isClosed = true }
+            return !state.isClosed
         }
     }
 
@@ -133,8 +133,8 @@ package final class InterruptLine: WaitableEvent {
     /// Notes a wait, to be ended with the vector. `false` when the vector is over.
     package func begin(_ wait: EventWait) -> Bool {
         state.withLock { state in
-            if !state.isOver { state.waits.append(wait) }
-            return !state.isOver
+            if !state.isClosed { state.waits.append(wait) }
+            return !state.isClosed
         }
     }
 
@@ -144,7 +144,7 @@ package final class InterruptLine: WaitableEvent {
     }
 
     /// The event is closed with the line only, which each wait holds until then.
-    package func letGo() {}
+    package func watchCancelled() {}
 
     /// Waits for an interrupt and blocks the thread meanwhile.
     func wait(timeout: Duration?) throws(VFIOError) -> UInt64? {

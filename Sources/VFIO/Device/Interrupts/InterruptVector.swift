@@ -38,7 +38,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
     public func mask() throws(VFIOError) {
         try requireMasking("mask vector \(vector)")
-        try line.core.act(.mask, line.index, vector: line.vector)
+        try line.core.setIRQAction(.mask, line.index, vector: line.vector)
     }
 
     /// Lets the interrupt come again, after the kernel has masked it: needed after each INTx.
@@ -49,7 +49,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
     public func unmask() throws(VFIOError) {
         try requireMasking("unmask vector \(vector)")
-        try line.core.act(.unmask, line.index, vector: line.vector)
+        try line.core.setIRQAction(.unmask, line.index, vector: line.vector)
     }
 
     /// An eventfd that unmasks the interrupt each time it is signalled, such as KVM's `resamplefd` of an irqfd.
@@ -79,7 +79,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// Raises the interrupt as if the device had: for tests of what handles it.
     /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     public func trigger() throws(VFIOError) {
-        try line.core.act(.trigger, line.index, vector: line.vector)
+        try line.core.setIRQAction(.trigger, line.index, vector: line.vector)
     }
 
     /// The eventfd behind the interrupt, for `epoll` or for KVM's irqfd. It stays the library's, and is closed with it.

@@ -40,7 +40,7 @@ extension Device {
     /// Its dma-bufs are good again afterwards, if memory decode is on; mappings of them stay revoked, until
     /// ``PeerMapping/restore()``.
     public func leaveLowPower() throws(VFIOError) {
-        try core.configTurn.withLock { (_) throws(VFIOError) in
+        try core.configLock.withLock { (_) throws(VFIOError) in
             try ABI.leaveLowPower().perform(on: core, "leave low power", "\(address)", lacking: Self.lowPowerPlace)
             core.revocation.setLowPower(false)
             try core.refreshMemoryState()
@@ -53,7 +53,7 @@ extension DeviceCore {
         _ request: some ABIRequest<Void>, place: String
     ) throws(VFIOError) {
         let words = "enter low power"
-        try configTurn.withLock { (_) throws(VFIOError) in
+        try configLock.withLock { (_) throws(VFIOError) in
             // The kernel would refuse too, after it has revoked.
             guard !revocation.current.isInLowPower else {
                 throw VFIOError(

@@ -11,7 +11,7 @@ package struct RegionMapping: ~Copyable, @unchecked Sendable {
     private let device: DeviceAddress
     // Let go of after the deinit has unmapped, so that the device is not closed before.
     private let lease: DeviceLease?
-    private var isMapped = true
+    private var isOpen = true
 
     private init(
         _ bytes: UnsafeMutableRawBufferPointer, region: RegionIndex, of core: DeviceCore, lease: DeviceLease?
@@ -52,15 +52,15 @@ package struct RegionMapping: ~Copyable, @unchecked Sendable {
 
     /// Unmaps the region and reports what the kernel said.
     package consuming func close() throws(VFIOError) {
-        isMapped = false
+        isOpen = false
         try attempt("unmap the region (munmap)", "\(owner)", unmap())
     }
 
     /// Leaves the region mapped for as long as the process lives, since something may still reach for its addresses.
-    package consuming func abandon() { isMapped = false }
+    package consuming func abandon() { isOpen = false }
 
     deinit {
-        if isMapped { try? unmap() }
+        if isOpen { try? unmap() }
     }
 
     private borrowing func unmap() throws(Errno) {

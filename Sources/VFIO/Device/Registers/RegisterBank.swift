@@ -3,7 +3,7 @@ public import CMMIO
 /// The registers of a region for as long as this value lives: what a driver keeps, instead of asking anew each time.
 ///
 /// ```swift
-/// let bank = try device.registers(of: .bar0)
+/// let bank = try device.makeRegisterBank(of: .bar0)
 /// bank.writeReleasing32(tail, at: 0x1000)   // one store behind one comparison, or a system call
 /// try bank.check()                          // what the kernel refused meanwhile
 /// ```
@@ -64,13 +64,13 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
 
     @inlinable @inline(__always)
     public func readUnmapped(at offset: Int, width: Int) -> UInt64 {
-        cmmio_seldom()
+        cmmio_cold_path()
         return fallback.read(offset, width: width)
     }
 
     @inlinable @inline(__always)
     public func writeUnmapped(_ value: UInt64, at offset: Int, width: Int) {
-        cmmio_seldom()
+        cmmio_cold_path()
         fallback.write(value, offset, width: width)
     }
 
@@ -93,7 +93,7 @@ extension Device {
     /// Takes hold of the registers of a region for longer than a call of `withRegisters`.
     ///
     /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not answer.
-    public func registers(of index: RegionIndex) throws(VFIOError) -> RegisterBank {
+    public func makeRegisterBank(of index: RegionIndex) throws(VFIOError) -> RegisterBank {
         let (region, mapping) = try core.registers(of: index)
         return RegisterBank(region, mapping: mapping, of: core)
     }

@@ -28,13 +28,13 @@ public struct Registers: ~Escapable, Copyable, RegisterAccess {
 
     @inlinable @inline(__always)
     public func readUnmapped(at offset: Int, width: Int) -> UInt64 {
-        cmmio_seldom()
+        cmmio_cold_path()
         return unsafe fallback._withUnsafeGuaranteedRef { $0.read(offset, width: width) }
     }
 
     @inlinable @inline(__always)
     public func writeUnmapped(_ value: UInt64, at offset: Int, width: Int) {
-        cmmio_seldom()
+        cmmio_cold_path()
         unsafe fallback._withUnsafeGuaranteedRef { $0.write(value, offset, width: width) }
     }
 }

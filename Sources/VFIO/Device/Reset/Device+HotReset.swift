@@ -28,7 +28,7 @@ extension Device {
         let affected = Set(info.functions.map { DeviceAddress.pci($0.address) } + [address])
             .sorted { $0.description < $1.description }
             .compactMap { core.space.devices[$0] }
-        try DeviceCore.withTurns(of: affected[...]) { () throws(VFIOError) in
+        try DeviceCore.withConfigLocks(of: affected[...]) { () throws(VFIOError) in
             do throws(VFIOError) {
                 try DeviceCore.revoking(affected[...]) { () throws(VFIOError) in
                     try ABI.hotReset(groups).perform(
@@ -124,11 +124,11 @@ extension DeviceCore {
     }
 
     /// Takes the turn of each device, always in the same order.
-    fileprivate static func withTurns(
+    fileprivate static func withConfigLocks(
         of devices: ArraySlice<any OpenDevice>, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {
         guard let first = devices.first else { return try body() }
-        try first.withConfigLock { () throws(VFIOError) in try withTurns(of: devices.dropFirst(), body) }
+        try first.withConfigLock { () throws(VFIOError) in try withConfigLocks(of: devices.dropFirst(), body) }
     }
 
     /// Makes the call that makes the kernel revoke, and notes it for each device.
@@ -142,7 +142,7 @@ extension DeviceCore {
 
 extension DeviceCore: OpenDevice {
     func withConfigLock(_ body: () throws(VFIOError) -> Void) throws(VFIOError) {
-        try configTurn.withLock { (_) throws(VFIOError) in try body() }
+        try configLock.withLock { (_) throws(VFIOError) in try body() }
     }
 
     func revoking(_ body: () throws(VFIOError) -> Void) throws(VFIOError) { try revocation.revoking(body) }

@@ -7,7 +7,7 @@ extension DeviceCore {
     ///
     /// - Parameter refusals: What the kernel's refusals mean to the caller.
     package func reset(_ words: String, refusals: [Errno: Refusal] = [:]) throws(VFIOError) {
-        try configTurn.withLock { (_) throws(VFIOError) in
+        try configLock.withLock { (_) throws(VFIOError) in
             do throws(VFIOError) {
                 try revocation.revoking { () throws(VFIOError) in
                     try ABI.reset().perform(on: self, words, "\(address)", refusals: refusals)

@@ -12,12 +12,12 @@ extension AddressSpace {
     /// of their own. What they unmap has to be theirs.
     ///
     /// ```swift
-    /// try space.becomeContainerSpace()
+    /// try space.setVFIOCompatIOAS()
     /// let container = try space.duplicateIOMMUFD()   // for the part that speaks type1; it closes it
     /// ```
     ///
     /// - Throws: `.unsupported` with type1, whose container serves nothing else.
-    public func becomeContainerSpace() throws(VFIOError) {
+    public func setVFIOCompatIOAS() throws(VFIOError) {
         let words = "choose the container's address space"
         let context = try requireIOMMUFD(for: ABI.Call.containerSpace.operation(words))
         _ = try ABI.containerSpace(.set(context.ioas)).perform(on: context, words, "\(IOMMUFDFile.node)")
@@ -25,7 +25,7 @@ extension AddressSpace {
 
     /// Whether a container's requests act on this address space (`IOMMU_VFIO_IOAS_GET`). So it is with type1.
     /// The corresponding request is `IOMMU_VFIO_IOAS`.
-    public func isContainerSpace() throws(VFIOError) -> Bool {
+    public func isVFIOCompatIOAS() throws(VFIOError) -> Bool {
         let operation = ABI.Call.containerSpace.operation("ask for the container's address space")
         try requireIOMMU(for: operation)
         guard interface == .iommufd else { return true }
@@ -43,11 +43,11 @@ extension AddressSpace {
     /// there is one again. What is mapped stays. The corresponding request is `IOMMU_VFIO_IOAS`.
     ///
     /// - Throws: `.unsupported` with type1; `.invalidArgument` when the container's address space is another one.
-    public func resignAsContainerSpace() throws(VFIOError) {
+    public func clearVFIOCompatIOAS() throws(VFIOError) {
         let words = "clear the container's address space"
         let operation = ABI.Call.containerSpace.operation(words)
         let context = try requireIOMMUFD(for: operation)
-        guard try isContainerSpace() else {
+        guard try isVFIOCompatIOAS() else {
             throw VFIOError(
                 .invalidArgument, operation, "the IO address space", hint: "the container's is another one, or none")
         }

@@ -42,7 +42,7 @@ extension AddressSpace {
     ///
     /// - Throws: `.unsupported` with type1 and before Linux 6.14; `.invalidArgument` when something other than a file is
     ///   mapped, which stays with the process it belongs to; `.limit` when this process may not lock as much.
-    public func accountToThisProcess() throws(VFIOError) {
+    public func changeProcess() throws(VFIOError) {
         let words = "account mappings to this process"
         let context = try requireIOMMUFD(for: ABI.Call.changeProcess.operation(words))
         try ABI.changeProcess().perform(
@@ -90,7 +90,7 @@ extension AddressSpace {
     /// - Parameter ranges: Disjoint, each of two addresses or more, the last included.
     /// - Throws: `.unsupported` with type1; `.invalidArgument`; `.outOfRange` when a device that is attached has already
     ///   taken part of a range.
-    public func keepAvailable(_ ranges: [ClosedRange<IOVA>]) throws(VFIOError) {
+    public func allowIOVAs(_ ranges: [ClosedRange<IOVA>]) throws(VFIOError) {
         let words = "keep IOVA ranges available"
         let context = try requireIOMMUFD(for: ABI.Call.allowIOVAs.operation(words))
         let subject = ranges.map { "\($0.lowerBound)...\($0.upperBound)" }.joined(separator: ", ")

@@ -10,7 +10,7 @@ package struct BoundDevice: Sendable {
     package let name: String
 
     private static let tableWords = "make a page table"
-    package static var makesPageTable: String { ABI.Call.makePageTable.operation(tableWords) }
+    package static var hwptAllocOperation: String { ABI.Call.makePageTable.operation(tableWords) }
 
     init(_ id: UInt32, in space: AddressSpace, _ file: IOMMUFDFile, name: String) {
         self.id = id
@@ -34,8 +34,8 @@ package struct BoundDevice: Sendable {
         of space: AddressSpace?, options: HardwarePageTable.Options, faults: IOMMUFDObject?
     ) throws(VFIOError) -> HardwarePageTable {
         let space = space ?? self.space
-        let ioas = try number(of: space, Self.makesPageTable)
-        if let faults { try require(faults, Self.makesPageTable) }
+        let ioas = try number(of: space, Self.hwptAllocOperation)
+        if let faults { try require(faults, Self.hwptAllocOperation) }
         let number = try ABI.makePageTable(for: id, over: ioas, flags: options.rawValue, faults: faults?.id).perform(
             on: file, Self.tableWords, name, lacking: "the IOMMU of the device cannot do this")
         let table = HardwarePageTable(

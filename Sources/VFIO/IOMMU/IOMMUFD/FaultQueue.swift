@@ -8,7 +8,7 @@ internal import SystemPackage
 /// let queue = try space.makeFaultQueue()
 /// let table = try device.makePageTable(faults: queue)
 /// while try queue.wait() {
-///     for fault in try queue.faults() where fault.isLast { try queue.answer(fault, .invalid) }
+///     for fault in try queue.faults() where fault.isLast { try queue.respond(to: fault, with: .invalid) }
 /// }
 /// ```
 public struct FaultQueue: ~Copyable, Sendable {
@@ -51,7 +51,7 @@ public struct FaultQueue: ~Copyable, Sendable {
     }
 
     /// What a device is told.
-    public enum Answer: Sendable, Hashable {
+    public enum Response: Sendable, Hashable {
         /// The page is there now: try again.
         case success
         /// There is no such page.
@@ -117,7 +117,7 @@ public struct FaultQueue: ~Copyable, Sendable {
     ///   - fault: The last of its group.
     ///   - answer: What the device is told.
     /// - Throws: `.invalidArgument` for one that is not the last of its group, or was answered before.
-    public func answer(_ fault: Fault, _ answer: Answer) throws(VFIOError) {
+    public func respond(to fault: Fault, with answer: Response) throws(VFIOError) {
         let operation = "answer a page fault (write)"
         guard fault.isLast else {
             throw VFIOError(

@@ -6,7 +6,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     let file: IOMMUFDFile
     /// The number of the address space in the iommufd.
     let ioas: UInt32
-    let isUnprotected: Bool
+    let isNoIOMMU: Bool
     let registeredFiles = RegisteredFiles()
 
     var kernel: any Kernel { file.kernel }
@@ -24,11 +24,11 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
 
     /// Makes one more address space in an open iommufd.
     ///
-    /// - Parameter isUnprotected: It is for devices without an IOMMU, for which the kernel keeps a page table that nothing
+    /// - Parameter isNoIOMMU: It is for devices without an IOMMU, for which the kernel keeps a page table that nothing
     ///   translates by.
-    init(in file: IOMMUFDFile, isUnprotected: Bool = false) throws(VFIOError) {
+    init(in file: IOMMUFDFile, isNoIOMMU: Bool = false) throws(VFIOError) {
         self.file = file
-        self.isUnprotected = isUnprotected
+        self.isNoIOMMU = isNoIOMMU
         self.ioas = try ABI.makeIOAS().perform(on: file, "make an IO address space", "\(Self.node)")
     }
 
@@ -49,8 +49,8 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
                 of: address, hint: "the kernel has no CONFIG_VFIO_DEVICE_CDEV; AddressSpace(.type1) needs none")
         }
         // A mediated device has no IOMMU either, but its driver answers for its DMA, and its node is named as any other's.
-        try Diagnosis(kernel: kernel).requireProtection(
-            of: address, isUnprotected: name.hasPrefix("noiommu-"), not: isUnprotected)
+        try Diagnosis(kernel: kernel).requireMatchingIOMMU(
+            of: address, isNoIOMMU: name.hasPrefix("noiommu-"), expectingNoIOMMU: isNoIOMMU)
         let node = FilePath("/dev/vfio/devices/\(name)")
         let opened: FileDescriptor
         do throws(Errno) {
@@ -60,7 +60,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
         } catch {
             throw VFIOError(
                 refused: error, "open the device", "\(address) (\(node))",
-                .opening("the node", privilege: isUnprotected ? "it takes CAP_SYS_RAWIO" : nil))
+                .opening("the node", privilege: isNoIOMMU ? "it takes CAP_SYS_RAWIO" : nil))
         }
         let device = OwnedDescriptor(opened, of: kernel)
         // The binding is when the device's driver is told of the machine.

@@ -11,7 +11,7 @@ package final class IOMMUFDObject: Sendable {
     /// What has to outlive it: other objects, which the kernel destroys only after this one, or the device it is of. Let go of
     /// after the deinit has destroyed it.
     private let parents: [any AnyObject & Sendable]
-    private let isAlive = Mutex(true)
+    private let isOpen = Mutex(true)
 
     package init(
         _ id: UInt32, _ name: String, of space: AddressSpace, in file: IOMMUFDFile,
@@ -32,16 +32,16 @@ package final class IOMMUFDObject: Sendable {
     }
 
     private func destroy() throws(Errno) {
-        try isAlive.withLock { (isAlive) throws(Errno) in
-            guard isAlive else { return }
+        try isOpen.withLock { (isOpen) throws(Errno) in
+            guard isOpen else { return }
             do throws(Errno) {
                 try ABI.destroy(id).perform(on: file)
             } catch {
                 // It is gone, and its number is free for another one, which is not to be destroyed later.
-                if error == .noSuchFileOrDirectory { isAlive = false }
+                if error == .noSuchFileOrDirectory { isOpen = false }
                 throw error
             }
-            isAlive = false
+            isOpen = false
         }
     }
 

@@ -15,7 +15,7 @@ public struct DirtyTracking: ~Copyable, Sendable {
     public let space: AddressSpace
     private let container: Type1Container
     private let limits: Type1Info.DirtyTrackingLimits
-    private var isOn = true
+    private var isOpen = true
 
     fileprivate static let words = "track dirty pages"
 
@@ -103,13 +103,13 @@ public struct DirtyTracking: ~Copyable, Sendable {
 
     /// Ends the tracking and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
-        isOn = false
+        isOpen = false
         try container.stopDirtyTracking()
     }
 
     deinit {
         // Silent, as every deinit here; close() is for those who want to know.
-        if isOn { try? container.stopDirtyTracking() }
+        if isOpen { try? container.stopDirtyTracking() }
     }
 }
 

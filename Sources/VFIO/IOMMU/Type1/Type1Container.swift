@@ -11,7 +11,7 @@ internal import SystemPackage
 final class Type1Container: IOMMUBackend, ControlledFile {
     let kernel: any Kernel
     let descriptor: FileDescriptor
-    let isUnprotected: Bool
+    let isNoIOMMU: Bool
     let state = Mutex(State())
     let devices = OpenDevices()
     let registeredFiles = RegisteredFiles()
@@ -43,9 +43,9 @@ final class Type1Container: IOMMUBackend, ControlledFile {
     ///
     /// type1 v1, which may split a mapping at an unmap and joins neighbours behind the caller's back, is never used.
     ///
-    /// - Parameter isUnprotected: It is for devices without an IOMMU, and the kernel has to offer that instead.
-    init(kernel: any Kernel, isUnprotected: Bool = false) throws(VFIOError) {
-        let operation = isUnprotected ? "open a container without IOMMU" : "open a type1 container"
+    /// - Parameter isNoIOMMU: It is for devices without an IOMMU, and the kernel has to offer that instead.
+    init(kernel: any Kernel, isNoIOMMU: Bool = false) throws(VFIOError) {
+        let operation = isNoIOMMU ? "open a container without IOMMU" : "open a type1 container"
         let opened = try attempt(
             operation, "\(Self.node)",
             refusals: .opening(
@@ -57,7 +57,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         let asking = ABI.Call.checkExtension.operation("ask the container what it can")
         let version = try attempt(asking, "\(Self.node)", ABI.getAPIVersion().perform(on: container))
         let isOffered = try attempt(
-            asking, "\(Self.node)", ABI.checkExtension(Self.flavour(isUnprotected)).perform(on: container))
+            asking, "\(Self.node)", ABI.checkExtension(Self.iommuType(isNoIOMMU)).perform(on: container))
         guard version == Int(CVFIO_API_VERSION) else {
             throw VFIOError(
                 .unsupported, operation, "\(Self.node)",
@@ -66,18 +66,18 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         guard isOffered else {
             throw VFIOError(
                 .unsupported, operation, "\(Self.node)",
-                hint: isUnprotected
+                hint: isNoIOMMU
                     ? Diagnosis.unsafeModeHint
                     : "the kernel does not offer type1v2; is the module vfio_iommu_type1 loaded?")
         }
-        self.isUnprotected = isUnprotected
+        self.isNoIOMMU = isNoIOMMU
         self.kernel = kernel
         self.descriptor = container.release()
     }
 
     /// What the kernel calls the kind of IOMMU.
-    private static func flavour(_ isUnprotected: Bool) -> UInt {
-        isUnprotected ? CVFIO_NOIOMMU_IOMMU : CVFIO_TYPE1v2_IOMMU
+    private static func iommuType(_ isNoIOMMU: Bool) -> UInt {
+        isNoIOMMU ? CVFIO_NOIOMMU_IOMMU : CVFIO_TYPE1v2_IOMMU
     }
 
     deinit {
@@ -145,17 +145,18 @@ final class Type1Container: IOMMUBackend, ControlledFile {
     private func attach(group number: Int, for address: DeviceAddress, _ state: inout State) throws(VFIOError)
         -> FileDescriptor
     {
-        let node = FilePath(isUnprotected ? "/dev/vfio/noiommu-\(number)" : "/dev/vfio/\(number)")
+        let node = FilePath(isNoIOMMU ? "/dev/vfio/noiommu-\(number)" : "/dev/vfio/\(number)")
         let group: OwnedDescriptor
         do throws(Errno) {
             group = OwnedDescriptor(try kernel.open(node, .readWrite), of: kernel)
         } catch {
             // A group has one node, of either name: that of the other kind of device tells why this one is missing.
             if error == .noSuchFileOrDirectory {
-                try Diagnosis(kernel: kernel).requireProtection(of: address, group: number, not: isUnprotected)
+                try Diagnosis(kernel: kernel).requireMatchingIOMMU(
+                    of: address, group: number, expectingNoIOMMU: isNoIOMMU)
                 throw Diagnosis(kernel: kernel).missingNode(of: address, hint: Self.noGroupNode)
             }
-            var refusals = [Errno: Refusal].opening("it", privilege: isUnprotected ? "it takes CAP_SYS_RAWIO" : nil)
+            var refusals = [Errno: Refusal].opening("it", privilege: isNoIOMMU ? "it takes CAP_SYS_RAWIO" : nil)
             refusals[.resourceBusy] = (
                 .busy, "another program, or another address space of this one, has the group open"
             )
@@ -177,8 +178,8 @@ final class Type1Container: IOMMUBackend, ControlledFile {
                 ),
             ])
         if !state.hasIOMMU {
-            try ABI.setIOMMU(Self.flavour(isUnprotected)).perform(
-                on: self, "choose the \(isUnprotected ? "lack of an" : "type1v2") IOMMU", "\(node)",
+            try ABI.setIOMMU(Self.iommuType(isNoIOMMU)).perform(
+                on: self, "choose the \(isNoIOMMU ? "lack of an" : "type1v2") IOMMU", "\(node)",
                 refusals: [
                     .notPermitted: (
                         .kernel,
@@ -237,7 +238,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
 
     func layout() throws(VFIOError) -> IOVALayout {
         let operation = ABI.Call.getType1Info.operation("ask for the IOVA ranges")
-        if isUnprotected {
+        if isNoIOMMU {
             return try IOVALayout(
                 ranges: [], alignment: UInt64(kernel.pageSize), operation: operation, subject: Type1Info.subject)
         }

@@ -49,7 +49,7 @@ final class LibraryOpening {
         init(_ index: Int, in space: AddressSpace) throws {
             let (address, _, bar) = OpenBenchmark.devices[index]
             device = try Device(at: address, in: space)
-            bank = try device.registers(of: RegionIndex(rawValue: bar))
+            bank = try device.makeRegisterBank(of: RegionIndex(rawValue: bar))
             _ = bench_opaque(UInt64(bank.read32(at: 0)))
         }
     }

@@ -19,7 +19,7 @@ final class NVMeFixture {
         machine.plug(SharedMemoryModel(byteCount: 1 << 16), at: "0000:00:03.0")
         let space = try AddressSpace(kernel: machine.kernel)
         let device = try Device(at: "0000:00:03.0", in: space)
-        let bank = try device.registers(of: .bar2)
+        let bank = try device.makeRegisterBank(of: .bar2)
         let memory = try QueueMemory(in: space, depth: depth)
         controller = bench_controller(
             submissions: memory.submissions.unsafeBaseAddress.assumingMemoryBound(to: UInt8.self),

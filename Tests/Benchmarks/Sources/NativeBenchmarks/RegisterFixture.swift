@@ -18,7 +18,7 @@ final class RegisterFixture {
         let space = try AddressSpace(kernel: machine.kernel)
         let device = try Device(at: "0000:00:03.0", in: space)
         bar = try device.map(.bar2)
-        bank = try device.registers(of: .bar2)
+        bank = try device.makeRegisterBank(of: .bar2)
         ring = try space.allocate(byteCount: 4096)
         // Not measured, only here so that `run disassembly` finds them in the program.
         singleAccesses(ring, bar, bank)

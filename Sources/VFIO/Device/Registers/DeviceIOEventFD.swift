@@ -6,11 +6,11 @@ public import SystemPackage
 /// So a doorbell that a virtual machine rings through KVM's ioeventfd reaches the device without a way through user space.
 ///
 /// ```swift
-/// let doorbell = try device.registerWriteEvent(UInt32(1), at: 0x1008, of: .bar0)
+/// let doorbell = try device.makeIOEventFD(UInt32(1), at: 0x1008, of: .bar0)
 /// try doorbell.signal()
 /// ```
 /// While memory decode of the device is off, nothing is written.
-public struct RegisterWriteEvent: ~Copyable, Sendable {
+public struct DeviceIOEventFD: ~Copyable, Sendable {
     private let event: OwnedDescriptor
     /// What is written.
     package let value: UInt64
@@ -19,7 +19,7 @@ public struct RegisterWriteEvent: ~Copyable, Sendable {
     /// Where it is in the device's descriptor.
     private let offset: UInt64
     private let lease: DeviceLease
-    private var isOn = true
+    private var isOpen = true
     /// The region that is written.
     public let region: RegionIndex
 
@@ -36,7 +36,7 @@ public struct RegisterWriteEvent: ~Copyable, Sendable {
     }
 
     deinit {
-        if isOn { try? end() }
+        if isOpen { try? end() }
     }
 
     private borrowing func end() throws(VFIOError) {
@@ -63,7 +63,7 @@ public struct RegisterWriteEvent: ~Copyable, Sendable {
 
     /// Ends the writing and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
-        isOn = false
+        isOpen = false
         try end()
     }
 }
@@ -78,9 +78,9 @@ extension Device {
     ///   - index: A BAR.
     /// - Throws: `.notFound` without such a BAR, `.outOfRange`, `.misaligned`; `.busy` when the same value goes to the same
     ///   register by another event, `.limit` beyond a thousand events; the MSI-X table cannot be written so.
-    public func registerWriteEvent<Value: FixedWidthInteger & UnsignedInteger>(
+    public func makeIOEventFD<Value: FixedWidthInteger & UnsignedInteger>(
         _ value: Value, at offset: UInt64, of index: RegionIndex
-    ) throws(VFIOError) -> RegisterWriteEvent {
+    ) throws(VFIOError) -> DeviceIOEventFD {
         let words = "let an event write a register"
         let operation = ABI.Call.setRegisterWrite.operation(words)
         let subject = "\(index) of \(address)"
@@ -111,6 +111,6 @@ extension Device {
                     .kernel, "the MSI-X table cannot be written so, and not every machine writes 64 bits"
                 ),
             ])
-        return RegisterWriteEvent(event, UInt64(value), width: Int(width), at: start, region: index, lease: lease)
+        return DeviceIOEventFD(event, UInt64(value), width: Int(width), at: start, region: index, lease: lease)
     }
 }

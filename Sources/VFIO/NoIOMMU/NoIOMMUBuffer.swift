@@ -3,12 +3,12 @@
 /// Its pages have physical addresses, in pieces of a page or more. They hold as long as a device is open in the address
 /// space: after the last one was closed and another one opened, ask again.
 @safe
-public struct UnprotectedBuffer: ~Copyable, VolatileMemory, Sendable {
+public struct NoIOMMUBuffer: ~Copyable, VolatileMemory, Sendable {
     /// The address space that it belongs to.
-    public let space: UnprotectedAddressSpace
+    public let space: NoIOMMUAddressSpace
     private let buffer: DMABuffer
 
-    init(space: UnprotectedAddressSpace, buffer: consuming DMABuffer) {
+    init(space: NoIOMMUAddressSpace, buffer: consuming DMABuffer) {
         self.space = space
         self.buffer = buffer
     }

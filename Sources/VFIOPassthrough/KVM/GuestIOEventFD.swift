@@ -4,18 +4,18 @@ public import VFIO
 /// A guest's writes that KVM and VFIO pass to a device's register by themselves, until the end of this value's life.
 /// The corresponding request is `KVM_IOEVENTFD`.
 ///
-/// It owns the `RegisterWriteEvent` that does the writing.
-public struct DoorbellConnection: ~Copyable, Sendable {
+/// It owns the `DeviceIOEventFD` that does the writing.
+public struct GuestIOEventFD: ~Copyable, Sendable {
     /// Where the guest writes.
     public let address: GuestAddress
     private let machine: VirtualMachine
     private let (value, width, signalled): (UInt64, Int, FileDescriptor)
     // Ended after KVM has let go of it.
-    private var event: RegisterWriteEvent?
-    private var isOn = true
+    private var event: DeviceIOEventFD?
+    private var isOpen = true
 
     init(
-        machine: VirtualMachine, event: consuming RegisterWriteEvent, address: GuestAddress
+        machine: VirtualMachine, event: consuming DeviceIOEventFD, address: GuestAddress
     ) {
         self.machine = machine
         (value, width, signalled) = (event.value, event.width, event.withEvent { $0 })
@@ -25,13 +25,13 @@ public struct DoorbellConnection: ~Copyable, Sendable {
 
     /// Ends the connection and the writing, and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
-        isOn = false
+        isOpen = false
         try disconnect()
         if let event = event.take() { try event.close() }
     }
 
     deinit {
-        if isOn { try? disconnect() }
+        if isOpen { try? disconnect() }
     }
 
     private borrowing func disconnect() throws(VFIOError) {
@@ -53,9 +53,9 @@ extension VirtualMachine {
     ///   - address: Where the guest sees the register, a multiple of its width.
     /// - Throws: `.misaligned` for an address that no write of the register's width goes to; `.busy` when such writes go to
     ///   another event already.
-    public func connect(
-        _ event: consuming RegisterWriteEvent, at address: GuestAddress
-    ) throws(VFIOError) -> DoorbellConnection {
+    public func makeIOEventFD(
+        _ event: consuming DeviceIOEventFD, at address: GuestAddress
+    ) throws(VFIOError) -> GuestIOEventFD {
         let words = "pass a guest's writes to the device"
         guard address.rawValue.isAligned(to: UInt64(event.width)) else {
             throw VFIOError(
@@ -66,6 +66,6 @@ extension VirtualMachine {
             event.withEvent { $0 }, onWriteOf: event.value, width: event.width, at: address.rawValue)
         try request.perform(
             on: self, words, "\(address)", refusals: [.fileExists: (.busy, "this write goes to another event already")])
-        return DoorbellConnection(machine: self, event: event, address: address)
+        return GuestIOEventFD(machine: self, event: event, address: address)
     }
 }

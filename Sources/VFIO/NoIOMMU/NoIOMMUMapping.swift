@@ -2,12 +2,12 @@
 ///
 /// Its pages have physical addresses, in pieces of a page or more. They hold as long as a device is open in the address
 /// space: after the last one was closed and another one opened, ask again.
-public struct UnprotectedMapping: ~Copyable, Sendable {
+public struct NoIOMMUMapping: ~Copyable, Sendable {
     /// The address space that it belongs to.
-    public let space: UnprotectedAddressSpace
+    public let space: NoIOMMUAddressSpace
     private let mapping: DMAMapping
 
-    init(space: UnprotectedAddressSpace, mapping: consuming DMAMapping) {
+    init(space: NoIOMMUAddressSpace, mapping: consuming DMAMapping) {
         self.space = space
         self.mapping = mapping
     }

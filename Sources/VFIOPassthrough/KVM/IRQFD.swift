@@ -5,12 +5,12 @@ public import VFIO
 /// The corresponding request is `KVM_IRQFD`.
 ///
 /// KVM takes the interrupts from the vector's event then: `InterruptVector.poll()` and its like see none of them.
-public struct InterruptConnection: ~Copyable, Sendable {
+public struct IRQFD: ~Copyable, Sendable {
     /// The machine's interrupt line (GSI).
     public let interruptLine: UInt32
     private let machine: VirtualMachine
     private let source: InterruptLine
-    private var isOn = true
+    private var isOpen = true
 
     init(machine: VirtualMachine, source: InterruptLine, interruptLine: UInt32) {
         self.machine = machine
@@ -20,12 +20,12 @@ public struct InterruptConnection: ~Copyable, Sendable {
 
     /// Ends the delivery, waits for what is under way, and reports what the kernel said.
     public consuming func close() throws(VFIOError) {
-        isOn = false
+        isOpen = false
         try end()
     }
 
     deinit {
-        if isOn { try? end() }
+        if isOpen { try? end() }
     }
 
     private borrowing func end() throws(VFIOError) {
@@ -49,22 +49,22 @@ extension VirtualMachine {
     /// - Throws: `.busy` when the vector is connected already, here or elsewhere; `.invalidArgument` when the machine has no
     ///   interrupt controller in the kernel yet (`KVM_CREATE_IRQCHIP`); for INTx all of it has to be there, and not the local
     ///   part alone.
-    public func connect(
-        _ vector: borrowing InterruptVector, to interruptLine: UInt32
-    ) throws(VFIOError) -> InterruptConnection {
-        try connect(vector.line, to: interruptLine)
+    public func makeIRQFD(
+        for vector: borrowing InterruptVector, to interruptLine: UInt32
+    ) throws(VFIOError) -> IRQFD {
+        try makeIRQFD(vector.line, to: interruptLine)
     }
 
     /// Lets KVM deliver one of several interrupts of a device to the guest. The corresponding request is `KVM_IRQFD`.
     ///
     /// - Throws: As for a single one; `.notFound` for a vector that is not one of these.
-    public func connect(
-        _ vectors: borrowing InterruptVectors, vector: Int, to interruptLine: UInt32
-    ) throws(VFIOError) -> InterruptConnection {
-        try connect(try vectors.line(vector, "deliver vector \(vector) to the guest"), to: interruptLine)
+    public func makeIRQFD(
+        for vectors: borrowing InterruptVectors, vector: Int, to interruptLine: UInt32
+    ) throws(VFIOError) -> IRQFD {
+        try makeIRQFD(try vectors.line(vector, "deliver vector \(vector) to the guest"), to: interruptLine)
     }
 
-    private func connect(_ source: InterruptLine, to interruptLine: UInt32) throws(VFIOError) -> InterruptConnection {
+    private func makeIRQFD(_ source: InterruptLine, to interruptLine: UInt32) throws(VFIOError) -> IRQFD {
         let subject = "vector \(source.vector) of \(source.index) of \(source.core.address)"
         let unmask = source.isMaskable ? try source.unmaskEvent() : nil
         let noController: Refusal = (
@@ -79,6 +79,6 @@ extension VirtualMachine {
                 .resourceBusy: (.busy, "it is connected already; close that first"),
                 .invalidArgument: noController, .resourceTemporarilyUnavailable: noController,
             ])
-        return InterruptConnection(machine: self, source: source, interruptLine: interruptLine)
+        return IRQFD(machine: self, source: source, interruptLine: interruptLine)
     }
 }

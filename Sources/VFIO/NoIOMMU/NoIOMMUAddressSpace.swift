@@ -9,7 +9,7 @@ internal import SystemPackage
 /// risk.
 ///
 /// ```swift
-/// let space = try UnprotectedAddressSpace()
+/// let space = try NoIOMMUAddressSpace()
 /// let device = try Device(at: "0000:41:01.0", in: space)
 /// let buffer = try space.allocate(byteCount: 4096)
 /// let start = try buffer.physicalRange().address   // for the device; good while it is open
@@ -17,7 +17,7 @@ internal import SystemPackage
 ///
 /// Registers, config space, interrupts and resets are as with any other device. What needs an IOMMU is refused: mapping at an
 /// ``IOVA``, mapping dma-bufs, page tables, dirty tracking.
-public final class UnprotectedAddressSpace: Sendable {
+public final class NoIOMMUAddressSpace: Sendable {
     /// Behind it: its devices are open there, and its memory is mapped there, at addresses that mean nothing to them.
     let space: AddressSpace
 
@@ -51,16 +51,16 @@ public final class UnprotectedAddressSpace: Sendable {
     }
 
     private static func makeContainer(_ kernel: any Kernel) throws(VFIOError) -> AddressSpace {
-        AddressSpace(try Type1Container(kernel: kernel, isUnprotected: true), .type1, kernel: kernel)
+        AddressSpace(try Type1Container(kernel: kernel, isNoIOMMU: true), .type1, kernel: kernel)
     }
 
     private static func makeIOMMUFD(_ kernel: any Kernel) throws(VFIOError) -> AddressSpace {
-        let context = try IOMMUFDContext(in: try IOMMUFDFile(kernel: kernel), isUnprotected: true)
+        let context = try IOMMUFDContext(in: try IOMMUFDFile(kernel: kernel), isNoIOMMU: true)
         guard try context.knows(.physicalAddresses) else {
             throw VFIOError(
                 .unsupported, ABI.Call.getPhysicalAddress.operation("take devices without an IOMMU"),
                 "\(IOMMUFDFile.node)",
-                hint: "an iommufd takes them since Linux 7.3; UnprotectedAddressSpace(.type1) may do, without memory")
+                hint: "an iommufd takes them since Linux 7.3; NoIOMMUAddressSpace(.type1) may do, without memory")
         }
         return AddressSpace(context, .iommufd, kernel: kernel)
     }
@@ -77,12 +77,12 @@ public final class UnprotectedAddressSpace: Sendable {
     ///   - byteCount: The size in bytes, rounded up to whole pages. Greater than 0.
     ///   - pages: The pages to take. Memory larger than a page is in one piece only by chance, or by huge pages.
     /// - Throws: `.unsupported` with a container, which pins nothing; `.noSpace`, `.limit`.
-    public func allocate(byteCount: Int, pages: PageSize = .standard) throws(VFIOError) -> UnprotectedBuffer {
+    public func allocate(byteCount: Int, pages: PageSize = .standard) throws(VFIOError) -> NoIOMMUBuffer {
         let operation = "allocate memory for devices without an IOMMU"
         try requirePinning(operation)
         let buffer = try space.allocate(
             byteCount: byteCount, pages: pages, access: .readWrite, placement: .automatic, operation: operation)
-        return UnprotectedBuffer(space: self, buffer: buffer)
+        return NoIOMMUBuffer(space: self, buffer: buffer)
     }
 
     /// Pins memory that the caller owns, so that it has physical addresses to be told to devices.
@@ -91,22 +91,22 @@ public final class UnprotectedAddressSpace: Sendable {
     /// process no longer see the same memory, which is why this is unsafe. Devices can read and write all of it.
     ///
     /// - Parameter memory: Page-aligned on both sides, ordinary memory, and writable.
-    /// - Throws: `.unsupported` with a container, which pins nothing; `.peerMemory` for a BAR; `.misaligned`, `.limit`,
+    /// - Throws: `.unsupported` with a container, which pins nothing; `.deviceMemory` for a BAR; `.misaligned`, `.limit`,
     ///   `.noSpace`.
     @unsafe
-    public func map(_ memory: UnsafeMutableRawBufferPointer) throws(VFIOError) -> UnprotectedMapping {
+    public func map(_ memory: UnsafeMutableRawBufferPointer) throws(VFIOError) -> NoIOMMUMapping {
         let operation = "pin memory for devices without an IOMMU"
         try requirePinning(operation)
         let mapping = try unsafe space.map(
             memory, access: .readWrite, placement: .automatic, operation: operation)
-        return UnprotectedMapping(space: self, mapping: mapping)
+        return NoIOMMUMapping(space: self, mapping: mapping)
     }
 
     private func requirePinning(_ operation: String) throws(VFIOError) {
         guard interface == .iommufd else {
             throw VFIOError(
                 .unsupported, operation, "a container without IOMMU",
-                hint: "it pins no memory and tells no physical address; UnprotectedAddressSpace(.iommufd) does "
+                hint: "it pins no memory and tells no physical address; NoIOMMUAddressSpace(.iommufd) does "
                     + "(Linux 7.3 with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV)")
         }
     }
@@ -169,7 +169,7 @@ extension Device {
     /// - Throws: As for any other device; `.unsupported` for one that has an IOMMU; `.permissionDenied` without
     ///   `CAP_SYS_RAWIO`.
     public init(
-        at address: PCIAddress, in space: UnprotectedAddressSpace, token: VFToken? = nil
+        at address: PCIAddress, in space: NoIOMMUAddressSpace, token: VFToken? = nil
     ) throws(VFIOError) {
         try self.init(opening: .pci(address), in: space.space, token: token)
     }

@@ -12,24 +12,24 @@ extension Offer {
 
 extension Contract {
     /// Devices that no IOMMU serves.
-    @Suite struct UnprotectedDeviceTests {
+    @Suite struct NoIOMMUDeviceTests {
         @Test("are refused where nobody said that they may do without protection", arguments: Scenario.all)
         func withoutSayingSo(_ scenario: Scenario) throws {
             let bench = try scenario.makeBench()
             let space = try bench.makeSpace()
-            let error = #expect(throws: VFIOError.self) { _ = try Device(at: bench.unprotectedEdu, in: space) }
+            let error = #expect(throws: VFIOError.self) { _ = try Device(at: bench.noIOMMUEdu, in: space) }
             #expect(error?.errno == nil)
             if bench.offer.hasUnsafeNoIOMMUMode {
                 #expect(error?.code == .unsupported)
-                #expect(error?.hint?.contains("UnprotectedAddressSpace") == true, "\(String(describing: error))")
+                #expect(error?.hint?.contains("NoIOMMUAddressSpace") == true, "\(String(describing: error))")
             } else {
-                #expect(error?.code == .driver)
+                #expect(error?.code == .notBoundToVFIO)
                 #expect(error?.hint?.contains("enable_unsafe_noiommu_mode") == true, "\(String(describing: error))")
             }
             // It has not even been opened: the next user finds it free.
             if bench.offer.hasUnsafeNoIOMMUMode {
-                let unprotected = try bench.makeUnprotectedSpace()
-                let device = try Device(at: bench.unprotectedEdu, in: unprotected)
+                let unprotected = try bench.makeNoIOMMUSpace()
+                let device = try Device(at: bench.noIOMMUEdu, in: unprotected)
                 try device.close()
             }
         }
@@ -38,31 +38,31 @@ extension Contract {
         func lacking(_ scenario: Scenario) throws {
             let bench = try scenario.makeBench()
             guard !bench.offer.hasUnsafeNoIOMMUMode else {
-                let chosen = try UnprotectedAddressSpace(kernel: bench.kernel)
+                let chosen = try NoIOMMUAddressSpace(kernel: bench.kernel)
                 #expect(chosen.interface == .iommufd)
-                #expect(try bench.makeUnprotectedSpace().interface == scenario.interface)
+                #expect(try bench.makeNoIOMMUSpace().interface == scenario.interface)
                 return
             }
-            expectRefusal(.unsupported) { _ = try bench.makeUnprotectedSpace() }
-            expectRefusal(.unsupported) { _ = try UnprotectedAddressSpace(kernel: bench.kernel) }
+            expectRefusal(.unsupported) { _ = try bench.makeNoIOMMUSpace() }
+            expectRefusal(.unsupported) { _ = try NoIOMMUAddressSpace(kernel: bench.kernel) }
             expectRefusal(.unsupported, .noSuchFileOrDirectory) {
-                _ = try UnprotectedAddressSpace(.iommufd, kernel: bench.kernel)
+                _ = try NoIOMMUAddressSpace(.iommufd, kernel: bench.kernel)
             }
             // The driver says so to who binds the device by name, and nothing to who asks for any driver.
-            let address = Array("\(bench.unprotectedEdu)".utf8)
+            let address = Array("\(bench.noIOMMUEdu)".utf8)
             try bench.kernel.writeFile("/sys/bus/pci/drivers_probe", address)
             #expect(throws: Errno.invalidArgument) {
                 try bench.kernel.writeFile("/sys/bus/pci/drivers/vfio-pci/bind", address)
             }
             #expect(throws: Errno.noSuchFileOrDirectory) {
-                try bench.kernel.readLink(FilePath("/sys/bus/pci/devices/\(bench.unprotectedEdu)/iommu_group"))
+                try bench.kernel.readLink(FilePath("/sys/bus/pci/devices/\(bench.noIOMMUEdu)/iommu_group"))
             }
         }
 
         @Test("work as others do, but for their DMA [vfio-noiommu-pci-device-open]", arguments: Scenario.all)
         func registers(_ scenario: Scenario) throws {
             try runWithMode(scenario) { (bench, space) in
-                let edu = try EduDriver(at: bench.unprotectedEdu, in: space)
+                let edu = try EduDriver(at: bench.noIOMMUEdu, in: space)
                 #expect(try edu.identification() == 0x0100_00ed)
                 #expect(try edu.liveness(0x1234_5678) == ~0x1234_5678)
                 #expect(try edu.factorial(of: 6) == 720)
@@ -75,7 +75,7 @@ extension Contract {
                 let other = edu.device.address
                 expectRefusal(.busy, .resourceBusy) {
                     // By another way to it: the group and the node exclude each other, and so do two users of one.
-                    let second = try UnprotectedAddressSpace(.type1, kernel: bench.kernel)
+                    let second = try NoIOMMUAddressSpace(.type1, kernel: bench.kernel)
                     _ = try Device(at: other.pci!, in: second)
                 }
                 try edu.close()
@@ -86,16 +86,16 @@ extension Contract {
         func memory(_ scenario: Scenario) throws {
             try runWithMode(scenario) { (bench, space) in
                 guard scenario.usesIOMMUFD else {
-                    let device = try Device(at: bench.unprotectedEdu, in: space)
+                    let device = try Device(at: bench.noIOMMUEdu, in: space)
                     expectRefusal(.unsupported) { _ = try space.allocate(byteCount: 4096) }
                     let memory = try Memory(bench.kernel, pageCount: 1)
                     let error = #expect(throws: VFIOError.self) { _ = try space.map(memory.bytes) }
                     #expect(error?.code == .unsupported)
-                    #expect(error?.hint?.contains("UnprotectedAddressSpace(.iommufd)") == true)
+                    #expect(error?.hint?.contains("NoIOMMUAddressSpace(.iommufd)") == true)
                     try closeAll(memory, device)
                     return
                 }
-                let edu = try EduDriver(at: bench.unprotectedEdu, in: space)
+                let edu = try EduDriver(at: bench.noIOMMUEdu, in: space)
                 let source = try space.allocate(byteCount: 64 << 10)
                 let target = try space.allocate(byteCount: 64 << 10)
                 for page in 0..<16 { source.write32(0xabcd_0000 + UInt32(page), at: page * 4096 + 8) }
@@ -130,7 +130,7 @@ extension Contract {
         func callersMemory(_ scenario: Scenario) throws {
             try runWithMode(scenario) { (bench, space) in
                 guard scenario.usesIOMMUFD else { return }
-                let edu = try EduDriver(at: bench.unprotectedEdu, in: space)
+                let edu = try EduDriver(at: bench.noIOMMUEdu, in: space)
                 let memory = try Memory(bench.kernel, pageCount: 2)
                 memory.bytes.storeBytes(of: 0x600d, toByteOffset: 4096, as: UInt32.self)
                 let one = try space.map(memory.bytes)
@@ -149,7 +149,7 @@ extension Contract {
         func hugePage(_ scenario: Scenario) throws {
             try runWithMode(scenario) { (bench, space) in
                 guard scenario.usesIOMMUFD else { return }
-                let device = try Device(at: bench.unprotectedEdu, in: space)
+                let device = try Device(at: bench.noIOMMUEdu, in: space)
                 let buffer = try space.allocate(byteCount: 2 << 20, pages: .huge2MiB)
                 let pieces = try buffer.physicalRanges()
                 #expect(pieces.map(\.byteCount) == [2 << 20])
@@ -164,11 +164,11 @@ extension Contract {
                 guard scenario.usesIOMMUFD else { return }
                 let buffer = try space.allocate(byteCount: 4096)
                 expectRefusal(.noDevice, .notSupported) { _ = try buffer.physicalRange() }
-                let device = try Device(at: bench.unprotectedEdu, in: space)
+                let device = try Device(at: bench.noIOMMUEdu, in: space)
                 #expect(try buffer.physicalRange().byteCount == 4096)
                 try device.close()
                 expectRefusal(.noDevice, .notSupported) { _ = try buffer.physicalRange() }
-                let again = try Device(at: bench.unprotectedEdu, in: space)
+                let again = try Device(at: bench.noIOMMUEdu, in: space)
                 #expect(try buffer.physicalRange().byteCount == 4096)
                 try closeAll(again, buffer)
             }
@@ -177,7 +177,7 @@ extension Contract {
         @Test("have nothing of what needs an IOMMU", arguments: Scenario.all)
         func refusals(_ scenario: Scenario) throws {
             try runWithMode(scenario) { (bench, space) in
-                let device = try Device(at: bench.unprotectedEdu, in: space)
+                let device = try Device(at: bench.noIOMMUEdu, in: space)
                 let plain = device.space
                 expectRefusal(.unsupported) { _ = try plain.allocate(byteCount: 4096) }
                 let memory = try Memory(bench.kernel, pageCount: 1)
@@ -208,7 +208,9 @@ extension Contract {
             let raw = try RawMachine(bench.kernel)
             do {
                 let machine = try VirtualMachine(raw.descriptor, kernel: bench.kernel)
-                expectRefusal(.unsupported) { _ = try nvme.guestBAR(.bar2, of: machine, slots: 0..., peersIn: plain) }
+                expectRefusal(.unsupported) {
+                    _ = try nvme.makeGuestBAR(.bar2, of: machine, slots: 0..., peersIn: plain)
+                }
             }
             try closeAll(raw, nvme)
         }
@@ -225,14 +227,14 @@ extension Contract {
         /// says so.
         private func runWithMode(
             _ scenario: Scenario, sourceLocation: SourceLocation = #_sourceLocation,
-            _ body: (borrowing Bench, UnprotectedAddressSpace) throws -> Void
+            _ body: (borrowing Bench, NoIOMMUAddressSpace) throws -> Void
         ) throws {
             let bench = try scenario.makeBench(sourceLocation: sourceLocation)
             guard bench.offer.hasUnsafeNoIOMMUMode else {
-                expectRefusal(.unsupported, sourceLocation: sourceLocation) { _ = try bench.makeUnprotectedSpace() }
+                expectRefusal(.unsupported, sourceLocation: sourceLocation) { _ = try bench.makeNoIOMMUSpace() }
                 return
             }
-            try body(bench, try bench.makeUnprotectedSpace())
+            try body(bench, try bench.makeNoIOMMUSpace())
         }
     }
 }

@@ -2,10 +2,10 @@ import ArgumentParser
 import SystemPackage
 import VFIO
 
-/// `vfioctl vfs`.
-struct VFsCommand: ParsableCommand {
+/// `vfioctl sriov`.
+struct SRIOVCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "vfs", abstract: "Make the virtual functions of a device with SR-IOV, or take them away.",
+        commandName: "sriov", abstract: "Make the virtual functions of a device with SR-IOV, or take them away.",
         discussion: """
             The kernel's drivers do not get the new functions unless --probe is given: bind them with `vfioctl bind`. A physical \
             function that vfio-pci holds needs the module's parameter enable_sriov. Needs root.
@@ -29,7 +29,7 @@ struct VFsCommand: ParsableCommand {
         let functions = VirtualFunctions(kernel: machine.kernel)
         let steps = try functions.steps(toMake: count, of: device, isProbed: probe)
         if !force { try checkUses(steps) }
-        if !change.dryRun { try functions.carryOut(steps, of: device) }
+        if !change.dryRun { try functions.apply(steps, of: device) }
         let report = Report(
             address: "\(device)", done: !change.dryRun, commands: steps.map { "\($0)" },
             virtualFunctions: try PCIBus(kernel: machine.kernel).function(at: device).virtualFunctions.map { "\($0)" })

@@ -6,7 +6,7 @@ import Testing
 
 extension Contract {
     /// What the kernel answers about devices that no IOMMU serves, asked without the library in between.
-    @Suite struct UnprotectedKernelTests {
+    @Suite struct NoIOMMUKernelTests {
         @Test(
             "groups with and without an IOMMU do not mix, nor do their containers [vfio-noiommu-pci-device-open]",
             arguments: Scenario.all)
@@ -20,7 +20,7 @@ extension Contract {
             }
             let kernel = bench.kernel
             let container = try kernel.open("/dev/vfio/vfio", .readWrite)
-            let group = try kernel.open(try bench.groupNode(of: bench.unprotectedEdu, "noiommu-"), .readWrite)
+            let group = try kernel.open(try bench.groupNode(of: bench.noIOMMUEdu, "noiommu-"), .readWrite)
             let edu = try kernel.open(try bench.groupNode(of: bench.edu), .readWrite)
             func has(_ number: UInt) throws -> Bool {
                 try kernel.control(container, CVFIO_CHECK_EXTENSION, value: number) > 0
@@ -34,14 +34,14 @@ extension Contract {
             }
             #expect(try has(CVFIO_NOIOMMU_IOMMU) && has(CVFIO_TYPE1v2_IOMMU), "an empty one can become either")
             #expect(throws: Errno.noSuchFileOrDirectory, "the plain node is not there") {
-                try kernel.open(try bench.groupNode(of: bench.unprotectedEdu), .readWrite)
+                try kernel.open(try bench.groupNode(of: bench.noIOMMUEdu), .readWrite)
             }
             // A group without an IOMMU.
             #expect(try join(group) == 0)
             #expect(try has(CVFIO_NOIOMMU_IOMMU))
             #expect(try has(CVFIO_TYPE1v2_IOMMU) == false)
             expectErrno(.notPermitted, "a group with an IOMMU beside it") { try join(edu) }
-            expectErrno(.invalidArgument, "a device before SET_IOMMU") { try open(bench.unprotectedEdu, group) }
+            expectErrno(.invalidArgument, "a device before SET_IOMMU") { try open(bench.noIOMMUEdu, group) }
             expectErrno(.operationNotSupportedByDevice, "type1") {
                 try kernel.control(container, CVFIO_SET_IOMMU, value: CVFIO_TYPE1v2_IOMMU)
             }
@@ -61,7 +61,7 @@ extension Contract {
             expectErrno(.inappropriateIOCTLForDevice, "a mapping") {
                 try kernel.control(container, CVFIO_IOMMU_MAP_DMA, with: &map)
             }
-            let device = FileDescriptor(rawValue: Int32(try open(bench.unprotectedEdu, group)))
+            let device = FileDescriptor(rawValue: Int32(try open(bench.noIOMMUEdu, group)))
             expectErrno(.resourceBusy, "a group in use") {
                 try kernel.control(group, CVFIO_GROUP_UNSET_CONTAINER, value: 0)
             }
@@ -115,14 +115,14 @@ extension Contract {
             #expect(try iommufd.attach(edu) == 0)
             expectErrno(.notSupported, "a device behind an IOMMU") { try ask(0x10_0000) }
             // Nor does one without, where a page table is already: it takes that one.
-            let bare = try bench.kernel.open(try bench.deviceNode(of: bench.unprotectedEdu), .readWrite)
+            let bare = try bench.kernel.open(try bench.deviceNode(of: bench.noIOMMUEdu), .readWrite)
             #expect(try iommufd.bind(bare) == 0)
             #expect(try iommufd.attach(bare) == 0)
             expectErrno(.notSupported, "the IOMMU's page table") { try ask(0x10_0000) }
             try bench.kernel.close(bare)
             try bench.kernel.close(edu)
             // Alone it does.
-            let again = try bench.kernel.open(try bench.deviceNode(of: bench.unprotectedEdu), .readWrite)
+            let again = try bench.kernel.open(try bench.deviceNode(of: bench.noIOMMUEdu), .readWrite)
             #expect(try iommufd.bind(again) == 0)
             #expect(try iommufd.attach(again) == 0)
             #expect(try ask(0x10_0000, 1) == 1)
@@ -139,8 +139,8 @@ extension Contract {
         func ranges(_ scenario: Scenario) throws {
             let bench = try scenario.makeBench()
             guard scenario.usesIOMMUFD else { return }
-            let space = try bench.makeUnprotectedSpace()
-            let device = try Device(at: bench.unprotectedEdu, in: space)
+            let space = try bench.makeNoIOMMUSpace()
+            let device = try Device(at: bench.noIOMMUEdu, in: space)
             #expect(try space.space.iovaRanges() == [IOVA(0)...IOVA(.max)])
             #expect(try space.space.mappingAlignment() == 4096)
             try device.close()

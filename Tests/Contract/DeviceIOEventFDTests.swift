@@ -6,16 +6,16 @@ import Testing
 
 extension Contract {
     /// Events that the kernel turns into writes of registers.
-    @Suite struct RegisterWriteEventTests {
+    @Suite struct DeviceIOEventFDTests {
         @Test("a signal writes the value, with its width", arguments: Scenario.all)
         func write(_ scenario: Scenario) throws {
             let bench = try scenario.makeBench()
             let device = try Device(at: bench.memory, in: bench.makeSpace())
             try device.setMemoryDecode(true)
             try Self.clear(device)
-            let narrow = try device.registerWriteEvent(UInt8(0x11), at: 1, of: .bar2)
-            let half = try device.registerWriteEvent(UInt16(0x2222), at: 2, of: .bar2)
-            let word = try device.registerWriteEvent(UInt32(0x3333_3333), at: 4, of: .bar2)
+            let narrow = try device.makeIOEventFD(UInt8(0x11), at: 1, of: .bar2)
+            let half = try device.makeIOEventFD(UInt16(0x2222), at: 2, of: .bar2)
+            let word = try device.makeIOEventFD(UInt32(0x3333_3333), at: 4, of: .bar2)
             #expect(try Self.value(device) == 0)
             try narrow.signal()
             #expect(try eventually { try Self.value(device) == 0x1100 })
@@ -39,7 +39,7 @@ extension Contract {
             let device = try Device(at: bench.memory, in: bench.makeSpace())
             try device.setMemoryDecode(true)
             try Self.clear(device)
-            let event = try device.registerWriteEvent(UInt64(0x0123_4567_89ab_cdef), at: 0, of: .bar2)
+            let event = try device.makeIOEventFD(UInt64(0x0123_4567_89ab_cdef), at: 0, of: .bar2)
             try event.signal()
             #expect(try eventually { try Self.value(device) == 0x0123_4567_89ab_cdef })
             try closeAll(event, device)
@@ -50,7 +50,7 @@ extension Contract {
             let bench = try scenario.makeBench()
             let edu = try EduDriver(at: bench.edu, in: bench.makeSpace())
             let vector = try edu.device.enable(.msi)
-            let doorbell = try edu.device.registerWriteEvent(UInt32(2), at: 0x60, of: .bar0)
+            let doorbell = try edu.device.makeIOEventFD(UInt32(2), at: 0x60, of: .bar0)
             try doorbell.signal()
             #expect(try vector.wait(timeout: .seconds(10)) == 1)
             #expect(try edu.interruptStatus() == 2)
@@ -64,7 +64,7 @@ extension Contract {
             let device = try Device(at: bench.memory, in: bench.makeSpace())
             try device.setMemoryDecode(true)
             try Self.clear(device)
-            let event = try device.registerWriteEvent(UInt32(5), at: 0, of: .bar2)
+            let event = try device.makeIOEventFD(UInt32(5), at: 0, of: .bar2)
             try device.setMemoryDecode(false)
             try event.signal()
             pause()
@@ -81,9 +81,9 @@ extension Contract {
             let device = try Device(at: bench.memory, in: bench.makeSpace())
             try device.setMemoryDecode(true)
             try Self.clear(device)
-            do { _ = try device.registerWriteEvent(UInt32(5), at: 0, of: .bar2) }
+            do { _ = try device.makeIOEventFD(UInt32(5), at: 0, of: .bar2) }
             // The same value at the same place would be EEXIST.
-            let next = try device.registerWriteEvent(UInt32(5), at: 0, of: .bar2)
+            let next = try device.makeIOEventFD(UInt32(5), at: 0, of: .bar2)
             try next.signal()
             #expect(try eventually { try Self.value(device) == 5 })
             try closeAll(next, device)
@@ -94,18 +94,18 @@ extension Contract {
             let bench = try scenario.makeBench()
             let device = try Device(at: bench.nvme, in: bench.makeSpace())
             try device.setMemoryDecode(true)
-            expectRefusal(.notFound) { _ = try device.registerWriteEvent(UInt32(1), at: 0, of: .config) }
-            expectRefusal(.notFound) { _ = try device.registerWriteEvent(UInt32(1), at: 0, of: .bar3) }
-            expectRefusal(.outOfRange) { _ = try device.registerWriteEvent(UInt32(1), at: 16384, of: .bar0) }
-            expectRefusal(.misaligned) { _ = try device.registerWriteEvent(UInt32(1), at: 2, of: .bar0) }
+            expectRefusal(.notFound) { _ = try device.makeIOEventFD(UInt32(1), at: 0, of: .config) }
+            expectRefusal(.notFound) { _ = try device.makeIOEventFD(UInt32(1), at: 0, of: .bar3) }
+            expectRefusal(.outOfRange) { _ = try device.makeIOEventFD(UInt32(1), at: 16384, of: .bar0) }
+            expectRefusal(.misaligned) { _ = try device.makeIOEventFD(UInt32(1), at: 2, of: .bar0) }
             // The table of the MSI-X vectors is the kernel's.
             expectRefusal(.kernel, .invalidArgument) {
-                _ = try device.registerWriteEvent(UInt32(1), at: 0x2000, of: .bar0)
+                _ = try device.makeIOEventFD(UInt32(1), at: 0x2000, of: .bar0)
             }
-            let event = try device.registerWriteEvent(UInt32(1), at: 64, of: .bar2)
-            expectRefusal(.busy, .fileExists) { _ = try device.registerWriteEvent(UInt32(1), at: 64, of: .bar2) }
+            let event = try device.makeIOEventFD(UInt32(1), at: 64, of: .bar2)
+            expectRefusal(.busy, .fileExists) { _ = try device.makeIOEventFD(UInt32(1), at: 64, of: .bar2) }
             // Another value is another event.
-            let other = try device.registerWriteEvent(UInt32(2), at: 64, of: .bar2)
+            let other = try device.makeIOEventFD(UInt32(2), at: 64, of: .bar2)
             try closeAll(other, event)
             var request = cvfio_device_ioeventfd()
             request.argsz = UInt32(MemoryLayout<cvfio_device_ioeventfd>.size)

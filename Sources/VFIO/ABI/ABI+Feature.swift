@@ -10,10 +10,11 @@ extension ABI {
     ///   - tail: What follows that.
     ///   - memory: What the data point to.
     ///   - answer: What comes back, from what the kernel made of the data, and its result.
+    // Not `some ABIRequest`: that type would name the structure, and users of the library cannot load CVFIO.
     private static func feature<Data: BitwiseCopyable, Answer>(
         _ call: Call, _ flags: UInt32, _ data: Data, tail: [UInt8] = [], pointingTo memory: RequestBuffer? = nil,
         answer: @escaping (Data, Int) -> Answer
-    ) -> some ABIRequest<Answer> {
+    ) -> TailedRequest<Answer> {
         let header = bytes([cvfio_device_feature(argsz: 0, flags: flags)])
         return TailedRequest(call, header + bytes([data]) + tail, pointingTo: memory) { (buffer, result) in
             answer(buffer.load(at: header.count) ?? data, result)

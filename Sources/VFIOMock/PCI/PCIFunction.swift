@@ -193,7 +193,8 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     /// Calls the model, unless a call of it is under way.
     ///
     /// - Returns: Whether it was called.
-    @discardableResult
+    // Not inlined: Swift 6.3.1 crashes on it in release builds ("cannot initialize a noncopyable type").
+    @discardableResult @inline(never)
     func call(_ body: (inout any MockDevice, borrowing MockBus) -> Void) -> Bool {
         guard !isBusy else { return false }
         isBusy = true

@@ -102,7 +102,7 @@ import Testing
             ABI.setRegisterWrite(0x2_0000_0009, width: 8, at: 8, by: nil)
         },
         Case(CVFIO_DEVICE_GET_IRQ_INFO, [16, 0, 2, 0]) { ABI.getIRQInfo(2) },
-        Case(CVFIO_DEVICE_SET_IRQS, [20, 1 | 1 << 3, 0, 5, 1]) { ABI.setIRQs(.mask, 0, from: 5, .all(count: 1)) },
+        Case(CVFIO_DEVICE_SET_IRQS, [20, 1 | 1 << 3, 0, 5, 1]) { ABI.setIRQs(.mask, 0, from: 5, count: 1) },
         Case(CVFIO_DEVICE_SET_IRQS, [24, 2 | 1 << 5, 2, 5, 4, 0x0001_0001]) {
             ABI.setIRQs(.trigger, 2, from: 5, .chosen([true, false, true, false]))
         },

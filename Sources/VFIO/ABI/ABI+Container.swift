@@ -28,7 +28,9 @@ extension ABI {
     /// Opens a device of the group, by its name and what may follow that.
     /// The corresponding request is `VFIO_GROUP_GET_DEVICE_FD`.
     package static func getGroupDevice(_ name: String) -> some ABIRequest<FileDescriptor> {
-        TailedRequest(.getGroupDevice, name.utf8 + [0]) { (_, result) in FileDescriptor(rawValue: Int32(result)) }
+        TailedRequest(.getGroupDevice, name.utf8 + [0]) { (_, result) in
+            FileDescriptor(rawValue: Int32(truncatingIfNeeded: result))
+        }
     }
 }
 

@@ -60,23 +60,31 @@ extension ABI {
 
     /// What tells which of some interrupts that follow one another something is done to, and how.
     package enum InterruptData {
-        /// To all of them.
-        case all(count: UInt32)
         /// To those that are true.
         case chosen([Bool])
         /// By an event for each, or none.
         case events([FileDescriptor?])
     }
 
-    /// Ties interrupts to events, masks, unmasks or raises them. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
+    /// Masks, unmasks or raises all of some interrupts, without an allocation: a driver unmasks INTx after each interrupt.
+    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// To trigger none, from 0, switches all of the kind off.
+    package static func setIRQs(
+        _ action: IRQAction, _ index: UInt32, from start: UInt32, count: UInt32
+    ) -> some ABIRequest<Void> {
+        Request(
+            .setIRQs,
+            cvfio_irq_set(
+                argsz: 0, flags: CVFIO_IRQ_SET_DATA_NONE | action.flag, index: index, start: start, count: count))
+    }
+
+    /// Ties interrupts to events, masks, unmasks or raises them. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     package static func setIRQs(
         _ action: IRQAction, _ index: UInt32, from start: UInt32, _ data: InterruptData
     ) -> some ABIRequest<Void> {
         let (flag, count, tail): (UInt32, UInt32, [UInt8]) =
             switch data {
-            case .all(let count): (CVFIO_IRQ_SET_DATA_NONE, count, [])
             case .chosen(let chosen): (CVFIO_IRQ_SET_DATA_BOOL, UInt32(chosen.count), chosen.map { $0 ? 1 : 0 })
             case .events(let events):
                 (CVFIO_IRQ_SET_DATA_EVENTFD, UInt32(events.count), bytes(events.map { $0?.rawValue ?? -1 }))

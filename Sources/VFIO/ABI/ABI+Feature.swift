@@ -72,7 +72,7 @@ extension ABI {
         }
         return feature(
             .exportDMABuf, CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_BUF, export, tail: bytes(entries)
-        ) { (_, result) in FileDescriptor(rawValue: Int32(result)) }
+        ) { (_, result) in FileDescriptor(rawValue: Int32(truncatingIfNeeded: result)) }
     }
 
     // MARK: Power

@@ -180,22 +180,28 @@ extension AddressSpace {
 
     private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {
         let last = IOVA(iova.rawValue + (byteCount - 1))
-        let overlapping = mapping(overlapping: iova.rawValue...last.rawValue)
-        let isTaken: Refusal = (
-            .alreadyMapped, overlapping.map { "\($0.lowerBound)...\($0.upperBound) is mapped already" }
-        )
-        return VFIOError(
-            refused: errno, "\(operation) (\(backend.mapRequest))", "IOVA \(iova)...\(last)",
-            [
-                .fileExists: isTaken, .addressInUse: isTaken,
-                .noMemory: (.limit, Diagnosis(kernel: kernel).memoryLock(wanted: byteCount)),
-                .noSpace: (
+        // A switch: the kernel is asked for the limit only when that is what was exhausted.
+        let (code, hint): Refusal =
+            switch errno {
+            case .fileExists, .addressInUse:
+                (
+                    .alreadyMapped,
+                    mapping(overlapping: iova.rawValue...last.rawValue).map {
+                        "\($0.lowerBound)...\($0.upperBound) is mapped already"
+                    }
+                )
+            case .noMemory: (.limit, Diagnosis(kernel: kernel).memoryLock(wanted: byteCount))
+            case .noSpace:
+                (
                     .limit,
                     "the container's number of mappings is exhausted (module parameter dma_entry_limit of "
                         + "vfio_iommu_type1)"
-                ),
-                .badAddress: (.kernel, "the process has no memory there that can be pinned; a BAR's never can"),
-            ])
+                )
+            case .badAddress: (.kernel, "the process has no memory there that can be pinned; a BAR's never can")
+            default: (.kernel, nil)
+            }
+        return VFIOError(
+            code, "\(operation) (\(backend.mapRequest))", "IOVA \(iova)...\(last)", errno: errno, hint: hint)
     }
 
     /// Unmaps a whole mapping and gives its addresses back.

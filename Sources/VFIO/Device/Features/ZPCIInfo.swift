@@ -74,8 +74,8 @@ public struct ZPCIInfo: Sendable, Hashable {
         return Base(
             dmaRange: first...last, channel: try member(24), virtualFunction: try member(26),
             measurementByteCount: try member(28), functionType: try member(30), group: try member(31),
-            handle: version >= 2 ? try member(32) : nil,
-            errorByteCount: version >= 3 ? Int(try member(36) as UInt32) : nil)
+            handle: version >= 2 ? try? member(32) : nil,
+            errorByteCount: version >= 3 ? (try? member(36) as UInt32).map(Int.init) : nil)
     }
 
     private static func group(_ answer: InfoAnswer<cvfio_device_info>) throws(VFIOError) -> Group {
@@ -88,7 +88,7 @@ public struct ZPCIInfo: Sendable, Hashable {
             dmaMask: try member(8), messageAddress: try member(16),
             needsRefresh: flags & CVFIO_DEVICE_INFO_ZPCI_FLAG_REFRESH != 0, measurementInterval: try member(32),
             interruptCount: try member(34), longestStore: try member(36), version: try member(38),
-            longestInterpretedStore: version >= 2 ? try member(40) : nil)
+            longestInterpretedStore: version >= 2 ? try? member(40) : nil)
     }
 
     private static func bytes(_ answer: InfoAnswer<cvfio_device_info>, _ id: UInt16) throws(VFIOError) -> [UInt8] {

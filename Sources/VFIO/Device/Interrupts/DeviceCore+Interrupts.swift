@@ -97,7 +97,7 @@ extension DeviceCore {
 
     /// Masks a vector, unmasks it, or raises its event as if the device had.
     func setIRQAction(_ action: ABI.IRQAction, _ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
-        try ABI.setIRQs(action, index.rawValue, from: vector, .all(count: 1)).perform(
+        try ABI.setIRQs(action, index.rawValue, from: vector, count: 1).perform(
             on: self, "\(action) vector \(vector)", "\(index) of \(address)")
     }
 
@@ -122,7 +122,7 @@ extension DeviceCore {
     // MARK: Requests
 
     private func disableAll(_ index: InterruptIndex) throws(Errno) {
-        try ABI.setIRQs(.trigger, index.rawValue, from: 0, .all(count: 0)).perform(on: self)
+        try ABI.setIRQs(.trigger, index.rawValue, from: 0, count: 0).perform(on: self)
     }
 
     private func setEvents(_ index: InterruptIndex, start: UInt32, _ events: [FileDescriptor?]) throws(Errno) {

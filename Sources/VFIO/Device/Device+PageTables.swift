@@ -2,32 +2,34 @@ internal import Synchronization
 internal import SystemPackage
 
 extension Device {
-    /// What the IOMMU behind the device is, and what it can do. The corresponding request is `IOMMU_GET_HW_INFO`.
+    /// Returns the type and capabilities of the IOMMU behind the device.
+    /// The corresponding request is `IOMMU_GET_HW_INFO`.
     ///
     /// - Throws: `.unsupported` with type1, and before Linux 6.6.
     public func iommuHardware() throws(VFIOError) -> IOMMUHardware {
         try bound(for: ABI.Call.getHardwareInfo.operation("ask what the IOMMU is")).hardware()
     }
 
-    /// Makes a page table for this device, and others behind the same IOMMU.
+    /// Makes a page table for this device and others behind the same IOMMU.
     /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Parameters:
-    ///   - space: The address space whose mappings it has: of the same iommufd. `nil` for the one of the device.
-    ///   - options: What it can do beyond translation.
-    /// - Throws: `.unsupported` with type1, and for what the IOMMU cannot do; `.invalidArgument` for an address space of
-    ///   another iommufd.
+    ///   - space: The address space whose mappings the page table contains, of the same iommufd; `nil` for the device's
+    ///     own.
+    ///   - options: Capabilities beyond translation.
+    /// - Throws: `.unsupported` with type1, and for options that the IOMMU lacks; `.invalidArgument` for an address
+    ///   space of another iommufd.
     public func makePageTable(
         of space: AddressSpace? = nil, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> HardwarePageTable {
         try bound(for: BoundDevice.hwptAllocOperation).makePageTable(of: space, options: options, faults: nil)
     }
 
-    /// Makes a page table whose faults the process answers, as long as the queue is open.
+    /// Makes a page table whose faults the process handles while the queue is open.
     /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
-    /// - Throws: As the other; `.unsupported` before Linux 6.11. Whether the device can ask for pages is seen when it is
-    ///   attached.
+    /// - Throws: As the other overload; `.unsupported` before Linux 6.11. Whether the device supports page requests
+    ///   (PRI) is checked when it is attached.
     public func makePageTable(
         of space: AddressSpace? = nil, options: HardwarePageTable.Options = [], faults: borrowing FaultQueue
     ) throws(VFIOError) -> HardwarePageTable {
@@ -36,13 +38,13 @@ extension Device {
 
     // MARK: Attachment
 
-    /// Sends the device's DMA to a page table from now on, instead of what it was attached to.
+    /// Directs the device's DMA to a page table, instead of its previous attachment.
     /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
-    /// The page table lives for as long as a device is attached to it.
+    /// The page table stays open while a device is attached to it.
     ///
-    /// - Throws: `.unsupported` with type1; `.invalidArgument` for a page table of another iommufd; `.kernel` when the
-    ///   device cannot use it, and stays where it was.
+    /// - Throws: `.unsupported` with type1; `.invalidArgument` for a page table of another iommufd; `.kernel` if the
+    ///   device cannot use it, and keeps its attachment.
     public func attach(to table: borrowing HardwarePageTable) throws(VFIOError) { try attach(to: table.object) }
 
     package func attach(to table: IOMMUFDObject) throws(VFIOError) {
@@ -50,26 +52,25 @@ extension Device {
         let operation = ABI.Call.attachDevice.operation(words)
         try bound(for: operation).require(table, operation)
         try attach(table.id, .table(table), words)
-        // What is reserved for the device is so in the address space behind the page table.
+        // The device's reserved ranges now apply to the address space behind the page table.
         try table.space.refresh()
     }
 
-    /// Sends the device's DMA to another address space from now on.
-    /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
+    /// Directs the device's DMA to another address space. The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
-    /// ``space`` stays the one that the device was opened into.
+    /// ``space`` remains the one that the device was opened into.
     ///
-    /// - Parameter other: Of the same iommufd: ``AddressSpace/makeSibling()``.
-    /// - Throws: As with a page table.
+    /// - Parameter other: An address space of the same iommufd: ``AddressSpace/makeSibling()``.
+    /// - Throws: As for a page table.
     public func attach(to other: AddressSpace) throws(VFIOError) {
         let words = "attach the device to an address space"
         let operation = ABI.Call.attachDevice.operation(words)
         try attach(try bound(for: operation).number(of: other, operation), .space(other), words)
-        // The device may have narrowed what can be mapped.
+        // The device may have narrowed the usable IOVA ranges.
         try other.refresh()
     }
 
-    /// Blocks the device's DMA, until it is attached again.
+    /// Blocks the device's DMA until it is attached again.
     /// The corresponding request is `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
     ///
     /// - Throws: `.unsupported` with type1.
@@ -81,17 +82,18 @@ extension Device {
         }
     }
 
-    /// Sends the DMA with a PASID of the device to a page table made for it, instead of what that PASID was attached to
+    /// Directs the DMA with a PASID of the device to a page table, instead of the PASID's previous attachment
     /// (`VFIO_DEVICE_ATTACH_PASID`). The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
-    /// The page table lives until ``detach(pasid:)``, or until the device is closed. The device itself has to be attached to
-    /// one made for PASIDs (``HardwarePageTable/Options/pasid``), or to nothing, while any of its PASIDs is.
+    /// The page table stays open until
+    /// ``detach(pasid:)``, or until the device is closed. While any PASID is attached, the device itself must be attached to a page table made for PASIDs (``HardwarePageTable/Options/pasid``),
+    /// or to nothing.
     ///
     /// - Parameters:
-    ///   - table: Made with ``HardwarePageTable/Options/pasid``.
-    ///   - pasid: 1 to 1048575. With 0 there is none: that is the DMA of the device itself.
-    /// - Throws: `.outOfRange` for the PASID; `.unsupported` with type1, before Linux 6.15, and where the device or the page
-    ///   table has no PASIDs.
+    ///   - table: A page table made with ``HardwarePageTable/Options/pasid``.
+    ///   - pasid: 1 to 1048575. 0 stands for DMA without a PASID and is refused.
+    /// - Throws: `.outOfRange` for the PASID; `.unsupported` with type1, before Linux 6.15, and if the device or the
+    ///   page table does not support PASIDs.
     public func attach(to table: borrowing HardwarePageTable, pasid: UInt32) throws(VFIOError) {
         try attach(to: table.object, pasid: pasid)
     }
@@ -109,10 +111,11 @@ extension Device {
         }
     }
 
-    /// Blocks the DMA with a PASID of the device (`VFIO_DEVICE_DETACH_PASID`). One that is not attached stays so.
-    /// The corresponding request is `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
+    /// Blocks the DMA with a PASID of the device
+    /// (`VFIO_DEVICE_DETACH_PASID`); no effect if it is not attached. The corresponding request is `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
     ///
-    /// - Throws: `.outOfRange` for the PASID; `.unsupported` with type1, before Linux 6.15, and for devices without PASIDs.
+    /// - Throws: `.outOfRange` for the PASID; `.unsupported` with type1, before Linux 6.15, and for devices without
+    ///   PASIDs.
     public func detach(pasid: UInt32) throws(VFIOError) {
         let words = "detach a PASID"
         let operation = ABI.Call.detachDevice.operation(words)
@@ -125,7 +128,8 @@ extension Device {
         }
     }
 
-    /// PASIDs have 20 bits. The kernel would take 0 for the device itself, behind the back of its own attachment.
+    /// Refuses a PASID outside of 1 to 2^20-1. The kernel takes 0 for the device itself, which would bypass the
+    /// recorded attachment.
     private func requirePASID(_ pasid: UInt32, _ operation: String) throws(VFIOError) {
         guard (1..<1 << 20).contains(pasid) else {
             throw VFIOError(
@@ -143,7 +147,7 @@ extension Device {
 
     // MARK: -
 
-    /// The device as its iommufd knows it.
+    /// The device as bound to its iommufd.
     package func bound(for operation: String) throws(VFIOError) -> BoundDevice {
         let context = try space.requireIOMMUFD(for: operation)
         guard let id = core.iommufdNumber else {
@@ -154,7 +158,7 @@ extension Device {
 }
 
 extension DeviceCore {
-    /// Attaches or detaches the device, and notes it: one at a time, since the kernel and the note are to agree.
+    /// Attaches or detaches the device and records it, under a lock so that the record matches the kernel's state.
     fileprivate func changeAttachment(
         to new: DeviceCore.Attachment?, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {
@@ -163,11 +167,11 @@ extension DeviceCore {
             defer { current = new }
             return current
         }
-        // What the device has left may end now, so that happens outside of the lock.
+        // The previous attachment may close here, so this happens outside of the lock.
         _ = old
     }
 
-    /// The same for one of its PASIDs.
+    /// Does the same for a PASID of the device.
     fileprivate func changeTable(
         of pasid: UInt32, to new: IOMMUFDObject?, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {

@@ -1,6 +1,6 @@
 internal import SystemPackage
 
-/// A device that belongs to this program.
+/// A device that this program owns.
 ///
 /// ```swift
 /// let space = try AddressSpace()
@@ -9,43 +9,43 @@ internal import SystemPackage
 /// try device.withRegisters(.bar0) { registers in registers.write32(1, at: 0x98) }
 /// ```
 ///
-/// The device has to be bound to `vfio-pci`. It has one owner; when that is gone, and everything made from it as well, it
-/// is closed: the kernel then resets it where it can, and its dma-bufs are dead.
+/// The device must be bound to `vfio-pci`. It is closed when its owner and everything made from it have been closed or
+/// deinitialized: the kernel then resets it if it can, and its dma-bufs become permanently unusable.
 public struct Device: ~Copyable, Sendable {
     package let core: DeviceCore
 
-    /// Opens a device, and puts it behind an address space.
+    /// Opens a device and attaches it to an address space.
     ///
     /// - Parameters:
-    ///   - address: Where the device sits.
-    ///   - space: The addresses that its DMA goes to.
-    ///   - token: Shared between the users of a physical function and of its virtual ones; any other device refuses one.
-    /// - Throws: What keeps the device from being opened: `.notFound`, `.driver` (not bound to VFIO),
-    ///   `.groupNotViable` (names the devices in the way), `.busy`, `.permissionDenied` (a token that is missing or wrong among
-    ///   others), `.invalidArgument` (a token that the device has no use for), `.unsupported`.
+    ///   - address: The PCI address of the device.
+    ///   - space: The address space that its DMA uses.
+    ///   - token: The secret shared by the users of a physical function and of its virtual functions; refused by any
+    ///     other device.
+    /// - Throws: `.notFound`, `.notBoundToVFIO`, `.groupNotViable` (names the other devices), `.busy`,
+    ///   `.permissionDenied` (also for a missing or wrong token), `.invalidArgument` (a token that the device does not
+    ///   use), `.unsupported`.
     public init(
         at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil
     ) throws(VFIOError) {
         try self.init(opening: .pci(address), in: space, token: token)
     }
 
-    /// Opens a mediated device, and puts it behind an address space.
+    /// Opens a mediated device and attaches it to an address space.
     ///
-    /// A mediated device is a part of another device, made by that one's driver in the kernel, which answers for its
-    /// registers. What it lets be done is up to that driver. Some do not let it be opened but for a virtual machine: see the
-    /// library `VFIOPassthrough`.
+    /// A mediated device is a part of another device; the parent's kernel driver emulates its registers and decides
+    /// what it supports. Some can be opened only for a virtual machine: see the library `VFIOPassthrough`.
     ///
     /// - Parameters:
-    ///   - uuid: The name that it was made with.
-    ///   - space: The addresses that its DMA goes to.
-    /// - Throws: As for a PCI device; `.notFound` when there is no mediated device of that name.
+    ///   - uuid: The UUID that it was created with.
+    ///   - space: The address space that its DMA uses.
+    /// - Throws: As for a PCI device; `.notFound` if there is no such mediated device.
     public init(mediated uuid: DeviceUUID, in space: AddressSpace) throws(VFIOError) {
         try self.init(opening: .mediated(uuid), in: space)
     }
 
     /// Opens a device by its address or its name.
     ///
-    /// - Parameter registrar: Where its file is registered before it is opened, and until it is closed.
+    /// - Parameter registrar: Registers the device's file before the device is opened, and until it is closed.
     package init(
         opening address: DeviceAddress, in space: AddressSpace, token: VFToken? = nil,
         for registrar: (any FileRegistrar)? = nil
@@ -53,27 +53,27 @@ public struct Device: ~Copyable, Sendable {
         core = try DeviceCore(address, in: space, token: token, for: registrar)
     }
 
-    /// Where the device sits, or its name.
+    /// The PCI address of the device, or its name.
     public var address: DeviceAddress { core.address }
-    /// The address space that the device is in.
+    /// The address space that the device was opened into.
     public var space: AddressSpace { core.space }
-    /// What the device is and can do.
+    /// The type and capabilities of the device.
     public var info: DeviceInfo { core.info }
 
-    /// Closes the device and reports what the kernel said.
+    /// Closes the device and throws the kernel's error.
     ///
-    /// - Throws: `.inUse` when something made from the device is still alive (a mapped region, an interrupt); the error
+    /// - Throws: `.inUse` if an object made from the device is still open (a mapped region, an interrupt); the error
     ///   names it, and the device is closed with the last of them.
     public consuming func close() throws(VFIOError) {
         try core.endOwnership()
     }
 
     deinit {
-        // After close() this finds nothing left to do.
+        // No effect after close().
         try? core.endOwnership()
     }
 
-    /// What a region of the device is. A BAR that the device lacks has 0 bytes.
+    /// Returns the properties of a region. A BAR that the device lacks has 0 bytes.
     /// The corresponding request is `VFIO_DEVICE_GET_REGION_INFO`.
     ///
     /// - Throws: `.notFound` for an index beyond the last region.
@@ -81,11 +81,11 @@ public struct Device: ~Copyable, Sendable {
         try core.region(index)
     }
 
-    /// All regions that the device has, in the order of their indices; those beyond the fixed ones say in
-    /// ``RegionInfo/type`` what they hold.
+    /// Returns all regions of the device in the order of their indices; ``RegionInfo/type`` describes those beyond the
+    /// fixed ones.
     public func regions() throws(VFIOError) -> [RegionInfo] {
         var found: [RegionInfo] = []
-        // No device has so many; an odd answer is not to keep us for hours.
+        // No device has so many regions; the limit bounds the loop if the kernel reports a wrong count.
         for number in 0..<min(info.regionCount, 4096) {
             do throws(VFIOError) {
                 let region = try core.region(RegionIndex(rawValue: number))
@@ -97,13 +97,13 @@ public struct Device: ~Copyable, Sendable {
         return found
     }
 
-    /// Maps a region for the CPU, or a part of it.
+    /// Maps all or part of a region for the CPU.
     ///
     /// - Parameters:
     ///   - index: The region.
     ///   - range: The part in bytes from the start of the region, page-aligned at its start; `nil` for all of it.
-    /// - Throws: `.unsupported` when the region, or this part of it, cannot be mapped (`withRegisters` works all
-    ///   the same), `.memoryDecodeOff`, `.outOfRange`, `.misaligned`, `.notFound`.
+    /// - Throws: `.unsupported` if the region or this part of it cannot be mapped (`withRegisters` still works),
+    ///   `.memoryDecodeOff`, `.outOfRange`, `.misaligned`, `.notFound`.
     public func map(_ index: RegionIndex, _ range: Range<UInt64>? = nil) throws(VFIOError) -> MappedRegion {
         let operation = "map the region (mmap)"
         let subject = "\(index) of \(address)"
@@ -134,12 +134,12 @@ public struct Device: ~Copyable, Sendable {
         return MappedRegion(index: index, offset: window.lowerBound, mapping: mapping)
     }
 
-    /// Resets the device: by FLR, or by what else the device has. The corresponding request is `VFIO_DEVICE_RESET`.
+    /// Resets the device, by FLR or another method that it has. The corresponding request is `VFIO_DEVICE_RESET`.
     ///
-    /// The kernel revokes the device's dma-bufs meanwhile. Mappings that were made of them stay revoked afterwards, until
+    /// The kernel revokes the device's dma-bufs during the reset. Existing mappings of them stay revoked until
     /// ``PeerMapping/restore()``.
     ///
-    /// - Throws: `.unsupported` when the device has no way to be reset, `.busy` when it is being reset elsewhere.
+    /// - Throws: `.unsupported` if the device has no reset method, `.busy` if another reset of it is in progress.
     public func reset() throws(VFIOError) {
         let words = "reset the device"
         guard info.canReset else {
@@ -154,7 +154,7 @@ public struct Device: ~Copyable, Sendable {
 }
 
 extension Range where Bound == UInt64 {
-    /// Whether all of the other range lies in this one.
+    /// Whether this range contains all of the other.
     func contains(_ other: Range<UInt64>) -> Bool {
         lowerBound <= other.lowerBound && other.upperBound <= upperBound
     }

@@ -1,31 +1,31 @@
 internal import Synchronization
 package import SystemPackage
 
-/// An open device, shared between its ``Device`` and what was made from it.
+/// An open device, shared between its ``Device`` and the objects made from it.
 ///
-/// The descriptor is closed when the owner is gone and the last lease has ended, at a known moment rather than whenever
-/// the last reference happens to go.
+/// The descriptor is closed when the owner has closed the device and the last lease has ended, so the moment does not
+/// depend on when the last reference to this object is released.
 package final class DeviceCore: Sendable, ControlledFile {
     package let address: DeviceAddress
     package let space: AddressSpace
     package let kernel: any Kernel
     package let info: DeviceInfo
     let revocation = RevocationTracker()
-    /// Held by whoever changes the config space or resets the device, so that what is known of its memory stays true.
+    /// Held while the config space is changed or the device is reset, so that the cached memory state stays correct.
     let configLock = Mutex(())
-    /// Valid for as long as the owner or a lease lives.
+    /// Valid while the owner or a lease exists.
     package let descriptor: FileDescriptor
     let state: Mutex<State>
-    /// The device's number in the iommufd; `nil` with type1.
+    /// The device's ID in the iommufd; `nil` with type1.
     let iommufdNumber: UInt32?
-    /// The number of the IOMMU group that it was opened through; `nil` with an iommufd.
+    /// The number of the IOMMU group that the device was opened through; `nil` with an iommufd.
     let groupNumber: Int?
-    /// Where its DMA goes, when that is not where it was opened into.
+    /// The target of the device's DMA, if it is not the address space that the device was opened into.
     let attachment = Mutex<Attachment?>(nil)
-    /// Where the DMA with a PASID of the device goes.
+    /// The page tables of the device's PASIDs.
     let pasidTables = Mutex<[UInt32: IOMMUFDObject]>([:])
 
-    /// Where the DMA of a device goes that is bound to an iommufd, and what is kept alive for it.
+    /// What a device bound to an iommufd is attached to; keeps it open.
     enum Attachment: Sendable {
         case space(AddressSpace)
         case table(IOMMUFDObject)
@@ -36,9 +36,9 @@ package final class DeviceCore: Sendable, ControlledFile {
         var hasOwner = true
         var leases: [DeviceLease.Holder] = []
         var regions: [RegionIndex: RegionInfo] = [:]
-        /// Regions beyond the number that the device has told, of which it spoke elsewhere.
+        /// Regions beyond the reported count, which the device has reported elsewhere.
         var announcedRegions: Set<RegionIndex> = []
-        /// The mappings behind `withRegisters` of ``Device``.
+        /// The mappings behind ``Device``'s `withRegisters`.
         var registerMappings: [RegionIndex: RegisterMapping] = [:]
         var interrupts = InterruptTable()
         var configLayout: ConfigLayout?
@@ -70,14 +70,14 @@ package final class DeviceCore: Sendable, ControlledFile {
         try? closeDescriptor()
     }
 
-    /// What stands for it where it is registered: its own file, or that of the group that it was opened through.
+    /// The file that represents the device where it is registered: its own, or that of its group.
     package var registrableFile: FileDescriptor {
         groupNumber.flatMap { space.backend.groupDescriptor($0) } ?? descriptor
     }
 
-    // MARK: The end
+    // MARK: Closing
 
-    /// Ends the owner's part. Closes the device, unless something made from it is still alive.
+    /// Ends the owner's use. Closes the device unless a lease exists.
     func endOwnership() throws(VFIOError) {
         let leases = state.withLock { state in
             state.hasOwner = false
@@ -102,7 +102,7 @@ package final class DeviceCore: Sendable, ControlledFile {
             if let index = state.leases.firstIndex(of: holder) { state.leases.remove(at: index) }
             return state.leases.isEmpty && !state.hasOwner
         }
-        // A lease ends in a deinit, where nobody is left to hear of a failure.
+        // A lease ends in a deinit, which cannot throw.
         if isLast { try? closeDescriptor() }
     }
 
@@ -112,7 +112,7 @@ package final class DeviceCore: Sendable, ControlledFile {
         guard let device = state.withLock({ $0.device.take() }) else { return }
         space.devices.remove(self)
         revocation.close()
-        // What the device was attached to may end once it is gone.
+        // What the device was attached to may close only after the device.
         defer {
             _ = attachment.withLock { $0.take() }
             let tables = pasidTables.withLock { tables in
@@ -126,10 +126,10 @@ package final class DeviceCore: Sendable, ControlledFile {
 
     // MARK: Regions
 
-    /// What a region is, asked of the kernel once.
+    /// Returns the region's properties, which are requested from the kernel once.
     func region(_ index: RegionIndex) throws(VFIOError) -> RegionInfo {
         if let known = state.withLock({ $0.regions[index] }) { return known }
-        // Put into words by an error only.
+        // Computed, since only an error needs it.
         var subject: String { "\(index) of \(address)" }
         let operation = ABI.Call.getRegionInfo.operation("ask for the region")
         guard index.rawValue < info.regionCount || state.withLock({ $0.announcedRegions.contains(index) }) else {
@@ -138,14 +138,14 @@ package final class DeviceCore: Sendable, ControlledFile {
         }
         let answer = try ABI.getRegionInfo(index.rawValue).perform(
             on: self, operation: operation, subject,
-            // So vfio-pci answers for the VGA region of a device that is no VGA.
+            // vfio-pci returns EINVAL for the VGA region of a device that is not VGA.
             refusals: [.invalidArgument: (.notFound, "the device has no such region")])
         let region = try RegionInfo(answer, index: index, subject: subject)
         state.withLock { $0.regions[index] = region }
         return region
     }
 
-    /// A region that exists, or an error that says that it does not.
+    /// Returns an existing region, or throws `.notFound`.
     package func existingRegion(_ index: RegionIndex, for operation: String) throws(VFIOError) -> RegionInfo {
         let region = try region(index)
         guard region.byteCount > 0 else {
@@ -154,7 +154,7 @@ package final class DeviceCore: Sendable, ControlledFile {
         return region
     }
 
-    /// Refuses what would touch a BAR that does not answer.
+    /// Throws if the memory of the device does not respond.
     package func requireMemory(for operation: String) throws(VFIOError) {
         let memory = revocation.current
         guard memory.isMemoryOn else {

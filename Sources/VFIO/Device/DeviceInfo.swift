@@ -1,6 +1,6 @@
 internal import CVFIO
 
-/// What a device is and can do. The corresponding request is `VFIO_DEVICE_GET_INFO`.
+/// The type and capabilities of a device. The corresponding request is `VFIO_DEVICE_GET_INFO`.
 public struct DeviceInfo: Sendable, Hashable {
     /// Whether the device can be reset (`VFIO_DEVICE_FLAGS_RESET`).
     public let canReset: Bool
@@ -10,10 +10,10 @@ public struct DeviceInfo: Sendable, Hashable {
     public let regionCount: UInt32
     /// One more than the highest interrupt index.
     public let interruptCount: UInt32
-    /// The PCIe AtomicOps that the root port completes for the device (`VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`, Linux 6.6);
-    /// empty where none are, or nothing is known.
+    /// The PCIe AtomicOps that the root port completes for the device (`VFIO_DEVICE_INFO_CAP_PCI_ATOMIC_COMP`, Linux
+    /// 6.6); empty if there are none or the kernel does not report them.
     public let atomicCompletions: PCIAtomicCompletions
-    /// What s390 says of a PCI function; `nil` elsewhere.
+    /// The s390 properties of a PCI function; `nil` on other architectures.
     public let zpci: ZPCIInfo?
 
     init(of device: borrowing OwnedDescriptor, subject: String) throws(VFIOError) {

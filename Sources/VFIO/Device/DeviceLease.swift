@@ -1,6 +1,6 @@
-/// Keeps a device open for something that was made from it, until the last reference to the lease is gone.
+/// Keeps a device open for an object made from it, until the last reference to the lease is released.
 package final class DeviceLease: Sendable {
-    /// What holds the device, for the error of whoever closes it meanwhile.
+    /// The kind of object that holds the device, for the error of ``Device/close()``.
     package enum Holder: Hashable, Sendable, CustomStringConvertible {
         case mapping(RegionIndex)
         case registers(RegionIndex)

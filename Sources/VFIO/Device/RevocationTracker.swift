@@ -1,22 +1,22 @@
 internal import Synchronization
 
-/// What the library knows of the revocations of one device's dma-bufs.
+/// The revocation state of one device's dma-bufs.
 ///
-/// The kernel revokes without telling user space, so the library counts what it does itself that makes the kernel revoke:
-/// each such event ends an epoch, and a mapping from an earlier epoch is no longer good. All dma-bufs of a device are
-/// revoked together, hence one tracker a device; it lives on with the dma-bufs when the device is closed.
+/// The kernel does not notify user space of a revocation, so the library counts its own operations that cause one: each
+/// ends an epoch, and a mapping from an earlier epoch is revoked. All dma-bufs of a device are revoked together, hence
+/// one tracker per device; the dma-bufs keep it after the device is closed.
 final class RevocationTracker: Sendable {
     struct State: Sendable {
         /// Grows by one with each revocation.
         var epoch: UInt64 = 0
-        /// Whether memory decode is on and the device in a power state in which it answers, by its registers.
+        /// Whether memory decode is on and the device is in a power state in which it responds, by its registers.
         var isDecoding = true
-        /// Whether the device was put into low power, from which an access may have brought it back meanwhile.
+        /// Whether the device was put into low power; an access may have woken it since.
         var isInLowPower = false
-        /// Whether the device's descriptor has been closed, after which nothing brings its dma-bufs back.
+        /// Whether the device's descriptor has been closed, which makes its dma-bufs permanently unusable.
         var isClosed = false
 
-        /// Whether the device answers at its BARs, so that the kernel lets a dma-buf be mapped.
+        /// Whether the device's BARs respond, so that the kernel permits mapping of a dma-buf.
         var isMemoryOn: Bool { isDecoding && !isInLowPower }
     }
 
@@ -24,11 +24,11 @@ final class RevocationTracker: Sendable {
 
     var current: State { state.withLock { $0 } }
 
-    /// Makes the call that makes the kernel revoke, and notes it.
+    /// Makes the call that causes a revocation, and records it.
     ///
-    /// An epoch ends before the call, since an importer may be hit before it returns, and another one after it, for
-    /// mappings that were made meanwhile: whether the kernel revoked them too cannot be known. A mapping that is still
-    /// good and counts as revoked costs one `restore()`.
+    /// An epoch ends before the call, since an importer may be affected before it returns, and another after it, for
+    /// mappings made during the call: whether the kernel revoked those cannot be known. A valid mapping that counts as
+    /// revoked costs one `restore()`.
     func revoking<Failure: Error>(_ body: () throws(Failure) -> Void) throws(Failure) {
         endEpoch()
         defer { endEpoch() }
@@ -39,17 +39,17 @@ final class RevocationTracker: Sendable {
         state.withLock { $0.epoch += 1 }
     }
 
-    /// Notes whether the device's memory answers, after something that may have changed it.
+    /// Records whether the device's memory responds, after an operation that may have changed it.
     func setMemory(on isOn: Bool) {
         state.withLock { $0.isDecoding = isOn }
     }
 
-    /// Notes that the device was put into low power, or taken out of it.
+    /// Records that the device entered or left low power.
     func setLowPower(_ isLow: Bool) {
         state.withLock { $0.isInLowPower = isLow }
     }
 
-    /// Notes that the device's descriptor is being closed.
+    /// Records that the device's descriptor is being closed.
     func close() {
         state.withLock { state in
             state.epoch += 1

@@ -1,14 +1,14 @@
 package import SystemPackage
 
-/// What a refusal of the kernel means: the kind of failure, and what is known of the cause.
+/// What an errno means for one operation: the error code, and a hint if the cause is known.
 package typealias Refusal = (code: VFIOError.Code, hint: String?)
 
-/// Makes a system call, and says of a failure what was tried and on what.
+/// Makes a system call and converts its failure to a `VFIOError`.
 ///
 /// - Parameters:
-///   - operation: What is tried, in words.
-///   - subject: What it is tried on.
-///   - refusals: What errors mean that are more than `.kernel`.
+///   - operation: The description of the operation.
+///   - subject: What the operation acts on.
+///   - refusals: The errors that have a more specific code than `.kernel`.
 ///   - call: The system call.
 @inline(__always)
 package func attempt<Result: ~Copyable>(
@@ -23,8 +23,8 @@ package func attempt<Result: ~Copyable>(
 }
 
 extension VFIOError {
-    /// A refusal of the kernel, with what it means where that is known.
-    // Labelled, or else `.outOfRange` and others could be taken for an errno's.
+    /// Creates the error for a failed system call.
+    // Labelled, so that `.outOfRange` and others are not taken for an `Errno`.
     package init(refused errno: Errno, _ operation: String, _ subject: String, _ refusals: [Errno: Refusal] = [:]) {
         let known = refusals[errno]
         self.init(known?.code ?? .kernel, operation, subject, errno: errno, hint: known?.hint ?? nil)
@@ -32,11 +32,11 @@ extension VFIOError {
 }
 
 extension [Errno: Refusal] {
-    /// What a refusal to open a node means.
+    /// The meaning of the errors of opening a node.
     ///
     /// - Parameters:
-    ///   - node: What the user needs access to.
-    ///   - privilege: What `EPERM` asks for, where it is more than access to the node.
+    ///   - node: The node that the user needs access to.
+    ///   - privilege: What `EPERM` requires, if it is more than access to the node.
     static func opening(_ node: String, privilege: String? = nil) -> [Errno: Refusal] {
         let access = "the user needs read and write access to \(node)"
         return [
@@ -44,7 +44,7 @@ extension [Errno: Refusal] {
         ]
     }
 
-    /// The same, for the node of an interface that the kernel may lack.
+    /// The meaning of the errors of opening a node that the kernel may lack.
     static func opening(_ node: String, missing: String) -> [Errno: Refusal] {
         var refusals = opening(node)
         refusals[.noSuchFileOrDirectory] = (.unsupported, missing)

@@ -1,12 +1,12 @@
 package import SystemPackage
 
-/// An open file, and the kernel that it is open in: what requests are made of.
+/// An open file that requests are made on, and its kernel.
 package protocol ControlledFile: ~Copyable {
     var kernel: any Kernel { get }
     var descriptor: FileDescriptor { get }
 }
 
-/// A descriptor that belongs to somebody else.
+/// A descriptor that another object owns.
 package struct BorrowedDescriptor: ControlledFile {
     package let descriptor: FileDescriptor
     package let kernel: any Kernel

@@ -1,7 +1,7 @@
 internal import SystemPackage
 
 extension Errno {
-    /// The name of the error in C, or its number: what people search for.
+    /// The C name of the error, or its number if it has none.
     var symbol: String {
         switch self {
         case .notPermitted: "EPERM"

@@ -2,7 +2,7 @@ internal import CVFIO
 internal import Glibc
 public import SystemPackage
 
-/// Linux itself: each call goes to the kernel that the process runs on.
+/// The Linux kernel that the process runs on.
 public struct HostKernel: Kernel {
     public init() {}
 
@@ -83,7 +83,7 @@ public struct HostKernel: Kernel {
         case .anonymous(let hugePageSize):
             flags = Int32(MAP_PRIVATE | MAP_ANONYMOUS)
             if let hugePageSize {
-                // The size travels as its logarithm, in the bits that MAP_HUGE_SHIFT names.
+                // The size is passed as its logarithm, in the bits at MAP_HUGE_SHIFT.
                 flags |= Int32(MAP_HUGETLB) | Int32(hugePageSize.trailingZeroBitCount) << Int32(MAP_HUGE_SHIFT)
             }
         case .file(let file, let fileOffset):
@@ -163,7 +163,7 @@ public struct HostKernel: Kernel {
             let count = try unsafe bytes.span.bytes.withUnsafeBytes { (buffer) throws(Errno) -> Int in
                 try unsafe write(file, from: buffer)
             }
-            // An attribute takes all or nothing; a part is as good as a refusal.
+            // sysfs writes an attribute in one piece, so a partial write is a failure.
             if count != bytes.count { failure = .ioError }
         } catch {
             failure = error
@@ -171,7 +171,7 @@ public struct HostKernel: Kernel {
         try closing(file, after: failure, with: ())
     }
 
-    /// Closes a file, and gives the result or the first failure.
+    /// Closes a file and returns the result, or throws the first failure.
     private func closing<Result>(
         _ file: FileDescriptor, after failure: Errno?, with result: Result
     ) throws(Errno) -> Result {
@@ -214,7 +214,7 @@ public struct HostKernel: Kernel {
 
     // MARK: -
 
-    /// Makes a call that answers with a result or a negative errno, again for as long as signals interrupt it.
+    /// Makes a call that returns a result or a negative errno, and repeats it on `EINTR`.
     @inline(__always)
     private func call<Result: FixedWidthInteger>(_ body: () -> Int64) throws(Errno) -> Result {
         while true {

@@ -1,16 +1,17 @@
 public import SystemPackage
 
-/// The seam between the library and the operating system: every system call that the library makes.
+/// The interface between the library and the operating system: every system call that the library makes.
 ///
-/// The library marshals its requests above this line, so whoever answers here sees exactly the bytes that Linux would
-/// see. There are two conformances: ``HostKernel`` hands each call to Linux, and `MockKernel` of the module `VFIOMock`
-/// answers them in memory.
+/// The library marshals its requests above this interface, so an implementation receives exactly the bytes that Linux
+/// would receive. There are two conformances: ``HostKernel`` passes each call to Linux, and `MockKernel` of the module
+/// `VFIOMock` implements them in memory.
 ///
-/// Rules for whoever conforms:
-/// - A failure is thrown as the `errno` that Linux would give; nothing else is ever thrown.
-/// - `EINTR` is never thrown: the call is made again, except in ``waitUntilReadable(_:timeout:)``, which may return early.
-/// - Descriptors are descriptors of this process. Those from ``makeEvent()`` may be handed to `epoll`, to Dispatch or to
-///   another process, and sockets may come from outside. All are close-on-exec.
+/// Rules for conforming types:
+/// - A failure is thrown as the `errno` that Linux would return; no other error is thrown.
+/// - `EINTR` is never thrown: the call is repeated, except in ``waitUntilReadable(_:timeout:)``, which may return
+///   early.
+/// - Descriptors are descriptors of this process. Those from ``makeEvent()`` may be passed to `epoll`, to Dispatch or
+///   to another process, and sockets may come from outside. All are close-on-exec.
 /// - Calls may come from any thread at any time.
 public protocol Kernel: Sendable {
     // MARK: Descriptors
@@ -18,13 +19,13 @@ public protocol Kernel: Sendable {
     /// Opens a device node, as `open(2)` with `O_CLOEXEC`.
     func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor
 
-    /// Closes a descriptor, as `close(2)`. The descriptor is gone even when this throws.
+    /// Closes a descriptor, as `close(2)`. The descriptor is closed even if this throws.
     func close(_ descriptor: FileDescriptor) throws(Errno)
 
-    /// Makes another descriptor for the same open file, as `fcntl(2)` with `F_DUPFD_CLOEXEC`.
+    /// Duplicates a descriptor, as `fcntl(2)` with `F_DUPFD_CLOEXEC`.
     func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor
 
-    /// The size of what the descriptor refers to in bytes, as `lseek(2)` to the end.
+    /// Returns the size of the open file in bytes, as `lseek(2)` to the end.
     func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64
 
     /// Reads up to `buffer.count` bytes, as `read(2)`.
@@ -33,7 +34,7 @@ public protocol Kernel: Sendable {
     /// Writes up to `buffer.count` bytes, as `write(2)`.
     func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int
 
-    /// Reads at an offset in bytes, as `pread(2)`: how VFIO gives access to config space and to regions without mmap.
+    /// Reads at an offset in bytes, as `pread(2)`: VFIO's access to config space and to regions without mmap.
     func read(
         _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int
@@ -45,14 +46,14 @@ public protocol Kernel: Sendable {
 
     // MARK: Requests
 
-    /// An `ioctl(2)` whose argument points to a structure, which the kernel may read and write.
+    /// Makes an `ioctl(2)` whose argument points to a structure that the kernel may read and write.
     ///
-    /// The buffer is at least as long as the structure says in its `argsz`, `size` or `dlen` field.
+    /// The buffer is at least as long as the structure's `argsz`, `size` or `dlen` field says.
     func control(
         _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int
 
-    /// An `ioctl(2)` whose argument is a number, or that has none.
+    /// Makes an `ioctl(2)` whose argument is a number, or that has none.
     func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int
 
     // MARK: Memory
@@ -68,11 +69,11 @@ public protocol Kernel: Sendable {
 
     // MARK: Events
 
-    /// A new event counter, as `eventfd(2)` from 0 with `EFD_CLOEXEC | EFD_NONBLOCK`.
+    /// Creates an event counter, as `eventfd(2)` from 0 with `EFD_CLOEXEC | EFD_NONBLOCK`.
     func makeEvent() throws(Errno) -> FileDescriptor
 
-    /// Whether the descriptor is readable, after waiting no longer than `timeout` milliseconds (`nil`: for ever), as
-    /// `poll(2)`. May give `false` early when a signal came.
+    /// Returns whether the descriptor is readable, after waiting for at most `timeout` milliseconds (`nil`: no limit),
+    /// as `poll(2)`. May return `false` early after a signal.
     func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool
 
     // MARK: Other processes
@@ -80,26 +81,27 @@ public protocol Kernel: Sendable {
     /// Sends a descriptor over a Unix socket, as `sendmsg(2)` of one byte with `SCM_RIGHTS`.
     func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno)
 
-    /// Receives a descriptor from a Unix socket, as `recvmsg(2)`. `ENOMSG` when a message came without exactly one,
-    /// `ECONNRESET` when the peer has closed the socket.
+    /// Receives a descriptor from a Unix socket, as `recvmsg(2)`. Throws `ENOMSG` if the message does not carry exactly
+    /// one descriptor, and `ECONNRESET` if the peer has closed the socket.
     func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor
 
     // MARK: sysfs
 
-    /// The target of a symbolic link, as `readlink(2)`: not resolved any further.
+    /// Returns the target of a symbolic link, as `readlink(2)`, without resolving it further.
     func readLink(_ path: FilePath) throws(Errno) -> FilePath
 
-    /// The bytes of a small file such as a sysfs attribute.
+    /// Returns the bytes of a small file such as a sysfs attribute.
     func readFile(_ path: FilePath) throws(Errno) -> [UInt8]
 
     /// Writes a sysfs attribute in one `write(2)`.
     func writeFile(_ path: FilePath, _ bytes: [UInt8]) throws(Errno)
 
-    /// The names in a folder, without `.` and `..`, sorted.
+    /// Returns the names in a directory, without `.` and `..`, sorted.
     func names(in folder: FilePath) throws(Errno) -> [String]
 
     // MARK: Limits
 
-    /// How much memory the process may lock, in bytes, as `getrlimit(2)` of `RLIMIT_MEMLOCK`; `nil` without a limit.
+    /// Returns how much memory the process may lock, in bytes, as `getrlimit(2)` of `RLIMIT_MEMLOCK`; `nil` if
+    /// unlimited.
     func memoryLockLimit() throws(Errno) -> UInt64?
 }

@@ -4,7 +4,7 @@ public import SystemPackage
 public struct MemoryMapRequest: Sendable {
     /// Where the memory comes from.
     public enum Source: Sendable {
-        /// Zeroed memory of the process's own; in huge pages (`MAP_HUGETLB`) of the given size in bytes when that is set.
+        /// Private zeroed memory; in huge pages (`MAP_HUGETLB`) of the given size in bytes if that is set.
         case anonymous(hugePageSize: Int?)
         /// A file or device, from an offset in bytes (`MAP_SHARED`).
         case file(FileDescriptor, offset: UInt64)

@@ -1,10 +1,11 @@
 package import SystemPackage
 
-/// A descriptor with one owner, closed at the latest when the owner's life ends.
+/// A descriptor with one owner, closed at the latest when the owner is deinitialized.
 package struct OwnedDescriptor: ~Copyable, Sendable, ControlledFile {
     package let kernel: any Kernel
     package let descriptor: FileDescriptor
-    // `discard self` is not to be had beside an existential, so a flag tells the deinit that the work is done.
+    // `discard self` is not available in a type that stores an existential, so a flag tells the deinit whether to
+    // close.
     private var isOpen = true
 
     package init(_ descriptor: FileDescriptor, of kernel: any Kernel) {
@@ -12,27 +13,27 @@ package struct OwnedDescriptor: ~Copyable, Sendable, ControlledFile {
         self.descriptor = descriptor
     }
 
-    /// Closes the descriptor and reports what the kernel said.
+    /// Closes the descriptor and throws the kernel's error.
     package consuming func close() throws(Errno) {
         isOpen = false
         try kernel.close(descriptor)
     }
 
-    /// Closes the descriptor, and says of a failure what was closed.
+    /// Closes the descriptor, and converts a failure to a `VFIOError`.
     package consuming func close(_ operation: String, _ subject: String) throws(VFIOError) {
         isOpen = false
         let (kernel, descriptor) = (kernel, descriptor)
         try attempt(operation, subject, kernel.close(descriptor))
     }
 
-    /// Hands the descriptor to the caller, who closes it.
+    /// Releases the descriptor to the caller, who must close it.
     package consuming func release() -> FileDescriptor {
         isOpen = false
         return descriptor
     }
 
     deinit {
-        // Whoever wants to hear of a failure calls close(); here nobody is left to be told.
+        // A deinit cannot throw; callers that need the error call close().
         if isOpen { try? kernel.close(descriptor) }
     }
 }

@@ -2,7 +2,7 @@ internal import Synchronization
 internal import SystemPackage
 
 extension DeviceCore {
-    /// Ties vectors to events: all of them, or none.
+    /// Assigns events to vectors: to all of them, or to none.
     func enable(
         _ index: InterruptIndex, _ events: [UInt32: FileDescriptor], isFixedSize: Bool, operation: String
     ) throws(VFIOError) {
@@ -20,13 +20,13 @@ extension DeviceCore {
             let old = (0..<max(allocated, end)).map { state.interrupts[index, $0] }
             do throws(Errno) {
                 if isFixedSize, state.interrupts.isOn(index), end > allocated {
-                    // The kernel cannot add to what it has set up: all off, and on again with the new ones among them.
+                    // The kernel cannot extend the set: switch all off, then on again with the new vectors.
                     let grown = old.enumerated().map { $1 ?? events[UInt32($0)] }
                     try disableAll(index)
                     do throws(Errno) {
                         try setEvents(index, start: 0, grown)
                     } catch {
-                        // Those that were on are to be on again. If that fails too, none is on, and so it is noted.
+                        // Restore the previous vectors. If that fails too, none is on, and the table records that.
                         do throws(Errno) {
                             try setEvents(index, start: 0, Array(old[..<Int(allocated)]))
                         } catch {
@@ -47,9 +47,9 @@ extension DeviceCore {
         }
     }
 
-    /// Ties vectors to events without a touch of those that are on: one call for each stretch between those.
+    /// Assigns events to vectors without changing those that are on, with one call per contiguous range between them.
     ///
-    /// - Parameter old: The events of the vectors that are on, by their numbers.
+    /// - Parameter old: The events of the vectors that are on, by vector number.
     private func addEvents(
         _ index: InterruptIndex, _ events: [UInt32: FileDescriptor], beside old: [FileDescriptor?]
     ) throws(Errno) {
@@ -65,14 +65,14 @@ extension DeviceCore {
             do throws(Errno) {
                 try setEvents(index, start: stretch[0], (stretch[0]...stretch[stretch.count - 1]).map { events[$0] })
             } catch {
-                // The kernel has taken back what it did in this call; the calls before are taken back here.
+                // The kernel undoes the failed call itself; the calls before it are undone here.
                 for vector in stretches[..<done].joined() { try? setEvents(index, start: vector, [nil]) }
                 throw error
             }
         }
     }
 
-    /// Unties vectors from their events, and switches the kind off with its last one.
+    /// Removes the events of vectors, and disables the interrupt type with its last vector.
     func disable(_ index: InterruptIndex, _ vectors: [UInt32]) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
             let on = vectors.filter { state.interrupts[index, $0] != nil }
@@ -80,7 +80,7 @@ extension DeviceCore {
             for vector in on { state.interrupts[index, vector] = nil }
             var failure: Errno?
             if state.interrupts.isOn(index) {
-                // A refusal of one is no reason to leave the others on.
+                // A failure for one vector must not leave the others on.
                 for vector in on {
                     do throws(Errno) { try setEvents(index, start: vector, [nil]) } catch { failure = failure ?? error }
                 }
@@ -95,13 +95,13 @@ extension DeviceCore {
         }
     }
 
-    /// Masks a vector, unmasks it, or raises its event as if the device had.
+    /// Masks a vector, unmasks it, or raises its interrupt from software.
     func setIRQAction(_ action: ABI.IRQAction, _ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
         try ABI.setIRQs(action, index.rawValue, from: vector, count: 1).perform(
             on: self, "\(action) vector \(vector)", "\(index) of \(address)")
     }
 
-    /// Raises the events of some vectors as if the device had, in one call.
+    /// Raises the interrupts of some vectors from software, in one call.
     func trigger(_ index: InterruptIndex, _ vectors: [UInt32]) throws(VFIOError) {
         guard let first = vectors.min(), let last = vectors.max() else { return }
         let wanted = Set(vectors)
@@ -109,7 +109,7 @@ extension DeviceCore {
             on: self, "trigger \(Self.name(vectors))", "\(index) of \(address)")
     }
 
-    /// Lets an event unmask a vector each time it is signalled; `nil` takes that back.
+    /// Makes an event unmask a vector each time it is signalled; `nil` removes the event.
     func setUnmaskEvent(_ index: InterruptIndex, vector: UInt32, _ event: FileDescriptor?) throws(VFIOError) {
         try ABI.setIRQs(.unmask, index.rawValue, from: vector, .events([event])).perform(
             on: self, "let an event unmask vector \(vector)", "\(index) of \(address)")

@@ -1,10 +1,12 @@
-/// The interrupts of a vector as an asynchronous sequence: each element says how many came since the one before.
+/// The interrupts of a vector as an asynchronous sequence: each element is the number of interrupts since the previous
+/// one.
 ///
 /// ```swift
 /// for try await count in vector.events { … }
 /// ```
 ///
-/// The sequence ends when its task is cancelled, or the vector is closed. Each interrupt goes to one of the sequences that wait for it.
+/// The sequence ends when its task is cancelled or the vector is closed. Each interrupt goes to one of the sequences
+/// that wait for it.
 public struct InterruptEvents: AsyncSequence, Sendable {
     public typealias Element = UInt64
     public typealias Failure = VFIOError

@@ -6,7 +6,7 @@ package final class InterruptLine: WaitableEvent {
     package let index: InterruptIndex
     package let vector: UInt32
     package let isMaskable: Bool
-    /// The eventfd that counts the interrupts. Open for as long as this object lives.
+    /// The eventfd that counts the interrupts. Open until this object is deinitialized.
     package let event: FileDescriptor
     package let core: DeviceCore
     private let kernel: any Kernel
@@ -15,13 +15,13 @@ package final class InterruptLine: WaitableEvent {
     private struct State: Sendable {
         var isClosed = false
         var waits: [EventWait] = []
-        /// Unmasks the vector when it is signalled. Open for as long as the line lives, since KVM may hold on to it.
+        /// Unmasks the vector when it is signalled. Open as long as the line, since KVM may still use it.
         var unmaskEvent: FileDescriptor?
         /// Holds the device open until the vector is off.
         var lease: DeviceLease?
     }
 
-    /// A vector that has been switched on with this event, which now belongs to the line.
+    /// Creates the line of a vector with its event, which the line then owns.
     private init(
         _ index: InterruptIndex, vector: UInt32, isMaskable: Bool, event: consuming OwnedDescriptor, lease: DeviceLease
     ) {
@@ -39,7 +39,7 @@ package final class InterruptLine: WaitableEvent {
         _ index: InterruptIndex, _ vectors: [UInt32], isFixedSize: Bool, isMaskable: Bool, of core: DeviceCore,
         operation: String
     ) throws(VFIOError) -> [InterruptLine] {
-        // An event belongs to its line from the start, while nothing is on yet.
+        // Each line owns its event from here on, before the vectors are on.
         var lines: [InterruptLine] = []
         do throws(VFIOError) {
             for vector in vectors {
@@ -53,7 +53,7 @@ package final class InterruptLine: WaitableEvent {
                 index, Dictionary(uniqueKeysWithValues: lines.map { ($0.vector, $0.event) }), isFixedSize: isFixedSize,
                 operation: operation)
         } catch {
-            // Not to be switched off: a vector of this number may be on for somebody else.
+            // Do not disable the vectors: another owner may have enabled the same numbers.
             for line in lines { line.end() }
             throw error
         }
@@ -70,12 +70,12 @@ package final class InterruptLine: WaitableEvent {
         if let unmaskEvent = state.withLock({ $0.unmaskEvent }) { try? core.kernel.close(unmaskEvent) }
     }
 
-    // MARK: The end
+    // MARK: Closing
 
-    /// Whether the vector has been switched off, so that nothing will come any more.
+    /// Whether the vector has been switched off.
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
-    /// Switches the vector off, once, and wakes whoever waits for it.
+    /// Switches the vector off, once, and wakes all waiters.
     func disable() throws(VFIOError) {
         try Self.disable([self])
     }
@@ -88,12 +88,12 @@ package final class InterruptLine: WaitableEvent {
         try first.core.disable(first.index, ended.map(\.vector))
     }
 
-    /// Ends the line without a word to the kernel.
+    /// Ends the line without a request to the kernel.
     private func end() {
         if markClosed() { finish() }
     }
 
-    /// - Returns: Whether it was not over before.
+    /// - Returns: Whether the line was still open.
     private func markClosed() -> Bool {
         state.withLock { state in
             defer { state.isClosed = true }
@@ -101,7 +101,7 @@ package final class InterruptLine: WaitableEvent {
         }
     }
 
-    /// Wakes whoever waits, and gives the device free: whoever still holds this object does not need it any more.
+    /// Wakes all waiters and ends the lease, which remaining references to this object do not need.
     private func finish() {
         let (waits, lease) = state.withLock { state in
             defer {
@@ -116,7 +116,7 @@ package final class InterruptLine: WaitableEvent {
 
     // MARK: Masking
 
-    /// The eventfd that unmasks the vector, made and tied to it at the first call.
+    /// Returns the eventfd that unmasks the vector, created and assigned at the first call.
     package func unmaskEvent() throws(VFIOError) -> FileDescriptor {
         try state.withLock { (state) throws(VFIOError) in
             if let known = state.unmaskEvent { return known }
@@ -130,7 +130,7 @@ package final class InterruptLine: WaitableEvent {
 
     // MARK: Waiting
 
-    /// Notes a wait, to be ended with the vector. `false` when the vector is over.
+    /// Records a wait, which ends with the vector. Returns `false` if the vector is closed.
     package func begin(_ wait: EventWait) -> Bool {
         state.withLock { state in
             if !state.isClosed { state.waits.append(wait) }
@@ -138,17 +138,17 @@ package final class InterruptLine: WaitableEvent {
         }
     }
 
-    /// Forgets a wait that has ended.
+    /// Removes a wait that has ended.
     package func forget(_ wait: EventWait) {
         state.withLock { state in state.waits.removeAll { $0 === wait } }
     }
 
-    /// The event is closed with the line only, which each wait holds until then.
+    /// Nothing to do: the event closes with the line, which each wait holds.
     package func watchCancelled() {}
 
-    /// Waits for an interrupt and blocks the thread meanwhile.
+    /// Waits for an interrupt and blocks the thread.
     func wait(timeout: Duration?) throws(VFIOError) -> UInt64? {
-        // One that has come already costs a read and nothing else.
+        // A pending interrupt costs only a read.
         if let count = try take() { return count }
         return try block(timeout: timeout)
     }
@@ -162,12 +162,12 @@ package final class InterruptLine: WaitableEvent {
             } catch {
                 throw failure("wait for the event (poll)", error)
             }
-            // Another thread may have been quicker.
+            // Another thread may have taken the interrupt.
             if let count = try take() { return count }
         }
     }
 
-    /// How many interrupts have come since the last call; `nil` when none has.
+    /// Returns the number of interrupts since the last call, `nil` if none.
     func take() throws(VFIOError) -> UInt64? {
         var count: UInt64 = 0
         do throws(Errno) {

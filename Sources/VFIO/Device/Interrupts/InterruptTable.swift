@@ -1,10 +1,10 @@
 internal import SystemPackage
 
-/// Which interrupts of a device are on, and the event that each raises.
+/// The interrupts of a device that are on, and their events.
 struct InterruptTable: Sendable {
-    /// By kind and vector.
+    /// By interrupt type and vector.
     private var events: [InterruptIndex: [UInt32: FileDescriptor]] = [:]
-    /// How many vectors the kernel has set up for a kind, which may be more than are on.
+    /// The number of vectors that the kernel has allocated for a type; may exceed the number that are on.
     var allocated: [InterruptIndex: UInt32] = [:]
 
     subscript(index: InterruptIndex, vector: UInt32) -> FileDescriptor? {
@@ -15,7 +15,7 @@ struct InterruptTable: Sendable {
         }
     }
 
-    /// Notes that no vector of a kind is on any more.
+    /// Records that no vector of a type is on.
     mutating func removeAll(_ index: InterruptIndex) {
         events[index] = nil
         allocated[index] = nil
@@ -23,7 +23,7 @@ struct InterruptTable: Sendable {
 
     func isOn(_ index: InterruptIndex) -> Bool { events[index] != nil }
 
-    /// Another kind that is on and excludes this one.
+    /// Another type that is on and excludes this one.
     func conflict(with index: InterruptIndex) -> InterruptIndex? {
         index.isExclusive ? events.keys.first { $0 != index && $0.isExclusive } : nil
     }

@@ -1,27 +1,27 @@
 public import SystemPackage
 
-/// An interrupt of a device that is on, until the end of this value's life.
+/// An interrupt of a device, which is on until this value is closed or deinitialized.
 ///
-/// Interrupts are counted: those that come between two looks are one event with a count.
+/// Interrupts are counted: several between two reads are one event with a count.
 public struct InterruptVector: ~Copyable, Sendable {
     package let line: InterruptLine
 
     init(_ line: InterruptLine) { self.line = line }
 
-    /// The kind of the interrupt.
+    /// The type of the interrupt.
     public var index: InterruptIndex { line.index }
-    /// Its number among those of its kind.
+    /// The vector number within its type.
     public var vector: Int { Int(line.vector) }
 
-    /// How many interrupts have come since the last look; `nil` when none has. Does not wait.
+    /// Returns the number of interrupts since the last read, `nil` if none. Does not wait.
     public func poll() throws(VFIOError) -> UInt64? {
         try line.take()
     }
 
-    /// Waits for an interrupt and blocks the thread meanwhile. For Swift concurrency there is ``events``.
+    /// Waits for an interrupt and blocks the thread. For Swift concurrency use ``events``.
     ///
-    /// - Parameter timeout: How long to wait; `nil` for ever.
-    /// - Returns: How many interrupts have come since the last look; `nil` when none came in time.
+    /// - Parameter timeout: How long to wait; `nil` for no limit.
+    /// - Returns: The number of interrupts since the last read; `nil` after a timeout.
     @discardableResult
     public func wait(timeout: Duration? = nil) throws(VFIOError) -> UInt64? {
         try line.wait(timeout: timeout)
@@ -29,34 +29,36 @@ public struct InterruptVector: ~Copyable, Sendable {
 
     /// The interrupts as a sequence of counts.
     ///
-    /// The sequence keeps the interrupt on for as long as it lives, and ends when the vector is closed.
+    /// The interrupt stays on while the sequence exists; the sequence ends when the vector is closed.
     public var events: InterruptEvents { InterruptEvents(line) }
 
-    /// Holds the interrupt back, until ``unmask()``. One that is raised meanwhile comes then, if its level is still up.
-    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
+    /// Masks the interrupt until
+    /// ``unmask()``. One that is raised meanwhile is delivered then, if its level is still asserted. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
-    /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
+    /// - Throws: `.unsupported` if the interrupt cannot be masked, which applies to MSI and MSI-X.
     public func mask() throws(VFIOError) {
         try requireMasking("mask vector \(vector)")
         try line.core.setIRQAction(.mask, line.index, vector: line.vector)
     }
 
-    /// Lets the interrupt come again, after the kernel has masked it: needed after each INTx.
+    /// Unmasks the interrupt, which the kernel masks after each INTx.
     /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
-    /// Unmasked while its level is up, it comes at once: have the device lower it first.
+    /// If its level is still asserted, it fires at once: make the device deassert it first.
     ///
-    /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
+    /// - Throws: `.unsupported` if the interrupt cannot be masked, which applies to MSI and MSI-X.
     public func unmask() throws(VFIOError) {
         try requireMasking("unmask vector \(vector)")
         try line.core.setIRQAction(.unmask, line.index, vector: line.vector)
     }
 
-    /// An eventfd that unmasks the interrupt each time it is signalled, such as KVM's `resamplefd` of an irqfd.
+    /// Gives access to an eventfd that unmasks the interrupt each time it is signalled, such as the `resamplefd` of a
+    /// KVM irqfd.
     ///
-    /// It is made and tied to the interrupt at the first call. It stays the library's, and is closed with the interrupt.
+    /// It is created and assigned to the interrupt at the first call. The library owns it and closes it with the
+    /// interrupt.
     ///
-    /// - Throws: `.unsupported` for what cannot be masked, which MSIs cannot.
+    /// - Throws: `.unsupported` if the interrupt cannot be masked, which applies to MSI and MSI-X.
     public func withUnmaskEvent<Result: ~Copyable>(
         _ body: (FileDescriptor) throws(VFIOError) -> Result
     ) throws(VFIOError) -> Result {
@@ -76,27 +78,27 @@ public struct InterruptVector: ~Copyable, Sendable {
         }
     }
 
-    /// Raises the interrupt as if the device had: for tests of what handles it.
-    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
+    /// Raises the interrupt from software, to test its handler. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     public func trigger() throws(VFIOError) {
         try line.core.setIRQAction(.trigger, line.index, vector: line.vector)
     }
 
-    /// The eventfd behind the interrupt, for `epoll` or for KVM's irqfd. It stays the library's, and is closed with it.
+    /// Gives access to the eventfd of the interrupt, for `epoll` or a KVM irqfd. The library owns it and closes it with
+    /// the interrupt.
     public func withEvent<Result: ~Copyable, Failure: Error>(
         _ body: (FileDescriptor) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try body(line.event)
     }
 
-    /// Switches the interrupt off and reports what the kernel said.
+    /// Switches the interrupt off and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         try line.disable()
     }
 }
 
 extension InterruptVector {
-    /// Lends the eventfd that unmasks the interrupt to a closure that throws errors of its own.
+    /// Gives a closure with its own error type access to the eventfd that unmasks the interrupt.
     public func withUnmaskEvent<Result: ~Copyable>(
         _ body: (FileDescriptor) throws -> Result
     ) throws -> Result {

@@ -1,6 +1,6 @@
 public import SystemPackage
 
-/// Several interrupts of one kind that were switched on together, until the end of this value's life.
+/// Several interrupts of one type that were switched on together, until this value is closed or deinitialized.
 ///
 /// ```swift
 /// let queues = try device.interrupts(.msix).enable(vectors: [0, 3, 64])
@@ -8,9 +8,9 @@ public import SystemPackage
 /// try queues.close()
 /// ```
 public struct InterruptVectors: ~Copyable, Sendable {
-    /// The kind of the interrupts.
+    /// The type of the interrupts.
     public let index: InterruptIndex
-    /// By their numbers, in the order in which they were asked for.
+    /// In the order in which they were requested.
     private let lines: [InterruptLine]
 
     init(_ index: InterruptIndex, _ lines: [InterruptLine]) {
@@ -18,29 +18,29 @@ public struct InterruptVectors: ~Copyable, Sendable {
         self.lines = lines
     }
 
-    /// The numbers of the vectors, in the order in which they were asked for.
+    /// The numbers of the vectors, in the order in which they were requested.
     public var vectors: [Int] { lines.map { Int($0.vector) } }
 
-    /// How many interrupts of a vector have come since the last look; `nil` when none has. Does not wait.
+    /// Returns the number of a vector's interrupts since the last read, `nil` if none. Does not wait.
     ///
     /// - Throws: `.notFound` for a vector that is not one of these.
     public func poll(_ vector: Int) throws(VFIOError) -> UInt64? {
         try line(vector, "poll vector \(vector)").take()
     }
 
-    /// Waits for an interrupt of a vector and blocks the thread meanwhile.
+    /// Waits for an interrupt of a vector and blocks the thread.
     ///
     /// - Parameters:
     ///   - vector: Its number, one of ``vectors``.
-    ///   - timeout: How long to wait; `nil` for ever.
-    /// - Returns: How many interrupts have come since the last look; `nil` when none came in time.
+    ///   - timeout: How long to wait; `nil` for no limit.
+    /// - Returns: The number of interrupts since the last read; `nil` after a timeout.
     /// - Throws: `.notFound` for a vector that is not one of these.
     @discardableResult
     public func wait(_ vector: Int, timeout: Duration? = nil) throws(VFIOError) -> UInt64? {
         try line(vector, "wait for vector \(vector)").wait(timeout: timeout)
     }
 
-    /// The interrupts of a vector as a sequence of counts, which keeps that vector on for as long as it lives, and ends
+    /// Returns the interrupts of a vector as a sequence of counts, which keeps that vector on while it exists, and ends
     /// when the vectors are closed.
     ///
     /// - Throws: `.notFound` for a vector that is not one of these.
@@ -48,7 +48,8 @@ public struct InterruptVectors: ~Copyable, Sendable {
         InterruptEvents(try line(vector, "wait for vector \(vector)"))
     }
 
-    /// The eventfd behind a vector, for `epoll` or for KVM's irqfd. It stays the library's, and is closed with it.
+    /// Gives access to the eventfd of a vector, for `epoll` or a KVM irqfd. The library owns it and closes it with the
+    /// vector.
     ///
     /// - Throws: `.notFound` for a vector that is not one of these.
     public func withEvent<Result: ~Copyable>(
@@ -57,17 +58,17 @@ public struct InterruptVectors: ~Copyable, Sendable {
         try body(try line(vector, "lend the event of vector \(vector)").event)
     }
 
-    /// The same for a closure that throws errors of its own.
+    /// Does the same for a closure with its own error type.
     public func withEvent<Result: ~Copyable>(
         _ vector: Int, _ body: (FileDescriptor) throws -> Result
     ) throws -> Result {
         try body(try line(vector, "lend the event of vector \(vector)").event)
     }
 
-    /// Raises vectors as if the device had, in one call: for tests of what handles them.
+    /// Raises vectors from software in one call, to test their handlers.
     /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
-    /// - Parameter vectors: Which ones; `nil` for all of these.
+    /// - Parameter vectors: The vectors; `nil` for all of these.
     /// - Throws: `.notFound` for a vector that is not one of these.
     public func trigger(_ vectors: [Int]? = nil) throws(VFIOError) {
         var chosen: [UInt32] = []
@@ -76,7 +77,7 @@ public struct InterruptVectors: ~Copyable, Sendable {
         try core.trigger(index, chosen)
     }
 
-    /// Switches the interrupts off and reports what the kernel said.
+    /// Switches the interrupts off and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         try InterruptLine.disable(lines)
     }

@@ -1,7 +1,7 @@
 internal import CVFIO
 internal import SystemPackage
 
-/// The interrupts of one kind of a device. The corresponding request is `VFIO_DEVICE_GET_IRQ_INFO`.
+/// The interrupts of one type of a device. The corresponding request is `VFIO_DEVICE_GET_IRQ_INFO`.
 ///
 /// ```swift
 /// let done = try device.interrupts(.msi).enable()
@@ -9,23 +9,23 @@ internal import SystemPackage
 /// try done.wait()
 /// ```
 ///
-/// It keeps the device open for as long as it lives.
+/// This value keeps the device open.
 ///
 /// Interrupts stay on through a reset of the device (``Device/reset()``, FLR, hot reset): the kernel saves and restores
-/// what the device needs for them, and they keep their events.
+/// their device state, and they keep their events.
 public struct Interrupts: Sendable {
     private let lease: DeviceLease
     private var core: DeviceCore { lease.core }
-    /// The kind.
+    /// The interrupt type.
     public let index: InterruptIndex
-    /// How many the device has; 0 when it has none of the kind.
+    /// The number of vectors of the device; 0 if it lacks the type.
     public let count: Int
     /// Whether single vectors can be masked.
     public let isMaskable: Bool
-    /// Whether the kernel masks a vector when it fires, so that it has to be unmasked after each interrupt.
+    /// Whether the kernel masks a vector when it fires, so that it must be unmasked after each interrupt.
     public let isAutomasked: Bool
-    /// Whether the number of vectors that are on cannot grow without a moment in which all of them are off
-    /// (`VFIO_IRQ_INFO_NORESIZE`); in that moment interrupts are lost.
+    /// Whether the number of vectors cannot grow without all of them being off for a moment, in which interrupts are
+    /// lost (`VFIO_IRQ_INFO_NORESIZE`).
     public let isFixedSize: Bool
 
     init(_ index: InterruptIndex, of core: DeviceCore) throws(VFIOError) {
@@ -52,31 +52,32 @@ public struct Interrupts: Sendable {
         self.isFixedSize = info.flags & CVFIO_IRQ_INFO_NORESIZE != 0
     }
 
-    /// PCI has 2048 at most, and room is left for other buses.
+    /// PCI has at most 2048; the limit leaves room for other buses.
     private static let mostVectors = 1 << 16
 
     /// Switches one vector on, with an eventfd. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
-    /// - Parameter vector: Which one, below ``count``.
-    /// - Throws: `.notFound` for a vector that the device lacks, `.busy` when the vector is on already or interrupts of
-    ///   another kind are.
+    /// - Parameter vector: The vector, below ``count``.
+    /// - Throws: `.notFound` for a vector that the device lacks, `.busy` if the vector or an interrupt of another type
+    ///   is on already.
     public func enable(vector: Int = 0) throws(VFIOError) -> InterruptVector {
         let operation = ABI.Call.setIRQs.operation("enable vector \(vector)")
         return InterruptVector(try enable([vector], operation)[0])
     }
 
-    /// Switches several vectors on, in one call where the kernel can, with an eventfd for each.
+    /// Switches several vectors on with an eventfd for each, in one call if the kernel can.
     /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// ```swift
     /// let queues = try device.interrupts(.msix).enable(vectors: 1...8)
     /// try queues.wait(3)
     /// ```
-    /// All of them are on then, or none. Those in between that are not asked for stay as they are.
+    /// On failure none of them is on. Vectors between them that are not listed keep their state.
     ///
-    /// - Parameter vectors: Which ones, in any order, each below ``count``.
-    /// - Throws: `.notFound` for a vector that the device lacks, `.invalidArgument` for one that is named twice and for none
-    ///   at all, `.busy` when one is on already or interrupts of another kind are, `.limit` when the host has fewer left.
+    /// - Parameter vectors: The vectors in any order, each below ``count``.
+    /// - Throws: `.notFound` for a vector that the device lacks, `.invalidArgument` for a repeated vector or an empty
+    ///   list, `.busy` if one of them or an interrupt of another type is on already, `.limit` if the host has fewer
+    ///   left.
     public func enable(vectors: some Sequence<Int>) throws(VFIOError) -> InterruptVectors {
         let vectors = Array(vectors)
         let operation = ABI.Call.setIRQs.operation("enable \(vectors.count) vectors")
@@ -102,9 +103,9 @@ public struct Interrupts: Sendable {
 }
 
 extension Device {
-    /// The interrupts of one kind. The corresponding request is `VFIO_DEVICE_GET_IRQ_INFO`.
+    /// Returns the interrupts of one type. The corresponding request is `VFIO_DEVICE_GET_IRQ_INFO`.
     ///
-    /// - Throws: `.notFound` for a kind that the device does not know of.
+    /// - Throws: `.notFound` for a type that the device does not know.
     public func interrupts(_ index: InterruptIndex) throws(VFIOError) -> Interrupts {
         try Interrupts(index, of: core)
     }

@@ -3,18 +3,18 @@ internal import Synchronization
 extension Device {
     /// Gives access to the registers of a region for the duration of a closure.
     ///
-    /// The region is mapped at the first call, where it can be, and stays so until the device is closed.
+    /// The region is mapped at the first call, if possible, and stays mapped until the device is closed.
     ///
     /// ```swift
     /// let version = try device.withRegisters(.bar0) { registers in registers.read32(at: 0x08) }
     /// ```
     ///
-    /// A driver that keeps its registers at hand takes a ``RegisterBank`` instead.
+    /// A driver that accesses its registers often uses a ``RegisterBank`` instead.
     ///
-    /// A closure that throws needs the type of the error in its signature, `{ (registers) throws(VFIOError) in … }`, or
-    /// else it is the other function of this name, which throws any error.
+    /// A throwing closure must state its error type, `{ (registers) throws(VFIOError) in … }`; otherwise the overload
+    /// that throws any error is called.
     ///
-    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not answer, and the first
+    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not respond, and the first
     ///   access that the kernel refused.
     public func withRegisters<Result: ~Copyable>(
         _ index: RegionIndex, _ body: (Registers) throws(VFIOError) -> Result
@@ -29,7 +29,7 @@ extension Device {
         return result
     }
 
-    /// Gives access to the registers of a region to a closure that throws errors of its own.
+    /// Gives a closure with its own error type access to the registers of a region.
     public func withRegisters<Result: ~Copyable>(
         _ index: RegionIndex, _ body: (Registers) throws -> Result
     ) throws -> Result {
@@ -45,7 +45,7 @@ extension Device {
 }
 
 extension DeviceCore {
-    /// A region and its mapping, made now if it can be and has not been.
+    /// Returns a region and its mapping, which is made at the first call if possible.
     func registers(of index: RegionIndex) throws(VFIOError) -> (RegionInfo, RegisterMapping?) {
         let operation = "reach the registers"
         guard index != .config else {
@@ -54,14 +54,15 @@ extension DeviceCore {
                 hint: "use the device's config, which knows of the registers that revoke dma-bufs")
         }
         let region = try existingRegion(index, for: operation)
-        // What cannot be mapped may be IO ports, which do not depend on memory decode; there the kernel's answer counts.
+        // A region that cannot be mapped may be IO ports, which do not depend on memory decode; the kernel decides on
+        // each access.
         guard region.isMappable else { return (region, nil) }
         try requireMemory(for: operation)
         if let known = state.withLock({ $0.registerMappings[index] }) { return (region, known) }
-        // Without a mapping it goes as well, if not as fast.
+        // Without a mapping each access is a system call.
         guard let mapping = RegisterMapping(region, of: self) else { return (region, nil) }
         return state.withLock { state in
-            // Another thread may have been quicker; then this mapping ends here.
+            // If another thread has mapped the region meanwhile, this mapping is released.
             if let known = state.registerMappings[index] { return (region, known) }
             state.registerMappings[index] = mapping
             return (region, mapping)

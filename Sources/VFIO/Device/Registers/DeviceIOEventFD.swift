@@ -1,9 +1,9 @@
 public import SystemPackage
 
-/// An eventfd that the kernel turns into a write of a register, until the end of this value's life.
+/// An eventfd that makes the kernel write a register, until this value is closed or deinitialized.
 /// The corresponding request is `VFIO_DEVICE_IOEVENTFD`.
 ///
-/// So a doorbell that a virtual machine rings through KVM's ioeventfd reaches the device without a way through user space.
+/// A doorbell that a guest writes can so reach the device from a KVM ioeventfd without an exit to user space.
 ///
 /// ```swift
 /// let doorbell = try device.makeIOEventFD(UInt32(1), at: 0x1008, of: .bar0)
@@ -12,11 +12,11 @@ public import SystemPackage
 /// While memory decode of the device is off, nothing is written.
 public struct DeviceIOEventFD: ~Copyable, Sendable {
     private let event: OwnedDescriptor
-    /// What is written.
+    /// The value that is written.
     package let value: UInt64
     /// The width of the register in bytes.
     package let width: Int
-    /// Where it is in the device's descriptor.
+    /// The register's offset in the device's descriptor.
     private let offset: UInt64
     private let lease: DeviceLease
     private var isOpen = true
@@ -44,7 +44,7 @@ public struct DeviceIOEventFD: ~Copyable, Sendable {
             on: lease.core, "end the writes of an event", "\(region) of \(lease.core.address)")
     }
 
-    /// The eventfd, for KVM or for another process. It stays the library's, and is closed with this value.
+    /// Gives access to the eventfd, for KVM or another process. The library owns it and closes it with this value.
     public func withEvent<Result: ~Copyable, Failure: Error>(
         _ body: (FileDescriptor) throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -61,7 +61,7 @@ public struct DeviceIOEventFD: ~Copyable, Sendable {
             })
     }
 
-    /// Ends the writing and reports what the kernel said.
+    /// Removes the ioeventfd and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try end()
@@ -69,15 +69,16 @@ public struct DeviceIOEventFD: ~Copyable, Sendable {
 }
 
 extension Device {
-    /// Lets an event write a value to a register each time it is signalled.
+    /// Makes an event write a value to a register each time it is signalled.
     /// The corresponding request is `VFIO_DEVICE_IOEVENTFD`.
     ///
     /// - Parameters:
-    ///   - value: What is written, with the width of its type: 8, 16, 32, or 64 bits (not on every machine).
-    ///   - offset: In bytes from the start of the region, a multiple of the width.
+    ///   - value: The value, with the width of its type: 8, 16, 32, or 64 bits (not on every machine).
+    ///   - offset: The register in bytes from the start of the region, a multiple of the width.
     ///   - index: A BAR.
-    /// - Throws: `.notFound` without such a BAR, `.outOfRange`, `.misaligned`; `.busy` when the same value goes to the same
-    ///   register by another event, `.limit` beyond a thousand events; the MSI-X table cannot be written so.
+    /// - Throws: `.notFound` without such a BAR, `.outOfRange` (also for the MSI-X table, which cannot be written this
+    ///   way), `.misaligned`; `.busy` if another event writes the same value to the same register, `.limit` beyond a
+    ///   thousand events.
     public func makeIOEventFD<Value: FixedWidthInteger & UnsignedInteger>(
         _ value: Value, at offset: UInt64, of index: RegionIndex
     ) throws(VFIOError) -> DeviceIOEventFD {

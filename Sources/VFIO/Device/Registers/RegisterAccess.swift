@@ -2,17 +2,17 @@ public import CMMIO
 
 /// The registers of a region, mapped or not: a ``RegisterBank``, or a view of one.
 ///
-/// Where the region is mapped, an access is one load or store of exactly its width, behind one comparison; elsewhere it is
-/// a system call. So a driver need not care whether its device, or a mock of it, lets its BAR be mapped. A driver that
-/// does care uses ``Device/map(_:_:)`` and ``DeviceMemory``.
+/// If the register is mapped, an access is one comparison and one load or store of exactly its width; otherwise it is a
+/// system call. A driver works the same whether its device, or a mock of it, permits mapping of its BAR. A driver that
+/// requires a mapping uses ``Device/map(_:_:)`` and ``DeviceMemory``.
 ///
-/// An access outside of the region, or at an offset that is no multiple of its width, stops the program. An access that
-/// the kernel refuses reads as all ones, as on a bus where nobody answers.
+/// An access outside of the region, or at an offset that is not a multiple of its width, traps. A read that the kernel
+/// refuses returns all ones, as a failed PCI read does.
 public protocol RegisterAccess: ~Copyable, ~Escapable {
     /// The size of the region in bytes.
     var byteCount: Int { get }
 
-    /// The address of a register in the mapped part; `nil` elsewhere. Not valid beyond the life of the value.
+    /// Returns the address of a register in the mapped part; `nil` elsewhere. Valid while this value exists.
     @unsafe func unsafeMappedAddress(of offset: Int, width: Int) -> UnsafeMutableRawPointer?
 
     /// Reads a register that is not mapped. `width` is 1, 2, 4 or 8 bytes.
@@ -81,39 +81,39 @@ extension RegisterAccess where Self: ~Copyable & ~Escapable {
 
     // MARK: Doorbells
 
-    /// Writes 16 bits after everything that went before, such as a descriptor in a DMA buffer.
+    /// Writes 16 bits with release ordering: after all earlier writes, such as a descriptor in a DMA buffer.
     @inlinable @inline(__always)
     public func writeReleasing16(_ value: UInt16, at offset: Int) {
         cmmio_write_barrier()
         write16(value, at: offset)
     }
-    /// Writes 32 bits after everything that went before.
+    /// Writes 32 bits with release ordering.
     @inlinable @inline(__always)
     public func writeReleasing32(_ value: UInt32, at offset: Int) {
         cmmio_write_barrier()
         write32(value, at: offset)
     }
-    /// Writes 64 bits after everything that went before.
+    /// Writes 64 bits with release ordering.
     @inlinable @inline(__always)
     public func writeReleasing64(_ value: UInt64, at offset: Int) {
         cmmio_write_barrier()
         write64(value, at: offset)
     }
-    /// Reads 16 bits before anything that follows, such as what a device has written into a DMA buffer.
+    /// Reads 16 bits with acquire ordering: before all later reads, such as of device-written data in a DMA buffer.
     @inlinable @inline(__always)
     public func readAcquiring16(at offset: Int) -> UInt16 {
         let value = read16(at: offset)
         cmmio_read_barrier()
         return value
     }
-    /// Reads 32 bits before anything that follows.
+    /// Reads 32 bits with acquire ordering.
     @inlinable @inline(__always)
     public func readAcquiring32(at offset: Int) -> UInt32 {
         let value = read32(at: offset)
         cmmio_read_barrier()
         return value
     }
-    /// Reads 64 bits before anything that follows.
+    /// Reads 64 bits with acquire ordering.
     @inlinable @inline(__always)
     public func readAcquiring64(at offset: Int) -> UInt64 {
         let value = read64(at: offset)

@@ -1,6 +1,6 @@
 public import CMMIO
 
-/// The registers of a region for as long as this value lives: what a driver keeps, instead of asking anew each time.
+/// The registers of a region, for drivers that keep access to them.
 ///
 /// ```swift
 /// let bank = try device.makeRegisterBank(of: .bar0)
@@ -8,21 +8,21 @@ public import CMMIO
 /// try bank.check()                          // what the kernel refused meanwhile
 /// ```
 ///
-/// It keeps the device open. The banks of a region share one mapping of it. While memory decode of the device is off, an
-/// access to what is mapped ends the process with `SIGBUS`, as with a ``MappedRegion``.
+/// The bank keeps the device open. The banks of a region share one mapping of it. While memory decode of the device is
+/// off, an access to the mapped part ends the process with `SIGBUS`, as with a ``MappedRegion``.
 @safe
 public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
-    /// Which region of the device it is.
+    /// The region.
     public let index: RegionIndex
     /// The size of the region in bytes.
     public var byteCount: Int { window.byteCount }
 
     @usableFromInline let window: RegisterWindow
     @usableFromInline let fallback: RegisterFallback
-    // The same without a count of references, for the view.
+    // The same object without reference counting, for the view.
     @usableFromInline let unmanagedFallback: Unmanaged<RegisterFallback>
-    // Keeps the device open. The mapping is the device's, which ends it before it closes: were it kept alive here as well,
-    // the optimiser might let go of the lease first, and the device would be closed while it is mapped.
+    // Keeps the device open. The mapping belongs to the device, which unmaps it before closing. If the bank also held
+    // the mapping, the optimiser could release the lease first, and the device would be closed while mapped.
     private let lease: DeviceLease
 
     init(_ region: RegionInfo, mapping: RegisterMapping?, of core: DeviceCore) {
@@ -33,9 +33,9 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
         lease = DeviceLease(core, for: .registers(region.index))
     }
 
-    /// A view of the registers, for passing on.
+    /// A view of the registers, to pass to functions.
     ///
-    /// Of a bank that is kept in a class or an actor there is ``withRegisters(_:)`` instead: see <doc:KeepingOwners>.
+    /// If the bank is stored in a class or an actor, use ``withRegisters(_:)`` instead: see <doc:KeepingOwners>.
     public var registers: Registers {
         @_lifetime(borrow self)
         @inlinable @inline(__always)
@@ -45,11 +45,11 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
         }
     }
 
-    /// Gives access to a view of the registers for the duration of a closure, wherever the bank is kept.
+    /// Gives access to a view of the registers for the duration of a closure, wherever the bank is stored.
     ///
-    /// What the kernel refuses is thrown by ``check()``, as of any access of the bank.
+    /// Accesses that the kernel refuses are thrown by ``check()``, as with any access through the bank.
     ///
-    /// - Throws: What the closure throws.
+    /// - Throws: The closure's error.
     @inlinable @inline(__always)
     public func withRegisters<Result: ~Copyable, Failure: Error>(
         _ body: (Registers) throws(Failure) -> Result
@@ -76,12 +76,12 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
 
     /// Throws the first access that the kernel refused since the last call.
     ///
-    /// Accesses to what is mapped do not fail in this way, and are not worth a call each.
+    /// Accesses to the mapped part do not fail in this way, so they do not need a check each.
     public func check() throws(VFIOError) {
         if let failure = fallback.takeFailure() { throw failure }
     }
 
-    /// Gives the registers back. They stay mapped until the device is closed.
+    /// Releases the registers. They stay mapped until the device is closed.
     ///
     /// - Throws: As ``check()``.
     public consuming func close() throws(VFIOError) {
@@ -90,9 +90,9 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
 }
 
 extension Device {
-    /// Takes hold of the registers of a region for longer than a call of `withRegisters`.
+    /// Returns the registers of a region for use beyond a call of `withRegisters`.
     ///
-    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not answer.
+    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not respond.
     public func makeRegisterBank(of index: RegionIndex) throws(VFIOError) -> RegisterBank {
         let (region, mapping) = try core.registers(of: index)
         return RegisterBank(region, mapping: mapping, of: core)

@@ -1,9 +1,9 @@
 internal import Synchronization
 
-/// The way to registers that are not mapped: a system call for each access.
+/// Access to registers that are not mapped, by a system call each.
 ///
-/// A register access cannot throw, as a load cannot. So the first failure is kept, to be thrown by `withRegisters` of
-/// ``Device`` at its end, or by ``RegisterBank/check()``; a read that fails gives all ones, as a PCI read does that nobody answers.
+/// A register access does not throw, so the first failure is stored; ``Device``'s `withRegisters` throws it at its end,
+/// or ``RegisterBank/check()`` does. A failed read returns all ones, as a failed PCI read does.
 @usableFromInline
 final class RegisterFallback: Sendable {
     private let core: DeviceCore
@@ -15,7 +15,7 @@ final class RegisterFallback: Sendable {
         self.core = core
     }
 
-    /// The first failure since the last call.
+    /// Returns and clears the first failure.
     func takeFailure() -> VFIOError? {
         firstFailure.withLock { failure in
             defer { failure = nil }

@@ -1,12 +1,12 @@
-/// The CPU mapping of a region that `withRegisters` of ``Device`` keeps from one call to the next.
+/// The CPU mapping of a region that ``Device``'s `withRegisters` keeps between calls.
 ///
-/// A class, so that the device's state can hold several; the registers themselves are reached without it.
+/// A class, so that the device's state can hold several; register accesses do not go through it.
 final class RegisterMapping: Sendable {
     private let mapping: RegionMapping
-    /// The part of the region that is reached by plain loads and stores: the largest that can be mapped.
+    /// The part of the region that is accessed by plain loads and stores: the largest mappable area.
     let area: Range<UInt64>
 
-    /// Maps the region's largest area; `nil` when there is none that serves, or the kernel does not let it be mapped.
+    /// Maps the region's largest area; `nil` if there is none of use, or the kernel refuses to map it.
     init?(_ region: RegionInfo, of core: DeviceCore) {
         guard region.isReadable, region.isWritable,
             let largest = region.mappableAreas.max(by: { $0.count < $1.count }),
@@ -14,7 +14,7 @@ final class RegisterMapping: Sendable {
             let mapping = try? RegionMapping.map(region, largest, of: core, lease: nil)
         else { return nil }
         self.mapping = mapping
-        // Ends at a multiple of every width, so that an aligned access that begins inside does not end outside.
+        // Rounded down to a multiple of every width, so that an aligned access that begins inside also ends inside.
         area = largest.lowerBound..<(largest.upperBound & ~7)
     }
 

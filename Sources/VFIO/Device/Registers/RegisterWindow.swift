@@ -1,8 +1,9 @@
-/// Where the registers of a region are for the CPU: the part that is mapped, and how far the rest goes.
+/// The CPU's view of a region's registers: the mapped part and the region's size.
 @safe
 @usableFromInline
 struct RegisterWindow: @unchecked Sendable {
-    /// Where the region's first byte would be, so that adding an offset inside of the mapped part gives its address.
+    /// The address of the region's first byte if all of it were mapped; adding an offset in the mapped part gives its
+    /// address.
     @usableFromInline let origin: UnsafeMutableRawPointer
     @usableFromInline let mappedStart: UInt
     @usableFromInline let mappedCount: UInt
@@ -23,10 +24,10 @@ struct RegisterWindow: @unchecked Sendable {
         self.byteCount = byteCount
     }
 
-    /// The address of a register in the mapped part; `nil` elsewhere.
+    /// Returns the address of a register in the mapped part; `nil` elsewhere.
     ///
-    /// The mapped part begins and ends at multiples of every width, so an aligned offset inside of it has all of the
-    /// register inside.
+    /// The mapped part begins and ends at multiples of every width, so an aligned register that begins inside also ends
+    /// inside.
     @inlinable @inline(__always)
     func address(of offset: Int, width: Int) -> UnsafeMutableRawPointer? {
         precondition(offset & (width &- 1) == 0, "the offset is no multiple of the access width")

@@ -1,16 +1,17 @@
 public import CMMIO
 
-/// A view of a region's registers, mapped or not, for passing on to what works with them.
+/// A view of a region's registers, mapped or not, to pass to functions.
 ///
-/// The view cannot outlive the call of `withRegisters` of ``Device`` that gave it, or the ``RegisterBank`` that it looks
-/// at. The first access that the kernel refused is thrown by `withRegisters` at its end, or by ``RegisterBank/check()``.
+/// The view cannot outlive the call of ``Device``'s `withRegisters` or the
+/// ``RegisterBank`` that it comes from. The first access that the kernel refused is thrown by `withRegisters` at its
+/// end, or by ``RegisterBank/check()``.
 @safe
 public struct Registers: ~Escapable, Copyable, RegisterAccess {
     @usableFromInline let window: RegisterWindow
     // Unmanaged, so that making and copying the view costs nothing; the view's scope keeps the object alive.
     @usableFromInline let fallback: Unmanaged<RegisterFallback>
 
-    /// - Parameter fallback: Has to outlive the view, whose maker sees to it.
+    /// - Parameter fallback: Must outlive the view; the caller ensures it.
     @_lifetime(immortal)
     @inlinable @inline(__always)
     @unsafe init(window: RegisterWindow, fallback: Unmanaged<RegisterFallback>) {

@@ -1,16 +1,16 @@
 internal import SystemPackage
 
 extension AddressSpace {
-    /// Maps a dma-buf, so that the devices of this address space reach the exporting device directly.
+    /// Maps a dma-buf, so that the devices of this address space access the exporting device directly.
     /// The corresponding request is `IOMMU_IOAS_MAP_FILE`.
     ///
     /// - Parameters:
-    ///   - dmaBuf: Of one range. It may be closed afterwards; the mapping holds the memory by itself.
-    ///   - access: What the devices may do.
-    ///   - placement: Where the devices see the memory.
+    ///   - dmaBuf: A dma-buf of one range. It may be closed afterwards; the mapping keeps its own reference.
+    ///   - access: The access that the devices get.
+    ///   - placement: The placement in the address space.
     /// - Throws: `.unsupported` with type1, which cannot import a dma-buf, and for one of several ranges;
-    ///   `.memoryDecodeOff`, `.revoked` and `.exporterClosed` when the exporter does not answer; `.invalidArgument` for more access
-    ///   than it was exported with; `.alreadyMapped`, `.outOfRange`, `.misaligned`.
+    ///   `.memoryDecodeOff`, `.revoked` and `.exporterClosed` if the exporter does not respond; `.invalidArgument` for
+    ///   more access than it was exported with; `.alreadyMapped`, `.outOfRange`, `.misaligned`.
     public func map(
         _ dmaBuf: borrowing DMABuf,
         access: DMAAccess = .readWrite,
@@ -32,12 +32,12 @@ extension AddressSpace {
         guard dmaBuf.byteCount > 0 else {
             throw VFIOError(.invalidArgument, operation, subject, hint: "it has no bytes")
         }
-        // The kernel would not object: it does not look at how the dma-buf was opened.
+        // The kernel does not check this: it ignores the access mode of the dma-buf's file.
         if let exported = dmaBuf.access, !access.isSubset(of: exported) {
             throw VFIOError(
                 .invalidArgument, operation, subject, hint: "it was exported for \(exported), not for \(access)")
         }
-        // Taken before the kernel maps: a revocation in between then counts, rather than being missed.
+        // Taken before the kernel maps, so that a revocation in between counts.
         let revocation = dmaBuf.revocation
         let current = revocation?.current
         if current?.isClosed == true { throw DMABufRefusal.dead(operation, subject) }

@@ -1,6 +1,6 @@
 public import SystemPackage
 
-/// A dma-buf: memory of one device that others may be given, with a lifetime that the kernel controls.
+/// A dma-buf: memory of one device that others can access, with a lifetime that the kernel controls.
 ///
 /// ```swift
 /// let window = try gpu.exportDMABuf(of: .bar2, 0..<65536)
@@ -10,27 +10,27 @@ public import SystemPackage
 /// The kernel revokes the access of every importer when the exporting device is reset, enters D3hot, loses its memory
 /// decode, or is closed. The dma-buf does not keep its device open.
 public struct DMABuf: ~Copyable, Sendable {
-    /// The length in bytes: of all ranges together, one after the other.
+    /// The length in bytes: the sum of all ranges.
     public let byteCount: UInt64
     /// What was exported, for errors.
     let subject: String
-    /// What it was exported for; `nil` for a dma-buf that came from elsewhere.
+    /// The access that it was exported with; `nil` for an adopted dma-buf.
     let access: DMAAccess?
-    /// How many ranges it is made of; `nil` for a dma-buf that came from elsewhere.
+    /// The number of its ranges; `nil` for an adopted dma-buf.
     let rangeCount: Int?
-    /// The exporter's; `nil` for a dma-buf that came from elsewhere.
+    /// The exporter's tracker; `nil` for an adopted dma-buf.
     let revocation: RevocationTracker?
     let kernel: any Kernel
     private let file: OwnedDescriptor
 
-    /// Takes a dma-buf that came from elsewhere: another process, or another library.
+    /// Adopts a dma-buf of another process or library.
     ///
-    /// Its exporter is not known here, so the library cannot see its revocations: ``state`` stays `.live` for as long as
-    /// nothing says otherwise.
+    /// The library does not know its exporter and cannot see its revocations: ``state`` stays `.live` unless an
+    /// operation reports otherwise.
     ///
     /// - Parameters:
-    ///   - descriptor: Becomes the library's, which closes it, also when this throws.
-    ///   - kernel: Who answers the system calls.
+    ///   - descriptor: The library takes ownership and closes it, also if this throws.
+    ///   - kernel: The kernel that makes the system calls.
     public init(adopting descriptor: FileDescriptor, kernel: any Kernel = HostKernel()) throws(VFIOError) {
         try self.init(
             OwnedDescriptor(descriptor, of: kernel), subject: "a dma-buf from elsewhere", access: nil,
@@ -55,20 +55,20 @@ public struct DMABuf: ~Copyable, Sendable {
 
     /// Whether the dma-buf can be mapped now, as far as this process knows.
     ///
-    /// Once the exporter's memory answers again after a reset or a memory decode off, the *dma-buf* is live again; a
-    /// mapping that was made before is not (``PeerMapping/state``).
+    /// When the exporter's memory responds again after a reset or a memory decode off, the *dma-buf* is live again; an
+    /// earlier mapping is not (``PeerMapping/state``).
     public var state: RevocationState {
         guard let revocation = revocation?.current else { return .live }
         if revocation.isClosed { return .exporterClosed }
         return revocation.isMemoryOn ? .live : .revoked
     }
 
-    /// Whether ``state`` follows the exporter, which it does when the dma-buf was exported by this process.
+    /// Whether ``state`` follows the exporter, which is the case if this process exported the dma-buf.
     public var isRevocationTracked: Bool { revocation != nil }
 
-    // MARK: What a dma-buf can do
+    // MARK: Operations
 
-    /// Gives the dma-buf a name, which shows in `/proc/PID/fdinfo` and in debugfs.
+    /// Sets the dma-buf's name, which `/proc/PID/fdinfo` and debugfs show.
     /// The corresponding request is `DMA_BUF_SET_NAME`.
     ///
     /// - Parameter name: At most 31 bytes of UTF-8, without a zero.
@@ -82,13 +82,13 @@ public struct DMABuf: ~Copyable, Sendable {
         try ABI.setDMABufName(name).perform(on: file, words, subject)
     }
 
-    /// Begins a time in which the CPU uses the memory, and waits for the devices that use it.
+    /// Starts CPU access to the memory, and waits for the devices that use it.
     /// The corresponding request is `DMA_BUF_IOCTL_SYNC`.
     public func beginCPUAccess(_ access: DMAAccess) throws(VFIOError) {
         try sync(access, isEnd: false)
     }
 
-    /// Ends a time in which the CPU used the memory. The corresponding request is `DMA_BUF_IOCTL_SYNC`.
+    /// Ends CPU access to the memory. The corresponding request is `DMA_BUF_IOCTL_SYNC`.
     public func endCPUAccess(_ access: DMAAccess) throws(VFIOError) {
         try sync(access, isEnd: true)
     }
@@ -98,23 +98,23 @@ public struct DMABuf: ~Copyable, Sendable {
             on: file, "synchronize the dma-buf", subject)
     }
 
-    // MARK: For others
+    // MARK: Sharing
 
-    /// Lends the descriptor, for another importer's interface such as RDMA or DRM. It stays the library's.
+    /// Gives access to the descriptor, for another importer's interface such as RDMA or DRM. The library still owns it.
     public func withFileDescriptor<Result: ~Copyable, Failure: Error>(
         _ body: (FileDescriptor) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try body(descriptor)
     }
 
-    /// Another descriptor of the same dma-buf, which the caller closes.
+    /// Returns another descriptor of the same dma-buf, which the caller must close.
     public func duplicateDescriptor() throws(VFIOError) -> FileDescriptor {
         try attempt("duplicate the dma-buf's descriptor", subject, kernel.duplicate(descriptor))
     }
 
-    /// Sends the dma-buf to another process (`SCM_RIGHTS`). This one keeps its own.
+    /// Sends the dma-buf to another process (`SCM_RIGHTS`). This process keeps its descriptor.
     ///
-    /// - Parameter socket: A connected Unix socket, which stays the caller's.
+    /// - Parameter socket: A connected Unix socket, which the caller still owns.
     public func send(over socket: FileDescriptor) throws(VFIOError) {
         try attempt("send the dma-buf (sendmsg)", subject, kernel.send(descriptor, over: socket))
     }
@@ -122,9 +122,9 @@ public struct DMABuf: ~Copyable, Sendable {
     /// Receives a dma-buf from another process.
     ///
     /// - Parameters:
-    ///   - socket: A connected Unix socket, which stays the caller's.
-    ///   - kernel: Who answers the system calls.
-    /// - Throws: `.unexpectedAnswer` when a message came without a descriptor.
+    ///   - socket: A connected Unix socket, which the caller still owns.
+    ///   - kernel: The kernel that makes the system calls.
+    /// - Throws: `.unexpectedAnswer` if a message carries no descriptor.
     public static func receive(
         from socket: FileDescriptor, kernel: any Kernel = HostKernel()
     ) throws(VFIOError) -> DMABuf {
@@ -135,7 +135,7 @@ public struct DMABuf: ~Copyable, Sendable {
         return try DMABuf(adopting: received, kernel: kernel)
     }
 
-    /// Closes this process's descriptor. Mappings that were made of the dma-buf stay.
+    /// Closes this process's descriptor. Mappings of the dma-buf stay.
     public consuming func close() throws(VFIOError) {
         let subject = subject
         try file.close("close the dma-buf", subject)

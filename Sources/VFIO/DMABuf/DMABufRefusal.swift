@@ -1,6 +1,6 @@
 internal import SystemPackage
 
-/// Why a dma-buf cannot be mapped.
+/// The reasons why a dma-buf cannot be mapped.
 enum DMABufRefusal {
     static func dead(_ operation: String, _ subject: String, errno: Errno? = nil) -> VFIOError {
         VFIOError(
@@ -14,7 +14,8 @@ enum DMABufRefusal {
             hint: "switch memory decode of the exporting device on, and the device into D0, first")
     }
 
-    /// The kernel's refusal to map, in the light of what is known of the exporter; `nil` when it is not about the dma-buf.
+    /// Interprets the kernel's errno for a mapping, given the exporter's state; `nil` if it does not concern the
+    /// dma-buf.
     static func map(
         _ errno: Errno, operation: String, subject: String, revocation: RevocationTracker?
     ) -> VFIOError? {

@@ -1,13 +1,14 @@
 internal import SystemPackage
 
 extension Device {
-    /// A dma-buf of the picture that a plane showed. The corresponding request is `VFIO_DEVICE_GET_GFX_DMABUF`.
+    /// Returns a dma-buf of the framebuffer that a plane showed.
+    /// The corresponding request is `VFIO_DEVICE_GET_GFX_DMABUF`.
     ///
-    /// It is for whoever shows pictures: other importers take it by its descriptor (``DMABuf/withFileDescriptor(_:)``), and
-    /// no IOMMU of an address space does. Nothing revokes it, and its ``DMABuf/state`` is `.live` throughout. Ask once for
-    /// each number, and keep it for as long as the plane has that number.
+    /// Importers take it by its descriptor (``DMABuf/withFileDescriptor(_:)``); it cannot be mapped into an address
+    /// space. It is never revoked, so its ``DMABuf/state`` stays `.live`. Call this once for each framebuffer number,
+    /// and keep the dma-buf while the plane has that number.
     ///
-    /// - Throws: `.invalidArgument` for a plane in a region, `.notFound` when the device has forgotten the picture.
+    /// - Throws: `.invalidArgument` for a plane in a region, `.notFound` if the device no longer has the framebuffer.
     public func makeDisplayDMABuf(of plane: DisplayPlane) throws(VFIOError) -> DMABuf {
         let operation = ABI.Call.getPlaneDMABuf.operation("get the picture as a dma-buf")
         guard case .dmaBuf(let number) = plane.location else {
@@ -19,7 +20,7 @@ extension Device {
         let own = try attempt(
             operation, subject,
             refusals: [
-                // mbochs, and Intel's GVT-g.
+                // The errors of mbochs and of Intel's GVT-g.
                 .noSuchFileOrDirectory: changed, .invalidArgument: changed,
                 .inappropriateIOCTLForDevice: (.unsupported, Self.displayPlace),
             ],
@@ -28,8 +29,7 @@ extension Device {
         return try DMABuf(own, subject: subject, access: nil, rangeCount: nil, revocation: nil)
     }
 
-    /// Another descriptor of the same file, which no program that is started inherits. The kernel leaves that to the
-    /// driver, and drivers let it be inherited.
+    /// Returns a duplicate with close-on-exec set. The kernel leaves the flag to the driver, and drivers do not set it.
     private static func closingOnExec(_ given: consuming OwnedDescriptor) throws(Errno) -> OwnedDescriptor {
         let own = OwnedDescriptor(try given.kernel.duplicate(given.descriptor), of: given.kernel)
         try given.close()

@@ -5,11 +5,11 @@ extension Device {
     /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
     ///
     /// - Parameters:
-    ///   - index: A memory BAR of a page or more.
-    ///   - range: In bytes from the start of the BAR, page-aligned on both sides.
-    ///   - access: What ``AddressSpace/map(_:access:placement:)-(DMABuf,_,_)`` of this process may ask for. Other importers
-    ///     are not held back by the kernel: it does not look at how a dma-buf was opened.
-    /// - Throws: `.unsupported` when the kernel or the driver lacks the feature, `.notFound` without such a BAR,
+    ///   - index: A memory BAR of at least a page.
+    ///   - range: In bytes from the start of the BAR, page-aligned at both ends.
+    ///   - access: The most that ``AddressSpace/map(_:access:placement:)-(DMABuf,_,_)`` of this process permits. It
+    ///     does not limit other importers: the kernel ignores the access mode of the dma-buf's file.
+    /// - Throws: `.unsupported` if the kernel or the driver lacks the feature, `.notFound` without such a BAR,
     ///   `.outOfRange`, `.misaligned`, `.invalidArgument` for an empty range.
     public func exportDMABuf(
         of index: RegionIndex, _ range: Range<UInt64>, access: DMAAccess = .readWrite
@@ -17,10 +17,10 @@ extension Device {
         try exportDMABuf(of: index, ranges: [range], access: access)
     }
 
-    /// Exports several parts of a BAR as one dma-buf, which is their concatenation in the order given.
+    /// Exports several parts of a BAR as one dma-buf, which is their concatenation in the given order.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_BUF`.
     ///
-    /// An iommufd maps only a dma-buf of one range; other importers may take several.
+    /// An iommufd maps only a dma-buf of one range; other importers may support several.
     public func exportDMABuf(
         of index: RegionIndex, ranges: [Range<UInt64>], access: DMAAccess = .readWrite
     ) throws(VFIOError) -> DMABuf {

@@ -1,10 +1,11 @@
 internal import Synchronization
 internal import SystemPackage
 
-/// Another device's memory, mapped into an address space through a dma-buf, until the end of this value's life.
+/// Another device's memory, mapped into an address space through a dma-buf until this value is closed or deinitialized.
 ///
-/// The kernel takes the mapping's memory away when the exporter is reset, switched off or closed; then the devices of the
-/// address space take an IOMMU fault at ``iova``. ``state`` tells, and ``restore()`` puts it back.
+/// The kernel revokes the mapping when the exporter is reset, loses its memory decode or is closed; then DMA of the
+/// address space's devices to ``iova`` causes an IOMMU fault. ``state`` reports this, and ``restore()`` maps the memory
+/// again.
 ///
 /// ```swift
 /// let peer = try space.map(window)
@@ -14,26 +15,26 @@ internal import SystemPackage
 public struct PeerMapping: ~Copyable, Sendable {
     /// The address space that the memory is mapped into.
     public let space: AddressSpace
-    /// Where the devices of the address space see the memory.
+    /// The address of the first byte for the devices of the address space.
     public let iova: IOVA
     /// The length in bytes.
     public let byteCount: UInt64
-    /// What the devices may do.
+    /// The access that the devices have.
     public let access: DMAAccess
 
     private let subject: String
     private let revocation: RevocationTracker?
-    // A descriptor of its own, so that the mapping can be restored after the DMABuf has been closed.
+    // A separate descriptor, so that the mapping can be restored after the DMABuf has been closed.
     private let file: OwnedDescriptor
     private let record: Mutex<Record>
-    // Grows before the record says that the mapping is live again, so that who has seen that sees this, too.
+    // Incremented before the record becomes live again, so that a thread that sees the record live also sees this.
     private let restores = Atomic<UInt64>(0)
 
-    // Not private: Swift 6.3.1 breaks off on an optional PeerMapping in another file otherwise.
+    // Not private: Swift 6.3.1 otherwise crashes on an optional PeerMapping in another file.
     enum Record: Sendable {
-        /// The kernel has the mapping, made in this epoch of the exporter.
+        /// Mapped, in this epoch of the exporter.
         case mapped(epoch: UInt64)
-        /// A restore() has unmapped it and could not map it again; its place is still held.
+        /// restore() has unmapped it and could not map it again; its IOVA range is still reserved.
         case unmapped
         /// Closed.
         case ended
@@ -53,10 +54,10 @@ public struct PeerMapping: ~Copyable, Sendable {
         self.record = Mutex(.mapped(epoch: epoch))
     }
 
-    /// What has become of the mapping, as far as this process knows.
+    /// The state of the mapping, as far as this process knows.
     ///
-    /// A revocation is known if this process holds the exporter and caused it through the library. Of a dma-buf from
-    /// elsewhere, `.live` is all that is ever known.
+    /// A revocation is known if this process holds the exporter and caused the revocation through the library. A
+    /// mapping of an adopted dma-buf always reports `.live`.
     public var state: RevocationState {
         let current = revocation?.current
         if current?.isClosed == true { return .exporterClosed }
@@ -64,11 +65,11 @@ public struct PeerMapping: ~Copyable, Sendable {
         return epoch == current?.epoch ?? epoch ? .live : .revoked
     }
 
-    /// How often ``restore()`` has had the kernel map the memory anew. A call that found nothing to do does not count.
+    /// The number of times that ``restore()`` has mapped the memory again. A call without effect does not count.
     ///
-    /// A mapping that was revoked and restored during a transfer is `.live` again at its end, and yet data was lost. So a
-    /// driver notes the count before it submits a command. After the completion it looks at ``state`` first and at the count
-    /// second: the other way round, a restore between the two shows in neither.
+    /// A mapping that was revoked and restored during a transfer is `.live` again at its end, although data was lost.
+    /// So a driver reads the count before it submits a command. After the completion it reads first ``state``, then the
+    /// count: in the other order it can miss a restore between the two.
     ///
     /// ```swift
     /// let count = peer.restoreCount
@@ -77,14 +78,15 @@ public struct PeerMapping: ~Copyable, Sendable {
     /// ```
     public var restoreCount: UInt64 { restores.load(ordering: .acquiring) }
 
-    /// Unmaps the memory and maps it again at the same place, so that it is live again.
+    /// Unmaps the memory and maps it again at the same IOVA, so that it is live again.
     /// The corresponding request is `IOMMU_IOAS_MAP_FILE`.
     ///
-    /// Does nothing to a mapping that is live, unless its exporter is elsewhere: then it is always done.
+    /// Has no effect on a live mapping whose exporter is in this process; a mapping of an adopted dma-buf is always
+    /// mapped again.
     ///
-    /// - Throws: `.memoryDecodeOff` when the exporter's memory does not answer yet, `.revoked` when an exporter elsewhere
-    ///   is still revoked, `.exporterClosed` when the exporter has been closed. After an error the mapping stays revoked and can be
-    ///   tried again.
+    /// - Throws: `.memoryDecodeOff` if the exporter's memory does not respond yet, `.revoked` if an exporter in another
+    ///   process is still revoked, `.exporterClosed` if the exporter has been closed. After an error the mapping stays
+    ///   revoked and ``restore()`` can be called again.
     public func restore() throws(VFIOError) {
         let operation = "restore a mapping of a dma-buf"
         try record.withLock { (record) throws(VFIOError) in
@@ -107,20 +109,20 @@ public struct PeerMapping: ~Copyable, Sendable {
         }
     }
 
-    /// Unmaps the memory and reports what the kernel said.
+    /// Unmaps the memory and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         try unmap()
     }
 
     deinit {
-        // After close() this finds nothing left to do.
+        // No effect after close().
         try? unmap()
     }
 
     private borrowing func unmap() throws(VFIOError) {
         let (space, iova, byteCount) = (space, iova, byteCount)
         try record.withLock { (record) throws(VFIOError) in
-            // Ended first: its place is given back once, or never if the kernel refuses.
+            // Set first: the IOVA range is freed once, or never if the kernel refuses.
             let old = record
             record = .ended
             switch old {

@@ -1,11 +1,11 @@
-/// What has become of a dma-buf, or of a mapping of one.
+/// The state of a dma-buf, or of a mapping of one.
 public enum RevocationState: Sendable, Hashable, CustomStringConvertible {
-    /// In use: a device that reaches for it reaches the exporter's memory.
+    /// In use: accesses reach the exporter's memory.
     case live
-    /// Taken back by the kernel: a device that reaches for it takes an IOMMU fault. It can be mapped again once the
-    /// exporter's memory answers.
+    /// Revoked by the kernel: an access causes an IOMMU fault. It can be mapped again when the exporter's memory
+    /// responds.
     case revoked
-    /// Taken back for good: the exporting device has been closed.
+    /// Permanently revoked: the exporting device has been closed.
     case exporterClosed
 
     public var description: String {

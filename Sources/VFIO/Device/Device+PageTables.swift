@@ -85,9 +85,9 @@ extension Device {
     /// Directs the DMA with a PASID of the device to a page table, instead of the PASID's previous attachment
     /// (`VFIO_DEVICE_ATTACH_PASID`). The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
-    /// The page table stays open until
-    /// ``detach(pasid:)``, or until the device is closed. While any PASID is attached, the device itself must be attached to a page table made for PASIDs (``HardwarePageTable/Options/pasid``),
-    /// or to nothing.
+    /// The page table stays open until ``detach(pasid:)``, or until the device is closed. While any PASID is attached,
+    /// the device itself must be attached to a page table made for PASIDs (``HardwarePageTable/Options/pasid``), or to
+    /// nothing.
     ///
     /// - Parameters:
     ///   - table: A page table made with ``HardwarePageTable/Options/pasid``.
@@ -111,8 +111,8 @@ extension Device {
         }
     }
 
-    /// Blocks the DMA with a PASID of the device
-    /// (`VFIO_DEVICE_DETACH_PASID`); no effect if it is not attached. The corresponding request is `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
+    /// Blocks the DMA with a PASID of the device (`VFIO_DEVICE_DETACH_PASID`); no effect if it is not attached.
+    /// The corresponding request is `VFIO_DEVICE_DETACH_IOMMUFD_PT`.
     ///
     /// - Throws: `.outOfRange` for the PASID; `.unsupported` with type1, before Linux 6.15, and for devices without
     ///   PASIDs.

@@ -2,37 +2,37 @@ internal import CVFIO
 internal import SystemPackage
 
 extension AddressSpace {
-    /// Whether the container has an extension. An iommufd's address space has none.
+    /// Returns whether the container has an extension. An iommufd's address space has none.
     /// The corresponding request is `VFIO_CHECK_EXTENSION`.
     ///
-    /// Some depend on the devices: before the first one they are told as missing.
+    /// Some extensions depend on the devices and are missing until the first one is opened.
     ///
-    /// - Throws: `.kernel` when the kernel does not answer.
+    /// - Throws: `.kernel` if the request fails.
     public func supports(_ feature: Type1Extension) throws(VFIOError) -> Bool {
         guard let container = backend as? Type1Container else { return false }
         return try container.hasExtension(feature)
     }
 
-    /// Whether the iommufd knows a request. A container knows none.
+    /// Returns whether the kernel's iommufd has a request. A container has none.
     ///
-    /// This is about the kernel. Whether the machine's IOMMU can do it as well, the request itself tells.
+    /// The hardware may still lack support; the request itself reports that.
     ///
-    /// - Throws: `.kernel` when the kernel answers with neither.
+    /// - Throws: `.kernel` if the probe fails with an unexpected errno.
     public func supports(_ feature: IOMMUFDFeature) throws(VFIOError) -> Bool {
         guard let context = backend as? IOMMUFDContext else { return false }
         return try context.knows(feature)
     }
 
-    /// What the container tells of its IOMMU, as it is now. The corresponding request is `VFIO_IOMMU_GET_INFO`.
+    /// Returns the container's current IOMMU properties. The corresponding request is `VFIO_IOMMU_GET_INFO`.
     ///
-    /// - Throws: `.unsupported` with iommufd, whose answers are ``iovaRanges()`` and ``mappingAlignment()``; `.noDevice`
-    ///   before the first device.
+    /// - Throws: `.unsupported` with iommufd, which has ``iovaRanges()`` and ``mappingAlignment()`` instead;
+    ///   `.noDevice` before the first device.
     public func type1Info() throws(VFIOError) -> Type1Info {
         let operation = ABI.Call.getType1Info.operation("ask for the container's properties")
         return try requireContainer(for: operation).info(for: operation)
     }
 
-    /// Refuses what makes no sense for devices that have no IOMMU.
+    /// Throws if the devices of this address space have no IOMMU.
     package func requireIOMMU(for operation: String) throws(VFIOError) {
         guard !backend.isNoIOMMU else {
             throw VFIOError(
@@ -42,7 +42,7 @@ extension AddressSpace {
         }
     }
 
-    /// The container behind this address space, or an error that says that there is none.
+    /// Returns the container behind this address space, or throws if there is none.
     func requireContainer(for operation: String) throws(VFIOError) -> Type1Container {
         try requireIOMMU(for: operation)
         guard let container = backend as? Type1Container else {
@@ -53,7 +53,7 @@ extension AddressSpace {
         return container
     }
 
-    /// The iommufd behind this address space, or an error that says that there is none.
+    /// Returns the iommufd behind this address space, or throws if there is none.
     func requireIOMMUFD(for operation: String) throws(VFIOError) -> IOMMUFDContext {
         try requireIOMMU(for: operation)
         guard let context = backend as? IOMMUFDContext else {

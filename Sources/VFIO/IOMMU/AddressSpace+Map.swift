@@ -4,14 +4,15 @@ extension AddressSpace {
     /// Allocates memory of this process and maps it, so that the CPU and the address space's devices share it.
     /// The corresponding requests are `VFIO_IOMMU_MAP_DMA` and `IOMMU_IOAS_MAP`.
     ///
-    /// The memory is zeroed, and page-aligned on both sides. It is unmapped and freed at the end of the buffer's life.
+    /// The memory is zeroed, and page-aligned at both ends. It is unmapped and freed when the buffer is closed or
+    /// deinitialized.
     ///
     /// - Parameters:
     ///   - byteCount: The size in bytes, rounded up to whole pages. Greater than 0.
-    ///   - pages: The pages to take; huge pages have to be set aside on the machine (`vm.nr_hugepages`).
-    ///   - access: What the devices may do.
-    ///   - placement: Where the devices see it.
-    /// - Throws: `.noSpace` without a free IOVA range or free huge pages, `.limit` when `RLIMIT_MEMLOCK` or the number of
+    ///   - pages: The page size; huge pages must be reserved on the machine (`vm.nr_hugepages`).
+    ///   - access: The access that the devices get.
+    ///   - placement: The placement in the address space.
+    /// - Throws: `.noSpace` without a free IOVA range or free huge pages, `.limit` if `RLIMIT_MEMLOCK` or the number of
     ///   mappings is exhausted, `.noDevice` with type1 before the first device, `.alreadyMapped`.
     public func allocate(
         byteCount: Int,
@@ -25,7 +26,7 @@ extension AddressSpace {
             byteCount: byteCount, pages: pages, access: access, placement: placement, operation: operation)
     }
 
-    /// Allocates memory and maps it, whatever the devices make of its IOVA.
+    /// Allocates memory and maps it, with or without an IOMMU.
     func allocate(
         byteCount: Int, pages: PageSize, access: DMAAccess, placement: IOVAPlacement, operation: String
     ) throws(VFIOError) -> DMABuffer {
@@ -54,9 +55,8 @@ extension AddressSpace {
                 UnsafeRawBufferPointer(memory), access: access, placement: placement, alignment: UInt64(pageSize),
                 operation: operation
             ) {
-                // Before Linux 6.2 a page that was never written is pinned for reading as the shared page of zeros, and
-                // the CPU's first write would go to another one, which no device sees. So each page is made the
-                // process's own first.
+                // Before Linux 6.2 a page that was never written is pinned for reading as the shared zero page. The
+                // CPU's first write would then go to a new page that no device sees. So write to each page first.
                 for offset in stride(from: 0, to: length, by: pageSize) {
                     unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
                 }
@@ -71,17 +71,18 @@ extension AddressSpace {
     /// Maps memory that the caller owns, such as the memory of a virtual machine.
     /// The corresponding requests are `VFIO_IOMMU_MAP_DMA` and `IOMMU_IOAS_MAP`.
     ///
-    /// The devices reach the memory for as long as the mapping lives. The pages stay with it even if the caller unmaps
-    /// them meanwhile: then the devices and the process no longer see the same memory. That is why this is unsafe.
+    /// The devices can access the memory until the mapping is closed or deinitialized. The pages stay pinned even if
+    /// the caller unmaps them meanwhile: then the devices and the process no longer see the same memory. That is why
+    /// this is unsafe.
     ///
-    /// Before Linux 6.2 the same happens to private memory that was never written, if it is mapped for reading only: write
-    /// to each page first.
+    /// Before Linux 6.2 the same happens to private memory that was never written, if it is mapped for reading only:
+    /// write to each page first.
     ///
     /// - Parameters:
-    ///   - memory: Page-aligned on both sides, and ordinary memory: a BAR's is refused.
-    ///   - access: What the devices may do.
-    ///   - placement: Where the devices see it.
-    /// - Throws: `.deviceMemory` when the memory is a BAR (export it as a dma-buf and map that), `.misaligned`,
+    ///   - memory: Page-aligned at both ends, and ordinary memory: a BAR is refused.
+    ///   - access: The access that the devices get.
+    ///   - placement: The placement in the address space.
+    /// - Throws: `.deviceMemory` if the memory is a BAR (export it as a dma-buf and map that), `.misaligned`,
     ///   `.alreadyMapped`, `.outOfRange`, `.limit`, `.noSpace`, `.noDevice`.
     @unsafe
     public func map(
@@ -94,7 +95,7 @@ extension AddressSpace {
         return try unsafe map(memory, access: access, placement: placement, operation: operation)
     }
 
-    /// Maps memory that the caller owns, whatever the devices make of its IOVA.
+    /// Maps memory that the caller owns, with or without an IOMMU.
     func map(
         _ memory: UnsafeMutableRawBufferPointer, access: DMAAccess, placement: IOVAPlacement, operation: String
     ) throws(VFIOError) -> DMAMapping {
@@ -111,7 +112,7 @@ extension AddressSpace {
 
     // MARK: -
 
-    /// Maps memory of the process, whosever it is.
+    /// Maps memory of the process, allocated by the library or owned by the caller.
     func mapMemory(
         _ memory: UnsafeRawBufferPointer,
         access: DMAAccess,
@@ -140,8 +141,7 @@ extension AddressSpace {
         }
     }
 
-    /// Reserves room, lets `request` ask the kernel, and turns a refusal into an error that says why: the caller's word for
-    /// it where it has one.
+    /// Reserves an IOVA range, makes `request`, and converts a failure to an error, with the caller's refusals first.
     func place(
         byteCount: UInt64,
         access: DMAAccess,
@@ -168,10 +168,9 @@ extension AddressSpace {
         return reservation.iova
     }
 
-    /// The sizes of huge pages that fit into memory and begin where the memory does, the largest first.
+    /// Returns the huge page sizes that fit into the memory at the alignment of its start, the largest first.
     ///
-    /// At a multiple of one the IOMMU translates huge pages as such: one entry for 2 MiB or 1 GiB, where it would be one for
-    /// each 4 KiB otherwise.
+    /// An IOVA that is a multiple of one lets the IOMMU use one entry for 2 MiB or 1 GiB instead of one for each 4 KiB.
     private static func hugeAlignments(of memory: UnsafeRawBufferPointer) -> [UInt64] {
         guard memory.count >= 1 << 21 else { return [] }
         let start = UInt64(UInt(bitPattern: memory.baseAddress))
@@ -204,17 +203,17 @@ extension AddressSpace {
             code, "\(operation) (\(backend.mapRequest))", "IOVA \(iova)...\(last)", errno: errno, hint: hint)
     }
 
-    /// Unmaps a whole mapping and gives its addresses back.
+    /// Unmaps a whole mapping and frees its IOVA range.
     ///
-    /// After an error the addresses stay taken, since a device may still reach them.
+    /// After an error the range stays reserved, since a device may still access it.
     func unmap(_ iova: IOVA, byteCount: UInt64, operation: String) throws(VFIOError) {
         try unmapKeepingAddresses(iova, byteCount: byteCount, operation: operation)
         releaseAddresses(at: iova)
     }
 
-    /// Unmaps a whole mapping whose place will be used again.
+    /// Unmaps a whole mapping and keeps its IOVA range reserved.
     func unmapKeepingAddresses(_ iova: IOVA, byteCount: UInt64, operation: String) throws(VFIOError) {
-        // What the error says is put together when there is one: on the way without, it would take longer than the rest.
+        // Build the error's text only on failure: it would take longer than the rest of the call.
         func failure(_ code: VFIOError.Code, errno: Errno? = nil, hint: String? = nil) -> VFIOError {
             VFIOError(
                 code, "\(operation) (\(backend.unmapRequest))",

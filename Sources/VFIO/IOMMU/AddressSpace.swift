@@ -1,10 +1,10 @@
 internal import Synchronization
 internal import SystemPackage
 
-/// One IO address space: the addresses that its devices see.
+/// An IO address space: the addresses that its devices use for DMA.
 ///
-/// Devices are opened into an address space and share it; memory and dma-bufs are mapped into it. Behind it is an IO
-/// address space (IOAS) of an iommufd, or a VFIO container with the type1v2 IOMMU.
+/// Devices are opened into an address space and share it; memory and dma-bufs are mapped into it. It is an IO address
+/// space (IOAS) of an iommufd, or a VFIO container with the type1v2 IOMMU.
 ///
 /// ```swift
 /// let space = try AddressSpace()
@@ -12,13 +12,13 @@ internal import SystemPackage
 /// let buffer = try space.allocate(byteCount: 1 << 20)
 /// ```
 ///
-/// Everything that is made from an address space keeps it alive; the kernel's object is closed after the last of them.
+/// Everything made from an address space keeps it open; the kernel's object is closed after the last of them.
 public final class AddressSpace: Sendable {
     /// The kernel interface behind an address space.
     public enum Interface: Sendable, Hashable {
-        /// `/dev/iommu` and a device's own node: Linux 6.6 and newer, where configured. Imports dma-bufs.
+        /// `/dev/iommu` and one node per device: Linux 6.6 and newer, if configured. Imports dma-bufs.
         case iommufd
-        /// `/dev/vfio/vfio` and a node for each IOMMU group: everywhere. Cannot import dma-bufs.
+        /// `/dev/vfio/vfio` and one node per IOMMU group: on all kernels. Cannot import dma-bufs.
         case type1
     }
 
@@ -29,26 +29,26 @@ public final class AddressSpace: Sendable {
     let backend: any IOMMUBackend
     /// The devices that are open in this address space, and in those that share its iommufd.
     var devices: OpenDevices { backend.devices }
-    /// What of its devices is registered with virtual machines.
+    /// The files of its devices that are registered with virtual machines.
     package var registeredFiles: RegisteredFiles { backend.registeredFiles }
     private let state: Mutex<State>
     private let refreshLock = Mutex(())
 
     private struct State {
         var allocator: IOVAAllocator?
-        /// The CPU's pages, before the IOMMU's are known as well.
+        /// The CPU's page size, until the IOMMU's is known as well.
         var alignment: UInt64
     }
 
-    /// Makes an address space of the given interface, or of the best that the kernel has.
+    /// Creates an address space of the given interface, or of the best one that the kernel has.
     ///
-    /// Without a choice it is iommufd where `/dev/iommu` exists and devices have nodes of their own, else type1v2. type1 v1
-    /// is never used.
+    /// By default it is iommufd if `/dev/iommu` exists and devices have their own nodes, else type1v2. type1 v1 is
+    /// never used.
     ///
     /// - Parameters:
     ///   - interface: The interface to use; `nil` lets the library choose.
-    ///   - kernel: Who answers the system calls: Linux, or a mock in a test.
-    /// - Throws: `.unsupported` when the kernel lacks the interface, `.permissionDenied` when the user may not open it.
+    ///   - kernel: The kernel that makes the system calls: Linux, or a mock in a test.
+    /// - Throws: `.unsupported` if the kernel lacks the interface, `.permissionDenied` if the user may not open it.
     public init(_ interface: Interface? = nil, kernel: any Kernel = HostKernel()) throws(VFIOError) {
         self.kernel = kernel
         self.state = Mutex(State(alignment: UInt64(kernel.pageSize)))
@@ -70,7 +70,7 @@ public final class AddressSpace: Sendable {
         }
     }
 
-    /// An address space over one of an open iommufd.
+    /// Creates an address space over an IOAS of an open iommufd.
     convenience init(_ context: IOMMUFDContext) { self.init(context, .iommufd, kernel: context.kernel) }
 
     init(_ backend: any IOMMUBackend, _ interface: Interface, kernel: any Kernel) {
@@ -80,19 +80,19 @@ public final class AddressSpace: Sendable {
         self.interface = interface
     }
 
-    /// An iommufd, unless the kernel lacks it or has no device nodes to go with it.
+    /// Opens an iommufd; returns `nil` if the kernel lacks it or has no device nodes for it.
     static func iommufdIfUsable(_ kernel: any Kernel) throws(VFIOError) -> IOMMUFDContext? {
         guard !Sysfs(kernel: kernel).lacksCharacterDevices() else { return nil }
         do throws(VFIOError) {
             return try IOMMUFDContext(kernel: kernel)
         } catch {
-            // Only its absence speaks for the other one: a node without permission is for the user to mend.
+            // Fall back to type1 only if iommufd is absent: the user can fix missing permissions.
             guard error.code == .unsupported else { throw error }
             return nil
         }
     }
 
-    /// The ranges of addresses that can be mapped, last address included, as the kernel gives them.
+    /// Returns the ranges of IOVAs that can be mapped, inclusive, as the kernel reports them.
     /// The corresponding requests are `VFIO_IOMMU_GET_INFO` and `IOMMU_IOAS_IOVA_RANGES`.
     ///
     /// They shrink when a device is opened whose IOMMU has fewer address bits or more reserved ranges.
@@ -105,7 +105,7 @@ public final class AddressSpace: Sendable {
         }
     }
 
-    /// The alignment in bytes that both ends of a mapping need: the larger of the IOMMU's page size and the CPU's.
+    /// Returns the alignment in bytes of both ends of a mapping: the larger of the IOMMU's and the CPU's page size.
     /// The corresponding requests are `VFIO_IOMMU_GET_INFO` and `IOMMU_IOAS_IOVA_RANGES`.
     public func mappingAlignment() throws(VFIOError) -> UInt64 {
         try refresh()
@@ -119,7 +119,7 @@ public final class AddressSpace: Sendable {
     ) throws(VFIOError) -> OpenedDevice {
         let opened = try backend.open(address, token: token, for: registrar)
         do throws(VFIOError) {
-            // The new device may have narrowed what can be mapped.
+            // The new device may have narrowed the usable IOVA ranges.
             try refresh()
         } catch {
             try? opened.close(backend: backend, subject: "\(address)")
@@ -128,13 +128,13 @@ public final class AddressSpace: Sendable {
         return opened
     }
 
-    /// Refuses to map into a container that has no IOMMU before its first device.
+    /// Throws if this is a container without an IOMMU, which it has from its first device on.
     package func requireFirstDevice(for operation: String) throws(VFIOError) {
         try backend.requireIOMMU(for: operation)
     }
 
     package func refresh() throws(VFIOError) {
-        // One at a time: an older answer must not come after a newer one.
+        // One at a time, so that an older result does not replace a newer one.
         try refreshLock.withLock { (_) throws(VFIOError) in try refreshAlone() }
     }
 
@@ -152,14 +152,14 @@ public final class AddressSpace: Sendable {
 
     // MARK: Addresses
 
-    /// The alignment of mappings as far as it is known: before the first device, the CPU's pages.
+    /// The known alignment of mappings: before the first device, the CPU's page size.
     var knownAlignment: UInt64 { state.withLock { $0.alignment } }
 
-    /// Finds room for a mapping and holds it, or checks the place that was asked for.
+    /// Finds and reserves an IOVA range for a mapping, or checks the requested one.
     ///
     /// - Parameters:
-    ///   - alignment: What the place has to be a multiple of.
-    ///   - preferred: What it is to be a multiple of as long as there is room, the best first.
+    ///   - alignment: The required alignment of the IOVA.
+    ///   - preferred: Alignments to try first, the best one first.
     func reserve(
         _ placement: IOVAPlacement, byteCount: UInt64, alignment: UInt64, preferred: [UInt64] = [], operation: String
     ) throws(VFIOError) -> Reservation {
@@ -217,7 +217,7 @@ public final class AddressSpace: Sendable {
             throw VFIOError(
                 .outOfRange, operation, "IOVA \(iova)...\(IOVA(last))", hint: "allowed are \(allowedDescription)")
         }
-        // Held against other threads where it looks free. Where it does not, the kernel shall say so.
+        // Reserve it against other threads if it looks free. If not, let the kernel report the conflict.
         let isHeld = state.withLock { state in
             guard state.allocator?.overlap(with: iova.rawValue...last) == nil else { return false }
             state.allocator?.take(iova.rawValue...last)
@@ -226,24 +226,24 @@ public final class AddressSpace: Sendable {
         return Reservation(iova: iova, isHeld: isHeld)
     }
 
-    /// Notes that the kernel has mapped a place that was not held before.
+    /// Records that the kernel has mapped a range that was not reserved before.
     func confirm(_ reservation: Reservation, byteCount: UInt64) {
         guard !reservation.isHeld else { return }
         let first = reservation.iova.rawValue
         state.withLock { $0.allocator?.take(first...(first + (byteCount - 1))) }
     }
 
-    /// Gives a place back that was held, after the kernel refused it.
+    /// Frees a reserved range after the kernel refused the mapping.
     func cancel(_ reservation: Reservation) {
         if reservation.isHeld { releaseAddresses(at: reservation.iova) }
     }
 
-    /// Gives back the addresses of a mapping that is gone.
+    /// Frees the IOVA range of a mapping that no longer exists.
     func releaseAddresses(at iova: IOVA) {
         state.withLock { $0.allocator?.release(iova.rawValue) }
     }
 
-    /// The mapping of this address space that overlaps a range, for errors.
+    /// Returns the mapping of this address space that overlaps a range, for errors.
     package func mapping(overlapping range: ClosedRange<UInt64>) -> ClosedRange<IOVA>? {
         state.withLock { state in
             state.allocator?.overlap(with: range).map { IOVA($0.lowerBound)...IOVA($0.upperBound) }
@@ -255,10 +255,10 @@ public final class AddressSpace: Sendable {
         return ranges.map { "\(IOVA($0.lowerBound))...\(IOVA($0.upperBound))" }.joined(separator: ", ")
     }
 
-    /// A place in the address space that is about to be mapped.
+    /// An IOVA range that is about to be mapped.
     struct Reservation {
         let iova: IOVA
-        /// Whether the allocator has set it aside, so that it has to be given back.
+        /// Whether the allocator has reserved the range, so that it must be freed.
         let isHeld: Bool
     }
 }

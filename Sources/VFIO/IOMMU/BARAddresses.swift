@@ -1,11 +1,11 @@
 internal import Synchronization
 
-/// Where in this process BARs are mapped for the CPU.
+/// The process's CPU mappings of BARs.
 ///
-/// The kernel would let such memory into a type1 container, and then nothing would tie the mapping to the life of the
-/// device that owns the BAR. So the library remembers its own BAR mappings, of all devices, and refuses their addresses.
+/// The kernel would accept such memory in a type1 container, and the mapping could then outlive the device that owns
+/// the BAR. So the library records its BAR mappings of all devices, and refuses their addresses.
 package enum BARAddresses {
-    /// Whose memory it is. Put into words by an error only.
+    /// The BAR that the memory belongs to; only an error formats it.
     package enum Owner: CustomStringConvertible {
         case region(RegionIndex, of: DeviceAddress)
         case virtualIOMMU
@@ -19,7 +19,7 @@ package enum BARAddresses {
     }
 
     private struct Table {
-        // Beside each other rather than in pairs: what is searched for each mapping is then a few neighbouring words.
+        // A separate array, so that the search before each mapping touches only a few adjacent words.
         var addresses: [Range<UInt>] = []
         var owners: [Owner] = []
     }
@@ -43,13 +43,13 @@ package enum BARAddresses {
         }
     }
 
-    /// Whose BAR the memory touches; `nil` when it touches none.
+    /// Returns the BAR that the memory overlaps; `nil` if none.
     static func owner(of memory: UnsafeRawBufferPointer) -> Owner? {
         let range = unsafe addresses(of: memory)
         guard !range.isEmpty else { return nil }
         return table.withLock { table in
             for index in table.addresses.indices {
-                // None of these is empty, which `overlaps` would ask of each.
+                // Compared by hand: none of the ranges is empty, which `overlaps` would check for each.
                 let known = table.addresses[index]
                 if known.lowerBound < range.upperBound, range.lowerBound < known.upperBound {
                     return table.owners[index]

@@ -1,4 +1,4 @@
-/// What a device may do with mapped memory.
+/// The access of a device to mapped memory.
 public struct DMAAccess: OptionSet, Sendable, Hashable, CustomStringConvertible {
     public let rawValue: UInt32
 

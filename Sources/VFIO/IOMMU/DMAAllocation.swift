@@ -1,6 +1,6 @@
 internal import SystemPackage
 
-/// The memory behind a ``DMABuffer``, and its mapping: what has to be given back, once.
+/// The memory of a ``DMABuffer`` and its mapping, freed once.
 @safe
 struct DMAAllocation: ~Copyable, @unchecked Sendable {
     let space: AddressSpace
@@ -20,13 +20,13 @@ struct DMAAllocation: ~Copyable, @unchecked Sendable {
     }
 
     deinit {
-        // Silent, as every deinit here; close() is for those who want to know.
+        // A deinit cannot throw; callers that need the error call close().
         if isOpen { try? unmapAndFree() }
     }
 
     private borrowing func unmapAndFree() throws(VFIOError) {
-        // The memory is freed even when the unmapping fails: the kernel has pinned the pages that a device can reach,
-        // and their addresses in the address space stay taken.
+        // The memory is freed even if unmapping fails: the kernel has pinned the pages that a device can access, and
+        // the IOVA range stays reserved.
         var failure: VFIOError?
         do throws(VFIOError) {
             try unsafe space.unmap(iova, byteCount: UInt64(bytes.count), operation: "unmap a DMA buffer")

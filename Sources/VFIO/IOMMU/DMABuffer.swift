@@ -1,4 +1,4 @@
-/// Memory that the CPU and devices share: owned, mapped, and gone from both at the end of this value's life.
+/// Memory that the CPU and devices share: owned, and mapped until this value is closed or deinitialized.
 ///
 /// ```swift
 /// let buffer = try space.allocate(byteCount: 4096)
@@ -7,12 +7,12 @@
 /// ```
 @safe
 public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
-    /// Where the devices see the memory.
+    /// The address of the first byte for the devices.
     public let iova: IOVA
-    /// The first byte, for interfaces that want a pointer. Not valid beyond the buffer's life, and not protected against a
-    /// device that writes meanwhile.
+    /// The first byte, for interfaces that take a pointer. Valid while the buffer is open; a device may write at any
+    /// time.
     @unsafe public let unsafeBaseAddress: UnsafeMutableRawPointer
-    /// The length in bytes: what was asked for, rounded up to whole pages.
+    /// The length in bytes: the requested size, rounded up to whole pages.
     public let byteCount: Int
     private let allocation: DMAAllocation
 
@@ -26,7 +26,7 @@ public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
     /// The address space that the memory is mapped into.
     public var space: AddressSpace { allocation.space }
 
-    /// Unmaps and frees the memory, and reports what the kernel said.
+    /// Unmaps and frees the memory, and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         try allocation.close()
     }

@@ -1,8 +1,8 @@
-/// Memory of the caller's, mapped into an address space until the end of this value's life.
+/// Memory of the caller, mapped into an address space until this value is closed or deinitialized.
 public struct DMAMapping: ~Copyable, Sendable {
     /// The address space that the memory is mapped into.
     public let space: AddressSpace
-    /// Where the devices see the memory.
+    /// The address of the first byte for the devices.
     public let iova: IOVA
     /// The length in bytes.
     public let byteCount: UInt64
@@ -14,15 +14,15 @@ public struct DMAMapping: ~Copyable, Sendable {
         self.byteCount = byteCount
     }
 
-    /// Unmaps the memory and reports what the kernel said.
+    /// Unmaps the memory and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try space.unmap(iova, byteCount: byteCount, operation: "unmap memory")
     }
 
-    /// Unmaps the memory in another way.
+    /// Unmaps the memory with the given closure.
     ///
-    /// After an error the addresses stay taken, since a device may still reach them.
+    /// After an error the IOVA range stays reserved, since a device may still access it.
     consuming func close(_ unmap: () throws(VFIOError) -> Void) throws(VFIOError) {
         isOpen = false
         try unmap()
@@ -30,7 +30,7 @@ public struct DMAMapping: ~Copyable, Sendable {
     }
 
     deinit {
-        // Silent, as every deinit here; close() is for those who want to know.
+        // A deinit cannot throw; callers that need the error call close().
         if isOpen { try? space.unmap(iova, byteCount: byteCount, operation: "unmap memory") }
     }
 }

@@ -1,12 +1,12 @@
-/// Which pages of a range devices may have written.
+/// The pages of a range that devices may have written.
 public struct DirtyBitmap: Sendable, Hashable {
     /// The first address of the range.
     public let iova: IOVA
     /// The size of a page in bytes.
     public let pageSize: UInt64
-    /// How many pages the range has.
+    /// The number of pages of the range.
     public let pageCount: Int
-    /// One bit a page, the first in the lowest bit of the first word.
+    /// One bit per page, the first page in the lowest bit of the first word.
     public let words: [UInt64]
 
     init(_ iova: IOVA, byteCount: UInt64, pageSize: UInt64, words: [UInt64]) {
@@ -16,16 +16,16 @@ public struct DirtyBitmap: Sendable, Hashable {
         self.words = words
     }
 
-    /// Whether a page is dirty. Traps beyond the last page.
+    /// Returns whether a page is dirty. Traps beyond the last page.
     public func isDirty(page: Int) -> Bool {
         precondition(page >= 0 && page < pageCount, "there are \(pageCount) pages")
         return words[page / 64] >> UInt64(page % 64) & 1 == 1
     }
 
-    /// How many pages are dirty.
+    /// The number of dirty pages.
     public var dirtyPageCount: Int { words.reduce(0) { $0 + $1.nonzeroBitCount } }
 
-    /// The dirty ranges, sorted and apart, last address included.
+    /// The dirty ranges, sorted and not adjacent, inclusive.
     public var dirtyRanges: [ClosedRange<IOVA>] {
         var ranges: [ClosedRange<IOVA>] = []
         var start: Int?

@@ -1,37 +1,37 @@
 internal import SystemPackage
 
-/// One way to an IOMMU: a type1 container with its groups, or an IO address space of an iommufd.
+/// One kernel interface to an IOMMU: a type1 container with its groups, or an IOAS of an iommufd.
 ///
-/// A backend does what the kernel's interface can do and no more: which addresses are free is the business of
-/// ``AddressSpace``.
+/// A backend only makes the kernel's requests: ``AddressSpace`` allocates the IOVAs.
 protocol IOMMUBackend: AnyObject, Sendable {
-    /// What the interface is called in errors.
+    /// The name of the interface in errors.
     var name: String { get }
 
-    /// The devices that are open by way of the same container or iommufd: what the kernel takes for one owner's.
+    /// The devices that are open in the same container or iommufd, which the kernel treats as one owner's.
     var devices: OpenDevices { get }
 
-    /// It takes devices without an IOMMU, and no others: nothing translates the addresses of their DMA.
+    /// Whether it accepts only devices without an IOMMU, whose DMA addresses are not translated.
     var isNoIOMMU: Bool { get }
 
-    /// What of the devices is registered elsewhere.
+    /// The files of the devices that are registered with virtual machines.
     var registeredFiles: RegisteredFiles { get }
 
-    /// Opens a device and puts it behind this address space; and registers it before, if there is who wants to know of it.
+    /// Opens a device into this address space, after registering its file with the registrar if there is one.
     func open(
         _ address: DeviceAddress, token: VFToken?, for registrar: (any FileRegistrar)?
     ) throws(VFIOError) -> OpenedDevice
 
-    /// Gives back what `open` took beside the descriptor, which has been closed.
+    /// Releases the group membership that `open` returned, after the descriptor has been closed.
     func release(_ membership: GroupMembership?) throws(VFIOError)
 
-    /// The open descriptor of an IOMMU group, by its number; `nil` when no device of it is open here. An iommufd has none.
+    /// Returns the descriptor of an IOMMU group by its number; `nil` if no device of it is open here. An iommufd has
+    /// none.
     func groupDescriptor(_ number: Int) -> FileDescriptor?
 
-    /// The ranges that can be mapped, sorted, and the alignment in bytes of a mapping's ends.
+    /// Returns the ranges that can be mapped, sorted, and the alignment of a mapping's ends in bytes.
     func layout() throws(VFIOError) -> IOVALayout
 
-    /// Refuses to map into what has no IOMMU yet.
+    /// Throws if there is no IOMMU yet.
     func requireIOMMU(for operation: String) throws(VFIOError)
 
     /// Maps memory of the process.
@@ -44,25 +44,25 @@ protocol IOMMUBackend: AnyObject, Sendable {
         dmaBuf: FileDescriptor, byteCount: UInt64, at iova: UInt64, access: DMAAccess
     ) throws(Errno)
 
-    /// Unmaps a range and gives the number of bytes that were unmapped.
+    /// Unmaps a range and returns the number of bytes that were unmapped.
     func unmap(_ iova: UInt64, byteCount: UInt64) throws(Errno) -> UInt64
 
-    /// Whether the interface can import a dma-buf at all.
+    /// Whether the interface can import a dma-buf.
     var importsDMABufs: Bool { get }
 
-    /// The names of the requests, for errors.
+    /// The name of the map request, for errors.
     var mapRequest: String { get }
     var unmapRequest: String { get }
 }
 
-/// What the IOMMU can translate.
+/// The IOVA ranges of an IOMMU and their alignment.
 struct IOVALayout {
     /// Sorted and disjoint.
     let ranges: [ClosedRange<UInt64>]
     /// A power of two.
     let alignment: UInt64
 
-    /// Checks what the kernel has answered, since the allocator counts on it.
+    /// Validates the kernel's answer, which the allocator depends on.
     init(
         ranges: [ClosedRange<UInt64>], alignment: UInt64, operation: String, subject: String
     ) throws(VFIOError) {
@@ -83,16 +83,16 @@ struct IOVALayout {
     }
 }
 
-/// An open device as a backend hands it out.
+/// An open device, as a backend returns it.
 struct OpenedDevice: ~Copyable, Sendable {
     let descriptor: OwnedDescriptor
     let membership: GroupMembership?
-    /// The device's number in the iommufd; `nil` with type1.
+    /// The device's ID in the iommufd; `nil` with type1.
     let iommufdNumber: UInt32?
-    /// What was registered with a virtual machine for it: its own descriptor, or its group's.
+    /// The file registered with a virtual machine for the device: its own descriptor, or its group's.
     let registeredFile: FileDescriptor?
 
-    /// Takes the device apart into what is closed first and what is given back afterwards.
+    /// Closes the descriptor, then releases the group membership.
     consuming func close(backend: any IOMMUBackend, subject: String) throws(VFIOError) {
         let membership = self.membership
         var failure: VFIOError?
@@ -111,7 +111,7 @@ struct OpenedDevice: ~Copyable, Sendable {
     }
 }
 
-/// A device's share in its open group.
+/// A device's membership in its open group.
 struct GroupMembership: Sendable {
     let group: Int
     let device: DeviceAddress

@@ -1,9 +1,9 @@
-/// Where in an address space a mapping goes.
+/// The placement of a mapping in an address space.
 public enum IOVAPlacement: Sendable, Hashable {
-    /// Wherever there is room.
+    /// In any free range.
     case automatic
     /// At exactly this address, a multiple of the page size.
     case fixed(IOVA)
-    /// Where a device with this many address bits reaches it: all of the mapping lies below 2 to the power of that.
+    /// Within a device's address width: all of the mapping lies below 2 to the power of the number.
     case addressWidth(Int)
 }

@@ -1,9 +1,9 @@
-/// Disjoint ranges of addresses in order, with what lies free between them: a B-tree.
+/// A B-tree of disjoint address ranges, which also finds the gaps between them.
 ///
-/// An item of a leaf is a range. An item of an inner node is a whole subtree, as the range from its first address to its
-/// last, with the widest gap inside. So a node of any level is read in the same way, and a search for room skips each
-/// subtree whose gaps are too narrow. Insertion, removal and each search take O(log n) steps; nodes are wide, so that the
-/// steps are few and each touches neighbouring memory.
+/// An item of a leaf is a range. An item of an inner node is a whole subtree, as the range from its first address to
+/// its last, with the widest gap inside. So nodes of all levels are read in the same way, and a search for a gap skips
+/// each subtree whose gaps are too narrow. Insertion, removal and each search take O(log n) steps; nodes are wide, so
+/// that the steps are few and each touches adjacent memory.
 struct IOVARangeTree {
     struct Item {
         var first: UInt64
@@ -15,16 +15,16 @@ struct IOVARangeTree {
 
         var range: ClosedRange<UInt64> { first...last }
 
-        /// Whether the node above has nothing new to say of the subtree.
+        /// Whether the subtree's summary in the parent node stays the same.
         func looks(like other: Item) -> Bool {
             first == other.first && last == other.last && widestGap == other.widestGap
         }
     }
 
-    /// The most items of a node.
+    /// The maximum number of items of a node.
     private static let width = 16
 
-    // All nodes lie in one array, each with room for its full width, so that the tree is a few allocations in all.
+    // All nodes are in one array, each with room for its full width, so the tree needs few allocations.
     private var items: [Item] = []
     private var counts: [Int] = []
     private var spareNodes: [Int] = []
@@ -32,9 +32,9 @@ struct IOVARangeTree {
     /// The number of levels: 0 before the first range, 1 when the root is a leaf.
     private var height = 0
 
-    // MARK: Looking
+    // MARK: Searching
 
-    /// The lowest range that overlaps this one.
+    /// Returns the lowest range that overlaps this one.
     func overlap(with range: ClosedRange<UInt64>) -> ClosedRange<UInt64>? {
         guard height > 0 else { return nil }
         var node = root
@@ -48,10 +48,10 @@ struct IOVARangeTree {
         return nil
     }
 
-    /// The lowest multiple of `alignment`, from `lowest` on, with `byteCount` free addresses up to `highest`.
+    /// Returns the lowest multiple of `alignment`, from `lowest` on, with `byteCount` free addresses up to `highest`.
     ///
-    /// Where all ranges begin and end at multiples of the alignment, as with pages, it takes O(log n) steps; with a greater
-    /// alignment each gap that is wide enough, and lies wrong, is a step more.
+    /// If all ranges begin and end at multiples of the alignment, as with pages, it takes O(log n) steps; with a
+    /// greater alignment each gap that is wide enough but has no aligned room costs one more step.
     func lowestGap(
         byteCount: UInt64, alignment: UInt64, lowest: UInt64, highest: UInt64
     ) -> UInt64? {
@@ -73,7 +73,7 @@ struct IOVARangeTree {
         /// One less than the alignment.
         let mask: UInt64
         let highest: UInt64
-        /// Where the room may begin, not above `highest`.
+        /// The first address of the candidate gap, not above `highest`.
         var candidate: UInt64
 
         /// - Returns: Whether an address is left.
@@ -99,13 +99,13 @@ struct IOVARangeTree {
                 let progress = look(in: item.child, level &- 1, &search)
                 if progress != .goesOn { return progress }
             }
-            // Behind the item, which does not end at the last address when something is left.
+            // Continue after the item, which does not end at the highest address if addresses remain.
             guard item.last < search.highest, search.advance(to: item.last &+ 1) else { return .exhausted }
         }
         return .goesOn
     }
 
-    /// Hands over each range, in order.
+    /// Calls `body` with each range, in order.
     func forEach(_ body: (ClosedRange<UInt64>) -> Void) {
         if height > 0 { forEach(in: root, height, body) }
     }
@@ -117,9 +117,9 @@ struct IOVARangeTree {
         }
     }
 
-    // MARK: Changing
+    // MARK: Modifying
 
-    /// Adds a range that overlaps none.
+    /// Adds a range that overlaps no other.
     mutating func insert(_ range: ClosedRange<UInt64>) {
         if height == 0 {
             root = makeNode()
@@ -135,7 +135,7 @@ struct IOVARangeTree {
         height += 1
     }
 
-    /// Takes away the range that begins at `first`.
+    /// Removes the range that begins at `first`.
     ///
     /// - Returns: The range, or `nil` if none begins there.
     mutating func remove(beginningAt first: UInt64) -> ClosedRange<UInt64>? {
@@ -147,14 +147,14 @@ struct IOVARangeTree {
             root = child
             height -= 1
         }
-        // A root that is an empty leaf stays: a program that maps and unmaps by turns would make it anew each time.
+        // Keep an empty root leaf: a program that alternately maps and unmaps would allocate it each time.
         return removed
     }
 
-    /// Stands for the root's summary, which nothing needs: no gap is so wide that it would be looked for anew.
+    /// A placeholder for the root's summary, which is not used: its maximal gap prevents recomputation.
     private static var noSummary: Item { Item(first: 0, last: 0, widestGap: .max) }
 
-    /// - Parameter summary: What the node above says of this one, which is kept true.
+    /// - Parameter summary: The summary of this node in its parent, which is kept up to date.
     /// - Returns: A new node with the upper part of the items, if the node was full.
     private mutating func insert(_ item: Item, into node: Int, _ level: Int, _ summary: inout Item) -> Int? {
         let position = index(behind: item.first, in: node)
@@ -183,7 +183,8 @@ struct IOVARangeTree {
         return second
     }
 
-    /// - Parameter summary: What the node above says of this one, which is kept true unless the node has become empty.
+    /// - Parameter summary: The summary of this node in its parent, which is kept up to date unless the node becomes
+    ///   empty.
     private mutating func remove(
         _ first: UInt64, from node: Int, _ level: Int, _ summary: inout Item
     ) -> ClosedRange<UInt64>? {
@@ -212,14 +213,14 @@ struct IOVARangeTree {
         return removed
     }
 
-    /// Joins a child that has few items with a neighbour, if they fit into one node with room to grow.
+    /// Merges a child that has few items with a neighbour, if they fit into one node with room to grow.
     private mutating func mergeChild(at index: Int, of node: Int) {
         for left in [index, index - 1] where left >= 0 && left + 1 < counts[node] {
             let (lower, upper) = (self[node, left].child, self[node, left + 1].child)
             guard counts[lower] + counts[upper] <= Self.width * 3 / 4 else { continue }
             for position in 0..<counts[upper] { append(self[upper, position], to: lower) }
             spareNodes.append(upper)
-            // To whoever looks at the node from above, nothing has changed.
+            // The summary of the node in its parent does not change.
             let (one, next) = (self[node, left], self[node, left + 1])
             self[node, left] = Item(
                 first: one.first, last: next.last,
@@ -231,7 +232,7 @@ struct IOVARangeTree {
 
     // MARK: Nodes
 
-    // Nothing overflows here for a node that there is, and any other one ends at the array's bounds.
+    // Unchecked arithmetic: it does not overflow for a valid node, and an invalid one fails the array's bounds check.
     private subscript(node: Int, index: Int) -> Item {
         @inline(__always) get { items[node &* Self.width &+ index] }
         @inline(__always) set { items[node &* Self.width &+ index] = newValue }
@@ -252,16 +253,16 @@ struct IOVARangeTree {
         return nil
     }
 
-    /// The index of the first item that begins behind an address; the number of items when none does.
+    /// Returns the index of the first item that begins after an address, or the number of items if none does.
     private func index(behind address: UInt64, in node: Int) -> Int {
-        // One after the other: halving would mispredict a branch at each step.
+        // Linear: a binary search would mispredict a branch at each step.
         let count = counts[node]
         var index = 0
         while index < count, self[node, index].first <= address { index &+= 1 }
         return index
     }
 
-    /// What an inner node says of a node.
+    /// Returns the summary of a node for its parent.
     private func summary(of node: Int) -> Item {
         Item(
             first: self[node, 0].first, last: self[node, counts[node] - 1].last, widestGap: widestGap(in: node),
@@ -274,7 +275,7 @@ struct IOVARangeTree {
         var widestGap = first.widestGap
         for index in 1..<max(counts[node], 1) {
             let item = self[node, index]
-            // The items are in order and apart.
+            // The items are sorted and disjoint.
             widestGap = max(widestGap, item.widestGap, item.first &- last &- 1)
             last = item.last
         }
@@ -284,25 +285,25 @@ struct IOVARangeTree {
     @inline(__always)
     private static func gap(between one: Item, _ next: Item) -> UInt64 { next.first &- one.last &- 1 }
 
-    // MARK: Summaries, of which most stay as they are
+    // MARK: Summaries
 
-    /// Brings a leaf's summary up to date, into which a range has been put.
+    /// Updates a leaf's summary after the insertion of a range.
     private func noteInsertion(of item: Item, at index: Int, of node: Int, _ summary: inout Item) {
         let isFirst = index == 0
         let isLast = index == counts[node] &- 1
         if isFirst { summary.first = item.first }
         if isLast { summary.last = item.last }
         if isFirst || isLast {
-            // What was outside is a gap inside now.
+            // The space between the item and its neighbour is an inner gap now.
             if !isLast { summary.widestGap = max(summary.widestGap, Self.gap(between: item, self[node, index &+ 1])) }
             if !isFirst { summary.widestGap = max(summary.widestGap, Self.gap(between: self[node, index &- 1], item)) }
         } else if Self.gap(between: self[node, index &- 1], self[node, index &+ 1]) == summary.widestGap {
-            // The gap that the range has split was the widest, or one of them.
+            // The range has split one of the widest gaps.
             summary.widestGap = widestGap(in: node)
         }
     }
 
-    /// Brings a node's summary up to date, from which an item has been taken.
+    /// Updates a node's summary after the removal of an item.
     private func noteRemoval(of item: Item, at index: Int, of node: Int, _ summary: inout Item) {
         let count = counts[node]
         guard count > 0 else { return }
@@ -316,7 +317,7 @@ struct IOVARangeTree {
             summary.last = previous.last
             vanished = max(item.widestGap, Self.gap(between: previous, item))
         } else {
-            // The gaps around it and inside of it are one now, which is wider than each of them.
+            // The item and the gaps around and inside it form one gap now, wider than each of them.
             summary.widestGap = max(
                 summary.widestGap, Self.gap(between: self[node, index &- 1], self[node, index]))
             return
@@ -324,7 +325,7 @@ struct IOVARangeTree {
         if vanished == summary.widestGap { summary.widestGap = widestGap(in: node) }
     }
 
-    /// Brings a node's summary up to date, one of whose subtrees has changed.
+    /// Updates a node's summary after a change of one of its subtrees.
     private func noteChange(from old: Item, to new: Item, at index: Int, of node: Int, _ summary: inout Item) {
         var former = old.widestGap
         var current = new.widestGap
@@ -361,7 +362,7 @@ struct IOVARangeTree {
         counts[node] -= 1
     }
 
-    /// Moves neighbouring items of a node to other places in it, which may overlap.
+    /// Moves adjacent items of a node to another position in it, which may overlap.
     private mutating func move(from source: Int, to target: Int, count: Int, of node: Int) {
         guard count > 0 else { return }
         precondition(source >= 0 && target >= 0 && max(source, target) + count <= Self.width)
@@ -382,7 +383,7 @@ struct IOVARangeTree {
             return nil
         }
         let sibling = makeNode()
-        // Addresses that only rise fill each node before the next one is begun.
+        // Split at the end for ascending addresses, so that each node is filled before the next one is begun.
         let half = position == Self.width ? Self.width : Self.width / 2
         for index in half..<Self.width { append(self[node, index], to: sibling) }
         counts[node] = half

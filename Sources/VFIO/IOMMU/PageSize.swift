@@ -1,15 +1,15 @@
-/// The pages that a DMA buffer is made of.
+/// The page size of a DMA buffer.
 ///
-/// Huge pages make large mappings quicker and the IOMMU's work lighter, but have to be set aside on the machine.
+/// Huge pages make large mappings faster and reduce IOMMU page table walks, but must be reserved on the machine.
 public enum PageSize: Sendable, Hashable {
-    /// The kernel's own pages, 4 KiB on x86.
+    /// The kernel's base pages, 4 KiB on x86.
     case standard
     /// Huge pages of 2 MiB (`MAP_HUGE_2MB`).
     case huge2MiB
     /// Huge pages of 1 GiB (`MAP_HUGE_1GB`).
     case huge1GiB
 
-    /// The size of a huge page in bytes; `nil` for the kernel's own.
+    /// The size of a huge page in bytes; `nil` for the base size.
     package var byteCount: Int? {
         switch self {
         case .standard: nil

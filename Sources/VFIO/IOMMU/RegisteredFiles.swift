@@ -1,21 +1,21 @@
 internal import Synchronization
 package import SystemPackage
 
-/// What the files of VFIO's devices can be registered with, before a device's driver is told: a virtual machine.
+/// An object, such as a virtual machine, that VFIO files are registered with before the device is opened.
 package protocol FileRegistrar: AnyObject, Sendable {
     /// Adds a file: an open device's, or its group's.
     ///
-    /// - Parameter subject: Whose file it is, for errors.
+    /// - Parameter subject: The owner of the file, for errors.
     func add(_ file: FileDescriptor, subject: String) throws(VFIOError)
 
-    /// Takes a file out again.
+    /// Removes a file.
     func remove(_ file: FileDescriptor, subject: String) throws(VFIOError)
 }
 
-/// The files of an address space's devices that virtual machines know: a device's own, or its group's.
+/// The files of an address space's devices that are registered with virtual machines: a device's own, or its group's.
 ///
-/// KVM holds on to a file that it knows, so each is taken out before its descriptor is closed. A group's file stands for all
-/// of its devices, and is taken out with the last of them.
+/// KVM holds a reference to a registered file, so each is removed before its descriptor is closed. A group's file
+/// represents all of its devices, and is removed with the last of them.
 package final class RegisteredFiles: Sendable {
     private struct Entry: Sendable {
         let registrar: any FileRegistrar
@@ -27,7 +27,7 @@ package final class RegisteredFiles: Sendable {
     package func add(_ file: FileDescriptor, to registrar: any FileRegistrar, subject: String) throws(VFIOError) {
         try entries.withLock { (entries) throws(VFIOError) in
             if let known = entries[file.rawValue] {
-                // The kernel would let the second one take the first one's place, without a word.
+                // The kernel would silently replace the first registrar by the second.
                 guard known.registrar === registrar else {
                     throw VFIOError(
                         .busy, "register with the virtual machine", subject,
@@ -52,7 +52,7 @@ package final class RegisteredFiles: Sendable {
             try known.registrar.remove(file, subject: subject)
             return known.registrar
         }
-        // Outside of the lock: it may be the last reference, whose end closes descriptors.
+        // Outside of the lock: this may be the last reference, whose deinit closes descriptors.
         withExtendedLifetime(last) {}
     }
 }

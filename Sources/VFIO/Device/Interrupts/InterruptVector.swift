@@ -32,8 +32,8 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// The interrupt stays on while the sequence exists; the sequence ends when the vector is closed.
     public var events: InterruptEvents { InterruptEvents(line) }
 
-    /// Masks the interrupt until
-    /// ``unmask()``. One that is raised meanwhile is delivered then, if its level is still asserted. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
+    /// Masks the interrupt until ``unmask()``. One that is raised meanwhile is delivered then, if its level is still
+    /// asserted. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// - Throws: `.unsupported` if the interrupt cannot be masked, which applies to MSI and MSI-X.
     public func mask() throws(VFIOError) {

@@ -76,9 +76,9 @@ extension Device {
     ///   - value: The value, with the width of its type: 8, 16, 32, or 64 bits (not on every machine).
     ///   - offset: The register in bytes from the start of the region, a multiple of the width.
     ///   - index: A BAR.
-    /// - Throws: `.notFound` without such a BAR, `.outOfRange` (also for the MSI-X table, which cannot be written this
-    ///   way), `.misaligned`; `.busy` if another event writes the same value to the same register, `.limit` beyond a
-    ///   thousand events.
+    /// - Throws: `.notFound` without such a BAR, `.outOfRange`, `.misaligned`; `.busy` if another event writes the same
+    ///   value to the same register, `.limit` beyond a thousand events, `.kernel` for the MSI-X table, which cannot be
+    ///   written this way.
     public func makeIOEventFD<Value: FixedWidthInteger & UnsignedInteger>(
         _ value: Value, at offset: UInt64, of index: RegionIndex
     ) throws(VFIOError) -> DeviceIOEventFD {

@@ -2,20 +2,20 @@ internal import CVFIO
 package import SystemPackage
 
 extension ABI {
-    /// The name of an ioctl, its number, and what is special about it.
+    /// The name and number of an ioctl, and its properties.
     package struct Call {
         let name: StaticString
         let number: UInt
         /// The structure begins with its size (`argsz`, `size`).
         private(set) var isSized = false
-        /// EINVAL says that the kernel, the driver or the device lacks this, as ENOTTY and EOPNOTSUPP do.
+        /// EINVAL means that the kernel, the driver or the device lacks this, as ENOTTY and EOPNOTSUPP do.
         private var isLackingByEINVAL = false
         private var isKVM = false
 
-        /// What errors call the operation: `"map memory (VFIO_IOMMU_MAP_DMA)"`.
+        /// Returns the operation's text for errors: `"map memory (VFIO_IOMMU_MAP_DMA)"`.
         package func operation(_ words: String) -> String { "\(words) (\(name))" }
 
-        /// Whether an error says that the kernel, the driver or the device lacks this.
+        /// Returns whether an errno means that the kernel, the driver or the device lacks this.
         func isLacking(by errno: Errno) -> Bool {
             switch errno {
             case .inappropriateIOCTLForDevice, .notSupported: true
@@ -24,11 +24,11 @@ extension ABI {
             }
         }
 
-        /// A refusal in words.
+        /// Returns the error for a failed request.
         ///
         /// - Parameters:
-        ///   - hint: What to do where this is lacking; `nil` where the caller does not expect that.
-        ///   - refusals: What other errors mean to the caller.
+        ///   - hint: The remedy if this is lacking; `nil` if the caller does not expect that.
+        ///   - refusals: The codes of other errors.
         package func failure(
             _ errno: Errno, _ operation: String, _ subject: String, lacking hint: String?,
             _ refusals: [Errno: Refusal] = [:]
@@ -46,7 +46,7 @@ extension ABI {
             .ioError: (.kernel, "the machine is another process's, or is broken for good"),
         ]
 
-        // Inlined, so that a request that succeeds never touches its name.
+        // Inlined, so that a successful request does not access its name.
         @inline(__always)
         static func bare(_ name: StaticString, _ number: UInt) -> Self { .init(name: name, number: number) }
 

@@ -14,7 +14,7 @@ extension ABI {
     /// The corresponding request is `VFIO_SET_IOMMU`.
     package static func setIOMMU(_ type: UInt) -> some ABIRequest<Void> { ValueRequest(.setIOMMU, type) }
 
-    /// Whether no device of the group has a driver of the kernel that does DMA.
+    /// Returns whether no device of the group is bound to a kernel driver that does DMA.
     /// The corresponding request is `VFIO_GROUP_GET_STATUS`.
     package static func isGroupViable() -> some ABIRequest<Bool> {
         Request(.getGroupStatus, cvfio_group_status()) { (status, _) in status.flags & CVFIO_GROUP_FLAGS_VIABLE != 0 }
@@ -25,7 +25,7 @@ extension ABI {
         Request(.setContainer, container.rawValue)
     }
 
-    /// Opens a device of the group, by its name and what may follow that.
+    /// Opens a device of the group, by its name and optional arguments after it.
     /// The corresponding request is `VFIO_GROUP_GET_DEVICE_FD`.
     package static func getGroupDevice(_ name: String) -> some ABIRequest<FileDescriptor> {
         TailedRequest(.getGroupDevice, name.utf8 + [0]) { (_, result) in
@@ -51,7 +51,7 @@ extension ABI {
             (isReadable ? CVFIO_DMA_MAP_FLAG_READ : 0) | (isWritable ? CVFIO_DMA_MAP_FLAG_WRITE : 0))
     }
 
-    /// Tells where the memory of a mapping is now. The corresponding request is `VFIO_IOMMU_MAP_DMA`.
+    /// Sets the current process address of a mapping. The corresponding request is `VFIO_IOMMU_MAP_DMA`.
     package static func updateVaddr(
         _ memory: UnsafeRawBufferPointer, at iova: UInt64
     ) -> some ABIRequest<Void> { unsafe mapDMA(memory, at: iova, CVFIO_DMA_MAP_FLAG_VADDR) }
@@ -67,7 +67,7 @@ extension ABI {
                 size: UInt64(memory.count)))
     }
 
-    /// Unmaps a range, or only gives up the process's addresses of its mappings. Gives how many bytes it was.
+    /// Unmaps a range, or only invalidates the process addresses of its mappings, and returns its size in bytes.
     /// The corresponding request is `VFIO_IOMMU_UNMAP_DMA`.
     @inline(__always)
     package static func unmapDMA(
@@ -80,7 +80,7 @@ extension ABI {
         ) { (request, _) in request.size }
     }
 
-    /// Unmaps a range, and tells which of its pages were written until then.
+    /// Unmaps a range, and returns which of its pages were written until then.
     /// The corresponding request is `VFIO_IOMMU_UNMAP_DMA`.
     package static func unmapDMA(
         _ iova: UInt64, byteCount: UInt64, readingPagesOf pageSize: UInt64
@@ -101,7 +101,7 @@ extension ABI {
                 argsz: 0, flags: isOn ? CVFIO_IOMMU_DIRTY_PAGES_FLAG_START : CVFIO_IOMMU_DIRTY_PAGES_FLAG_STOP))
     }
 
-    /// Which pages of a range were written, as words of a bitmap.
+    /// Returns which pages of a range were written, as words of a bitmap.
     /// The corresponding request is `VFIO_IOMMU_DIRTY_PAGES`.
     package static func readDirtyPages(_ iova: UInt64, byteCount: UInt64, pageSize: UInt64) -> some ABIRequest<[UInt64]>
     {
@@ -118,15 +118,15 @@ extension ABI {
         /// The members of a `vfio_bitmap`.
         let fields: [UInt64]
 
-        /// - Parameter byteCount: Of the range: a multiple of the page size, and not 0.
+        /// - Parameter byteCount: The size of the range: a multiple of the page size, and not 0.
         init(_ byteCount: UInt64, _ pageSize: UInt64) {
             pageCount = Int(byteCount / pageSize)
             room = RequestBuffer(byteCount: (pageCount + 63) / 64 * 8)
             fields = [pageSize, UInt64(room.byteCount), room.address]
         }
 
-        /// What the kernel has written: a bit a page, from the lowest bit of the first word. Bits beyond the last page are left
-        /// out.
+        /// The bitmap from the kernel: one bit per page, from the lowest bit of the first word, without bits beyond the
+        /// last page.
         var words: [UInt64] {
             var words = (0..<room.byteCount / 8).map { room.load(UInt64.self, at: $0 * 8) ?? 0 }
             if pageCount % 64 != 0 { words[words.count - 1] &= (1 << UInt64(pageCount % 64)) - 1 }

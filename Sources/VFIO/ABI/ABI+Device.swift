@@ -21,12 +21,12 @@ extension ABI {
     /// The corresponding request is `VFIO_DEVICE_RESET`.
     package static func reset() -> some ABIRequest<Void> { ValueRequest(.reset) }
 
-    /// Lets an event write a register each time it is signalled, or ends that.
+    /// Makes an event write a register each time it is signalled, or removes the event.
     /// The corresponding request is `VFIO_DEVICE_IOEVENTFD`.
     ///
     /// - Parameters:
-    ///   - width: 1, 2, 4 or 8 bytes, each of which is its own flag.
-    ///   - offset: In the device's descriptor.
+    ///   - width: 1, 2, 4 or 8 bytes, each of which has its own flag.
+    ///   - offset: The offset in the device's descriptor.
     package static func setRegisterWrite(
         _ value: UInt64, width: Int, at offset: UInt64, by event: FileDescriptor?
     ) -> some ABIRequest<Void> {
@@ -43,7 +43,7 @@ extension ABI {
         Request(.getIRQInfo, cvfio_irq_info(argsz: 0, flags: 0, index: index, count: 0)) { (info, _) in info }
     }
 
-    /// What is done to interrupts.
+    /// The actions on interrupts.
     package enum IRQAction: String, CustomStringConvertible {
         case mask, unmask, trigger
 
@@ -58,18 +58,18 @@ extension ABI {
         package var description: String { rawValue }
     }
 
-    /// What tells which of some interrupts that follow one another something is done to, and how.
+    /// The interrupts of a contiguous range that an action applies to, and its arguments.
     package enum InterruptData {
         /// To those that are true.
         case chosen([Bool])
-        /// By an event for each, or none.
+        /// An event for each, or none.
         case events([FileDescriptor?])
     }
 
     /// Masks, unmasks or raises all of some interrupts, without an allocation: a driver unmasks INTx after each interrupt.
     /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
-    /// To trigger none, from 0, switches all of the kind off.
+    /// Triggering none, from 0, disables the interrupt type.
     package static func setIRQs(
         _ action: IRQAction, _ index: UInt32, from start: UInt32, count: UInt32
     ) -> some ABIRequest<Void> {
@@ -91,14 +91,14 @@ extension ABI {
             }
         let header = cvfio_irq_set(argsz: 0, flags: flag | action.flag, index: index, start: start, count: count)
         return TailedRequest(.setIRQs, bytes([header]) + tail) { (_, result) throws(Errno) in
-            // Where there are fewer vectors than asked for, the answer is their number, and none is on.
+            // A positive result is the number of available vectors if there are too few; none is on then.
             guard result == 0 else { throw .noSpace }
         }
     }
 
     // MARK: Hot reset
 
-    /// A function that a hot reset touches, with the number of its group or of its device in the iommufd.
+    /// A function that a hot reset affects, with the number of its group or its ID in the iommufd.
     package typealias DependentFunction = (owner: UInt32, segment: UInt16, bus: UInt8, devfn: UInt8)
 
     /// The corresponding request is `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`.
@@ -115,7 +115,7 @@ extension ABI {
                 try asking.send(buffer)
             } catch .noSpace {
                 let wanted = Int(buffer.header(Header.self).count)
-                // No bus has more: 256 functions, and with bridges behind them as many again for each of 256 buses.
+                // An upper bound: 256 functions on each of 256 buses behind bridges.
                 guard wanted > room, wanted <= 1 << 16 else {
                     throw asking.nonsense("the kernel speaks of \(wanted) functions", errno: .noSpace)
                 }
@@ -128,7 +128,7 @@ extension ABI {
                 throw asking.nonsense(
                     "the kernel speaks of \(header.count) functions where there was room for \(room)")
             }
-            // Member by member: a structure with a union is not bitwise copyable to Swift.
+            // Member by member: Swift does not treat a structure with a union as bitwise copyable.
             let functions = (0..<Int(header.count)).compactMap { index -> DependentFunction? in
                 let start = headerSize + index * entrySize
                 guard let owner: UInt32 = buffer.load(at: start), let segment: UInt16 = buffer.load(at: start + 4),
@@ -140,7 +140,7 @@ extension ABI {
         }
     }
 
-    /// Resets the bus or the slot, whose functions are the caller's as these groups prove.
+    /// Resets the bus or the slot; the groups prove ownership of its functions.
     /// The corresponding request is `VFIO_DEVICE_PCI_HOT_RESET`.
     package static func hotReset(_ groups: [FileDescriptor]) -> some ABIRequest<Void> {
         let header = cvfio_pci_hot_reset(argsz: 0, flags: 0, count: UInt32(groups.count))
@@ -149,7 +149,7 @@ extension ABI {
 
     // MARK: Planes of virtual GPUs
 
-    /// What a plane shows, or (probing) whether the device hands out its pictures in this way.
+    /// Returns what a plane shows, or (probing) whether the device supports this type of plane.
     /// The corresponding request is `VFIO_DEVICE_QUERY_GFX_PLANE`.
     package static func queryPlane(
         _ plane: UInt32, inRegion: Bool, isProbe: Bool = false
@@ -167,9 +167,9 @@ extension ABI {
         Request(.getPlaneDMABuf, picture) { (_, result) in FileDescriptor(rawValue: Int32(truncatingIfNeeded: result)) }
     }
 
-    // MARK: The device and its iommufd
+    // MARK: iommufd
 
-    /// Binds the device to an iommufd, and gives its number there.
+    /// Binds the device to an iommufd, and returns its ID there.
     /// The corresponding request is `VFIO_DEVICE_BIND_IOMMUFD`.
     package static func bindDevice(
         to iommufd: FileDescriptor, token: [UInt8]?
@@ -182,12 +182,12 @@ extension ABI {
             structure.flags = CVFIO_DEVICE_BIND_FLAG_TOKEN
             structure.token_uuid_ptr = memory.address
         }
-        // Older kernels end the structure before the token, and refuse a longer one only when the rest is not zero.
+        // Older kernels end the structure before the token, and refuse a longer one only if the rest is not zero.
         let size = memory == nil ? MemoryLayout.offset(of: \Structure.token_uuid_ptr)! : MemoryLayout<Structure>.size
         return Request(.bindDevice, structure, size: size, pointingTo: memory) { (device, _) in device.out_devid }
     }
 
-    /// Attaches the device, or one of its PASIDs, to an IO address space or a page table.
+    /// Attaches the device, or one of its PASIDs, to an IOAS or a page table.
     /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     package static func attachDevice(
         to table: UInt32, pasid: UInt32? = nil

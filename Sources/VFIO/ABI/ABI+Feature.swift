@@ -2,15 +2,14 @@ internal import CVFIO
 internal import Glibc
 package import SystemPackage
 
-// <linux/vfio.h>: optional features of a device, all behind the one ioctl `VFIO_DEVICE_FEATURE`.
+// <linux/vfio.h>: optional features of a device, all by the ioctl `VFIO_DEVICE_FEATURE`.
 extension ABI {
     /// - Parameters:
     ///   - flags: The feature's number, and whether to get or to set.
-    ///   - data: What the feature takes.
-    ///   - tail: What follows that.
-    ///   - memory: What the data point to.
-    ///   - answer: What comes back, from what the kernel made of the data, and its result.
-    // Not `some ABIRequest`: that type would name the structure, and users of the library cannot load CVFIO.
+    ///   - data: The feature's structure.
+    ///   - tail: The bytes after the structure.
+    ///   - memory: The memory that the data point to.
+    ///   - answer: Makes the answer from the data that the kernel returns, and the result.
     private static func feature<Data: BitwiseCopyable, Answer>(
         _ call: Call, _ flags: UInt32, _ data: Data, tail: [UInt8] = [], pointingTo memory: RequestBuffer? = nil,
         answer: @escaping (Data, Int) -> Answer
@@ -21,7 +20,7 @@ extension ABI {
         }
     }
 
-    /// One that is set, with whatever it takes.
+    /// A feature that is set, with its data.
     private static func setting(_ call: Call, _ number: UInt32, _ data: [UInt8] = []) -> some ABIRequest<Void> {
         let header = cvfio_device_feature(argsz: 0, flags: CVFIO_DEVICE_FEATURE_SET | number)
         return TailedRequest(call, bytes([header]) + data) { (_, _) in }
@@ -40,19 +39,19 @@ extension ABI {
         setting(.setVFToken, CVFIO_DEVICE_FEATURE_PCI_VF_TOKEN, token)
     }
 
-    /// Lets a device on a CDX bus do DMA, or not. The corresponding request is `VFIO_DEVICE_FEATURE_BUS_MASTER`.
+    /// Enables or disables DMA of a device on a CDX bus. The corresponding request is `VFIO_DEVICE_FEATURE_BUS_MASTER`.
     package static func setBusMaster(_ isMaster: Bool) -> some ABIRequest<Void> {
         setting(
             .setBusMaster, CVFIO_DEVICE_FEATURE_BUS_MASTER,
             bytes([isMaster ? CVFIO_DEVICE_FEATURE_SET_MASTER : CVFIO_DEVICE_FEATURE_CLEAR_MASTER]))
     }
 
-    /// Takes the report of an error that s390 holds for a PCI function.
+    /// Reads and clears the error report that s390 holds for a PCI function.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_ZPCI_ERROR`.
     ///
-    /// - Parameter byteCount: How long the report is, 4096 at most.
+    /// - Parameter byteCount: The length of the report, at most 4096.
     package static func takeZPCIError(byteCount: Int) -> some ABIRequest<[UInt8]> {
-        // Longer than said, for a kernel that writes more than it says.
+        // Always the maximal size, for a kernel that writes more than the given length.
         let report = RequestBuffer(byteCount: 4096)
         return feature(
             .takeZPCIError, CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_ZPCI_ERROR, report.address,
@@ -96,7 +95,8 @@ extension ABI {
 
     // MARK: Migration
 
-    /// What the device can do, as flags. The corresponding request is `VFIO_DEVICE_FEATURE_MIGRATION`.
+    /// Returns the device's migration capabilities, as flags.
+    /// The corresponding request is `VFIO_DEVICE_FEATURE_MIGRATION`.
     package static func getMigration() -> some ABIRequest<UInt64> {
         feature(.getMigration, CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_MIGRATION, 0 as UInt64) { (flags, _) in
             flags
@@ -111,7 +111,7 @@ extension ABI {
         ) { (answer, _) in answer.device_state }
     }
 
-    /// Brings the device to another state, and gives the stream that begins with that.
+    /// Sets the device's migration state, and returns the data stream that begins with it.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
     package static func setMigrationState(_ state: UInt32) -> some ABIRequest<FileDescriptor?> {
         feature(
@@ -127,7 +127,7 @@ extension ABI {
         ) { (byteCount, _) in byteCount }
     }
 
-    /// Gives the flag of ``getPreCopyProgress()`` a meaning.
+    /// Enables the flag of ``getPreCopyProgress()``.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`.
     package static func enablePreCopyFlags() -> some ABIRequest<Void> {
         setting(.enablePreCopyFlags, CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2)
@@ -142,9 +142,9 @@ extension ABI {
         }
     }
 
-    // MARK: The log of DMA
+    // MARK: DMA logging
 
-    /// Starts a log of what the device writes, and gives the size of its pages.
+    /// Starts a log of the device's writes, and returns its page size.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`.
     package static func startDMALog(of ranges: [Range<UInt64>], pageSize: UInt64) -> some ABIRequest<UInt64> {
         let list = RequestBuffer(bytes(ranges.flatMap { [$0.lowerBound, $0.upperBound - $0.lowerBound] }))

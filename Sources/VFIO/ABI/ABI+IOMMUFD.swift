@@ -3,7 +3,7 @@ package import SystemPackage
 
 // <linux/iommufd.h>: objects and IO address spaces.
 extension ABI {
-    /// Whether an iommufd knows a request, which is asked with a structure that is too short for any.
+    /// Returns whether an iommufd has a request, by probing it with a structure that is too short for any request.
     package static func knows(_ call: Call, _ file: borrowing some ControlledFile & ~Copyable) throws(Errno) -> Bool {
         var size = UInt32(MemoryLayout<UInt32>.size)
         do throws(Errno) {
@@ -36,7 +36,8 @@ extension ABI {
             pointingTo: list)
     }
 
-    /// Where mappings may be, and the alignment of their ends. The corresponding request is `IOMMU_IOAS_IOVA_RANGES`.
+    /// Returns the ranges that can be mapped, and the alignment of their ends.
+    /// The corresponding request is `IOMMU_IOAS_IOVA_RANGES`.
     package static func getIOVARanges(
         _ ioas: UInt32
     ) -> GrowingRequest<(ranges: [ClosedRange<UInt64>], alignment: UInt64)> {
@@ -68,7 +69,7 @@ extension ABI {
         }
     }
 
-    /// What a device may do with a mapping, which is where the caller wants it.
+    /// Returns the flags of a mapping at a fixed IOVA with the given access.
     @inline(__always)
     private static func mapFlags(_ isReadable: Bool, _ isWritable: Bool) -> UInt32 {
         CIOMMU_IOAS_MAP_FIXED_IOVA | (isReadable ? CIOMMU_IOAS_MAP_READABLE : 0)
@@ -111,7 +112,7 @@ extension ABI {
                 length: byteCount, dst_iova: iova, src_iova: origin))
     }
 
-    /// Unmaps a range, and gives how many bytes it was. The corresponding request is `IOMMU_IOAS_UNMAP`.
+    /// Unmaps a range, and returns its size in bytes. The corresponding request is `IOMMU_IOAS_UNMAP`.
     @inline(__always)
     package static func unmap(_ ioas: UInt32, _ iova: UInt64, byteCount: UInt64) -> some ABIRequest<UInt64> {
         Request(.unmap, ciommu_ioas_unmap(size: 0, ioas_id: ioas, iova: iova, length: byteCount)) { (request, _) in
@@ -124,7 +125,7 @@ extension ABI {
         Request(.changeProcess, ciommu_ioas_change_process())
     }
 
-    /// The physical memory behind an address, for devices without an IOMMU.
+    /// Returns the physical address behind an IOVA, for devices without an IOMMU.
     /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     package static func getPhysicalAddress(
         _ ioas: UInt32, _ iova: UInt64, byteCount: UInt64
@@ -136,13 +137,13 @@ extension ABI {
         ) { (request, _) in (request.out_phys, request.length) }
     }
 
-    /// Whether locked memory counts per process (1) or per user (0); without a value it is only asked.
+    /// Sets or gets (without a value) whether locked memory counts per process (1) or per user (0).
     /// The corresponding request is `IOMMU_OPTION`.
     package static func accounting(_ value: UInt64? = nil) -> some ABIRequest<UInt64> {
         option(CIOMMU_OPTION_RLIMIT_MODE, of: 0, value)
     }
 
-    /// Whether the pages of an address space are combined (1); without a value it is only asked.
+    /// Sets or gets (without a value) whether the pages of an address space are combined (1).
     /// The corresponding request is `IOMMU_OPTION`.
     package static func largePages(of ioas: UInt32, _ value: UInt64? = nil) -> some ABIRequest<UInt64> {
         option(CIOMMU_OPTION_HUGE_PAGES, of: ioas, value)
@@ -157,7 +158,7 @@ extension ABI {
         ) { (option, _) in option.val64 }
     }
 
-    /// What is done with the address space that a container's requests act on.
+    /// The actions on the address space that a container's requests act on.
     package enum ContainerSpaceAction {
         case get
         case set(UInt32)

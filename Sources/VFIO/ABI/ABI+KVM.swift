@@ -1,10 +1,9 @@
 internal import CVFIO
 package import SystemPackage
 
-// <linux/kvm.h>: what ties VFIO's devices to a virtual machine.
+// <linux/kvm.h>: requests that connect VFIO's devices to a virtual machine.
 extension ABI {
-    /// Makes the machine's kvm-vfio device, or only asks whether there is such a thing.
-    /// The corresponding request is `KVM_CREATE_DEVICE`.
+    /// Creates the machine's kvm-vfio device, or only probes for it. The corresponding request is `KVM_CREATE_DEVICE`.
     package static func makeVFIODevice(onlyAsking: Bool = false) -> some ABIRequest<FileDescriptor> {
         Request(
             .makeVFIODevice,
@@ -31,7 +30,7 @@ extension ABI {
             pointingTo: value)
     }
 
-    /// Lets an event raise an interrupt of the guest, or ends that. The corresponding request is `KVM_IRQFD`.
+    /// Makes an event raise an interrupt of the guest, or removes the event. The corresponding request is `KVM_IRQFD`.
     package static func setIRQFD(
         _ event: FileDescriptor, to line: UInt32, acknowledgedBy unmask: FileDescriptor? = nil, isEnd: Bool = false
     ) -> some ABIRequest<Void> {
@@ -44,7 +43,8 @@ extension ABI {
         return Request(.setIRQFD, structure)
     }
 
-    /// Lets a guest's write of a value signal an event, or ends that. The corresponding request is `KVM_IOEVENTFD`.
+    /// Makes a guest's write of a value signal an event, or removes the event.
+    /// The corresponding request is `KVM_IOEVENTFD`.
     package static func setIOEventFD(
         _ event: FileDescriptor, onWriteOf value: UInt64, width: Int, at address: UInt64, isEnd: Bool = false
     ) -> some ABIRequest<Void> {
@@ -57,7 +57,7 @@ extension ABI {
         return Request(.setIOEventFD, structure)
     }
 
-    /// Puts memory of the process behind addresses of the guest; none takes the slot away.
+    /// Maps memory of the process at guest physical addresses; a slot without memory is deleted.
     /// The corresponding request is `KVM_SET_USER_MEMORY_REGION`.
     package static func setMemorySlot(
         _ slot: UInt32, at guestAddress: UInt64 = 0, byteCount: UInt64 = 0, address: UInt64 = 0,
@@ -73,7 +73,7 @@ extension ABI {
 
 // <linux/dma-buf.h>.
 extension ABI {
-    /// The longest name of a dma-buf, in bytes without the zero at its end.
+    /// The maximum length of a dma-buf's name, in bytes without the terminating zero.
     package static var longestDMABufName: Int { Int(CDMA_BUF_NAME_LEN) - 1 }
 
     /// The corresponding request is `DMA_BUF_SET_NAME`.
@@ -81,8 +81,7 @@ extension ABI {
         TailedRequest(.setDMABufName, name.utf8 + [0]) { (_, _) in }
     }
 
-    /// Begins or ends a time in which the CPU uses a dma-buf's memory.
-    /// The corresponding request is `DMA_BUF_IOCTL_SYNC`.
+    /// Starts or ends CPU access to a dma-buf's memory. The corresponding request is `DMA_BUF_IOCTL_SYNC`.
     package static func syncDMABuf(isEnd: Bool, isRead: Bool, isWritten: Bool) -> some ABIRequest<Void> {
         let step = isEnd ? CDMA_BUF_SYNC_END : CDMA_BUF_SYNC_START
         return Request(

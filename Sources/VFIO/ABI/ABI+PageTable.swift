@@ -1,9 +1,9 @@
 internal import CVFIO
 package import SystemPackage
 
-// <linux/iommufd.h>: page tables, faults, and what the hardware is.
+// <linux/iommufd.h>: page tables, faults, and hardware information.
 extension ABI {
-    /// What an IOMMU tells of itself. The data are no longer than the room for them.
+    /// The properties of an IOMMU. The data are truncated to the available room.
     package typealias HardwareInfo = (type: UInt32, capabilities: UInt64, pasidBits: UInt8, data: [UInt8])
 
     /// The corresponding request is `IOMMU_GET_HW_INFO`.
@@ -21,15 +21,15 @@ extension ABI {
         }
     }
 
-    /// What a page table or a virtual IOMMU is made from, by the kernel's number for it.
+    /// The kernel's type number and the data that a page table or a virtual IOMMU is made from.
     package typealias TypedData = (type: UInt32, data: [UInt8])
 
     /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Parameters:
-    ///   - parent: An IO address space, a page table below, or a virtual IOMMU.
+    ///   - parent: An IOAS, a nesting parent page table, or a virtual IOMMU.
     ///   - faults: The queue for its faults.
-    ///   - guest: What a guest keeps.
+    ///   - guest: The guest's part of a nested page table.
     package static func makePageTable(
         for device: UInt32, over parent: UInt32, flags: UInt32, faults: UInt32?, guest: TypedData? = nil
     ) -> some ABIRequest<UInt32> {
@@ -52,7 +52,7 @@ extension ABI {
             .setDirtyTracking, ciommu_hwpt_set_dirty_tracking(size: 0, flags: flags, hwpt_id: table, __reserved: 0))
     }
 
-    /// Which pages of a range were written, as words of a bitmap.
+    /// Returns which pages of a range were written, as words of a bitmap.
     /// The corresponding request is `IOMMU_HWPT_GET_DIRTY_BITMAP`.
     package static func getDirtyBitmap(
         of table: UInt32, _ iova: UInt64, byteCount: UInt64, pageSize: UInt64, keepsMarks: Bool
@@ -67,14 +67,14 @@ extension ABI {
         ) { (_, _) in pages.words }
     }
 
-    /// How many entries were done, which the kernel also says when it refuses the next one.
+    /// The number of entries handled, which the kernel also reports if it refuses the next one.
     package typealias InvalidationResult = (handledCount: Int, failure: Errno?)
 
     /// The corresponding request is `IOMMU_HWPT_INVALIDATE`.
     ///
     /// - Parameters:
-    ///   - entries: All of them, one after the other.
-    ///   - size: The bytes of each.
+    ///   - entries: All entries, concatenated.
+    ///   - size: The size of an entry in bytes.
     package static func invalidate(
         _ object: UInt32, _ entries: TypedData, count: Int, size: Int,
         on file: borrowing some ControlledFile & ~Copyable
@@ -89,12 +89,12 @@ extension ABI {
             _ = try file.kernel.control(file.descriptor, Call.invalidate.number, with: &request)
             return (Int(request.entry_num), nil)
         } catch {
-            // A kernel that lacks the request has not touched the number, and so did nothing.
+            // A kernel that lacks the request has not changed the number, so no entry was handled.
             return (error == .inappropriateIOCTLForDevice ? 0 : min(Int(request.entry_num), count), error)
         }
     }
 
-    /// An object of an iommufd that has a descriptor to itself.
+    /// An object of an iommufd that has its own descriptor.
     package typealias Queue = (id: UInt32, descriptor: FileDescriptor)
 
     /// The corresponding request is `IOMMU_FAULT_QUEUE_ALLOC`.
@@ -107,7 +107,7 @@ extension ABI {
 
 // <linux/iommufd.h>: virtual IOMMUs.
 extension ABI {
-    /// Makes a virtual IOMMU, and gives its number and what the kernel has made of the data.
+    /// Creates a virtual IOMMU, and returns its ID and the data as updated by the kernel.
     /// The corresponding request is `IOMMU_VIOMMU_ALLOC`.
     package static func makeVirtualIOMMU(
         for device: UInt32, over parent: UInt32, _ kind: TypedData
@@ -122,7 +122,7 @@ extension ABI {
         ) { (viommu, _) in (viommu.out_viommu_id, data) }
     }
 
-    /// Gives a device its name in a virtual IOMMU, and gives the number of that.
+    /// Creates a virtual device for a device in a virtual IOMMU, and returns its ID.
     /// The corresponding request is `IOMMU_VDEVICE_ALLOC`.
     package static func makeVirtualDevice(
         _ device: UInt32, in viommu: UInt32, number: UInt64
@@ -147,7 +147,7 @@ extension ABI {
         }
     }
 
-    /// Lets the hardware read a queue in a guest's memory, and gives its number.
+    /// Lets the hardware read a queue in guest memory, and returns the queue's ID.
     /// The corresponding request is `IOMMU_HW_QUEUE_ALLOC`.
     package static func makeHardwareQueue(
         in viommu: UInt32, type: UInt32, index: UInt32, at iova: UInt64, byteCount: UInt64

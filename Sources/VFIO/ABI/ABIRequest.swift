@@ -1,27 +1,27 @@
 package import SystemPackage
 
-/// One ioctl, ready to be made.
+/// An ioctl with its arguments.
 package protocol ABIRequest<Answer> {
-    /// What comes back.
+    /// The result of the request.
     associatedtype Answer
     var call: ABI.Call { get }
     func send(to descriptor: FileDescriptor, of kernel: any Kernel) throws(Errno) -> Answer
 }
 
 extension ABIRequest {
-    /// Makes the request, for callers who know what to do about a refusal.
+    /// Makes the request, for callers that handle the errno.
     @inline(__always)
     package func perform(on file: borrowing some ControlledFile & ~Copyable) throws(Errno) -> Answer {
         try send(to: file.descriptor, of: file.kernel)
     }
 
-    /// Makes the request, and says of a refusal what was tried and on what.
+    /// Makes the request, and converts a failure to a `VFIOError`.
     ///
     /// - Parameters:
-    ///   - words: What is tried; the request's name is added.
-    ///   - subject: What it is tried on.
-    ///   - hint: What to do when the kernel, the driver or the device lacks this, which is `.unsupported` then.
-    ///   - refusals: What other errors mean that are more than `.kernel`.
+    ///   - words: The description of the operation; the request's name is appended.
+    ///   - subject: What the operation acts on.
+    ///   - hint: The hint of `.unsupported`, for a kernel, driver or device that lacks this.
+    ///   - refusals: The other errors that have a more specific code than `.kernel`.
     package func perform(
         on file: borrowing some ControlledFile & ~Copyable, _ words: @autoclosure () -> String,
         _ subject: @autoclosure () -> String, lacking hint: @autoclosure () -> String? = nil,
@@ -34,7 +34,7 @@ extension ABIRequest {
         }
     }
 
-    /// Whether the kernel does what is asked, rather than lacking it.
+    /// Returns whether the request is supported.
     package func isOffered(
         on file: borrowing some ControlledFile & ~Copyable, _ words: @autoclosure () -> String,
         _ subject: @autoclosure () -> String
@@ -76,9 +76,9 @@ extension ABI {
         let answer: (Structure, Int) -> Answer
 
         /// - Parameters:
-        ///   - size: What the structure says that its size is.
-        ///   - memory: What the structure points to.
-        ///   - answer: What comes back, from what the kernel made of the structure, and its result.
+        ///   - size: The value of the structure's size field.
+        ///   - memory: The memory that the structure points to.
+        ///   - answer: Makes the answer from the structure that the kernel returns, and the result.
         @inline(__always)
         init(
             _ call: Call, _ structure: Structure, size: Int = MemoryLayout<Structure>.size,
@@ -91,7 +91,7 @@ extension ABI {
             self.answer = answer
         }
 
-        // Inlined, or else it is called with the structure's metadata.
+        // Inlined, since the call would otherwise pass the structure's metadata.
         @inline(__always)
         package func send(to descriptor: FileDescriptor, of kernel: any Kernel) throws(Errno) -> Answer {
             defer { withExtendedLifetime(memory) {} }

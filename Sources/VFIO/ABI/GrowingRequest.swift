@@ -2,13 +2,13 @@ internal import CVFIO
 package import SystemPackage
 
 extension ABI {
-    /// An ioctl whose answer may be longer than the room for it. The kernel says how much it wants, and the request is made
-    /// again with that much.
+    /// An ioctl whose answer may exceed its buffer. The kernel reports the required size, and the request is repeated
+    /// with it.
     package struct GrowingRequest<Answer> {
         let call: Call
-        /// How much room the first call has, in whatever the request counts.
+        /// The buffer size of the first call, in the units of the request.
         let firstRoom: Int
-        /// What is said of a kernel that never has enough.
+        /// The error text if the required size keeps growing.
         let endless: String
         let attempt: (_ room: Int, Asking) throws(VFIOError) -> Growth<Answer>
 
@@ -20,7 +20,7 @@ extension ABI {
             refusals: @autoclosure () -> [Errno: Refusal] = [:]
         ) throws(VFIOError) -> Answer {
             var room = firstRoom
-            // A second call is enough, unless something came or went in between; and nothing grows for ever.
+            // Two calls are enough, unless the answer grows in between; the limit bounds the loop.
             for _ in 0..<4 {
                 let asking = Asking(
                     call: call, descriptor: file.descriptor, kernel: file.kernel, operation: operation,
@@ -39,13 +39,13 @@ extension ABI {
         }
     }
 
-    /// An answer, or the room that it would take.
+    /// An answer, or the buffer size that it requires.
     enum Growth<Answer> {
         case answer(Answer)
         case more(Int)
     }
 
-    /// Who asks for what.
+    /// The operation and subject of a request, for errors.
     struct Asking {
         let call: Call
         let descriptor: FileDescriptor
@@ -64,14 +64,14 @@ extension ABI {
         func failure(_ errno: Errno) -> VFIOError { VFIOError(.kernel, operation, subject, errno: errno) }
     }
 
-    /// No answer of VFIO comes near this many bytes; a kernel that asks for more is not to be believed.
+    /// No answer of VFIO comes near this many bytes; a larger size is an error.
     static let largestAnswer = 1 << 20
 
-    /// An ioctl that says in `argsz` how long its answer is, which has a chain of capabilities behind its structure.
+    /// An ioctl that reports the length of its answer in `argsz`, with a chain of capabilities after its structure.
     ///
     /// - Parameters:
     ///   - oldestSize: The size of the structure on the oldest kernel, which no capability overlaps.
-    ///   - chain: Where the chain begins, in bytes from the start of the answer; 0 without one.
+    ///   - chain: The start of the chain, in bytes from the start of the answer; 0 without one.
     static func info<Structure: BitwiseCopyable>(
         _ call: Call, _ structure: Structure, oldestSize: Int = MemoryLayout<Structure>.size,
         chain: @escaping (Structure) -> UInt32

@@ -1,21 +1,22 @@
 internal import CVFIO
 
-/// What ``ABI/info(_:_:oldestSize:chain:)`` gives: a structure, and a chain of capabilities (`vfio_info_cap_header`) behind it.
+/// The answer of ``ABI/info(_:_:oldestSize:chain:)``: a structure, followed by a chain of capabilities
+/// (`vfio_info_cap_header`).
 ///
-/// What the kernel wrote is read through bounds-checked loads only, since the offsets in it are the kernel's.
+/// The answer is read through bounds-checked loads only, since its offsets come from the kernel.
 package struct InfoAnswer<Structure: BitwiseCopyable> {
     private let buffer: RequestBuffer
     var byteCount: Int { buffer.byteCount }
     private let offsets: [UInt16: Int]
     private let subject: String
 
-    /// Walks the chain. A broken one (past the end, into the header, in a circle) is an error rather than a trap or an endless
-    /// loop.
+    /// Walks the chain. A broken one (past the end, into the header, in a circle) is an error rather than a trap or an
+    /// endless loop.
     ///
     /// - Parameters:
     ///   - start: `cap_offset`, in bytes from the start of the buffer; 0 is an empty chain.
     ///   - headerSize: The size of the structure in front, which no capability may overlap.
-    ///   - subject: For the errors: of whom it is.
+    ///   - subject: The device or container, for errors.
     init(
         _ buffer: RequestBuffer, chainFrom start: UInt32, headerSize: Int, subject: String
     ) throws(VFIOError) {
@@ -29,7 +30,7 @@ package struct InfoAnswer<Structure: BitwiseCopyable> {
                     hint: "a capability at offset \(offset) is outside of the \(buffer.byteCount) bytes of the answer")
             }
             offsets[header.id] = offset
-            // The kernel adds each capability behind the last, so a pointer back can only close a circle.
+            // The kernel appends each capability after the last, so a pointer back can only form a circle.
             guard header.next == 0 || Int(header.next) < headerSize || Int(header.next) > offset else {
                 throw VFIOError(.unexpectedAnswer, operation, subject, hint: "the chain goes in a circle")
             }
@@ -42,10 +43,10 @@ package struct InfoAnswer<Structure: BitwiseCopyable> {
 
     package var structure: Structure { buffer.header() }
 
-    /// Whether the kernel tells of a capability.
+    /// Returns whether the answer has a capability.
     package func has(_ id: UInt16) -> Bool { offsets[id] != nil }
 
-    /// A capability that is a structure; `nil` when the kernel does not tell of it.
+    /// Returns a capability that is a structure; `nil` if the answer lacks it.
     package func capability<Content: BitwiseCopyable>(
         _ id: UInt16, _ name: String, as type: Content.Type = Content.self
     ) throws(VFIOError) -> Content? {
@@ -54,11 +55,11 @@ package struct InfoAnswer<Structure: BitwiseCopyable> {
         return content
     }
 
-    /// What follows the structure of a capability.
+    /// Returns the array that follows the structure of a capability.
     ///
     /// - Parameters:
     ///   - offset: From the start of the capability.
-    ///   - count: How many elements the capability says that there are.
+    ///   - count: The number of elements according to the capability.
     package func elements<Element: BitwiseCopyable>(
         of id: UInt16, _ name: String, at offset: Int, count: Int, as type: Element.Type = Element.self
     ) throws(VFIOError) -> [Element] {
@@ -72,7 +73,7 @@ package struct InfoAnswer<Structure: BitwiseCopyable> {
         return elements
     }
 
-    /// A member of a capability that has grown with its versions, at an offset from the capability's start.
+    /// Returns a member that later versions of a capability have, at an offset from the capability's start.
     package func member<Member: BitwiseCopyable>(
         of id: UInt16, _ name: String, at offset: Int, as type: Member.Type = Member.self
     ) throws(VFIOError) -> Member {

@@ -1,6 +1,6 @@
-/// The memory of one ioctl structure with a tail of varying length, zeroed and aligned to 8 bytes.
+/// The memory of one ioctl structure with a tail of variable length, zeroed and aligned to 8 bytes.
 ///
-/// What the kernel wrote is read back through bounds-checked loads only, since the offsets in it are the kernel's.
+/// The answer is read through bounds-checked loads only, since its offsets come from the kernel.
 @safe
 package final class RequestBuffer {
     package let bytes: UnsafeMutableRawBufferPointer
@@ -10,7 +10,7 @@ package final class RequestBuffer {
         unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
     }
 
-    /// A buffer that begins with `header` and has room for `tail` more bytes.
+    /// Creates a buffer that begins with `header` and has room for `tail` more bytes.
     package convenience init<Header: BitwiseCopyable>(_ header: Header, tail: Int = 0) {
         self.init(byteCount: MemoryLayout<Header>.size + tail)
         store(header, at: 0)
@@ -18,7 +18,7 @@ package final class RequestBuffer {
 
     deinit { unsafe bytes.deallocate() }
 
-    /// A buffer that holds these bytes.
+    /// Creates a buffer with these bytes.
     package convenience init(_ content: [UInt8]) {
         self.init(byteCount: content.count)
         unsafe bytes.copyBytes(from: content)
@@ -26,19 +26,19 @@ package final class RequestBuffer {
 
     package var byteCount: Int { unsafe bytes.count }
 
-    /// Where it is, for structures that point to it. The buffer has to outlive the request.
+    /// The buffer's address, for structures that point to it. The buffer must outlive the request.
     package var address: UInt64 { unsafe UInt64(UInt(bitPattern: bytes.baseAddress)) }
 
-    /// All of its bytes.
+    /// All bytes of the buffer.
     package var content: [UInt8] { unsafe [UInt8](bytes) }
 
-    /// The value at an offset; `nil` when it is not wholly inside.
+    /// Returns the value at an offset; `nil` if it is not completely inside.
     package func load<Value: BitwiseCopyable>(_ type: Value.Type = Value.self, at offset: Int) -> Value? {
         guard offset >= 0, offset <= byteCount, byteCount - offset >= MemoryLayout<Value>.size else { return nil }
         return unsafe bytes.loadUnaligned(fromByteOffset: offset, as: type)
     }
 
-    /// The value at the start; the buffer was made with at least as much room.
+    /// Returns the value at the start; the buffer was created with at least that much room.
     package func header<Header: BitwiseCopyable>(_ type: Header.Type = Header.self) -> Header {
         guard let header = load(type, at: 0) else { preconditionFailure("the buffer is shorter than its header") }
         return header

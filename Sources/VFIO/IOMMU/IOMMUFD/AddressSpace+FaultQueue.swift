@@ -1,7 +1,7 @@
 internal import SystemPackage
 
 extension AddressSpace {
-    /// Makes a queue for page faults. The corresponding request is `IOMMU_FAULT_QUEUE_ALLOC`.
+    /// Creates a queue for page faults. The corresponding request is `IOMMU_FAULT_QUEUE_ALLOC`.
     ///
     /// - Throws: `.unsupported` with type1, and before Linux 6.11.
     public func makeFaultQueue() throws(VFIOError) -> FaultQueue {

@@ -1,10 +1,10 @@
 internal import SystemPackage
 
 extension AddressSpace {
-    /// Makes another address space in the iommufd of this one, such as for a device that shall not see everything.
+    /// Creates another address space in the iommufd of this one, such as for a device with fewer mappings.
     /// The corresponding request is `IOMMU_IOAS_ALLOC`.
     ///
-    /// Between the two, mappings can be copied: the memory is pinned and accounted once.
+    /// Mappings can be copied between the two: the memory is pinned and accounted once.
     ///
     /// - Throws: `.unsupported` with type1.
     public func makeSibling() throws(VFIOError) -> AddressSpace {
@@ -12,10 +12,10 @@ extension AddressSpace {
         return AddressSpace(try IOMMUFDContext(in: context.file))
     }
 
-    /// Makes an address space of an iommufd, and says whose limit on locked memory counts (`IOMMU_OPTION_RLIMIT_MODE`).
+    /// Creates an address space of an iommufd with the given accounting of locked memory (`IOMMU_OPTION_RLIMIT_MODE`).
     /// The corresponding request is `IOMMU_OPTION`.
     ///
-    /// The choice is the iommufd's, and holds for its siblings (``makeSibling()``) too.
+    /// The setting applies to the whole iommufd, and so to its siblings (``makeSibling()``) too.
     ///
     /// - Throws: `.unsupported` without iommufd, `.permissionDenied` without `CAP_SYS_RESOURCE`.
     public convenience init(
@@ -28,7 +28,7 @@ extension AddressSpace {
         self.init(try IOMMUFDContext(in: file))
     }
 
-    /// Whose limit on locked memory the mappings count against. A type1 container's count against the process's.
+    /// Returns the limit on locked memory that the mappings count against; with a type1 container it is the process's.
     /// The corresponding request is `IOMMU_OPTION`.
     public func lockedMemoryAccounting() throws(VFIOError) -> LockedMemoryAccounting {
         guard let context = backend as? IOMMUFDContext else { return .perProcess }
@@ -37,11 +37,11 @@ extension AddressSpace {
         return mode == 0 ? .perUser : .perProcess
     }
 
-    /// Counts the memory that is mapped through the whole iommufd to this process from now on, after the iommufd came
-    /// from another one. The corresponding request is `IOMMU_IOAS_CHANGE_PROCESS`.
+    /// Transfers the accounting of all memory mapped through the iommufd to this process, after another one has passed
+    /// it on. The corresponding request is `IOMMU_IOAS_CHANGE_PROCESS`.
     ///
-    /// - Throws: `.unsupported` with type1 and before Linux 6.14; `.invalidArgument` when something other than a file is
-    ///   mapped, which stays with the process it belongs to; `.limit` when this process may not lock as much.
+    /// - Throws: `.unsupported` with type1 and before Linux 6.14; `.invalidArgument` if something other than a file is
+    ///   mapped, which cannot be transferred; `.limit` if this process may not lock as much.
     public func changeProcess() throws(VFIOError) {
         let words = "account mappings to this process"
         let context = try requireIOMMUFD(for: ABI.Call.changeProcess.operation(words))
@@ -55,22 +55,22 @@ extension AddressSpace {
             ])
     }
 
-    /// Whether the IOMMU may use large pages where the memory allows them (`IOMMU_OPTION_HUGE_PAGES`): so by default.
-    /// The corresponding request is `IOMMU_OPTION`.
+    /// Returns whether the IOMMU may use large pages if the memory allows (`IOMMU_OPTION_HUGE_PAGES`), which is the
+    /// default. The corresponding request is `IOMMU_OPTION`.
     ///
-    /// - Throws: `.unsupported` with type1, which does not tell.
+    /// - Throws: `.unsupported` with type1, which does not report it.
     public func usesLargePages() throws(VFIOError) -> Bool {
         try largePages(set: nil, "ask whether large pages are used") != 0
     }
 
-    /// Lets the IOMMU use large pages, or forbids it, as for finer dirty tracking.
+    /// Sets whether the IOMMU may use large pages; without them dirty tracking is finer.
     /// The corresponding request is `IOMMU_OPTION`.
     ///
-    /// - Throws: `.unsupported` with type1; `.inUse` when large pages are to be forbidden while a device is attached and
+    /// - Throws: `.unsupported` with type1; `.inUse` if large pages are to be disabled while a device is attached and
     ///   something is mapped.
     public func setUsesLargePages(_ isOn: Bool) throws(VFIOError) {
         _ = try largePages(set: isOn ? 1 : 0, "allow or forbid large pages")
-        // It changes the alignment of mappings.
+        // The setting changes the alignment of mappings.
         try refresh()
     }
 
@@ -81,15 +81,15 @@ extension AddressSpace {
             refusals: [.invalidArgument: (.inUse, "pages have been mapped for a device already; choose before")])
     }
 
-    /// Keeps ranges free for mappings: a device that reserves part of one, or whose IOMMU does not reach all of it, is
-    /// refused from now on instead of narrowing ``iovaRanges()``. The corresponding request is `IOMMU_IOAS_ALLOW_IOVAS`.
+    /// Reserves ranges for mappings: a device that reserves part of one, or whose IOMMU does not cover it, is then
+    /// refused instead of narrowing ``iovaRanges()``. The corresponding request is `IOMMU_IOAS_ALLOW_IOVAS`.
     ///
-    /// Each call replaces the ranges of the last one; none lifts the restriction. Mappings outside of the ranges are
-    /// possible all the same.
+    /// Each call replaces the ranges of the last one; no call removes the restriction. Mappings outside of the ranges
+    /// are still possible.
     ///
-    /// - Parameter ranges: Disjoint, each of two addresses or more, the last included.
-    /// - Throws: `.unsupported` with type1; `.invalidArgument`; `.outOfRange` when a device that is attached has already
-    ///   taken part of a range.
+    /// - Parameter ranges: Disjoint and inclusive, each of at least two addresses.
+    /// - Throws: `.unsupported` with type1; `.invalidArgument`; `.outOfRange` if an attached device has already
+    ///   reserved part of a range.
     public func allowIOVAs(_ ranges: [ClosedRange<IOVA>]) throws(VFIOError) {
         let words = "keep IOVA ranges available"
         let context = try requireIOMMUFD(for: ABI.Call.allowIOVAs.operation(words))

@@ -1,20 +1,20 @@
 public import SystemPackage
 
 extension AddressSpace {
-    /// Maps a part of a file in memory, as `memfd_create(2)` makes them.
+    /// Maps a part of a file in memory, such as `memfd_create(2)` creates.
     /// The corresponding request is `IOMMU_IOAS_MAP_FILE`.
     ///
-    /// Who has the file sees what the devices see, in this process and in others. The mapping holds the memory by itself:
-    /// the descriptor may be closed.
+    /// This process and others that map the file share the memory with the devices. The mapping keeps its own
+    /// reference: the descriptor may be closed.
     ///
     /// - Parameters:
-    ///   - file: A memfd, or a file of tmpfs or hugetlbfs. Of other files the pages cannot be pinned.
-    ///   - range: The part in bytes, page-aligned on both sides.
-    ///   - access: What the devices may do.
-    ///   - placement: Where the devices see it.
+    ///   - file: A memfd, or a file of tmpfs or hugetlbfs. The pages of other files cannot be pinned.
+    ///   - range: The part in bytes, page-aligned at both ends.
+    ///   - access: The access that the devices get.
+    ///   - placement: The placement in the address space.
     /// - Throws: `.unsupported` with type1, which maps such memory by its address, and before Linux 6.13;
-    ///   `.invalidArgument` for a file of another kind or a range beyond its end, which a kernel finds only once a device
-    ///   is there; `.misaligned`, `.alreadyMapped`, `.outOfRange`, `.limit`.
+    ///   `.invalidArgument` for a file of another type or a range beyond its end, which a kernel detects only once a
+    ///   device is attached; `.misaligned`, `.alreadyMapped`, `.outOfRange`, `.limit`.
     public func map(
         file: FileDescriptor,
         _ range: Range<UInt64>,
@@ -49,17 +49,17 @@ extension AddressSpace {
         return DMAMapping(space: self, iova: iova, byteCount: byteCount)
     }
 
-    /// Maps here what is mapped in another address space of the same iommufd.
+    /// Maps memory here that is mapped in another address space of the same iommufd.
     /// The corresponding request is `IOMMU_IOAS_COPY`.
     ///
-    /// The memory is pinned and accounted once, and stays pinned until the last of its mappings ends.
+    /// The memory is pinned and accounted once, and stays pinned until its last mapping is closed.
     ///
     /// - Parameters:
-    ///   - source: In a sibling (``makeSibling()``) of this address space, or in this one.
-    ///   - access: What the devices may do: no more than with the source.
-    ///   - placement: Where the devices see it.
-    /// - Throws: `.unsupported` with type1; `.invalidArgument` when the source is elsewhere; `.permissionDenied` for a
-    ///   writable copy of what is mapped for reading; `.alreadyMapped`, `.outOfRange`.
+    ///   - source: A mapping in a sibling (``makeSibling()``) of this address space, or in this one.
+    ///   - access: The access that the devices get: at most that of the source.
+    ///   - placement: The placement in the address space.
+    /// - Throws: `.unsupported` with type1; `.invalidArgument` if the source is in another iommufd; `.permissionDenied`
+    ///   for a writable copy of a read-only mapping; `.alreadyMapped`, `.outOfRange`.
     public func copy(
         _ source: borrowing DMAMapping, access: DMAAccess = .readWrite, placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {
@@ -67,10 +67,11 @@ extension AddressSpace {
             from: source.space, at: source.iova, byteCount: source.byteCount, access: access, placement: placement)
     }
 
-    /// Maps here the memory of a buffer that is mapped in another address space of the same iommufd.
+    /// Maps the memory of a buffer here that is mapped in another address space of the same iommufd.
     /// The corresponding request is `IOMMU_IOAS_COPY`.
     ///
-    /// The devices of this address space reach the memory until the copy ends, also when the buffer has ended before.
+    /// The devices of this address space can access the memory until the copy is closed, even if the buffer is closed
+    /// before.
     public func copy(
         _ source: borrowing DMABuffer, access: DMAAccess = .readWrite, placement: IOVAPlacement = .automatic
     ) throws(VFIOError) -> DMAMapping {

@@ -1,9 +1,9 @@
-/// A device as the iommufd knows it that it is bound to: a number, for which the IOMMU's objects are made.
+/// A device bound to an iommufd, by its ID there, which IOMMU objects are made for.
 ///
-/// What can be done with it needs no descriptor of the device, so that it holds as well for devices that are not VFIO's.
+/// Its operations need no VFIO descriptor, so they also apply to devices of other drivers.
 package struct BoundDevice: Sendable {
     package let id: UInt32
-    /// Of the iommufd; what page tables are made from when nothing else is said.
+    /// An address space of the iommufd; the default for page tables.
     let space: AddressSpace
     package let file: IOMMUFDFile
     /// For errors.
@@ -19,7 +19,7 @@ package struct BoundDevice: Sendable {
         self.name = name
     }
 
-    // MARK: What the hardware is
+    // MARK: Hardware information
 
     func hardware() throws(VFIOError) -> IOMMUHardware {
         IOMMUHardware(
@@ -29,7 +29,7 @@ package struct BoundDevice: Sendable {
 
     // MARK: Page tables
 
-    /// A page table with an address space's mappings.
+    /// Creates a page table with an address space's mappings.
     func makePageTable(
         of space: AddressSpace?, options: HardwarePageTable.Options, faults: IOMMUFDObject?
     ) throws(VFIOError) -> HardwarePageTable {
@@ -41,14 +41,14 @@ package struct BoundDevice: Sendable {
         let table = HardwarePageTable(
             object: IOMMUFDObject(number, "the page table", of: space, in: file, holding: faults.map { [$0] } ?? []),
             options: options)
-        // The IOMMU may reach less than could be mapped before.
+        // The IOMMU may have narrowed the usable IOVA ranges.
         try space.refresh()
         return table
     }
 
     // MARK: -
 
-    /// Refuses objects of other iommufds, whose numbers mean something else here.
+    /// Refuses objects of other iommufds, where the same ID names another object.
     package func require(_ object: IOMMUFDObject, _ operation: String) throws(VFIOError) {
         guard object.file === file else { throw stranger(operation) }
     }

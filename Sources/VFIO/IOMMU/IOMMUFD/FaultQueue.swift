@@ -1,8 +1,8 @@
 internal import CVFIO
 internal import SystemPackage
 
-/// Page faults of devices, for the process to answer: of those whose page table was made with it, on hardware where
-/// devices can ask for pages (PRI). The corresponding request is `IOMMU_FAULT_QUEUE_ALLOC`.
+/// The page faults of devices for the process to handle: devices that support page requests (PRI), attached to a page
+/// table made with this queue. The corresponding request is `IOMMU_FAULT_QUEUE_ALLOC`.
 ///
 /// ```swift
 /// let queue = try space.makeFaultQueue()
@@ -12,9 +12,9 @@ internal import SystemPackage
 /// }
 /// ```
 public struct FaultQueue: ~Copyable, Sendable {
-    /// A device's wish for a page.
+    /// A device's page request.
     public struct Fault: Sendable, Hashable {
-        /// What the device wants to do.
+        /// The requested access.
         public struct Access: OptionSet, Sendable, Hashable {
             public let rawValue: UInt32
 
@@ -26,16 +26,16 @@ public struct FaultQueue: ~Copyable, Sendable {
             public static let privileged = Access(rawValue: 1 << 3)
         }
 
-        /// The address, of a page.
+        /// The address of the page.
         public let iova: IOVA
         public let access: Access
-        /// Which of the device's address spaces it is about; `nil` for the device's own.
+        /// The PASID of the request; `nil` without one.
         public let pasid: UInt32?
-        /// The last of its group: the one to be answered, for all of them.
+        /// Whether this is the last request of its group: the one to respond to, for the whole group.
         public let isLast: Bool
-        /// The group that it belongs to.
+        /// The group of the request.
         public let group: UInt32
-        /// How many bytes the device may want; 0 when it does not tell.
+        /// The number of bytes that the device may access; 0 if it does not report it.
         public let byteCount: UInt32
         let cookie: UInt32
 
@@ -50,16 +50,16 @@ public struct FaultQueue: ~Copyable, Sendable {
         }
     }
 
-    /// What a device is told.
+    /// A response to a page request.
     public enum Response: Sendable, Hashable {
-        /// The page is there now: try again.
+        /// The page is mapped now: the device retries.
         case success
         /// There is no such page.
         case invalid
     }
 
-    // In this order: fields end in the order of their declaration, and while the descriptor is open, the kernel keeps the
-    // object.
+    // In this order: fields are destroyed in the order of their declaration, and the kernel keeps the object while the
+    // descriptor is open.
     private let descriptor: OwnedDescriptor
     package let object: IOMMUFDObject
 
@@ -68,9 +68,9 @@ public struct FaultQueue: ~Copyable, Sendable {
         self.descriptor = descriptor
     }
 
-    /// Waits for faults and blocks the thread meanwhile.
+    /// Waits for faults and blocks the thread.
     ///
-    /// - Parameter timeout: How long to wait; zero for no more than a look, `nil` for ever.
+    /// - Parameter timeout: How long to wait; zero only checks, `nil` has no limit.
     /// - Returns: Whether there are faults.
     public func wait(timeout: Duration? = nil) throws(VFIOError) -> Bool {
         try attempt(
@@ -79,12 +79,12 @@ public struct FaultQueue: ~Copyable, Sendable {
                 descriptor.descriptor, until: timeout.map { ContinuousClock.now + $0 }))
     }
 
-    /// Takes the faults that there are now, or the first groups of them; none when there are none.
+    /// Returns the pending faults, or the first groups of them; empty if there are none.
     public func faults() throws(VFIOError) -> [Fault] {
         let operation = "read page faults (read)"
         let size = MemoryLayout<ciommu_hwpt_pgfault>.size
         var room = 16
-        // A group comes whole or not at all, and one that is longer than the room is EINVAL.
+        // The kernel returns whole groups only, and EINVAL for a group that exceeds the buffer.
         while true {
             let buffer = RequestBuffer(byteCount: room * size)
             let count: Int
@@ -111,12 +111,12 @@ public struct FaultQueue: ~Copyable, Sendable {
     /// More than the queue of any IOMMU holds.
     private static let longestGroup = 1 << 16
 
-    /// Answers a group of faults.
+    /// Responds to a group of faults.
     ///
     /// - Parameters:
     ///   - fault: The last of its group.
-    ///   - answer: What the device is told.
-    /// - Throws: `.invalidArgument` for one that is not the last of its group, or was answered before.
+    ///   - answer: The response.
+    /// - Throws: `.invalidArgument` if the fault is not the last of its group, or was responded to before.
     public func respond(to fault: Fault, with answer: Response) throws(VFIOError) {
         let operation = "answer a page fault (write)"
         guard fault.isLast else {
@@ -137,11 +137,11 @@ public struct FaultQueue: ~Copyable, Sendable {
         }
     }
 
-    /// Closes the queue and reports what the kernel said.
+    /// Closes the queue and throws the kernel's error.
     ///
-    /// - Throws: `.inUse` while a page table was made with it and lives.
+    /// - Throws: `.inUse` while a page table made with it is open.
     public consuming func close() throws(VFIOError) {
-        // The descriptor holds the object, so it goes first.
+        // The descriptor holds the object, so it is closed first.
         let object = object
         try descriptor.close("close the fault queue", "its descriptor")
         try object.close()

@@ -1,41 +1,41 @@
 internal import SystemPackage
 
-/// A page table of the IOMMU's own, made from an address space: what is mapped there, devices attached to it reach
-/// (HWPT). The corresponding request is `IOMMU_HWPT_ALLOC`.
+/// A hardware page table (HWPT) of the IOMMU with the mappings of an address space, which attached devices use.
+/// The corresponding request is `IOMMU_HWPT_ALLOC`.
 ///
-/// The kernel makes one by itself for a device that is opened into an ``AddressSpace``. One that is made by hand can track
-/// dirty pages, or let the process answer page faults, where the hardware has that.
+/// The kernel allocates one automatically for a device that is opened into an ``AddressSpace``. An explicitly allocated
+/// one can track dirty pages, or let the process handle page faults, if the hardware supports it.
 ///
 /// ```swift
 /// let table = try device.makePageTable(options: .dirtyTracking)
 /// try device.attach(to: table)
 /// ```
 public struct HardwarePageTable: ~Copyable, Sendable {
-    /// What a page table can do beyond translation.
+    /// The capabilities of a page table beyond translation.
     public struct Options: OptionSet, Sendable, Hashable {
         public let rawValue: UInt32
 
         public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-        /// It can be the parent of page tables that a guest keeps (`IOMMU_HWPT_ALLOC_NEST_PARENT`).
+        /// The page table can be the parent of nested page tables (`IOMMU_HWPT_ALLOC_NEST_PARENT`).
         public static let nestingParent = Options(rawValue: 1 << 0)
-        /// It notes which pages are written (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`).
+        /// The page table tracks which pages are written (`IOMMU_HWPT_ALLOC_DIRTY_TRACKING`).
         public static let dirtyTracking = Options(rawValue: 1 << 1)
-        /// It can be attached to a PASID of a device (`IOMMU_HWPT_ALLOC_PASID`).
+        /// The page table can be attached to a PASID of a device (`IOMMU_HWPT_ALLOC_PASID`).
         public static let pasid = Options(rawValue: 1 << 3)
     }
 
     package let object: IOMMUFDObject
-    /// What it was made for.
+    /// The options that it was made with.
     public let options: Options
 
-    /// The address space whose mappings it has.
+    /// The address space whose mappings it contains.
     public var space: AddressSpace { object.space }
 
-    /// Lets the hardware note which pages are written, from a clean state, or ends that.
+    /// Starts hardware tracking of written pages, from a clean state, or stops it.
     /// The corresponding request is `IOMMU_HWPT_SET_DIRTY_TRACKING`.
     ///
-    /// - Throws: `.unsupported` unless it was made with ``Options/dirtyTracking``.
+    /// - Throws: `.unsupported` unless the page table was made with ``Options/dirtyTracking``.
     public func setDirtyTracking(_ isOn: Bool) throws(VFIOError) {
         try ABI.setDirtyTracking(of: object.id, isOn).perform(
             on: object.file, "track dirty pages", "the page table", lacking: Self.lacking)
@@ -43,14 +43,15 @@ public struct HardwarePageTable: ~Copyable, Sendable {
 
     private static let lacking = "it was not made with dirtyTracking, or the kernel (Linux 6.7) lacks it"
 
-    /// Which pages were written since the last question. The corresponding request is `IOMMU_HWPT_GET_DIRTY_BITMAP`.
+    /// Returns the pages written since the last call. The corresponding request is `IOMMU_HWPT_GET_DIRTY_BITMAP`.
     ///
     /// - Parameters:
     ///   - iova: The first address.
     ///   - byteCount: The length in bytes.
-    ///   - pageSize: How many bytes one bit stands for: a power of two, no less than a page of the IOMMU.
-    ///   - keepsMarks: Whether the pages stay dirty for the next question (`IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR`).
-    /// - Throws: `.misaligned`, `.outOfRange`; `.unsupported` unless it was made with ``Options/dirtyTracking``.
+    ///   - pageSize: The bytes per bit of the bitmap: a power of two, at least a page of the IOMMU.
+    ///   - keepsMarks: Whether the pages stay dirty for the next call (`IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR`).
+    /// - Throws: `.misaligned`, `.outOfRange`; `.unsupported` unless the page table was made with
+    ///   ``Options/dirtyTracking``.
     public func dirtyPages(
         from iova: IOVA, byteCount: UInt64, pageSize: UInt64 = 4096, keepsMarks: Bool = false
     ) throws(VFIOError) -> DirtyBitmap {
@@ -64,7 +65,7 @@ public struct HardwarePageTable: ~Copyable, Sendable {
                 .misaligned, operation, subject,
                 hint: "the range consists of pages of \(pageSize) bytes, which has to be a power of two")
         }
-        // 2 GiB of bitmap are more than anybody asks for at once.
+        // The limit keeps the bitmap below 2 GiB.
         guard !iova.rawValue.addingReportingOverflow(byteCount - 1).overflow, byteCount / pageSize < 1 << 34 else {
             throw VFIOError(.outOfRange, operation, subject, hint: "ask for parts of it")
         }
@@ -74,8 +75,8 @@ public struct HardwarePageTable: ~Copyable, Sendable {
         return DirtyBitmap(iova, byteCount: byteCount, pageSize: pageSize, words: bitmap)
     }
 
-    /// Destroys the page table and reports what the kernel said.
+    /// Destroys the page table and throws the kernel's error.
     ///
-    /// - Throws: `.inUse` while a device is attached: it is destroyed when the last one has left.
+    /// - Throws: `.inUse` while a device is attached: the page table is destroyed after the last one is detached.
     public consuming func close() throws(VFIOError) { try object.close() }
 }

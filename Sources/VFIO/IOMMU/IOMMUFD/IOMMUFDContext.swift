@@ -4,7 +4,7 @@ internal import SystemPackage
 /// `/dev/vfio/devices/vfioN`).
 final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     let file: IOMMUFDFile
-    /// The number of the address space in the iommufd.
+    /// The ID of the IOAS in the iommufd.
     let ioas: UInt32
     let isNoIOMMU: Bool
     let registeredFiles = RegisteredFiles()
@@ -22,10 +22,10 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
 
     convenience init(kernel: any Kernel) throws(VFIOError) { try self.init(in: try IOMMUFDFile(kernel: kernel)) }
 
-    /// Makes one more address space in an open iommufd.
+    /// Creates another IOAS in an open iommufd.
     ///
-    /// - Parameter isNoIOMMU: It is for devices without an IOMMU, for which the kernel keeps a page table that nothing
-    ///   translates by.
+    /// - Parameter isNoIOMMU: Whether it is for devices without an IOMMU, for which the kernel keeps a page table that
+    ///   does not translate.
     init(in file: IOMMUFDFile, isNoIOMMU: Bool = false) throws(VFIOError) {
         self.file = file
         self.isNoIOMMU = isNoIOMMU
@@ -33,7 +33,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     }
 
     deinit {
-        // Nothing is mapped or attached any more. What the kernel keeps all the same ends with the iommufd.
+        // Nothing is mapped or attached any more. If the kernel refuses, the IOAS is destroyed with the iommufd.
         try? ABI.destroy(ioas).perform(on: file)
     }
 
@@ -48,7 +48,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
             throw Diagnosis(kernel: kernel).missingNode(
                 of: address, hint: "the kernel has no CONFIG_VFIO_DEVICE_CDEV; AddressSpace(.type1) needs none")
         }
-        // A mediated device has no IOMMU either, but its driver answers for its DMA, and its node is named as any other's.
+        // A mediated device has no IOMMU either, but its driver handles its DMA, and its node has an ordinary name.
         try Diagnosis(kernel: kernel).requireMatchingIOMMU(
             of: address, isNoIOMMU: name.hasPrefix("noiommu-"), expectingNoIOMMU: isNoIOMMU)
         let node = FilePath("/dev/vfio/devices/\(name)")
@@ -63,7 +63,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
                 .opening("the node", privilege: isNoIOMMU ? "it takes CAP_SYS_RAWIO" : nil))
         }
         let device = OwnedDescriptor(opened, of: kernel)
-        // The binding is when the device's driver is told of the machine.
+        // Before the binding, which notifies the device's driver of the virtual machine.
         if let registrar { try registeredFiles.add(opened, to: registrar, subject: "\(address)") }
         do throws(VFIOError) {
             let number = try bind(device, address, token)
@@ -120,14 +120,14 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
         return refusals
     }
 
-    /// Nothing is left to be given back: closing the descriptor detaches and unbinds.
+    /// There are no groups: closing the device's descriptor detaches and unbinds it.
     func groupDescriptor(_ number: Int) -> FileDescriptor? { nil }
 
     func release(_ membership: GroupMembership?) {}
 
     // MARK: Mappings
 
-    /// An IOAS can be filled before its first device.
+    /// Always passes: an IOAS can have mappings before its first device.
     func requireIOMMU(for operation: String) {}
 
     func layout() throws(VFIOError) -> IOVALayout {
@@ -138,7 +138,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
             ranges: answer.ranges, alignment: answer.alignment, operation: operation, subject: subject)
     }
 
-    /// Whether the kernel knows a request.
+    /// Returns whether the kernel has a request.
     func knows(_ feature: IOMMUFDFeature) throws(VFIOError) -> Bool {
         try attempt("ask whether an iommufd can do \(feature)", "\(Self.node)", ABI.knows(feature.request, file))
     }

@@ -1,10 +1,10 @@
 package import SystemPackage
 
-/// An open `/dev/iommu`, shared by the address spaces in it. Closed with the last of them.
+/// An open `/dev/iommu`, shared by its address spaces. Closed with the last of them.
 package final class IOMMUFDFile: Sendable, ControlledFile {
     package let kernel: any Kernel
     package let descriptor: FileDescriptor
-    /// The devices that are bound to it, whichever of its address spaces they are in.
+    /// The devices that are bound to it, in any of its address spaces.
     let devices = OpenDevices()
 
     static let node: FilePath = "/dev/iommu"

@@ -1,15 +1,15 @@
 internal import Synchronization
 internal import SystemPackage
 
-/// An object of an iommufd, destroyed when its owner is gone and nothing uses it any more.
+/// An object of an iommufd, destroyed when its owner has closed it and nothing uses it any more.
 package final class IOMMUFDObject: Sendable {
     package let space: AddressSpace
     package let file: IOMMUFDFile
     package let id: UInt32
-    /// What it is, for errors.
+    /// The name of the object, for errors.
     private let name: String
-    /// What has to outlive it: other objects, which the kernel destroys only after this one, or the device it is of. Let go of
-    /// after the deinit has destroyed it.
+    /// What must outlive it: its device, or other objects, which the kernel destroys only after this one. Released
+    /// after the deinit has destroyed this object.
     private let parents: [any AnyObject & Sendable]
     private let isOpen = Mutex(true)
 
@@ -24,7 +24,7 @@ package final class IOMMUFDObject: Sendable {
         self.parents = parents
     }
 
-    /// Destroys it now.
+    /// Destroys the object.
     package func close() throws(VFIOError) {
         try attempt(
             ABI.Call.destroy.operation("destroy \(name)"), "object \(id)",
@@ -37,7 +37,7 @@ package final class IOMMUFDObject: Sendable {
             do throws(Errno) {
                 try ABI.destroy(id).perform(on: file)
             } catch {
-                // It is gone, and its number is free for another one, which is not to be destroyed later.
+                // The object no longer exists, and its ID may be reused; do not destroy that other object later.
                 if error == .noSuchFileOrDirectory { isOpen = false }
                 throw error
             }

@@ -1,11 +1,11 @@
 internal import CVFIO
 
-/// What the IOMMU behind a device is, and what it can do for that device.
+/// The type of the IOMMU behind a device, and its capabilities for that device.
 /// The corresponding request is `IOMMU_GET_HW_INFO`.
 public struct IOMMUHardware: Sendable, Hashable {
-    /// The make of an IOMMU, with what it tells of itself.
+    /// The type of an IOMMU, with its properties.
     public enum Kind: Sendable, Hashable {
-        /// The kernel tells nothing.
+        /// The kernel does not report the type.
         case unknown
         /// Intel VT-d: its capability registers, and flags for errata.
         case intelVTD(capability: UInt64, extendedCapability: UInt64, flags: UInt32)
@@ -13,29 +13,29 @@ public struct IOMMUHardware: Sendable, Hashable {
         case armSMMUv3(identification: [UInt32], implementer: UInt32, architecture: UInt32, flags: UInt32)
         /// AMD: its extended feature registers.
         case amd(features: UInt64, features2: UInt64)
-        /// One that this library has no word for: the kernel's number for it, and its bytes.
+        /// An unrecognised type: the kernel's number for it, and its data.
         case other(type: UInt32, bytes: [UInt8])
     }
 
-    /// What the IOMMU can do for the device.
+    /// The IOMMU's capabilities for the device.
     public struct Capabilities: OptionSet, Sendable, Hashable {
         public let rawValue: UInt64
 
         public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-        /// It notes which pages are written (``HardwarePageTable/Options/dirtyTracking``).
+        /// The IOMMU tracks which pages are written (``HardwarePageTable/Options/dirtyTracking``).
         public static let dirtyTracking = Capabilities(rawValue: 1 << 0)
-        /// Pages of a process's address space can be executed.
+        /// Pages of a PASID's address space can be executable.
         public static let pasidExecution = Capabilities(rawValue: 1 << 1)
-        /// Pages of a process's address space can be privileged.
+        /// Pages of a PASID's address space can be privileged.
         public static let pasidPrivilege = Capabilities(rawValue: 1 << 2)
-        /// The device cannot use ATS, says the kernel; older ones never say so.
+        /// The device cannot use ATS. Older kernels do not report this.
         public static let lacksATS = Capabilities(rawValue: 1 << 3)
     }
 
     public let kind: Kind
     public let capabilities: Capabilities
-    /// How many bits a PASID of the device has; 0 without PASIDs.
+    /// The number of bits of the device's PASIDs; 0 without PASIDs.
     public let pasidBits: Int
 
     init(_ info: ABI.HardwareInfo) {

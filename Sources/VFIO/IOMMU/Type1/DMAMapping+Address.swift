@@ -1,15 +1,15 @@
 internal import SystemPackage
 
-// How a process hands its mappings to its successor: the program that it executes, or another process.
+// Passing mappings to another process, or to the program that this process executes.
 extension DMAMapping {
-    /// Gives the process's address of the memory up, while the mapping and the devices' DMA go on
+    /// Invalidates the process address of the memory, while the mapping and the devices' DMA continue
     /// (`VFIO_DMA_UNMAP_FLAG_VADDR`). The corresponding request is `VFIO_IOMMU_UNMAP_DMA`.
     ///
-    /// The memory may then be unmapped, and be mapped elsewhere or by another process. Until ``updateVaddr(_:)`` no device
-    /// of another group can be opened into the address space.
+    /// The memory may then be unmapped, and be mapped elsewhere or by another process. Until ``updateVaddr(_:)`` no
+    /// device of another group can be opened into the address space.
     ///
-    /// - Throws: `.unsupported` without ``Type1Extension/updateVaddr``, and with iommufd; `.invalidArgument` when the
-    ///   address is given up already.
+    /// - Throws: `.unsupported` without ``Type1Extension/updateVaddr``, and with iommufd; `.invalidArgument` if the
+    ///   address is already invalidated.
     public func invalidateVaddr() throws(VFIOError) {
         let words = "give a mapping's address up"
         let operation = ABI.Call.unmapDMA.operation(words)
@@ -23,14 +23,14 @@ extension DMAMapping {
         }
     }
 
-    /// Tells the kernel where the memory is now (`VFIO_DMA_MAP_FLAG_VADDR`).
+    /// Sets the new process address of the memory (`VFIO_DMA_MAP_FLAG_VADDR`).
     /// The corresponding request is `VFIO_IOMMU_MAP_DMA`.
     ///
-    /// The pages have to be the ones that were mapped: the kernel does not look, and later pins would find others.
+    /// It must refer to the pages that were mapped: the kernel does not check, and would pin other pages later.
     ///
     /// - Parameter memory: As long as the mapping, page-aligned.
-    /// - Throws: `.unsupported` as ``invalidateVaddr()``; `.invalidArgument` when the address was not given up, or the
-    ///   length is another.
+    /// - Throws: `.unsupported` as ``invalidateVaddr()``; `.invalidArgument` if the address was not invalidated, or the
+    ///   length differs.
     @unsafe
     public func updateVaddr(_ memory: UnsafeMutableRawBufferPointer) throws(VFIOError) {
         let words = "set a mapping's address"

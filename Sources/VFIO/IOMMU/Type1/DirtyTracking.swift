@@ -1,6 +1,6 @@
 internal import SystemPackage
 
-/// The tracking of pages that devices write through a type1 container, until the end of this value's life.
+/// Tracking of the pages that devices write through a type1 container, until this value is closed or deinitialized.
 ///
 /// ```swift
 /// let tracking = try space.startDirtyTracking()
@@ -8,8 +8,8 @@ internal import SystemPackage
 /// for range in bitmap.dirtyRanges { … }
 /// ```
 ///
-/// Unless all devices tell the kernel which pages they write, as mediated devices do, every page that is mapped counts as
-/// dirty, each time.
+/// Unless all devices report to the kernel which pages they write, as mediated devices do, every mapped page counts as
+/// dirty each time.
 public struct DirtyTracking: ~Copyable, Sendable {
     /// The address space whose pages are tracked.
     public let space: AddressSpace
@@ -31,16 +31,17 @@ public struct DirtyTracking: ~Copyable, Sendable {
         self.limits = limits
     }
 
-    /// How many bytes one bit stands for: the smallest page size, the only one that the kernel takes.
+    /// The bytes per bit of the bitmap: the smallest page size, the only one that the kernel accepts.
     public var pageSize: UInt64 { limits.pageSizes[0] }
 
-    /// The pages of a range that may have been written since the last question
+    /// Returns the pages of a range that may have been written since the last call
     /// (`VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP`). The corresponding request is `VFIO_IOMMU_DIRTY_PAGES`.
     ///
     /// - Parameters:
     ///   - iova: The first address.
-    ///   - byteCount: The length in bytes. The range has to cover each mapping that it touches.
-    /// - Throws: `.misaligned`; `.outOfRange` for a range whose bitmap would be too long, or that cuts a mapping in two.
+    ///   - byteCount: The length in bytes. The range must cover each mapping that it overlaps.
+    /// - Throws: `.misaligned`; `.outOfRange` for a range whose bitmap would be too long, or that covers only part of a
+    ///   mapping.
     public func dirtyPages(from iova: IOVA, byteCount: UInt64) throws(VFIOError) -> DirtyBitmap {
         let words = "read dirty pages"
         try check(iova, byteCount, ABI.Call.trackDirtyPages.operation(words))
@@ -51,24 +52,24 @@ public struct DirtyTracking: ~Copyable, Sendable {
         return DirtyBitmap(iova, byteCount: byteCount, pageSize: pageSize, words: bitmap)
     }
 
-    /// The pages of a buffer that may have been written since the last question.
+    /// Returns the pages of a buffer that may have been written since the last call.
     public func dirtyPages(of buffer: borrowing DMABuffer) throws(VFIOError) -> DirtyBitmap {
         try dirtyPages(from: buffer.iova, byteCount: UInt64(buffer.byteCount))
     }
 
-    /// The pages of a mapping that may have been written since the last question.
+    /// Returns the pages of a mapping that may have been written since the last call.
     public func dirtyPages(of mapping: borrowing DMAMapping) throws(VFIOError) -> DirtyBitmap {
         try dirtyPages(from: mapping.iova, byteCount: mapping.byteCount)
     }
 
-    /// Unmaps a mapping, and tells which of its pages were written until then (`VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`):
-    /// none is missed in between. The corresponding request is `VFIO_IOMMU_UNMAP_DMA`.
+    /// Unmaps a mapping, and returns which of its pages were written until then, without a gap in time
+    /// (`VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP`). The corresponding request is `VFIO_IOMMU_UNMAP_DMA`.
     ///
-    /// After an error the mapping's owner is gone all the same, and what was written is not known: take all of it for
-    /// dirty. It is still mapped only where the kernel refused.
+    /// The mapping is consumed even after an error, and its written pages are unknown: treat all of them as dirty. The
+    /// memory is still mapped only if the kernel refused.
     ///
-    /// - Throws: `.invalidArgument` for a mapping of another address space, `.outOfRange` for one whose bitmap would be too
-    ///   long, `.kernel` when the kernel refused.
+    /// - Throws: `.invalidArgument` for a mapping of another address space, `.outOfRange` for one whose bitmap would be
+    ///   too long, `.kernel` if the kernel refused.
     public func unmap(_ mapping: consuming DMAMapping) throws(VFIOError) -> DirtyBitmap {
         let words = "unmap memory and read its dirty pages"
         let operation = ABI.Call.unmapDMA.operation(words)
@@ -101,23 +102,23 @@ public struct DirtyTracking: ~Copyable, Sendable {
         }
     }
 
-    /// Ends the tracking and reports what the kernel said.
+    /// Stops the tracking and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try container.stopDirtyTracking()
     }
 
     deinit {
-        // Silent, as every deinit here; close() is for those who want to know.
+        // A deinit cannot throw; callers that need the error call close().
         if isOpen { try? container.stopDirtyTracking() }
     }
 }
 
 extension AddressSpace {
-    /// Starts to track the pages that devices write. The corresponding request is `VFIO_IOMMU_DIRTY_PAGES`.
+    /// Starts tracking of the pages that devices write. The corresponding request is `VFIO_IOMMU_DIRTY_PAGES`.
     ///
     /// - Throws: `.unsupported` with an iommufd, where tracking belongs to a page table; `.noDevice` before the first
-    ///   device; `.busy` while the address space is tracked already.
+    ///   device; `.busy` if the address space is already tracked.
     public func startDirtyTracking() throws(VFIOError) -> DirtyTracking {
         try DirtyTracking(self, try requireContainer(for: ABI.Call.trackDirtyPages.operation(DirtyTracking.words)))
     }

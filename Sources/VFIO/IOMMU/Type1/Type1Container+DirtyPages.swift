@@ -26,7 +26,7 @@ extension Type1Container {
         try ABI.trackDirtyPages(false).perform(on: self, "stop tracking dirty pages", Type1Info.subject)
     }
 
-    /// Gives the words of a bitmap.
+    /// Unmaps a range and returns the words of its dirty bitmap.
     func unmapReadingDirtyPages(
         _ iova: IOVA, byteCount: UInt64, pageSize: UInt64, _ words: String
     ) throws(VFIOError) -> [UInt64] {

@@ -2,12 +2,12 @@ internal import CVFIO
 internal import Synchronization
 internal import SystemPackage
 
-/// A VFIO container with the type1v2 IOMMU driver, and the groups in it (`/dev/vfio/vfio`, `/dev/vfio/N`); or one with no
-/// IOMMU at all, and groups that VFIO made up for devices without one (`/dev/vfio/noiommu-N`).
+/// A VFIO container with the type1v2 IOMMU driver, and its groups (`/dev/vfio/vfio`, `/dev/vfio/N`); or one without an
+/// IOMMU, with the groups that VFIO creates for devices without one (`/dev/vfio/noiommu-N`).
 ///
-/// The kernel gives a container its IOMMU with the first group, and takes it away, with every mapping, when the last
-/// group leaves. So a group is kept for as long as a device of it is open, and the last one for as long as there are
-/// mappings: they outlive the devices, as they do in an iommufd.
+/// The kernel creates a container's IOMMU with the first group, and destroys it, with every mapping, when the last
+/// group leaves. So a group is kept while a device of it is open, and the last one while there are mappings: they
+/// outlive the devices, as in an iommufd.
 final class Type1Container: IOMMUBackend, ControlledFile {
     let kernel: any Kernel
     let descriptor: FileDescriptor
@@ -20,9 +20,9 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         var groups: [Int: Group] = [:]
         var hasIOMMU = false
         var mappingCount = 0
-        /// The last group has no device any more, and is kept for what is mapped or tracked.
+        /// Whether the last group has no open device, and is kept only for mappings or tracking.
         var hasLateGroup = false
-        /// Dirty pages are tracked; the tracking ends with the IOMMU, as mappings do.
+        /// Whether dirty pages are tracked; the tracking ends with the IOMMU, as mappings do.
         var isTracking = false
     }
 
@@ -39,11 +39,11 @@ final class Type1Container: IOMMUBackend, ControlledFile {
     static let node: FilePath = "/dev/vfio/vfio"
     private static let noGroupNode = "the kernel makes no node for its group; AddressSpace(.iommufd) needs none"
 
-    /// Opens a container, and makes sure that the kernel offers type1v2.
+    /// Opens a container, and checks that the kernel supports type1v2.
     ///
-    /// type1 v1, which may split a mapping at an unmap and joins neighbours behind the caller's back, is never used.
+    /// type1 v1 is never used: it may split a mapping at an unmap, and merges adjacent mappings.
     ///
-    /// - Parameter isNoIOMMU: It is for devices without an IOMMU, and the kernel has to offer that instead.
+    /// - Parameter isNoIOMMU: Whether it is for devices without an IOMMU; the kernel must support that instead.
     init(kernel: any Kernel, isNoIOMMU: Bool = false) throws(VFIOError) {
         let operation = isNoIOMMU ? "open a container without IOMMU" : "open a type1 container"
         let opened = try attempt(
@@ -75,7 +75,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         self.descriptor = container.release()
     }
 
-    /// What the kernel calls the kind of IOMMU.
+    /// Returns the kernel's number of the IOMMU type.
     private static func iommuType(_ isNoIOMMU: Bool) -> UInt {
         isNoIOMMU ? CVFIO_NOIOMMU_IOMMU : CVFIO_TYPE1v2_IOMMU
     }
@@ -103,12 +103,13 @@ final class Type1Container: IOMMUBackend, ControlledFile {
                 state.groups[number] = group
             }
             do throws(VFIOError) {
-                // The kernel would open it once more, as two handles that know nothing of each other's resets.
+                // The kernel would open the device a second time, with two handles that do not notice each other's
+                // resets.
                 guard !group.devices.contains(address) else {
                     throw VFIOError(
                         .busy, "open the device", "\(address)", hint: "it is open in this address space already")
                 }
-                // Now that the group has its IOMMU, and before the device's driver is told of the machine.
+                // After the group has its IOMMU, and before the device's driver is notified of the virtual machine.
                 if let registrar { try registeredFiles.add(group.descriptor, to: registrar, subject: "\(address)") }
                 let device: FileDescriptor
                 do throws(VFIOError) {
@@ -124,7 +125,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
                     membership: GroupMembership(group: number, device: address), iommufdNumber: nil,
                     registeredFile: registrar == nil ? nil : group.descriptor)
             } catch {
-                // The first failure is the one to hear of; a group without devices is of no use to anybody.
+                // Report the first failure; a group without devices is not needed.
                 try? prune(&state)
                 throw error
             }
@@ -141,7 +142,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         }
     }
 
-    /// Opens a group, puts it into the container, and gives the container its IOMMU if it is the first.
+    /// Opens a group, adds it to the container, and sets the container's IOMMU if it is the first.
     private func attach(group number: Int, for address: DeviceAddress, _ state: inout State) throws(VFIOError)
         -> FileDescriptor
     {
@@ -150,7 +151,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         do throws(Errno) {
             group = OwnedDescriptor(try kernel.open(node, .readWrite), of: kernel)
         } catch {
-            // A group has one node, of either name: that of the other kind of device tells why this one is missing.
+            // A group has one node with one of two names: if the other one exists, it explains why this one is missing.
             if error == .noSuchFileOrDirectory {
                 try Diagnosis(kernel: kernel).requireMatchingIOMMU(
                     of: address, group: number, expectingNoIOMMU: isNoIOMMU)
@@ -206,7 +207,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         }
     }
 
-    /// Closes the groups that nothing needs any more.
+    /// Closes the groups that are no longer needed.
     private func prune(_ state: inout State) throws(VFIOError) {
         var failure: VFIOError?
         state.hasLateGroup = false
@@ -244,7 +245,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         }
         let info = try info(for: operation)
         var ranges = info.iovaRanges.map { $0.lowerBound.rawValue...$0.upperBound.rawValue }
-        // So the kernel answers while all devices are mediated ones: there is no hardware to set a limit.
+        // The kernel reports no ranges if all devices are mediated: no hardware limits the addresses.
         if ranges.isEmpty { ranges = [0...UInt64.max] }
         return try IOVALayout(
             ranges: ranges,
@@ -285,13 +286,13 @@ final class Type1Container: IOMMUBackend, ControlledFile {
     }
 
     func noteUnmapping(of byteCount: UInt64, _ state: inout State) {
-        // Nothing there to unmap is an answer of size 0, and no error.
+        // If nothing is mapped there, the size is 0 and there is no error.
         if byteCount > 0 { state.mappingCount -= 1 }
-        // Only a group that closes late can fail here, and it has nothing to say about this mapping.
+        // Only closing the last group can fail here, which does not concern this mapping.
         if state.hasLateGroup { try? prune(&state) }
     }
 
-    /// Notes that dirty pages are no longer tracked.
+    /// Records that dirty pages are no longer tracked.
     func endTracking() {
         state.withLock { state in
             state.isTracking = false

@@ -1,25 +1,25 @@
 internal import CVFIO
 
-/// Something that a container may be able to do, as `VFIO_CHECK_EXTENSION` numbers it.
+/// An optional feature of a container, by its number in `VFIO_CHECK_EXTENSION`.
 ///
 /// ```swift
 /// if try space.supports(.updateVaddr) { … }
 /// ```
 public struct Type1Extension: RawRepresentable, Sendable, Hashable {
-    /// The number that the kernel is asked for.
+    /// The extension's number.
     public let rawValue: UInt32
 
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
     /// The first version of type1 (`VFIO_TYPE1_IOMMU`), which this library never uses.
     public static let type1 = Type1Extension(rawValue: 1)
-    /// The IOMMU of POWER machines (`VFIO_SPAPR_TCE_IOMMU`), which this library has no address space for.
+    /// The IOMMU of POWER machines (`VFIO_SPAPR_TCE_IOMMU`), which this library does not support.
     public static let spaprTCE = Type1Extension(rawValue: 2)
     /// type1 whose unmaps never split a mapping (`VFIO_TYPE1v2_IOMMU`): what an ``AddressSpace`` uses.
     public static let type1v2 = Type1Extension(rawValue: 3)
-    /// All DMA is coherent with the CPU's caches, whatever a device asks for (`VFIO_DMA_CC_IOMMU`).
+    /// All DMA is coherent with the CPU's caches, even if a device requests otherwise (`VFIO_DMA_CC_IOMMU`).
     ///
-    /// Known once there is a device. A virtual machine monitor that hears no may have to let its guest flush caches.
+    /// Known once there is a device. Without it a virtual machine monitor may have to let its guest flush caches.
     public static let enforcedCacheCoherency = Type1Extension(rawValue: 4)
     /// Error recovery of POWER machines (`VFIO_EEH`).
     public static let enhancedErrorHandling = Type1Extension(rawValue: 5)
@@ -30,16 +30,17 @@ public struct Type1Extension: RawRepresentable, Sendable, Hashable {
     /// Containers without translation and without isolation (`VFIO_NOIOMMU_IOMMU`), which only an
     /// ``NoIOMMUAddressSpace`` uses.
     ///
-    /// Told before the first device: with one behind an IOMMU it is no longer possible.
+    /// Valid before the first device: with a device behind an IOMMU it is no longer possible.
     public static let noIOMMU = Type1Extension(rawValue: 8)
     /// One request unmaps everything (`VFIO_UNMAP_ALL`).
     ///
-    /// The library makes no such request, and offers none: each ``DMAMapping``, ``DMABuffer`` and ``PeerMapping`` unmaps its
-    /// own part at its end, and one that is alive says that the devices reach it. All at once are unmapped with the
-    /// ``AddressSpace`` itself, which nothing that is mapped outlives.
+    /// The library does not make this request: each ``DMAMapping``, ``DMABuffer`` and ``PeerMapping`` unmaps its own
+    /// range when it is closed, and while one is open its memory is accessible to the devices. Everything is unmapped
+    /// with the ``AddressSpace``, which its mappings keep open.
     public static let unmapAll = Type1Extension(rawValue: 9)
-    /// The process can give up the addresses of its mappings and set others, while DMA goes on (`VFIO_UPDATE_VADDR`).
+    /// The process can invalidate the addresses of its mappings and set others, while DMA continues
+    /// (`VFIO_UPDATE_VADDR`).
     ///
-    /// Known once there is a device. Mediated devices take it away.
+    /// Known once there is a device. Not available with mediated devices.
     public static let updateVaddr = Type1Extension(rawValue: 10)
 }

@@ -1,15 +1,15 @@
 internal import CVFIO
 
-/// What a type1 container tells of its IOMMU. The corresponding request is `VFIO_IOMMU_GET_INFO`.
+/// The IOMMU properties that a type1 container reports. The corresponding request is `VFIO_IOMMU_GET_INFO`.
 public struct Type1Info: Sendable, Hashable {
     /// The sizes of the IOMMU's pages in bytes, smallest first.
     public let pageSizes: [UInt64]
-    /// The ranges that can be mapped, last address included; empty when the kernel does not tell, and when
-    /// there are only mediated devices, which have no limits.
+    /// The ranges that can be mapped, inclusive; empty if the kernel does not report them, and if there are only
+    /// mediated devices, which have no limits.
     public let iovaRanges: [ClosedRange<IOVA>]
-    /// How many more mappings the container takes now; `nil` when the kernel does not tell.
+    /// The number of further mappings that the container accepts now; `nil` if the kernel does not report it.
     public let availableMappings: Int?
-    /// What can be asked of the tracking of dirty pages; `nil` when there is none.
+    /// The limits of dirty tracking; `nil` without dirty tracking.
     public let dirtyTracking: DirtyTrackingLimits?
 
     /// What the tracking of dirty pages works with (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`).

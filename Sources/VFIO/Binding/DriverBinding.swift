@@ -1,6 +1,6 @@
 internal import SystemPackage
 
-/// Gives devices to drivers: to `vfio-pci`, and back.
+/// Binds devices to drivers: to `vfio-pci`, and back.
 ///
 /// ```swift
 /// let binding = DriverBinding()
@@ -9,9 +9,8 @@ internal import SystemPackage
 /// …
 /// try binding.apply(binding.planChangeToAnyDriver(of: "0000:00:04.0"))
 /// ```
-/// A device is bound by its own `driver_override`, never by `new_id`, which would hand over every device of the same make.
-/// The writes need root. Ask ``PCIBus/uses(of:)`` first whether somebody
-/// uses the device.
+/// A device is bound by its `driver_override`, never by `new_id`, which would apply to every device with the same IDs.
+/// The writes need root. Call ``PCIBus/uses(of:)`` first to find out whether the device is in use.
 public struct DriverBinding: Sendable {
     private let kernel: any Kernel
     private var bus: PCIBus { PCIBus(kernel: kernel) }
@@ -22,13 +21,14 @@ public struct DriverBinding: Sendable {
 
     // MARK: Planning
 
-    /// What gives a device to a driver.
+    /// Returns the change that binds a device to a driver.
     ///
     /// - Parameters:
     ///   - address: The device.
-    ///   - driver: Its driver afterwards; `nil` for none, until the kernel looks for one again, as when a driver is loaded.
-    /// - Throws: `.notFound` when there is no such device, `.invalidArgument` for a port or a bridge, and for what cannot be
-    ///   the name of a driver.
+    ///   - driver: Its driver afterwards; `nil` for none, until the kernel matches drivers again, as when one is
+    ///     loaded.
+    /// - Throws: `.notFound` if there is no such device, `.invalidArgument` for a port or a bridge, and for an invalid
+    ///   driver name.
     public func planChange(of address: PCIAddress, to driver: String?) throws(VFIOError) -> DriverChange {
         if let driver, driver.isEmpty || driver.contains(where: { $0 == "/" || $0.isNewline }) {
             throw VFIOError(
@@ -38,7 +38,7 @@ public struct DriverBinding: Sendable {
         let function = try functionToChange(address)
         var steps: [DriverChange.Step] = []
         if let driver {
-            // Before the device is free, so that no other driver takes it in between.
+            // Before the device is unbound, so that no other driver binds it in between.
             if function.driverOverride != driver {
                 steps.append(overriding(address, by: driver))
             }
@@ -56,7 +56,7 @@ public struct DriverBinding: Sendable {
             takesAnyDriver: false, steps: steps)
     }
 
-    /// What gives a device back to the driver that the kernel has for it, if it has one.
+    /// Returns the change that binds a device to the driver that the kernel chooses, if any.
     ///
     /// - Throws: As ``planChange(of:to:)``.
     public func planChangeToAnyDriver(of address: PCIAddress) throws(VFIOError) -> DriverChange {
@@ -96,17 +96,17 @@ public struct DriverBinding: Sendable {
         return [.init(path: path, text: "\(function.address)")]
     }
 
-    // MARK: Doing
+    // MARK: Applying
 
-    /// Carries out a change, and checks that it took effect.
+    /// Applies a change, and checks that it took effect.
     ///
-    /// When a step fails, the override is taken back and the kernel may choose a driver again, so that the device is not
-    /// left with none.
+    /// If a step fails, the override is restored and the kernel may choose a driver again, so that the device is not
+    /// left without one.
     ///
-    /// - Throws: `.permissionDenied` without root, `.driver` when the kernel has no such driver or it does not take
-    ///   the device, `.busy` when a process has the group open.
+    /// - Throws: `.permissionDenied` without root, `.driverRefused` if the kernel has no such driver or it does not
+    ///   bind the device, `.busy` if a process has the group open.
     public func apply(_ change: DriverChange) throws(VFIOError) {
-        // Before the old driver loses the device.
+        // Before the device is unbound from the old driver.
         if let wanted = change.driver, !change.steps.isEmpty, !isLoaded(wanted) { throw notLoaded(wanted, change) }
         do throws(VFIOError) {
             for step in change.steps { try write(step, change) }
@@ -117,20 +117,20 @@ public struct DriverBinding: Sendable {
         }
     }
 
-    /// Puts back what was there, as far as it lets itself be. The failure that led here is the one to report.
+    /// Restores the previous state as far as possible, without errors: the caller reports the original one.
     private func takeBack(_ change: DriverChange) {
         guard let now = try? bus.function(at: change.address) else { return }
         if now.driverOverride != change.previousOverride {
             try? write(overriding(change.address, by: change.previousOverride), change)
         }
         guard now.driver == nil, let previous = change.previousDriver else { return }
-        // The kernel's choice may be another one than before.
+        // The kernel's choice may differ from the previous driver.
         try? kernel.writeFile(FilePath("/sys/bus/pci/drivers/\(previous)/bind"), Array("\(change.address)".utf8))
         if (try? bus.function(at: change.address))?.driver == nil { try? write(probing(change.address), change) }
     }
 
     private func write(_ step: DriverChange.Step, _ change: DriverChange) throws(VFIOError) {
-        // An empty write would be no write at all; a line end alone empties the attribute.
+        // An empty write has no effect; a newline alone clears the attribute.
         let bytes = Array((step.text.isEmpty ? "\n" : step.text).utf8)
         do throws(Errno) {
             try kernel.writeFile(step.path, bytes)

@@ -1,10 +1,10 @@
 public import SystemPackage
 
-/// How a device comes to another driver: the files of sysfs that are to be written, in order.
+/// The writes to sysfs that bind a device to another driver, in order.
 ///
-/// A ``DriverBinding`` makes it; it can be shown before it is carried out.
+/// A ``DriverBinding`` makes it; it can be shown before it is applied.
 public struct DriverChange: Sendable, Hashable {
-    /// A file, and what to write to it.
+    /// A file, and the text to write to it.
     public struct Step: Sendable, Hashable {
         public let path: FilePath
         public let text: String
@@ -12,19 +12,18 @@ public struct DriverChange: Sendable, Hashable {
 
     /// The device.
     public let address: PCIAddress
-    /// The driver that held it when this was made; `nil` for none.
+    /// The driver that the device was bound to when the change was planned; `nil` for none.
     public let previousDriver: String?
-    /// The override that was set then; `nil` for none.
+    /// The override at that time; `nil` for none.
     public let previousOverride: String?
-    /// The driver that is to hold it afterwards; `nil` for none. With ``takesAnyDriver`` it is whichever driver of the
-    /// kernel knows the device.
+    /// The driver that the device is to be bound to; `nil` for none. With ``takesAnyDriver`` the kernel chooses it.
     public let driver: String?
     /// Whether the kernel chooses the driver.
     public let takesAnyDriver: Bool
-    /// What is to be done; empty when nothing is.
+    /// The writes; empty if none is needed.
     public let steps: [Step]
 
-    /// Whether a driver loses the device by it.
+    /// Whether the change unbinds the device from a driver.
     public var takesDeviceAway: Bool { steps.contains { $0.path.lastComponent == "unbind" } }
 }
 

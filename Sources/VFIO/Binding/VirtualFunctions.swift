@@ -1,8 +1,8 @@
 internal import SystemPackage
 
-/// Makes virtual functions of a physical one (SR-IOV), by its files in sysfs.
+/// Creates virtual functions of a physical function (SR-IOV) through sysfs.
 ///
-/// The physical function's driver has to take part: the kernel's own drivers mostly do, and vfio-pci does with its parameter
+/// The physical function's driver must support it: most kernel drivers do, and vfio-pci does with its parameter
 /// `enable_sriov`. The writes need root.
 public struct VirtualFunctions: Sendable {
     private let kernel: any Kernel
@@ -11,14 +11,15 @@ public struct VirtualFunctions: Sendable {
         self.kernel = kernel
     }
 
-    /// What gives a physical function this many virtual ones.
+    /// Returns the steps that give a physical function this many virtual functions.
     ///
     /// - Parameters:
-    ///   - count: 0 takes those away that there are.
+    ///   - count: The number; 0 removes the existing ones.
     ///   - address: The physical function.
-    ///   - isProbed: Whether the kernel's drivers may take the new functions at once; without, they stay free for VFIO.
-    /// - Throws: `.notFound` when there is no such device, `.unsupported` when it has no SR-IOV, `.outOfRange` when it
-    ///   cannot have as many.
+    ///   - isProbed: Whether the kernel's drivers may bind the new functions at once; otherwise they stay free for
+    ///     VFIO.
+    /// - Throws: `.notFound` if there is no such device, `.unsupported` if it has no SR-IOV, `.outOfRange` if it cannot
+    ///   have as many.
     public func steps(
         toMake count: Int, of address: PCIAddress, isProbed: Bool = false
     ) throws(VFIOError) -> [DriverChange.Step] {
@@ -34,28 +35,28 @@ public struct VirtualFunctions: Sendable {
         let folder = Sysfs.folder(of: .pci(address))
         var steps: [DriverChange.Step] = []
         if function.virtualFunctions.count == count { return steps }
-        // From one number to another the way leads over none.
+        // The number can only be changed from or to 0.
         if !function.virtualFunctions.isEmpty { steps.append(.init(path: folder.appending("sriov_numvfs"), text: "0")) }
         guard count > 0 else { return steps }
         let probing = folder.appending("sriov_drivers_autoprobe")
         let number = DriverChange.Step(path: folder.appending("sriov_numvfs"), text: "\(count)")
-        // Drivers may take new functions of every device unless they are told not to; and they may again afterwards.
+        // Automatic probing is the default, so it is enabled again afterwards.
         return steps
             + (isProbed ? [number] : [.init(path: probing, text: "0"), number, .init(path: probing, text: "1")])
     }
 
-    /// Carries the steps out.
+    /// Applies the steps.
     ///
-    /// Virtual functions that are taken away end at once, whatever uses them, but for those that a program has open
-    /// through VFIO: the write waits for that. Ask ``PCIBus/uses(of:)`` first.
+    /// Virtual functions that are removed disappear at once, even if they are in use, except for those that a program
+    /// has open through VFIO: the write waits until it closes them. Call ``PCIBus/uses(of:)`` first.
     ///
-    /// - Throws: `.permissionDenied` without root, `.driver` when the device's driver does not take part.
+    /// - Throws: `.permissionDenied` without root, `.driverRefused` if the device's driver does not support it.
     public func apply(_ steps: [DriverChange.Step], of address: PCIAddress) throws(VFIOError) {
         for step in steps {
             do throws(Errno) {
                 try kernel.writeFile(step.path, Array(step.text.utf8))
             } catch {
-                // Drivers may take the functions that others make.
+                // Enable automatic probing again even after a failure.
                 if let last = steps.last, last.path != step.path {
                     try? kernel.writeFile(last.path, Array(last.text.utf8))
                 }

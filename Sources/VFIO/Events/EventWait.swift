@@ -2,10 +2,9 @@ internal import Dispatch
 internal import Synchronization
 internal import SystemPackage
 
-/// One wait of a task for an event.
+/// One task's wait for an event.
 ///
-/// Dispatch watches the descriptor, as it watches descriptors for everybody; nothing here is on the way of an interrupt that
-/// has come already.
+/// Dispatch watches the descriptor; an interrupt that is already pending does not go through here.
 package final class EventWait: Sendable {
     private enum State {
         case idle
@@ -33,21 +32,21 @@ package final class EventWait: Sendable {
             if case .over = state { return true }
             let source = DispatchSource.makeReadSource(fileDescriptor: line.event.rawValue, queue: .global())
             source.setEventHandler { [self] in end() }
-            // The line keeps the descriptor open until the source has let go of it.
+            // The line keeps the descriptor open until the source no longer uses it.
             source.setCancelHandler { [line] in line.watchCancelled() }
             state = .waiting(continuation, source)
             source.resume()
             return false
         }
         if isClosed {
-            // end() came before the line knew of this wait, so it did not take it out.
+            // end() came before the line had recorded this wait, so it did not remove it.
             line.forget(self)
             line.watchCancelled()
             continuation.resume()
         }
     }
 
-    /// Ends the wait, whatever it has waited for. Once is enough; more does no harm.
+    /// Ends the wait. Further calls have no effect.
     package func end() {
         let old = state.withLock { state in
             defer { state = .over }

@@ -1,22 +1,23 @@
 package import SystemPackage
 
-/// A descriptor that becomes readable, and that tasks may wait for until it is closed.
+/// A descriptor that becomes readable, and that tasks can wait for until it is closed.
 package protocol WaitableEvent: AnyObject, Sendable {
-    /// What is watched. Stays open for as long as a wait is begun.
+    /// The descriptor to watch. Stays open while a wait is active.
     var event: FileDescriptor { get }
 
-    /// Notes a wait, to be ended when the event is over. `false` when it is.
+    /// Records a wait, which ends with the event. Returns `false` if the event is closed.
     func begin(_ wait: EventWait) -> Bool
 
-    /// Forgets a wait that has ended.
+    /// Removes a wait that has ended.
     func forget(_ wait: EventWait)
 
-    /// A wait that was begun watches the descriptor no more.
+    /// Called when a wait no longer watches the descriptor.
     func watchCancelled()
 }
 
 extension Kernel {
-    /// Whether the descriptor is readable, after waiting until a moment; `nil` for ever. Signals do not end it early.
+    /// Returns whether the descriptor is readable, after waiting until a deadline; `nil` for no limit. Signals do not
+    /// end the wait.
     package func waitUntilReadable(
         _ descriptor: FileDescriptor, until deadline: ContinuousClock.Instant?
     ) throws(Errno) -> Bool {
@@ -29,7 +30,7 @@ extension Kernel {
 
     private static func milliseconds(_ duration: Duration) -> Int32 {
         guard duration > .zero else { return 0 }
-        // Rounded up: a wait that is cut short would turn the rest of the time into a busy loop.
+        // Rounded up: a wait that ends early would make the remaining time a busy loop.
         let (seconds, attoseconds) = duration.components
         return Int32(clamping: min(seconds, Int64(Int32.max) / 1000) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
     }

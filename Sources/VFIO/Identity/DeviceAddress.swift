@@ -1,18 +1,18 @@
-/// What the kernel knows a device by: where it sits on the PCI bus, or the UUID of a mediated device.
+/// The kernel's name of a device: the address of a PCI function, or the UUID of a mediated device.
 public enum DeviceAddress: Sendable, Hashable {
     /// A PCI function.
     case pci(PCIAddress)
-    /// A mediated device, which a driver of the kernel makes out of a part of another device.
+    /// A mediated device, which a kernel driver creates from a part of another device.
     case mediated(DeviceUUID)
 
-    /// The place on the PCI bus; `nil` for a mediated device.
+    /// The PCI address; `nil` for a mediated device.
     public var pci: PCIAddress? {
         if case .pci(let address) = self { address } else { nil }
     }
 }
 
 extension DeviceAddress: LosslessStringConvertible {
-    /// The name that the kernel has for the device: `0000:00:04.0`, `bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3`.
+    /// The kernel's name of the device: `0000:00:04.0`, `bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3`.
     public var description: String {
         switch self {
         case .pci(let address): address.description
@@ -20,7 +20,7 @@ extension DeviceAddress: LosslessStringConvertible {
         }
     }
 
-    /// Reads what ``PCIAddress`` or ``DeviceUUID`` reads.
+    /// Parses a ``PCIAddress`` or a ``DeviceUUID``.
     public init?(_ description: String) {
         if let address = PCIAddress(description) {
             self = .pci(address)

@@ -1,15 +1,14 @@
 /// The name of a mediated device: a UUID, as in `bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3`.
 ///
-/// Whoever makes the device chooses the UUID, by writing it to the `create` file of a type of the parent device:
+/// The UUID is chosen when the device is created, by a write to the `create` file of a type of the parent device:
 /// `/sys/class/mdev_bus/PARENT/mdev_supported_types/TYPE/create`.
 ///
-/// In code a literal is enough, and a malformed literal stops the program; text from outside goes through ``init(_:)``,
-/// which gives `nil` for what is no UUID.
+/// A malformed literal traps; for text from outside use ``init(_:)``, which returns `nil` if the text is not a UUID.
 public struct DeviceUUID: Sendable, Hashable {
     private let high: UInt64
     private let low: UInt64
 
-    /// Makes a UUID of its 16 bytes, in the order in which it is written; `nil` for another number of bytes.
+    /// Creates a UUID from its 16 bytes, in the order of the text; `nil` for another number of bytes.
     public init?(bytes: some Collection<UInt8>) {
         guard bytes.count == 16 else { return nil }
         let words = bytes.reduce(into: (high: UInt64(0), low: UInt64(0))) { words, byte in
@@ -20,7 +19,7 @@ public struct DeviceUUID: Sendable, Hashable {
         low = words.low
     }
 
-    /// The 16 bytes, in the order in which the UUID is written.
+    /// The 16 bytes, in the order of the text.
     public var bytes: [UInt8] {
         [high, low].flatMap { word in
             (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * $0)) }
@@ -29,10 +28,10 @@ public struct DeviceUUID: Sendable, Hashable {
 }
 
 extension DeviceUUID: LosslessStringConvertible {
-    /// Where the hyphens are, in characters from the start.
+    /// The positions of the hyphens, in characters from the start.
     private static let hyphens: Set<Int> = [8, 13, 18, 23]
 
-    /// Reads 32 hexadecimal digits of either case, with hyphens after the 8th, 12th, 16th and 20th.
+    /// Parses 32 hexadecimal digits of either case, with hyphens after the 8th, 12th, 16th and 20th.
     public init?(_ description: String) {
         let characters = Array(description.utf8)
         guard characters.count == 36 else { return nil }
@@ -52,7 +51,7 @@ extension DeviceUUID: LosslessStringConvertible {
         self.init(bytes: stride(from: 0, to: 32, by: 2).map { digits[$0] << 4 | digits[$0 + 1] })
     }
 
-    /// The form that the kernel uses, in lower case.
+    /// The kernel's form, in lower case.
     public var description: String {
         let digits = Array("0123456789abcdef".utf8)
         var text: [UInt8] = []

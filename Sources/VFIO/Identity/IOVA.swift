@@ -1,11 +1,11 @@
-/// An IO virtual address: what a device puts on the bus, and the IOMMU translates.
+/// An IO virtual address: the address of a device's DMA, which the IOMMU translates.
 public struct IOVA: RawRepresentable, Sendable, Hashable {
     public var rawValue: UInt64
 
     @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
     @inlinable public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// The address some bytes further on. Traps when that leaves the 64-bit space.
+    /// Returns the address plus an offset in bytes. Traps on overflow.
     @inlinable public static func + (address: IOVA, byteOffset: UInt64) -> IOVA {
         IOVA(address.rawValue + byteOffset)
     }

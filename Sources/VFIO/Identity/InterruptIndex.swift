@@ -1,6 +1,6 @@
 internal import CVFIO
 
-/// A kind of interrupt of a PCI device, by the number that VFIO gives it.
+/// An interrupt type of a PCI device, by its number in VFIO.
 public struct InterruptIndex: RawRepresentable, Sendable, Hashable {
     public let rawValue: UInt32
 
@@ -10,14 +10,14 @@ public struct InterruptIndex: RawRepresentable, Sendable, Hashable {
     public static var intx: InterruptIndex { InterruptIndex(rawValue: CVFIO_PCI_INTX_IRQ_INDEX) }
     /// Message-signalled interrupts.
     public static var msi: InterruptIndex { InterruptIndex(rawValue: CVFIO_PCI_MSI_IRQ_INDEX) }
-    /// Message-signalled interrupts with a table of their own, up to 2048.
+    /// Message-signalled interrupts with a separate table, up to 2048.
     public static var msix: InterruptIndex { InterruptIndex(rawValue: CVFIO_PCI_MSIX_IRQ_INDEX) }
-    /// The host saw an uncorrectable error of the device.
+    /// Raised when the host detects an uncorrectable error of the device.
     public static var error: InterruptIndex { InterruptIndex(rawValue: CVFIO_PCI_ERR_IRQ_INDEX) }
-    /// The host wants the device back.
+    /// Raised when the host requests the device back.
     public static var request: InterruptIndex { InterruptIndex(rawValue: CVFIO_PCI_REQ_IRQ_INDEX) }
 
-    /// Whether interrupts of this kind come from the device, of which only one kind can be on at a time.
+    /// Whether interrupts of this type come from the device; only one such type can be on at a time.
     var isExclusive: Bool { rawValue <= CVFIO_PCI_MSIX_IRQ_INDEX }
 }
 

@@ -1,9 +1,9 @@
-/// Where a PCI function sits: domain, bus, device and function, as in `0000:00:04.0`.
+/// The address of a PCI function: domain, bus, device and function, as in `0000:00:04.0`.
 ///
-/// In code a literal is enough, and a malformed literal stops the program; text from outside goes through
-/// ``init(_:)``, which gives `nil` for what is no address.
+/// A malformed literal traps; for text from outside use ``init(_:)``, which returns `nil` if the text is not an
+/// address.
 public struct PCIAddress: Sendable, Hashable {
-    /// The PCI segment, 0 on most machines. 32 bits wide, since some bridges make domains above 0xffff.
+    /// The PCI segment, 0 on most machines. 32 bits wide, since some bridges create domains above 0xffff.
     public let domain: UInt32
     /// The bus number, 0…255.
     public let bus: UInt8
@@ -12,7 +12,7 @@ public struct PCIAddress: Sendable, Hashable {
     /// The function number in its device, 0…7.
     public let function: UInt8
 
-    /// Makes an address from its parts; `nil` when the device is above 31 or the function above 7.
+    /// Creates an address from its parts; `nil` if the device is above 31 or the function above 7.
     public init?(domain: UInt32 = 0, bus: UInt8, device: UInt8, function: UInt8) {
         guard device < 32, function < 8 else { return nil }
         self.domain = domain
@@ -23,7 +23,7 @@ public struct PCIAddress: Sendable, Hashable {
 }
 
 extension PCIAddress: LosslessStringConvertible {
-    /// Reads `DDDD:BB:DD.F` in hexadecimal; without a domain, as `BB:DD.F`, the domain is 0.
+    /// Parses `DDDD:BB:DD.F` in hexadecimal; in the form `BB:DD.F` the domain is 0.
     public init?(_ description: String) {
         let halves = description.split(separator: ".", omittingEmptySubsequences: false)
         guard halves.count == 2, let function = Self.hexadecimal(halves[1], digits: 1...1) else { return nil }
@@ -40,9 +40,9 @@ extension PCIAddress: LosslessStringConvertible {
         self.init(domain: domain, bus: UInt8(bus), device: UInt8(device), function: UInt8(function))
     }
 
-    /// The form that the kernel uses: `0000:00:04.0`.
+    /// The kernel's form: `0000:00:04.0`.
     public var description: String {
-        // A device is named in every path and error of its own, so this takes no strings for the parts.
+        // Used in every sysfs path and error of a device, so it builds no intermediate strings.
         var text: [UInt8] = []
         text.reserveCapacity(16)
         func append(_ value: UInt32, digits: Int) {
@@ -61,7 +61,7 @@ extension PCIAddress: LosslessStringConvertible {
         return String(decoding: text, as: UTF8.self)
     }
 
-    // UInt32(_:radix:) would take a sign, which no address has.
+    // UInt32(_:radix:) would accept a sign.
     private static func hexadecimal(_ text: Substring, digits: ClosedRange<Int>) -> UInt32? {
         guard digits.contains(text.count), text.allSatisfy(\.isHexDigit) else { return nil }
         return UInt32(text, radix: 16)

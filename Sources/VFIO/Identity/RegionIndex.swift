@@ -1,6 +1,6 @@
 internal import CVFIO
 
-/// A region of a PCI device, by the number that VFIO gives it.
+/// A region of a PCI device, by its number in VFIO.
 public struct RegionIndex: RawRepresentable, Sendable, Hashable {
     public let rawValue: UInt32
 
@@ -14,12 +14,12 @@ public struct RegionIndex: RawRepresentable, Sendable, Hashable {
     public static var bar5: RegionIndex { RegionIndex(rawValue: CVFIO_PCI_BAR5_REGION_INDEX) }
     /// The expansion ROM.
     public static var rom: RegionIndex { RegionIndex(rawValue: CVFIO_PCI_ROM_REGION_INDEX) }
-    /// The configuration space. Use ``Device/config``, which knows what its registers do.
+    /// The configuration space. Use ``Device/config``, which handles the side effects of its registers.
     public static var config: RegionIndex { RegionIndex(rawValue: CVFIO_PCI_CONFIG_REGION_INDEX) }
     /// The legacy VGA ranges.
     public static var vga: RegionIndex { RegionIndex(rawValue: CVFIO_PCI_VGA_REGION_INDEX) }
 
-    /// The BAR with a number from 0 to 5; `nil` for any other number.
+    /// Returns the BAR with a number from 0 to 5; `nil` for any other number.
     public static func bar(_ number: Int) -> RegionIndex? {
         (0...5).contains(number) ? RegionIndex(rawValue: CVFIO_PCI_BAR0_REGION_INDEX + UInt32(number)) : nil
     }

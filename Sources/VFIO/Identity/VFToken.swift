@@ -1,23 +1,24 @@
 internal import SystemPackage
 
-/// The token that a physical function and its virtual functions share, so that only who knows it can open them: a UUID.
+/// The secret that a physical function and its virtual functions share, so that only its users can open them: a UUID.
 ///
-/// Where vfio-pci has the physical function, it asks whoever opens a virtual one for the token, and whoever opens the
-/// physical one while a virtual one is open. At first nobody knows it. Who opens the physical function with a token while
-/// none of the virtual ones is open sets it, and so does ``Device/setVFToken(_:)``; it stays when that is closed.
+/// If the physical function is bound to vfio-pci, the token is required to open a virtual function, and to open the
+/// physical one while a virtual one is open. The initial token is random. It is set by opening the physical function
+/// with a token while none of its virtual functions is open, and by ``Device/setVFToken(_:)``; it stays after the
+/// physical function is closed.
 /// ```swift
 /// let physical = try Device(at: "0000:02:00.0", in: space, token: token)
 /// // As root: Y to /sys/module/vfio_pci/parameters/enable_sriov, 1 to sriov_numvfs of the device.
 /// let virtual = try Device(at: "0000:02:00.1", in: space, token: token)
 /// ```
-/// Opening and closing the physical function resets it, which its virtual functions feel: make them afterwards.
+/// Opening and closing the physical function resets it, which affects its virtual functions: create them afterwards.
 public struct VFToken: Sendable, Hashable {
     private let uuid: DeviceUUID
 
     /// The 16 bytes, in the order of the text.
     public var bytes: [UInt8] { uuid.bytes }
 
-    /// - Parameter bytes: 16 of them; `nil` for any other number.
+    /// - Parameter bytes: 16 bytes; `nil` for any other number.
     public init?(bytes: [UInt8]) {
         guard let uuid = DeviceUUID(bytes: bytes) else { return nil }
         self.uuid = uuid
@@ -25,7 +26,7 @@ public struct VFToken: Sendable, Hashable {
 }
 
 extension VFToken: LosslessStringConvertible {
-    /// Reads `2ab74924-c335-45f4-9b16-8569e5b08258`.
+    /// Parses a UUID such as `2ab74924-c335-45f4-9b16-8569e5b08258`.
     public init?(_ description: String) {
         guard let uuid = DeviceUUID(description) else { return nil }
         self.uuid = uuid
@@ -35,7 +36,7 @@ extension VFToken: LosslessStringConvertible {
 }
 
 extension VFToken {
-    /// What refusals to open a device mean, with a token or without.
+    /// The meaning of errors of opening a device, with a token or without.
     static func refusals(given token: VFToken?) -> [Errno: Refusal] {
         var refusals: [Errno: Refusal] = [
             .permissionDenied: (

@@ -1,19 +1,19 @@
 public import CMMIO
 
-/// Fences between the CPU's accesses and a device's.
+/// Memory barriers between accesses of the CPU and of a device.
 ///
-/// On x86 the first two only hold back the compiler; on arm64 they are `dmb` instructions that reach devices too.
+/// On x86 the first two are only compiler barriers; on arm64 they are `dmb` instructions that include devices.
 public enum DeviceBarrier {
-    /// Loads before this are done before loads and stores after it: between the flag that announces data, and the data.
+    /// Orders loads before this before loads and stores after it: between the flag that announces data, and the data.
     @inlinable @inline(__always)
     public static func read() { cmmio_read_barrier() }
 
-    /// Stores before this are done before stores after it: between a descriptor and the doorbell.
+    /// Orders stores before this before stores after it: between a descriptor and the doorbell.
     @inlinable @inline(__always)
     public static func write() { cmmio_write_barrier() }
 
-    /// All accesses before this are done before all after it: between writing an index and reading whether the device
-    /// wants to be told.
+    /// Orders all accesses before this before all after it: between writing an index and reading whether the device
+    /// wants a notification.
     @inlinable @inline(__always)
     public static func full() { cmmio_full_barrier() }
 }

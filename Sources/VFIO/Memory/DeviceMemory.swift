@@ -1,6 +1,6 @@
-/// A view of memory that a device touches too, for passing on to what works with it.
+/// A view of memory that a device also accesses, to pass to functions.
 ///
-/// The view cannot outlive the mapped region or the buffer that it looks at: the compiler sees to it.
+/// The view cannot outlive the mapped region or the buffer that it comes from: the compiler checks this.
 @safe
 public struct DeviceMemory: ~Escapable, Copyable, VolatileMemory {
     @unsafe public let unsafeBaseAddress: UnsafeMutableRawPointer
@@ -13,9 +13,9 @@ public struct DeviceMemory: ~Escapable, Copyable, VolatileMemory {
         self.byteCount = byteCount
     }
 
-    /// A view of a part, which lives as long as what this view looks at.
+    /// Returns a view of a part, with the same lifetime dependency as this view.
     ///
-    /// - Parameter range: In bytes, inside of the memory; it begins at a multiple of 8. Any other stops the program.
+    /// - Parameter range: In bytes, inside of the memory, beginning at a multiple of 8; traps otherwise.
     @_lifetime(copy self)
     @inlinable @inline(__always)
     public func extracting(_ range: Range<Int>) -> DeviceMemory {

@@ -1,23 +1,23 @@
 public import CMMIO
 
-/// Memory that a device touches too: a mapped BAR, a DMA buffer, or a view of one.
+/// Memory that a device also accesses: a mapped BAR, a DMA buffer, or a view of one.
 ///
 /// Each access is one load or store of exactly its width, never merged, dropped, split or repeated by the compiler. An
-/// access outside of the memory, or at an offset that is no multiple of its width, stops the program, as an index outside
-/// of an array does. Values are in the CPU's byte order, which is little-endian on the machines that Linux has VFIO for,
-/// as PCI devices are.
+/// access outside of the memory, or at an offset that is not a multiple of its width, traps, as an index outside of an
+/// array does. Values are in the CPU's byte order, which is little-endian on the machines that support VFIO, as PCI
+/// devices are.
 public protocol VolatileMemory: ~Copyable, ~Escapable {
     /// The length in bytes.
     var byteCount: Int { get }
 
-    /// The first byte, which is aligned to a page. Not valid beyond the life of the value.
+    /// The first byte, which is page-aligned. Valid while this value exists.
     @unsafe var unsafeBaseAddress: UnsafeMutableRawPointer { get }
 }
 
 extension VolatileMemory where Self: ~Copyable & ~Escapable {
     @inlinable @inline(__always)
     func address(of offset: Int, width: Int) -> UnsafeMutableRawPointer {
-        // A negative offset is a huge one when seen as unsigned, so one comparison covers both ends.
+        // A negative offset is large as an unsigned number, so one comparison checks both ends.
         precondition(
             UInt(bitPattern: offset) <= UInt(bitPattern: byteCount &- width) && byteCount >= width,
             "access outside of the memory")
@@ -27,9 +27,9 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
 
     // MARK: Views
 
-    /// A view of the memory, for passing on.
+    /// A view of the memory, to pass to functions.
     ///
-    /// Of an owner that is kept in a class or an actor there is ``withMemory(_:)`` instead: see <doc:KeepingOwners>.
+    /// If the owner is stored in a class or an actor, use ``withMemory(_:)`` instead: see <doc:KeepingOwners>.
     @inlinable
     public var memory: DeviceMemory {
         @_lifetime(borrow self) @inline(__always)
@@ -39,9 +39,9 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
         }
     }
 
-    /// Gives access to a view of the memory for the duration of a closure, wherever its owner is kept.
+    /// Gives access to a view of the memory for the duration of a closure, wherever its owner is stored.
     ///
-    /// - Throws: What the closure throws.
+    /// - Throws: The closure's error.
     @inlinable @inline(__always)
     public func withMemory<Result: ~Copyable, Failure: Error>(
         _ body: (DeviceMemory) throws(Failure) -> Result
@@ -49,7 +49,7 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
         try body(memory)
     }
 
-    /// Gives access to a view of a part for the duration of a closure, wherever the owner of the memory is kept.
+    /// Gives access to a view of a part for the duration of a closure, wherever the owner of the memory is stored.
     ///
     /// ```swift
     /// ring.withMemory(slot * 16..<slot * 16 + 16) { descriptor in
@@ -58,9 +58,9 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
     /// }
     /// ```
     /// - Parameters:
-    ///   - range: As of ``extracting(_:)``.
-    ///   - body: Gets the view, which cannot be kept.
-    /// - Throws: What the closure throws.
+    ///   - range: As for ``extracting(_:)``.
+    ///   - body: Receives the view, which cannot escape.
+    /// - Throws: The closure's error.
     @inlinable @inline(__always)
     public func withMemory<Result: ~Copyable, Failure: Error>(
         _ range: Range<Int>, _ body: (DeviceMemory) throws(Failure) -> Result
@@ -68,16 +68,16 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
         try body(extracting(range))
     }
 
-    /// A view of a part, such as one descriptor of a ring.
+    /// Returns a view of a part, such as one descriptor of a ring.
     ///
-    /// The part is checked once; accesses inside of it at offsets that the compiler knows then cost nothing more.
+    /// The part is checked once; accesses to it at offsets that the compiler knows need no further check.
     /// ```swift
     /// let descriptor = ring.extracting(slot * 16..<slot * 16 + 16)
     /// descriptor.write64(address, at: 0)
     /// descriptor.write32(length, at: 8)
     /// ```
-    /// Of an owner that is kept in a class or an actor there is ``withMemory(_:_:)`` instead.
-    /// - Parameter range: In bytes, inside of the memory; it begins at a multiple of 8. Any other stops the program.
+    /// If the owner is stored in a class or an actor, use ``withMemory(_:_:)`` instead.
+    /// - Parameter range: In bytes, inside of the memory, beginning at a multiple of 8; traps otherwise.
     @_lifetime(borrow self)
     @inlinable @inline(__always)
     public func extracting(_ range: Range<Int>) -> DeviceMemory {
@@ -115,38 +115,38 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
 
     // MARK: Ordered loads and stores
 
-    /// Reads 16 bits before anything that follows: a flag that announces data.
+    /// Reads 16 bits with acquire ordering: a flag that announces data.
     @inlinable @inline(__always)
     public func readAcquiring16(at offset: Int) -> UInt16 {
         unsafe cmmio_load_acquire16(address(of: offset, width: 2))
     }
-    /// Reads 32 bits before anything that follows.
+    /// Reads 32 bits with acquire ordering.
     @inlinable @inline(__always)
     public func readAcquiring32(at offset: Int) -> UInt32 {
         unsafe cmmio_load_acquire32(address(of: offset, width: 4))
     }
-    /// Reads 64 bits before anything that follows.
+    /// Reads 64 bits with acquire ordering.
     @inlinable @inline(__always)
     public func readAcquiring64(at offset: Int) -> UInt64 {
         unsafe cmmio_load_acquire64(address(of: offset, width: 8))
     }
-    /// Writes 16 bits after everything that went before: a flag that announces data.
+    /// Writes 16 bits with release ordering: a flag that announces data.
     @inlinable @inline(__always)
     public func writeReleasing16(_ value: UInt16, at offset: Int) {
         unsafe cmmio_store_release16(address(of: offset, width: 2), value)
     }
-    /// Writes 32 bits after everything that went before.
+    /// Writes 32 bits with release ordering.
     @inlinable @inline(__always)
     public func writeReleasing32(_ value: UInt32, at offset: Int) {
         unsafe cmmio_store_release32(address(of: offset, width: 4), value)
     }
-    /// Writes 64 bits after everything that went before.
+    /// Writes 64 bits with release ordering.
     @inlinable @inline(__always)
     public func writeReleasing64(_ value: UInt64, at offset: Int) {
         unsafe cmmio_store_release64(address(of: offset, width: 8), value)
     }
 
-    // MARK: Many bytes
+    // MARK: Copies
 
     /// Copies bytes into the memory, in aligned accesses of 1 and 8 bytes: for plain memory, not for registers.
     @inlinable
@@ -165,7 +165,7 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
                 }
             }
         }
-        // What follows, a doorbell perhaps, comes after the bytes.
+        // Orders the bytes before later stores, such as a doorbell.
         cmmio_write_barrier()
     }
 
@@ -177,7 +177,7 @@ extension VolatileMemory where Self: ~Copyable & ~Escapable {
     @inlinable
     public func bytes(at offset: Int = 0, count: Int) -> [UInt8] {
         checkRange(offset, count)
-        // The bytes come after what went before, a flag that announced them perhaps.
+        // Orders the bytes after earlier loads, such as a flag that announced them.
         cmmio_read_barrier()
         return unsafe [UInt8](unsafeUninitializedCapacity: count) { destination, initializedCount in
             var position = 0

@@ -1,11 +1,11 @@
 internal import SystemPackage
 
-/// Devices that have no IOMMU, and the memory that they do DMA with: **nothing protects the machine from them**.
+/// Devices without an IOMMU, and the memory for their DMA: **nothing protects the machine from them**.
 ///
-/// An IOMMU lets a device reach what is mapped for it, and nothing else. Without one, a device reaches all of the machine's
-/// memory, and it takes one wrong address, by a mistake in the program or in the device, to overwrite the kernel. The kernel
-/// offers this only when it was told to (`enable_unsafe_noiommu_mode`), only to processes with `CAP_SYS_RAWIO`, and marks
-/// itself as tainted. An ``AddressSpace`` refuses such devices; making one of these is how a program says that it takes the
+/// An IOMMU limits a device to the memory that is mapped for it. Without one, a device can access all of the machine's
+/// memory, and one wrong address, by an error in the program or in the device, can overwrite the kernel. The kernel
+/// offers this mode only if it is enabled (`enable_unsafe_noiommu_mode`), only to processes with `CAP_SYS_RAWIO`, and
+/// taints itself. An ``AddressSpace`` refuses such devices; by creating a `NoIOMMUAddressSpace` a program accepts the
 /// risk.
 ///
 /// ```swift
@@ -15,21 +15,23 @@ internal import SystemPackage
 /// let start = try buffer.physicalRange().address   // for the device; good while it is open
 /// ```
 ///
-/// Registers, config space, interrupts and resets are as with any other device. What needs an IOMMU is refused: mapping at an
-/// ``IOVA``, mapping dma-bufs, page tables, dirty tracking.
+/// Registers, config space, interrupts and resets work as with any other device. Operations that need an IOMMU are
+/// refused: mapping at an ``IOVA``, mapping dma-bufs, page tables, dirty tracking.
 public final class NoIOMMUAddressSpace: Sendable {
-    /// Behind it: its devices are open there, and its memory is mapped there, at addresses that mean nothing to them.
+    /// The underlying address space: its devices are open there, and its memory is mapped there, at IOVAs that have no
+    /// meaning for them.
     let space: AddressSpace
 
     /// The kernel interface that is in use.
     ///
-    /// An iommufd (Linux 7.3) pins memory and tells where it is. A container takes devices, and has no memory for them.
+    /// An iommufd (Linux 7.3) pins memory and reports its physical addresses. A container opens devices, but pins no
+    /// memory.
     public var interface: AddressSpace.Interface { space.interface }
 
     /// - Parameters:
-    ///   - interface: The interface to use; `nil` for an iommufd where the kernel has what it takes, else a container.
-    ///   - kernel: Who answers the system calls: Linux, or a mock in a test.
-    /// - Throws: `.unsupported` when the kernel has no such mode, `.permissionDenied` when the user may not open it.
+    ///   - interface: The interface to use; `nil` for an iommufd if the kernel supports it, else a container.
+    ///   - kernel: The kernel that makes the system calls: Linux, or a mock in a test.
+    /// - Throws: `.unsupported` if the kernel lacks this mode, `.permissionDenied` if the user may not open it.
     public init(
         _ interface: AddressSpace.Interface? = nil, kernel: any Kernel = HostKernel()
     ) throws(VFIOError) {
@@ -67,15 +69,16 @@ public final class NoIOMMUAddressSpace: Sendable {
 
     // MARK: Memory
 
-    /// Allocates memory of this process and pins it, so that it has physical addresses to be told to devices.
+    /// Allocates memory of this process and pins it, so that it has physical addresses for devices.
     /// The corresponding request is `IOMMU_IOAS_MAP`.
     ///
-    /// The memory is zeroed. It is pinned from the first device on, and freed at the end of the buffer's life: devices have
-    /// to be done with it by then, since nothing stops them from writing where somebody else's memory is meanwhile.
+    /// The memory is zeroed. It is pinned from the first device on, and freed when the buffer is closed or
+    /// deinitialized: stop all DMA to it before, since nothing prevents a device from writing to the pages after their
+    /// reuse.
     ///
     /// - Parameters:
     ///   - byteCount: The size in bytes, rounded up to whole pages. Greater than 0.
-    ///   - pages: The pages to take. Memory larger than a page is in one piece only by chance, or by huge pages.
+    ///   - pages: The page size. Memory larger than a page is contiguous only by chance, or with huge pages.
     /// - Throws: `.unsupported` with a container, which pins nothing; `.noSpace`, `.limit`.
     public func allocate(byteCount: Int, pages: PageSize = .standard) throws(VFIOError) -> NoIOMMUBuffer {
         let operation = "allocate memory for devices without an IOMMU"
@@ -85,14 +88,15 @@ public final class NoIOMMUAddressSpace: Sendable {
         return NoIOMMUBuffer(space: self, buffer: buffer)
     }
 
-    /// Pins memory that the caller owns, so that it has physical addresses to be told to devices.
+    /// Pins memory that the caller owns, so that it has physical addresses for devices.
     ///
-    /// The pages stay pinned for as long as the mapping lives, also when the caller unmaps them meanwhile: then devices and
-    /// process no longer see the same memory, which is why this is unsafe. Devices can read and write all of it.
+    /// The pages stay pinned until the mapping is closed or deinitialized, even if the caller unmaps them meanwhile:
+    /// then devices and process no longer see the same memory, which is why this is unsafe. Devices can read and write
+    /// all of it.
     ///
-    /// - Parameter memory: Page-aligned on both sides, ordinary memory, and writable.
-    /// - Throws: `.unsupported` with a container, which pins nothing; `.deviceMemory` for a BAR; `.misaligned`, `.limit`,
-    ///   `.noSpace`.
+    /// - Parameter memory: Page-aligned at both ends, ordinary memory, and writable.
+    /// - Throws: `.unsupported` with a container, which pins nothing; `.deviceMemory` for a BAR; `.misaligned`,
+    ///   `.limit`, `.noSpace`.
     @unsafe
     public func map(_ memory: UnsafeMutableRawBufferPointer) throws(VFIOError) -> NoIOMMUMapping {
         let operation = "pin memory for devices without an IOMMU"
@@ -113,7 +117,7 @@ public final class NoIOMMUAddressSpace: Sendable {
 
     // MARK: Physical addresses
 
-    /// The memory in one piece that begins at an offset of a mapping.
+    /// Returns the contiguous memory that begins at an offset of a mapping.
     /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     func physicalRange(at offset: UInt64, of iova: IOVA, _ byteCount: UInt64) throws(VFIOError) -> PhysicalRange {
         let words = "ask for a physical address"
@@ -148,7 +152,7 @@ public final class NoIOMMUAddressSpace: Sendable {
         var ranges: [PhysicalRange] = []
         var offset: UInt64 = 0
         while offset < byteCount {
-            // Each answer has at least a byte, and no more than is left.
+            // Terminates: each range has at least one byte, and at most the remaining ones.
             let range = try physicalRange(at: offset, of: iova, byteCount)
             ranges.append(range)
             offset += range.byteCount
@@ -158,13 +162,13 @@ public final class NoIOMMUAddressSpace: Sendable {
 }
 
 extension Device {
-    /// Opens a device that has no IOMMU: **it can reach all of the machine's memory**.
+    /// Opens a device that has no IOMMU: **it can access all of the machine's memory**.
     ///
-    /// The ``space`` of such a device is behind the one given here, and refuses to map anything.
+    /// The ``space`` of such a device is the underlying address space of the given one, and refuses to map anything.
     ///
     /// - Parameters:
-    ///   - address: Where the device sits.
-    ///   - space: Whose memory the device is told of.
+    ///   - address: The PCI address of the device.
+    ///   - space: The address space whose memory the device uses.
     ///   - token: As for any other device.
     /// - Throws: As for any other device; `.unsupported` for one that has an IOMMU; `.permissionDenied` without
     ///   `CAP_SYS_RAWIO`.

@@ -1,7 +1,8 @@
-/// Memory that the CPU and devices without an IOMMU share: owned, pinned, and gone at the end of this value's life.
+/// Memory that the CPU and devices without an IOMMU share: owned, and pinned until this value is closed or
+/// deinitialized.
 ///
-/// Its pages have physical addresses, in pieces of a page or more. They hold as long as a device is open in the address
-/// space: after the last one was closed and another one opened, ask again.
+/// It consists of physically contiguous ranges of a page or more. The physical addresses are valid while a device is
+/// open in the address space: after the last one was closed and another one opened, get them again.
 @safe
 public struct NoIOMMUBuffer: ~Copyable, VolatileMemory, Sendable {
     /// The address space that it belongs to.
@@ -13,14 +14,14 @@ public struct NoIOMMUBuffer: ~Copyable, VolatileMemory, Sendable {
         self.buffer = buffer
     }
 
-    /// The length in bytes: what was asked for, rounded up to whole pages.
+    /// The length in bytes: the requested size, rounded up to whole pages.
     public var byteCount: Int { buffer.byteCount }
 
-    /// The first byte, for interfaces that want a pointer. Not valid beyond the buffer's life, and not protected against a
-    /// device that writes meanwhile.
+    /// The first byte, for interfaces that take a pointer. Valid while the buffer is open; a device may write at any
+    /// time.
     @unsafe public var unsafeBaseAddress: UnsafeMutableRawPointer { unsafe buffer.unsafeBaseAddress }
 
-    /// The piece of physical memory that begins at an offset, as far as it goes in this buffer.
+    /// Returns the physically contiguous range that begins at an offset and ends within this buffer.
     /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     ///
     /// - Parameter byteOffset: From the start of the buffer.
@@ -30,13 +31,13 @@ public struct NoIOMMUBuffer: ~Copyable, VolatileMemory, Sendable {
         try space.physicalRange(at: byteOffset, of: buffer.iova, UInt64(byteCount))
     }
 
-    /// All pieces of physical memory that the buffer consists of, in its order.
+    /// Returns all physical ranges of the buffer, in its order.
     ///
     /// - Throws: As ``physicalRange(at:)``.
     public func physicalRanges() throws(VFIOError) -> [PhysicalRange] {
         try space.physicalRanges(of: buffer.iova, UInt64(byteCount))
     }
 
-    /// Unpins and frees the memory, and reports what the kernel said. Devices have to be done with it.
+    /// Unpins and frees the memory, and throws the kernel's error. Stop all DMA to it before.
     public consuming func close() throws(VFIOError) { try buffer.close() }
 }

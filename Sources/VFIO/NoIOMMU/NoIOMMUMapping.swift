@@ -1,7 +1,7 @@
-/// Memory of the caller's, pinned for devices without an IOMMU until the end of this value's life.
+/// Memory of the caller, pinned for devices without an IOMMU until this value is closed or deinitialized.
 ///
-/// Its pages have physical addresses, in pieces of a page or more. They hold as long as a device is open in the address
-/// space: after the last one was closed and another one opened, ask again.
+/// It consists of physically contiguous ranges of a page or more. The physical addresses are valid while a device is
+/// open in the address space: after the last one was closed and another one opened, get them again.
 public struct NoIOMMUMapping: ~Copyable, Sendable {
     /// The address space that it belongs to.
     public let space: NoIOMMUAddressSpace
@@ -15,7 +15,7 @@ public struct NoIOMMUMapping: ~Copyable, Sendable {
     /// The length in bytes.
     public var byteCount: UInt64 { mapping.byteCount }
 
-    /// The piece of physical memory that begins at an offset, as far as it goes in this mapping.
+    /// Returns the physically contiguous range that begins at an offset and ends within this mapping.
     /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     ///
     /// - Parameter byteOffset: From the start of the mapping.
@@ -25,13 +25,13 @@ public struct NoIOMMUMapping: ~Copyable, Sendable {
         try space.physicalRange(at: byteOffset, of: mapping.iova, byteCount)
     }
 
-    /// All pieces of physical memory that the mapping consists of, in its order.
+    /// Returns all physical ranges of the mapping, in its order.
     ///
     /// - Throws: As ``physicalRange(at:)``.
     public func physicalRanges() throws(VFIOError) -> [PhysicalRange] {
         try space.physicalRanges(of: mapping.iova, byteCount)
     }
 
-    /// Unpins the memory and reports what the kernel said. Devices have to be done with it.
+    /// Unpins the memory and throws the kernel's error. Stop all DMA to it before.
     public consuming func close() throws(VFIOError) { try mapping.close() }
 }

@@ -1,15 +1,14 @@
-/// An address in the machine's physical memory: what a device without an IOMMU puts on the bus.
+/// An address in the machine's physical memory: the address of a DMA without an IOMMU.
 ///
-/// It is no ``IOVA``. Nothing translates it and nothing checks it: a device that is given a wrong one writes into the memory
-/// of somebody else, the kernel's included.
+/// It is not an ``IOVA``: it is neither translated nor checked, and a device with a wrong address overwrites memory of
+/// other processes or of the kernel.
 public struct PhysicalAddress: RawRepresentable, Sendable, Hashable {
     public var rawValue: UInt64
 
     @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
     @inlinable public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// The address some bytes further on, which has to be in the same ``PhysicalRange`` to mean anything. Traps when it
-    /// leaves the 64-bit space.
+    /// Returns the address plus an offset in bytes; valid only within the same ``PhysicalRange``. Traps on overflow.
     @inlinable public static func + (address: PhysicalAddress, byteOffset: UInt64) -> PhysicalAddress {
         PhysicalAddress(address.rawValue + byteOffset)
     }

@@ -1,8 +1,8 @@
-/// Physical memory in one piece, as large as a device may take for one transfer.
+/// Contiguous physical memory, which a device can use in one transfer.
 public struct PhysicalRange: Sendable, Hashable {
-    /// Where it begins.
+    /// The first address.
     public let address: PhysicalAddress
-    /// How many bytes follow one another from there; at least 1.
+    /// The length in bytes; at least 1.
     public let byteCount: UInt64
 
     public init(address: PhysicalAddress, byteCount: UInt64) {

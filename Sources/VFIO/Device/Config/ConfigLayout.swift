@@ -1,10 +1,10 @@
-/// Where in a function's config space the registers are whose writes make the kernel revoke dma-bufs.
+/// The config space registers of a function whose writes can make the kernel revoke dma-bufs.
 struct ConfigLayout: Sendable {
-    /// Of the power management control and status register (PMCSR), which holds the power state.
+    /// The power management control and status register (PMCSR), which holds the power state.
     var powerControl: UInt64?
-    /// Of the device control register of the PCI Express capability, which can start an FLR.
+    /// The device control register of the PCI Express capability, which can start an FLR.
     var expressControl: UInt64?
-    /// Of the control register of the Advanced Features capability, which can start an FLR.
+    /// The control register of the Advanced Features capability, which can start an FLR.
     var advancedControl: UInt64?
 
     static let command: UInt64 = 0x04
@@ -13,10 +13,10 @@ struct ConfigLayout: Sendable {
     static let powerStateMask: UInt16 = 0x3
     static let d3hot: UInt16 = 0x3
 
-    /// Where the capability list's space ends.
+    /// The end of the space of the capability list.
     private static let endOfCapabilities: UInt64 = 0x100
 
-    /// No registers but the command register.
+    /// Creates a layout with no registers but the command register.
     init() {}
 
     /// Finds the registers by the capability list.
@@ -31,10 +31,10 @@ struct ConfigLayout: Sendable {
         }
     }
 
-    /// A register of a capability, unless it would lie behind the end of the list's space.
+    /// Returns a capability's register, unless it would be after the end of the list's space.
     private static func register(_ offset: UInt64) -> UInt64? { offset + 2 <= endOfCapabilities ? offset : nil }
 
-    /// Whether a write of these bytes at this offset makes the kernel revoke.
+    /// Returns whether a write of these bytes at this offset makes the kernel revoke.
     func revokes(_ bytes: [UInt8], at offset: UInt64) -> Bool {
         func byte(_ position: UInt64) -> UInt8? {
             position >= offset && position - offset < UInt64(bytes.count) ? bytes[Int(position - offset)] : nil
@@ -52,7 +52,7 @@ struct ConfigLayout: Sendable {
         return false
     }
 
-    /// Whether a write of this length at this offset may change whether the device's memory answers.
+    /// Returns whether a write of this length at this offset may change whether the device's memory responds.
     func concernsMemory(_ count: Int, at offset: UInt64) -> Bool {
         [Self.command, powerControl, expressControl.map { $0 + 1 }, advancedControl].contains { position in
             guard let position, position >= offset else { return false }

@@ -1,6 +1,6 @@
 /// Reads registers of a config space: the device's, or a copy of one in a test.
 ///
-/// What walks and decodes a config space asks for no more than this, so it can be tried on any bytes.
+/// Walking and decoding a config space needs only this, so it can be tested with any bytes.
 protocol ConfigRegisters {
     /// The size in bytes.
     func byteCount() throws(VFIOError) -> UInt64
@@ -12,8 +12,8 @@ protocol ConfigRegisters {
 extension ConfigRegisters {
     /// Walks the capability list.
     ///
-    /// The list is the device's, and may be broken: the walk ends at a pointer that leads into the header or past the end,
-    /// and at an entry that it has seen before.
+    /// The device may have a broken list: the walk ends at a pointer that leads into the header or past the end, and at
+    /// an entry that it has visited before.
     func walkCapabilities() throws(VFIOError) -> [PCICapability] {
         let hasList: UInt16 = 1 << 4
         guard try read16(at: 0x06) & hasList != 0 else { return [] }
@@ -22,7 +22,7 @@ extension ConfigRegisters {
         var pointer = UInt64(try read8(at: 0x34)) & ~3
         while pointer >= 0x40, seen.insert(pointer).inserted {
             let id = try read8(at: pointer)
-            // All ones: nobody answers, as of a device that is gone.
+            // All ones: the device does not respond, such as after removal.
             guard id != 0xFF else { break }
             found.append(PCICapability(id: .init(rawValue: id), offset: pointer))
             pointer = UInt64(try read8(at: pointer + 1)) & ~3
@@ -38,9 +38,9 @@ extension ConfigRegisters {
         var pointer: UInt64 = 0x100
         while pointer >= 0x100, pointer + 4 <= end, seen.insert(pointer).inserted {
             let header = try read32(at: pointer)
-            // Zero at the start stands for an empty list, and all ones for a device that does not answer.
+            // Zero at the start means an empty list, and all ones a device that does not respond.
             guard header != 0, header != .max else { break }
-            // A header without an id only points on: so vfio-pci hides what it does not show.
+            // A header without an ID only holds the next pointer: vfio-pci hides capabilities in this way.
             if header & 0xFFFF != 0 {
                 found.append(
                     PCIExtendedCapability(
@@ -52,16 +52,17 @@ extension ConfigRegisters {
         return found
     }
 
-    /// Where the first capability of a kind begins. One that is cut short by the end of the list's space is none.
+    /// Returns the offset of the first capability with an ID; `nil` also if the end of the list's space truncates it.
     ///
-    /// - Parameter byteCount: How much of it is going to be read.
+    /// - Parameter byteCount: The number of bytes that will be read.
     func position(of id: PCICapability.ID, byteCount: UInt64) throws(VFIOError) -> UInt64? {
         try walkCapabilities().first { $0.id == id && $0.offset + byteCount <= 0x100 }?.offset
     }
 
-    /// Where the first extended capability of a kind begins. One that is cut short by the end of config space is none.
+    /// Returns the offset of the first extended capability with an ID; `nil` also if the end of config space truncates
+    /// it.
     ///
-    /// - Parameter byteCount: How much of it is going to be read.
+    /// - Parameter byteCount: The number of bytes that will be read.
     func position(of id: PCIExtendedCapability.ID, byteCount: UInt64) throws(VFIOError) -> UInt64? {
         let end = try self.byteCount()
         return try walkExtendedCapabilities().first { $0.id == id && $0.offset + byteCount <= end }?.offset

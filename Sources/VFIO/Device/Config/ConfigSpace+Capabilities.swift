@@ -1,26 +1,26 @@
 extension ConfigSpace {
-    /// Power management; `nil` without the capability.
+    /// Returns the power management capability, `nil` without one.
     public func powerManagement() throws(VFIOError) -> PCIPowerManagement? {
         try position(of: .powerManagement, byteCount: 6).map { (offset) throws(VFIOError) in try .init(self, at: offset)
         }
     }
 
-    /// MSI; `nil` without the capability.
+    /// Returns the MSI capability, `nil` without one.
     public func msi() throws(VFIOError) -> PCIMSI? {
         try position(of: .msi, byteCount: 4).map { (offset) throws(VFIOError) in try .init(self, at: offset) }
     }
 
-    /// MSI-X; `nil` without the capability.
+    /// Returns the MSI-X capability, `nil` without one.
     public func msix() throws(VFIOError) -> PCIMSIX? {
         try position(of: .msix, byteCount: 12).map { (offset) throws(VFIOError) in try .init(self, at: offset) }
     }
 
-    /// PCI Express; `nil` for a conventional PCI device.
+    /// Returns the PCI Express capability, `nil` for a conventional PCI device.
     public func pciExpress() throws(VFIOError) -> PCIExpress? {
         try position(of: .pciExpress, byteCount: 20).map { (offset) throws(VFIOError) in try .init(self, at: offset) }
     }
 
-    /// Every vendor-specific capability.
+    /// Returns all vendor-specific capabilities.
     public func vendorCapabilities() throws(VFIOError) -> [PCIVendorCapability] {
         var found: [PCIVendorCapability] = []
         for capability in try walkCapabilities() where capability.id == .vendorSpecific {
@@ -29,35 +29,35 @@ extension ConfigSpace {
         return found
     }
 
-    /// Address translation services; `nil` without the capability.
+    /// Returns the address translation services capability, `nil` without one.
     public func addressTranslation() throws(VFIOError) -> PCIAddressTranslation? {
         try position(of: .addressTranslationServices, byteCount: 8).map { (offset) throws(VFIOError) in
             try .init(self, at: offset)
         }
     }
 
-    /// SR-IOV; `nil` for what is not a physical function with virtual ones.
+    /// Returns the SR-IOV capability, `nil` unless this is a physical function with virtual functions.
     public func singleRootIOV() throws(VFIOError) -> PCISingleRootIOV? {
         try position(of: .singleRootIOVirtualization, byteCount: 28).map { (offset) throws(VFIOError) in
             try .init(self, at: offset)
         }
     }
 
-    /// Resizable BARs; `nil` without the capability.
+    /// Returns the resizable BARs capability, `nil` without one.
     public func resizableBARs() throws(VFIOError) -> PCIResizableBARs? {
         try position(of: .resizableBAR, byteCount: 12).map { (offset) throws(VFIOError) in
             try .init(self, at: offset)
         }
     }
 
-    /// Access control services; `nil` without the capability.
+    /// Returns the access control services capability, `nil` without one.
     public func accessControl() throws(VFIOError) -> PCIAccessControl? {
         try position(of: .accessControlServices, byteCount: 8).map { (offset) throws(VFIOError) in
             try .init(self, at: offset)
         }
     }
 
-    /// Every vendor-specific extended capability.
+    /// Returns all vendor-specific extended capabilities.
     public func extendedVendorCapabilities() throws(VFIOError) -> [PCIExtendedVendorCapability] {
         var found: [PCIExtendedVendorCapability] = []
         let end = try byteCount()

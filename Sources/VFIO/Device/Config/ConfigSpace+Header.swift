@@ -1,26 +1,27 @@
 extension ConfigSpace {
-    /// The vendor of the device, as assigned by the PCI-SIG.
+    /// Returns the vendor ID of the device, as assigned by the PCI-SIG.
     public func vendorID() throws(VFIOError) -> UInt16 { try read16(at: 0x00) }
-    /// The device's number among its vendor's.
+    /// Returns the device ID, as assigned by the vendor.
     public func deviceID() throws(VFIOError) -> UInt16 { try read16(at: 0x02) }
-    /// The revision of the device.
+    /// Returns the revision of the device.
     public func revisionID() throws(VFIOError) -> UInt8 { try read8(at: 0x08) }
-    /// What the device is: base class, subclass and programming interface, 8 bits each, as 24 bits.
+    /// Returns the class code: base class, subclass and programming interface, 8 bits each, as 24 bits.
     public func classCode() throws(VFIOError) -> UInt32 { try read32(at: 0x08) >> 8 }
-    /// The layout of the header: 0 for a device, 1 for a bridge.
+    /// Returns the layout of the header: 0 for a device, 1 for a bridge.
     public func headerType() throws(VFIOError) -> UInt8 { try read8(at: 0x0E) & 0x7F }
-    /// Whether the device has other functions beside this one.
+    /// Returns whether the device has other functions beside this one.
     public func isMultifunction() throws(VFIOError) -> Bool { try read8(at: 0x0E) & 0x80 != 0 }
-    /// The vendor of the board or the integration.
+    /// Returns the vendor ID of the board or the integration.
     public func subsystemVendorID() throws(VFIOError) -> UInt16 { try read16(at: 0x2C) }
-    /// The board's number among its vendor's.
+    /// Returns the subsystem ID, as assigned by the subsystem vendor.
     public func subsystemID() throws(VFIOError) -> UInt16 { try read16(at: 0x2E) }
-    /// The interrupt pin: 1 to 4 for INTA to INTD, 0 for none. vfio-pci shows 0 where INTx cannot be used.
+    /// Returns the interrupt pin: 1 to 4 for INTA to INTD, 0 for none. vfio-pci shows 0 if INTx cannot be used.
     public func interruptPin() throws(VFIOError) -> UInt8 { try read8(at: 0x3D) }
-    /// The status register (PCI Local Bus Specification 3.0, 6.2.3).
+    /// Returns the status register (PCI Local Bus Specification 3.0, 6.2.3).
     public func status() throws(VFIOError) -> UInt16 { try read16(at: 0x06) }
 
-    /// A base address register, as vfio-pci shows it: an address of the guest's choosing, with the size in its fixed bits.
+    /// Returns a base address register, as vfio-pci shows it: the address that the guest has written, with the size in
+    /// its fixed bits.
     ///
     /// - Parameter number: 0 to 5. A 64-bit BAR takes two.
     public func baseAddress(_ number: Int) throws(VFIOError) -> PCIBaseAddress {
@@ -34,18 +35,18 @@ extension ConfigSpace {
         return PCIBaseAddress(low: low, high: high)
     }
 
-    /// The capability list. A broken list is given as far as it goes.
+    /// Returns the capability list. A broken list is returned up to the fault.
     public func capabilities() throws(VFIOError) -> [PCICapability] { try walkCapabilities() }
 
-    /// The extended capability list; empty for a conventional PCI device.
+    /// Returns the extended capability list; empty for a conventional PCI device.
     public func extendedCapabilities() throws(VFIOError) -> [PCIExtendedCapability] { try walkExtendedCapabilities() }
 
-    /// The first capability of a kind; `nil` when there is none.
+    /// Returns the first capability with an ID; `nil` if there is none.
     public func capability(_ id: PCICapability.ID) throws(VFIOError) -> PCICapability? {
         try walkCapabilities().first { $0.id == id }
     }
 
-    /// The first extended capability of a kind; `nil` when there is none.
+    /// Returns the first extended capability with an ID; `nil` if there is none.
     public func extendedCapability(_ id: PCIExtendedCapability.ID) throws(VFIOError) -> PCIExtendedCapability? {
         try walkExtendedCapabilities().first { $0.id == id }
     }

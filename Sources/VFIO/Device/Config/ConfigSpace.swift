@@ -1,10 +1,10 @@
-/// The configuration space of a device, as vfio-pci shows it: some registers are virtual, and writes to some are held
-/// back.
+/// The configuration space of a device, as vfio-pci shows it: some registers are virtual, and some writes have no
+/// effect.
 ///
-/// Writes that make the kernel revoke the device's dma-bufs (memory decode off, D3hot, FLR) are noticed, so that the
-/// state of its dma-bufs and their mappings stays true.
+/// The library detects writes that make the kernel revoke the device's dma-bufs (memory decode off, D3hot, FLR), so
+/// that the state of its dma-bufs and their mappings stays correct.
 ///
-/// It keeps the device open for as long as it lives.
+/// This value keeps the device open.
 public struct ConfigSpace: Sendable, ConfigRegisters {
     private let lease: DeviceLease
     private var core: DeviceCore { lease.core }
@@ -13,7 +13,7 @@ public struct ConfigSpace: Sendable, ConfigRegisters {
         lease = DeviceLease(core, for: .config)
     }
 
-    /// The size in bytes: 256 for a conventional PCI device, 4096 with PCI Express.
+    /// Returns the size in bytes: 256 for a conventional PCI device, 4096 with PCI Express.
     public func byteCount() throws(VFIOError) -> UInt64 { try core.byteCount() }
 
     /// Reads one byte.
@@ -33,14 +33,14 @@ public struct ConfigSpace: Sendable, ConfigRegisters {
         try core.writeConfig(value, at: offset)
     }
 
-    /// The command register.
+    /// Returns the command register.
     public func command() throws(VFIOError) -> PCICommand {
         PCICommand(rawValue: try read16(at: ConfigLayout.command))
     }
 
     /// Changes bits of the command register, and leaves the others.
     ///
-    /// Memory decode off revokes the device's dma-bufs; on again, they can be mapped again.
+    /// Switching memory decode off revokes the device's dma-bufs; after switching it on they can be mapped again.
     public func updateCommand(_ change: (inout PCICommand) -> Void) throws(VFIOError) {
         try core.updateConfig(at: ConfigLayout.command) { (value: inout UInt16) in
             var command = PCICommand(rawValue: value)

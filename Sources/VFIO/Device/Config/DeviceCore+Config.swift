@@ -16,7 +16,7 @@ extension DeviceCore {
         try configLock.withLock { (_) throws(VFIOError) in try store(value, at: offset) }
     }
 
-    /// Changes a register without another thread's write in between.
+    /// Changes a register atomically with respect to writes of other threads.
     func updateConfig<Value: FixedWidthInteger & BitwiseCopyable>(
         at offset: UInt64, _ change: (inout Value) -> Void
     ) throws(VFIOError) {
@@ -47,17 +47,18 @@ extension DeviceCore {
                 try write()
             }
         } catch {
-            // What the write has left behind is to be known even when it failed.
+            // Update the state even after a failed write, which may have taken effect.
             if layout.concernsMemory(bytes.count, at: offset) { try? refreshMemoryState() }
             throw error
         }
         if layout.concernsMemory(bytes.count, at: offset) { try refreshMemoryState() }
     }
 
-    /// Asks the device whether its memory answers, after something that may have changed it.
+    /// Updates whether the device's memory responds, after an operation that may have changed it.
     func refreshMemoryState() throws(VFIOError) {
         let command: UInt16 = try readConfig(at: ConfigLayout.command)
-        // A virtual function's is switched in the capability of its physical one; its own bit is the kernel's invention.
+        // Memory decode of a virtual function is controlled by its physical function's capability; the kernel emulates
+        // the bit.
         var isOn = PCICommand(rawValue: command).contains(.memoryDecode)
         if !isOn { isOn = try isVirtualFunction() }
         if let powerControl = try configLayout().powerControl {

@@ -1,5 +1,5 @@
-/// The access control services capability, ACS (PCI Express Base Specification 5.0, 7.7.8): what keeps functions apart, and
-/// so decides which of them share an IOMMU group.
+/// The access control services capability, ACS (PCI Express Base Specification 5.0, 7.7.8): it isolates functions from
+/// each other, and so determines which of them share an IOMMU group.
 public struct PCIAccessControl: Sendable, Hashable {
     /// The services, as bits of the capability and of the control register.
     public struct Services: OptionSet, Sendable, Hashable {
@@ -16,9 +16,9 @@ public struct PCIAccessControl: Sendable, Hashable {
         public static let directTranslated = Services(rawValue: 1 << 6)
     }
 
-    /// What the function can do.
+    /// The services that the function supports.
     public let supported: Services
-    /// What is switched on.
+    /// The services that are enabled.
     public let enabled: Services
 
     init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {

@@ -1,8 +1,8 @@
 /// The address translation services capability, ATS (PCI Express Base Specification 5.0, 10.5.1).
 public struct PCIAddressTranslation: Sendable, Hashable {
-    /// Whether the function asks the IOMMU for translations.
+    /// Whether the function requests translations from the IOMMU.
     public let isEnabled: Bool
-    /// How many invalidations the function can hold in its queue, 1 to 32.
+    /// The number of invalidations that the function can queue, 1 to 32.
     public let invalidationQueueDepth: Int
     /// The smallest translation unit, in bytes.
     public let translationUnit: UInt64

@@ -1,6 +1,6 @@
 /// A base address register (PCI Local Bus Specification 3.0, 6.2.5.1).
 public struct PCIBaseAddress: Sendable, Hashable {
-    /// Whether it asks for IO ports rather than memory.
+    /// Whether this is an IO BAR rather than a memory BAR.
     public let isIO: Bool
     /// Whether the address has 64 bits, so that the next register holds its upper half.
     public let is64Bit: Bool

@@ -4,12 +4,13 @@ public struct PCICommand: OptionSet, Sendable, Hashable {
 
     public init(rawValue: UInt16) { self.rawValue = rawValue }
 
-    /// The function answers at its IO ports.
+    /// The function responds at its IO ports.
     public static let ioDecode = PCICommand(rawValue: 1 << 0)
-    /// The function answers at its memory BARs. While this is off, its dma-bufs are revoked and its BAR mappings fault.
+    /// The function responds at its memory BARs. While this is off, its dma-bufs are revoked and its BAR mappings
+    /// fault.
     ///
-    /// A virtual function (SR-IOV) answers when its physical one is told so: there this holds nothing back, and switching it
-    /// off revokes once.
+    /// For a virtual function (SR-IOV) the physical function controls this: here the bit does not disable its memory,
+    /// and switching it off revokes once.
     public static let memoryDecode = PCICommand(rawValue: 1 << 1)
     /// The function may do DMA and send MSIs. Off after opening.
     public static let busMaster = PCICommand(rawValue: 1 << 2)

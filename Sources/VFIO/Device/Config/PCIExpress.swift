@@ -2,20 +2,19 @@
 public struct PCIExpress: Sendable, Hashable {
     /// The version of the capability.
     public let version: UInt8
-    /// What the function is: 0 an endpoint, 1 a legacy endpoint, 4 a root port, 9 an endpoint integrated in the root
-    /// complex.
+    /// The port type: 0 an endpoint, 1 a legacy endpoint, 4 a root port, 9 an endpoint integrated in the root complex.
     public let portType: UInt8
-    /// The largest payload that the function can take, in bytes.
+    /// The maximum payload size that the function supports, in bytes.
     public let largestSupportedPayload: Int
-    /// The largest payload that it is set to, in bytes.
+    /// The configured maximum payload size, in bytes.
     public let payload: Int
-    /// The largest read request that it is set to, in bytes.
+    /// The configured maximum read request size, in bytes.
     public let readRequest: Int
-    /// Whether the function can be reset by itself (FLR).
+    /// Whether the function supports FLR.
     public let supportsFLR: Bool
     /// The speed of the link as a generation: 1 for 2.5 GT/s, 2 for 5 GT/s, and so on; 0 without a link.
     public let linkSpeed: Int
-    /// The lanes in use; 0 without a link.
+    /// The number of lanes in use; 0 without a link.
     public let linkWidth: Int
 
     init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {

@@ -1,20 +1,20 @@
 /// One entry of a function's extended capability list, from byte 256 of its config space on (PCI Express only).
 public struct PCIExtendedCapability: Sendable, Hashable {
-    /// What it is.
+    /// The ID of the capability.
     public let id: ID
     /// The version of the capability's layout.
     public let version: UInt8
-    /// Where it begins in config space, in bytes.
+    /// The offset in config space, in bytes.
     public let offset: UInt64
 
-    /// What an extended capability is, by the number that the PCI-SIG gave it.
+    /// An extended capability ID, as assigned by the PCI-SIG.
     public struct ID: RawRepresentable, Sendable, Hashable {
         public let rawValue: UInt16
 
         public init(rawValue: UInt16) { self.rawValue = rawValue }
 
         public static let advancedErrorReporting = ID(rawValue: 0x0001)
-        /// A vendor's own; see ``PCIExtendedVendorCapability``.
+        /// A vendor-specific capability; see ``PCIExtendedVendorCapability``.
         public static let vendorSpecific = ID(rawValue: 0x000B)
         public static let accessControlServices = ID(rawValue: 0x000D)
         public static let alternativeRouting = ID(rawValue: 0x000E)

@@ -1,8 +1,8 @@
-/// A vendor's own extended capability (PCI Express Base Specification 5.0, 7.9.5).
+/// A vendor-specific extended capability (PCI Express Base Specification 5.0, 7.9.5).
 public struct PCIExtendedVendorCapability: Sendable, Hashable {
-    /// The vendor's number for it.
+    /// The ID, as assigned by the vendor.
     public let id: UInt16
-    /// The vendor's version of it.
+    /// The revision, as assigned by the vendor.
     public let revision: UInt8
     /// Its length in bytes, both headers included.
     public let byteCount: Int

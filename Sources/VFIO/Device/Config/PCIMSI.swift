@@ -1,11 +1,11 @@
 /// The MSI capability (PCI Local Bus Specification 3.0, 6.8.1), as vfio-pci shows it.
 public struct PCIMSI: Sendable, Hashable {
-    /// Whether the function raises MSIs, in its owner's view: vfio-pci keeps a copy of this bit for a guest, and a vector
-    /// that is switched on by ``Interrupts/enable(vector:)`` does not show here.
+    /// Whether MSI is enabled in the guest's view: vfio-pci keeps a copy of this bit for a guest, and a vector that is
+    /// switched on by ``Interrupts/enable(vector:)`` does not show here.
     public let isEnabled: Bool
-    /// How many vectors the function can use: a power of two up to 32.
+    /// The number of vectors that the function supports: a power of two up to 32.
     public let vectorCount: Int
-    /// How many it has been given.
+    /// The number of vectors that are enabled.
     public let enabledVectorCount: Int
     /// Whether message addresses have 64 bits.
     public let is64Bit: Bool
@@ -21,6 +21,6 @@ public struct PCIMSI: Sendable, Hashable {
         hasMask = control & 1 << 8 != 0
     }
 
-    /// The number of vectors is coded as a power of two; 6 and 7 are reserved.
+    /// The number of vectors is encoded as a power of two; 6 and 7 are reserved.
     private static let largestCode = 5
 }

@@ -1,21 +1,21 @@
 /// The MSI-X capability (PCI Local Bus Specification 3.0, 6.8.2).
 public struct PCIMSIX: Sendable, Hashable {
-    /// Whether the function raises MSI-X interrupts.
+    /// Whether MSI-X is enabled.
     public let isEnabled: Bool
     /// Whether all vectors are masked.
     public let isMasked: Bool
-    /// How many vectors the table has, 1 to 2048.
+    /// The number of vectors of the table, 1 to 2048.
     public let vectorCount: Int
-    /// Where the table is.
+    /// The location of the table.
     public let table: Location
-    /// Where the pending bits are.
+    /// The location of the pending bits.
     public let pendingBits: Location
 
-    /// A place in a BAR.
+    /// A location in a BAR.
     public struct Location: Sendable, Hashable {
         /// The number of the BAR, 0 to 5 (6 and 7 are reserved).
         public let bar: Int
-        /// In bytes from the start of the BAR.
+        /// The offset in bytes from the start of the BAR.
         public let offset: UInt64
 
         init(_ register: UInt32) {
@@ -24,7 +24,7 @@ public struct PCIMSIX: Sendable, Hashable {
         }
     }
 
-    /// The part of its BAR that the table takes, in bytes: 16 for each vector.
+    /// The range of the table in its BAR, in bytes: 16 for each vector.
     public var tableRange: Range<UInt64> { table.offset..<(table.offset + UInt64(vectorCount) * 16) }
 
     init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {

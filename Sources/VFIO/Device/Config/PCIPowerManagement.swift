@@ -2,13 +2,13 @@
 public struct PCIPowerManagement: Sendable, Hashable {
     /// The version of the specification that the function follows.
     public let version: UInt8
-    /// Whether the function has the state D1.
+    /// Whether the function supports D1.
     public let supportsD1: Bool
-    /// Whether the function has the state D2.
+    /// Whether the function supports D2.
     public let supportsD2: Bool
-    /// The state that the function is in: 0 for D0 to 3 for D3hot.
+    /// The current power state: 0 for D0 to 3 for D3hot.
     public let state: UInt8
-    /// Whether the function keeps its registers when it goes from D3hot to D0.
+    /// Whether the function keeps its registers on the transition from D3hot to D0.
     public let keepsStateInD3hot: Bool
 
     init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {

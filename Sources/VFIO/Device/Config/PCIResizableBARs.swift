@@ -1,12 +1,12 @@
 /// The resizable BAR capability (PCI Express Base Specification 5.0, 7.8.6).
 public struct PCIResizableBARs: Sendable, Hashable {
-    /// A BAR whose size can be chosen.
+    /// A BAR whose size can be set.
     public struct Entry: Sendable, Hashable {
         /// The number of the BAR.
         public let bar: Int
-        /// The sizes that it can have, in bytes, smallest first.
+        /// The supported sizes in bytes, smallest first.
         public let sizes: [UInt64]
-        /// The size that it has, in bytes.
+        /// The current size in bytes.
         public let size: UInt64
     }
 
@@ -14,7 +14,7 @@ public struct PCIResizableBARs: Sendable, Hashable {
 
     init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         var entries: [Entry] = []
-        // The first control register says how many there are; six BARs can be no more than six entries.
+        // The first control register holds the number of entries, at most one for each of the six BARs.
         let count = min(Int(try config.read32(at: offset + 8) >> 5 & 0x7), 6)
         let end = try config.byteCount()
         for index in 0..<UInt64(count) where offset + 12 + index * 8 <= end {

@@ -1,16 +1,16 @@
 /// The SR-IOV capability of a physical function (PCI Express Base Specification 5.0, 9.3.3).
 public struct PCISingleRootIOV: Sendable, Hashable {
-    /// Whether the virtual functions are there.
+    /// Whether the virtual functions are enabled.
     public let isEnabled: Bool
-    /// How many virtual functions the device can have.
+    /// The maximum number of virtual functions.
     public let totalVirtualFunctions: Int
-    /// How many it is set to have.
+    /// The configured number of virtual functions.
     public let virtualFunctions: Int
-    /// How far the first virtual function's routing id is from the physical one's.
+    /// The offset of the first virtual function's routing ID from the physical function's.
     public let firstOffset: Int
-    /// How far one virtual function's routing id is from the next.
+    /// The distance of the routing IDs of adjacent virtual functions.
     public let stride: Int
-    /// The device number of the virtual functions, which read as 0xffff themselves.
+    /// The device ID of the virtual functions, whose own register reads as 0xffff.
     public let virtualDeviceID: UInt16
 
     init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {

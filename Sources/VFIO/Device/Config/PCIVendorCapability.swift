@@ -1,11 +1,11 @@
-/// A vendor's own capability: what its bytes mean, only the vendor knows.
+/// A vendor-specific capability, whose contents the vendor defines.
 public struct PCIVendorCapability: Sendable, Hashable {
-    /// All of its bytes, its id and its pointer included.
+    /// All bytes of the capability, including its ID and its next pointer.
     public let bytes: [UInt8]
 
     init(_ config: some ConfigRegisters, at offset: UInt64) throws(VFIOError) {
         let length = UInt64(try config.read8(at: offset + 2))
-        // The length is the device's word, and the list ends with the first 256 bytes.
+        // The device reports the length; the list's space ends after the first 256 bytes.
         let end = min(offset + length, 0x100)
         var bytes: [UInt8] = []
         var position = offset

@@ -12,9 +12,9 @@ public struct Type1Info: Sendable, Hashable {
     /// The limits of dirty tracking; `nil` without dirty tracking.
     public let dirtyTracking: DirtyTrackingLimits?
 
-    /// What the tracking of dirty pages works with (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`).
+    /// The limits of dirty tracking (`VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION`).
     public struct DirtyTrackingLimits: Sendable, Hashable {
-        /// How many bytes one bit can stand for, smallest first.
+        /// The supported page sizes of the bitmap in bytes, smallest first.
         public let pageSizes: [UInt64]
         /// The length of the longest bitmap of one query, in bytes.
         public let largestBitmapByteCount: UInt64
@@ -22,9 +22,9 @@ public struct Type1Info: Sendable, Hashable {
 
     static let subject = "the type1 container"
 
-    /// Reads the kernel's answer.
+    /// Decodes the kernel's answer.
     ///
-    /// - Parameter pageSize: What a kernel that gives no page sizes means, in bytes.
+    /// - Parameter pageSize: The page size in bytes, for a kernel that reports none.
     init(_ answer: InfoAnswer<cvfio_iommu_type1_info>, pageSize: Int) throws(VFIOError) {
         let info = answer.structure
         let bitmap = info.flags & CVFIO_IOMMU_INFO_PGSIZES != 0 ? info.iova_pgsizes : UInt64(pageSize)

@@ -1,23 +1,23 @@
-/// What the machine itself uses a device for, and would lose with it.
+/// A use of a device by the machine itself, which unbinding the device would end.
 public enum DeviceUse: Sendable, Hashable {
-    /// A file system on a block device of it is mounted.
+    /// A file system on one of its block devices is mounted.
     case mounted(blockDevice: String, at: String)
-    /// It is swapped to.
+    /// One of its block devices is used for swap.
     case swap(blockDevice: String)
-    /// A block device of it is part of another one: of a RAID, of a volume group, of an encrypted device.
+    /// One of its block devices is part of another one: of a RAID, of a volume group, of an encrypted device.
     case partOf(blockDevice: String, holder: String)
-    /// Somebody else has a block device of it for himself alone: a file system that is mounted elsewhere or spread over
-    /// several disks, a volume manager.
+    /// One of its block devices is opened exclusively: by a file system that is mounted in another namespace or spans
+    /// several disks, or by a volume manager.
     case claimed(blockDevice: String)
-    /// A network interface of it is up, and has a link, an address or a route, or is part of another interface.
+    /// One of its network interfaces is up, and has a link, an address or a route, or is part of another interface.
     case network(interface: String)
-    /// A network interface of it lives in another network namespace, such as a container's.
+    /// One of its network interfaces is in another network namespace, such as a container's.
     case networkElsewhere
     /// The firmware started the display on it.
     case bootDisplay
-    /// It has virtual functions, which end with it.
+    /// It has virtual functions, which disappear with it.
     case virtualFunctions(count: Int)
-    /// A program has it open through VFIO. Whoever takes it away waits until that program lets go.
+    /// A program has it open through VFIO. Unbinding waits until that program closes it.
     case open
 }
 

@@ -1,16 +1,16 @@
 internal import SystemPackage
 
-/// Finds out why the kernel refused, for the hint of an error.
+/// Determines the cause of a kernel error, for the hint.
 ///
-/// A diagnosis runs after a failure and must not bring one of its own: what cannot be read is left out.
+/// A diagnosis runs after a failure and must not fail itself: what cannot be read is left out.
 struct Diagnosis {
     let kernel: any Kernel
 
     private var sysfs: Sysfs { Sysfs(kernel: kernel) }
 
-    /// Why a device has no VFIO node.
+    /// Returns the error for a device without a VFIO node.
     ///
-    /// - Parameter hint: What it is when the device itself gives no reason.
+    /// - Parameter hint: The hint if the device itself shows no cause.
     func missingNode(of address: DeviceAddress, hint: String) -> VFIOError {
         let operation = "open the device"
         if case .some(false) = try? sysfs.exists(address) {
@@ -21,7 +21,7 @@ struct Diagnosis {
                 : "the machine has no device at this address"
             return VFIOError(.notFound, operation, "\(address)", hint: hint)
         }
-        // The driver of a mediated device is its parent's, and always one of VFIO.
+        // The driver of a mediated device is its parent's, and always a VFIO driver.
         guard case .pci = address else { return VFIOError(.unsupported, operation, "\(address)", hint: hint) }
         let driver = (try? sysfs.driver(of: address)) ?? nil
         guard let driver else {
@@ -49,15 +49,14 @@ struct Diagnosis {
         return VFIOError(.unsupported, operation, "\(address)", hint: "it is bound to \(driver), but \(hint)")
     }
 
-    /// How devices without an IOMMU come to VFIO.
+    /// How devices without an IOMMU are opened through VFIO.
     static let unsafeModeHint =
         "it takes a kernel with CONFIG_VFIO_NOIOMMU, and the parameter enable_unsafe_noiommu_mode of the module vfio set "
         + "before the device is bound"
 
-    /// Refuses a device without an IOMMU where the program expects protection, and one with an IOMMU where it has chosen
-    /// to go without.
+    /// Refuses a device without an IOMMU where the program expects protection, and one with an IOMMU where it does not.
     ///
-    /// - Parameter isChosen: The program has chosen to have no protection.
+    /// - Parameter isChosen: Whether the program has chosen to have no protection.
     func requireMatchingIOMMU(of address: DeviceAddress, isNoIOMMU: Bool, expectingNoIOMMU isChosen: Bool)
         throws(VFIOError)
     {
@@ -70,7 +69,7 @@ struct Diagnosis {
                     + "opens it in a NoIOMMUAddressSpace")
     }
 
-    /// The same, for a device that is known by its group.
+    /// Does the same for a device known by its group.
     func requireMatchingIOMMU(of address: DeviceAddress, group: Int, expectingNoIOMMU isChosen: Bool) throws(VFIOError)
     {
         let isNoIOMMU = try attempt(
@@ -78,7 +77,7 @@ struct Diagnosis {
         try requireMatchingIOMMU(of: address, isNoIOMMU: isNoIOMMU, expectingNoIOMMU: isChosen)
     }
 
-    /// Which devices keep a group from being viable, and the drivers that hold them.
+    /// Returns the devices that keep a group from being viable, with their drivers.
     func blockers(ofGroup group: Int) -> String? {
         guard let devices = try? sysfs.devices(inGroup: group) else { return nil }
         let blockers = devices.compactMap { device -> String? in
@@ -91,7 +90,7 @@ struct Diagnosis {
             + "; every device of the group has to be bound to vfio-pci or to nothing"
     }
 
-    /// What the limit on locked memory has to do with a failed mapping.
+    /// Returns a hint about the limit on locked memory for a failed mapping; `nil` if unlimited.
     func memoryLock(wanted byteCount: UInt64) -> String? {
         guard let limit = (try? kernel.memoryLockLimit()) ?? nil else { return nil }
         return "\(byteCount) bytes were to be pinned, and RLIMIT_MEMLOCK allows \(limit) bytes in all"

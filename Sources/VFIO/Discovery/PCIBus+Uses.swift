@@ -2,13 +2,13 @@ internal import Glibc
 internal import SystemPackage
 
 extension PCIBus {
-    /// What the machine uses a device for, so that nobody takes the disk from under the root file system.
+    /// Returns the uses of a device by the machine, to avoid unbinding a disk that is in use.
     ///
-    /// Looks at mounts, swap, holders and exclusive owners of block devices, at the flags, links, addresses and routes of
-    /// network interfaces and what they are part of, at the firmware's choice of display and at virtual functions. What cannot be read counts as a failure, not as unused; what
-    /// the kernel does not have counts as unused.
+    /// Checks mounts, swap, holders and exclusive owners of block devices; flags, links, addresses, routes and upper
+    /// devices of network interfaces; the firmware's choice of display; and virtual functions. If something cannot be
+    /// read, this throws instead of reporting the device as unused; what the kernel does not have counts as unused.
     ///
-    /// - Throws: `.notFound` when there is no such device.
+    /// - Throws: `.notFound` if there is no such device.
     public func uses(of address: PCIAddress) throws(VFIOError) -> [DeviceUse] {
         let function = try function(at: address)
         let reader = UseReader(kernel: kernel, address: address)
@@ -20,7 +20,7 @@ extension PCIBus {
     }
 }
 
-/// Reads who uses the block devices and network interfaces of one device.
+/// Reads the uses of one device's block devices and network interfaces.
 private struct UseReader {
     let kernel: any Kernel
     let address: PCIAddress
@@ -30,7 +30,7 @@ private struct UseReader {
     func blockDevices() throws(VFIOError) -> [DeviceUse] {
         var devices = try children(of: "/sys/class/block")
         guard !devices.isEmpty else { return [] }
-        // Behind NVMe's multipath the device has only a hidden path; the disk and its partitions hang elsewhere.
+        // With NVMe multipath the device has only a hidden path; the disk and its partitions are in another directory.
         for head in devices.compactMap(Self.head) {
             devices.append(head)
             devices += try names(in: FilePath("/sys/class/block/\(head)")).filter { $0.hasPrefix(head) }
@@ -42,7 +42,7 @@ private struct UseReader {
             let folder = FilePath("/sys/class/block/\(device)")
             let number = try lines(of: folder.appending("dev")).first
             var found: [DeviceUse] = []
-            // Some file systems have device numbers of their own, and name the disk as their source.
+            // Some file systems have their own device numbers, and name the disk as their source.
             if let mount = mounts.first(where: { $0.number == number || $0.source == "/dev/\(device)" }) {
                 found.append(.mounted(blockDevice: device, at: mount.place))
             }
@@ -72,15 +72,15 @@ private struct UseReader {
         }
     }
 
-    /// The disk in front of a path of NVMe's multipath: `nvme0n1` for `nvme0c3n1`.
+    /// Returns the disk of an NVMe multipath path: `nvme0n1` for `nvme0c3n1`.
     private static func head(of name: String) -> String? {
         guard let match = name.wholeMatch(of: /(nvme\d+)c\d+(n\d+)/) else { return nil }
         return "\(match.1)\(match.2)"
     }
 
-    /// Whether the kernel has given the device to somebody for himself alone, who may be in another mount namespace.
+    /// Returns whether the device is opened exclusively, possibly in another mount namespace.
     ///
-    /// Opening it with `O_EXCL` asks for the same; who may not open it at all learns nothing.
+    /// Opens it with `O_EXCL` to find out; returns `false` if the process lacks the permission.
     private func isClaimed(_ device: String) -> Bool {
         do throws(Errno) {
             let mode = FileDescriptor.AccessMode(rawValue: O_RDONLY | O_EXCL | O_NONBLOCK)
@@ -98,7 +98,7 @@ private struct UseReader {
     func networkInterfaces() throws(VFIOError) -> [DeviceUse] {
         let interfaces = try children(of: "/sys/class/net")
         guard !interfaces.isEmpty else {
-            // The folder stays when the interface has moved to another namespace, and shows nothing then.
+            // The directory stays, but is empty, when the interface has moved to another namespace.
             let folder = Sysfs.folder(of: .pci(address)).appending("net")
             let isElsewhere =
                 try reading(folder) { (path) throws(Errno) in try kernel.names(in: path) }?.isEmpty ?? false
@@ -111,9 +111,10 @@ private struct UseReader {
             let folder = FilePath("/sys/class/net/\(interface)")
             let text = try lines(of: folder.appending("flags")).first ?? ""
             guard let flags = UInt32(text.dropFirst(2), radix: 16), flags & Self.isUp != 0 else { continue }
-            // A member of a bond or a bridge, or what others are stacked on.
+            // A member of a bond or a bridge, or the lower device of others.
             let isMember = try names(in: folder).contains { $0 == "master" || $0.hasPrefix("upper_") }
-            // An address may be there without a route in the main table; a link is the sign that somebody may want it.
+            // An address may be set without a route in the main table; a link indicates that the interface may be in
+            // use.
             let hasLink = try? kernel.readFile(folder.appending("carrier")).first == UInt8(ascii: "1")
             if isMember || hasLink ?? false || routes.contains(interface) || addresses.contains(interface) {
                 uses.append(.network(interface: interface))
@@ -131,7 +132,7 @@ private struct UseReader {
 
     // MARK: Reading
 
-    /// The members of a class that hang below the device: their links lead through its folder.
+    /// Returns the members of a class that are below the device: their links lead through its directory.
     private func children(of folder: FilePath) throws(VFIOError) -> [String] {
         let own = address.description
         var children: [String] = []
@@ -151,17 +152,17 @@ private struct UseReader {
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init)
     }
 
-    /// Reads what may not be there.
+    /// Reads something that may not exist.
     private func reading<Result>(
         _ path: FilePath, _ body: (FilePath) throws(Errno) -> Result
     ) throws(VFIOError) -> Result? {
         do throws(Errno) {
             return try body(path)
         } catch  where error == .noSuchFileOrDirectory || error == .operationNotSupportedByDevice {
-            // Not there, or gone while it was looked at.
+            // Missing, or removed meanwhile.
             return nil
         } catch .invalidArgument {
-            // A folder where a link is expected: /sys/class/block has none such, a recorded tree may.
+            // A directory where a link is expected: not in /sys/class/block, but possible in a recorded tree.
             return nil
         } catch {
             throw VFIOError(

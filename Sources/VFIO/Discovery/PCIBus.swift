@@ -1,11 +1,11 @@
 internal import SystemPackage
 
-/// The PCI functions of the machine, as sysfs lists them: what is there to be opened, and who holds it.
+/// The PCI functions of the machine, as sysfs lists them, with their drivers.
 ///
 /// ```swift
 /// for function in try PCIBus().functions() where function.isBoundToVFIO { print(function.address) }
 /// ```
-/// Nothing is opened, and nothing is changed; see ``DriverBinding`` for that. Any user may look.
+/// Nothing is opened or changed; see ``DriverBinding`` for changes. No privileges are needed.
 public struct PCIBus: Sendable {
     let kernel: any Kernel
 
@@ -13,14 +13,14 @@ public struct PCIBus: Sendable {
         self.kernel = kernel
     }
 
-    /// The addresses of all functions, sorted.
+    /// Returns the addresses of all functions, sorted.
     ///
-    /// - Throws: `.unsupported` when the kernel has no PCI, or sysfs is not mounted.
+    /// - Throws: `.unsupported` if the kernel has no PCI, or sysfs is not mounted.
     public func addresses() throws(VFIOError) -> [PCIAddress] {
         try names(in: "/sys/bus/pci/devices").compactMap(PCIAddress.init).sorted()
     }
 
-    /// All functions, sorted by address. One that vanishes while it is looked at is left out.
+    /// Returns all functions, sorted by address. One that is removed during the read is left out.
     public func functions() throws(VFIOError) -> [PCIFunctionInfo] {
         var found: [PCIFunctionInfo] = []
         for address in try addresses() {
@@ -33,10 +33,10 @@ public struct PCIBus: Sendable {
         return found
     }
 
-    /// One function.
+    /// Returns one function.
     ///
-    /// - Throws: `.notFound` when there is none at the address, or it vanished while it was looked at; `.unexpectedAnswer` when sysfs
-    ///   holds something that is no number where one has to be.
+    /// - Throws: `.notFound` if there is none at the address, or it is removed during the read; `.unexpectedAnswer` if
+    ///   sysfs does not hold a number where one is expected.
     public func function(at address: PCIAddress) throws(VFIOError) -> PCIFunctionInfo {
         let folder = SysfsFolder(kernel: kernel, path: Sysfs.folder(of: .pci(address)), subject: "\(address)")
         let names = Set(try folder.names())
@@ -73,9 +73,9 @@ public struct PCIBus: Sendable {
         )
     }
 
-    /// The devices of an IOMMU group, by the kernel's names: addresses, and the UUIDs of mediated devices.
+    /// Returns the devices of an IOMMU group by the kernel's names: addresses, and the UUIDs of mediated devices.
     ///
-    /// - Throws: `.notFound` when there is no such group.
+    /// - Throws: `.notFound` if there is no such group.
     public func devices(inGroup group: Int) throws(VFIOError) -> [DeviceAddress] {
         try attempt(
             "list the devices of an IOMMU group", "IOMMU group \(group)",
@@ -84,7 +84,7 @@ public struct PCIBus: Sendable {
         ).compactMap { DeviceAddress($0) }
     }
 
-    /// Whether vfio has made the group up, for a device that has no IOMMU.
+    /// Returns whether vfio has created the group for a device without an IOMMU.
     private func isMadeUp(group: Int) throws(VFIOError) -> Bool {
         try attempt(
             "ask whether a group has an IOMMU", "IOMMU group \(group)",

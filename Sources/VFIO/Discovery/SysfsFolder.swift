@@ -1,10 +1,10 @@
 internal import SystemPackage
 
-/// The folder of one device in sysfs, whose attributes may be missing, odd, or gone between one look and the next.
+/// The sysfs directory of one device, whose attributes may be missing, malformed, or removed between two reads.
 struct SysfsFolder {
     let kernel: any Kernel
     let path: FilePath
-    /// Whose folder it is, for errors.
+    /// The device, for errors.
     let subject: String
 
     private static let operation = "read what sysfs says of the device"
@@ -13,12 +13,12 @@ struct SysfsFolder {
         try reading(path) { (path) throws(Errno) in try kernel.names(in: path) }
     }
 
-    /// The names in a folder of this one; none when it has gone.
+    /// Returns the names in a subdirectory; none if it was removed.
     func names(of folder: String) throws(VFIOError) -> [String] {
         try optional(folder) { (path) throws(Errno) in try kernel.names(in: path) } ?? []
     }
 
-    /// Where the folder itself really is, when it is a link, as in `/sys/bus/pci/devices`.
+    /// Returns the real path of the directory, if it is a link, as in `/sys/bus/pci/devices`.
     func linkTarget() throws(VFIOError) -> FilePath? {
         do throws(Errno) {
             return try kernel.readLink(path)
@@ -29,25 +29,25 @@ struct SysfsFolder {
         }
     }
 
-    /// The text of an attribute without its line end, when the folder has it.
+    /// Returns the text of an attribute without its newline, if the directory has it.
     func text(_ name: String, in names: Set<String>) throws(VFIOError) -> String? {
         guard names.contains(name) else { return nil }
         return try optional(name) { (path) throws(Errno) in try kernel.readFile(path) }.map(Self.text)
     }
 
-    /// The last component of what a link points to, when the folder has it.
+    /// Returns the last component of a link's target, if the directory has it.
     func linkName(_ name: String, in names: Set<String>) throws(VFIOError) -> String? {
         guard names.contains(name) else { return nil }
         return try optional(name) { (path) throws(Errno) in try kernel.readLink(path) }?.lastComponent?.string
     }
 
-    /// The number in an attribute, when the folder has it.
+    /// Returns the number in an attribute, if the directory has it.
     func number<Number: FixedWidthInteger>(_ name: String, in names: Set<String>) throws(VFIOError) -> Number? {
         guard let text = try text(name, in: names) else { return nil }
         return try parse(text, name)
     }
 
-    /// The number in an attribute that every device has.
+    /// Returns the number in an attribute that every device has.
     func number<Number: FixedWidthInteger>(_ name: String) throws(VFIOError) -> Number {
         let bytes = try reading(path.appending(name)) { (path) throws(Errno) in try kernel.readFile(path) }
         return try parse(Self.text(bytes), name)
@@ -67,7 +67,7 @@ struct SysfsFolder {
         String(decoding: bytes.prefix { $0 != UInt8(ascii: "\n") && $0 != 0 }, as: UTF8.self)
     }
 
-    /// Reads something that may go at any time: `nil` when it has, and the folder is still there.
+    /// Reads something that may be removed at any time: `nil` if it was, and the directory still exists.
     private func optional<Result>(
         _ name: String, _ body: (FilePath) throws(Errno) -> Result
     ) throws(VFIOError) -> Result? {
@@ -91,7 +91,7 @@ struct SysfsFolder {
         }
     }
 
-    /// A device that is unplugged while its attributes are open answers `ENODEV`.
+    /// Returns the error of a read. A device that is unplugged while its attributes are open returns `ENODEV`.
     private func failure(_ error: Errno, at path: FilePath) -> VFIOError {
         if error == .noSuchFileOrDirectory || error == .operationNotSupportedByDevice || error == .noSuchAddressOrDevice
         {

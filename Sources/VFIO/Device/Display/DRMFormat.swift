@@ -1,4 +1,4 @@
-/// How a pixel is laid out in memory, by the four characters that DRM gives it (`drm_fourcc.h`).
+/// A pixel format, by its four characters in DRM (`drm_fourcc.h`).
 public struct DRMFormat: RawRepresentable, Sendable, Hashable {
     /// The characters, the first one in the lowest byte.
     public let rawValue: UInt32
@@ -12,7 +12,7 @@ public struct DRMFormat: RawRepresentable, Sendable, Hashable {
 }
 
 extension DRMFormat: CustomStringConvertible {
-    /// The four characters: `XR24`. What cannot be shown is a question mark.
+    /// The four characters: `XR24`. Unprintable ones are shown as a question mark.
     public var description: String {
         let characters = (0..<4).map { index in
             let byte = UInt8(truncatingIfNeeded: rawValue >> UInt32(index * 8))

@@ -5,7 +5,7 @@ internal import SystemPackage
 extension Device {
     static var displayPlace: String { "only virtual GPUs have a picture to show, such as Intel's GVT-g makes" }
 
-    /// How the device hands out its pictures; `nil` when it has none (`VFIO_GFX_PLANE_TYPE_PROBE`).
+    /// Returns how the device provides its framebuffers; `nil` if it has no display (`VFIO_GFX_PLANE_TYPE_PROBE`).
     /// The corresponding request is `VFIO_DEVICE_QUERY_GFX_PLANE`.
     public func displayPlaneType() throws(VFIOError) -> DisplayPlane.PlaneType? {
         for type in DisplayPlane.PlaneType.allCases {
@@ -16,14 +16,14 @@ extension Device {
         return nil
     }
 
-    /// What a plane of the device shows now. The corresponding request is `VFIO_DEVICE_QUERY_GFX_PLANE`.
+    /// Returns the current framebuffer of a plane. The corresponding request is `VFIO_DEVICE_QUERY_GFX_PLANE`.
     ///
     /// - Parameters:
-    ///   - kind: Which plane.
-    ///   - type: How the device hands out its pictures, as ``displayPlaneType()`` says.
-    /// - Returns: `nil` while the guest shows nothing there.
-    /// - Throws: `.unsupported` when the device has no picture, or not in this way; `.notFound` when it has no such plane, or
-    ///   what the guest has put there cannot be shown.
+    ///   - kind: The plane.
+    ///   - type: How the device provides its framebuffers: the result of ``displayPlaneType()``.
+    /// - Returns: The plane; `nil` while the guest shows nothing there.
+    /// - Throws: `.unsupported` if the device has no display, or not of this type; `.notFound` if it has no such plane,
+    ///   or the guest has set it up in an unsupported way.
     public func displayPlane(
         _ kind: DisplayPlane.Kind = .primary, as type: DisplayPlane.PlaneType
     ) throws(VFIOError) -> DisplayPlane? {
@@ -31,7 +31,7 @@ extension Device {
         do throws(Errno) {
             answer = try ABI.queryPlane(kind.rawValue, inRegion: type == .region).perform(on: core)
         } catch {
-            // Drivers have one answer for both.
+            // Drivers return the same errno in both cases.
             let isMissing = error == .invalidArgument && hasPlanes(as: type)
             throw VFIOError(
                 refused: error, ABI.Call.queryPlane.operation("ask for the plane"), "\(address)",

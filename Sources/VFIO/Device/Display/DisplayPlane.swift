@@ -1,14 +1,14 @@
 internal import CVFIO
 
-/// One of the pictures that a virtual GPU shows: the screen, or the cursor over it.
+/// A plane of a virtual GPU, with its framebuffer: the screen, or the cursor.
 public struct DisplayPlane: Sendable, Hashable {
-    /// Which plane, by the numbers of DRM (`DRM_PLANE_TYPE_…`).
+    /// A plane, by its number in DRM (`DRM_PLANE_TYPE_…`).
     public struct Kind: RawRepresentable, Sendable, Hashable {
         public let rawValue: UInt32
 
         public init(rawValue: UInt32) { self.rawValue = rawValue }
 
-        /// Something over or under the screen, such as a film.
+        /// A plane above or below the primary one, such as for video.
         public static var overlay: Kind { Kind(rawValue: 0) }
         /// The screen.
         public static var primary: Kind { Kind(rawValue: 1) }
@@ -16,24 +16,24 @@ public struct DisplayPlane: Sendable, Hashable {
         public static var cursor: Kind { Kind(rawValue: 2) }
     }
 
-    /// How a device hands out its pictures. Each device has one way.
+    /// How a device provides its framebuffers. Each device has one type.
     public enum PlaneType: Sendable, Hashable, CaseIterable {
-        /// In a region of the device, which is the same memory for each picture (`VFIO_GFX_PLANE_TYPE_REGION`).
+        /// In a region of the device, which is the same memory for each framebuffer (`VFIO_GFX_PLANE_TYPE_REGION`).
         case region
-        /// As a dma-buf for each picture (`VFIO_GFX_PLANE_TYPE_DMABUF`).
+        /// As one dma-buf per framebuffer (`VFIO_GFX_PLANE_TYPE_DMABUF`).
         case dmaBuf
     }
 
-    /// Where the picture is.
+    /// The location of the framebuffer.
     public enum Location: Sendable, Hashable {
-        /// In a region. Its number may be beyond ``DeviceInfo/regionCount``, and is good for ``Device/region(_:)`` and
-        /// ``Device/map(_:_:)`` once it was told here.
+        /// In a region. Its index may be beyond ``DeviceInfo/regionCount``; ``Device/region(_:)`` and
+        /// ``Device/map(_:_:)`` accept it after it was returned here.
         case region(RegionIndex)
-        /// In the dma-buf of that number, which ``Device/makeDisplayDMABuf(of:)`` gives.
+        /// In the dma-buf of that number, which ``Device/makeDisplayDMABuf(of:)`` returns.
         case dmaBuf(UInt32)
     }
 
-    /// A point in pixels, from the upper left.
+    /// A point in pixels, from the upper left corner.
     public struct Point: Sendable, Hashable {
         public let x: UInt32
         public let y: UInt32
@@ -46,24 +46,24 @@ public struct DisplayPlane: Sendable, Hashable {
 
     public let kind: Kind
     public let location: Location
-    /// How a pixel is laid out.
+    /// The pixel format.
     public let format: DRMFormat
-    /// How pixels are ordered beyond rows, by the numbers of DRM; 0 is row by row.
+    /// The DRM format modifier, which describes the pixel order; 0 is linear.
     public let formatModifier: UInt64
-    /// In pixels.
+    /// The width in pixels.
     public let width: UInt32
-    /// In pixels.
+    /// The height in pixels.
     public let height: UInt32
-    /// From the start of one row to that of the next, in bytes.
+    /// The distance between the starts of two rows, in bytes.
     public let stride: UInt32
-    /// The size of the memory that holds the picture, in bytes. It may be more than the rows take.
+    /// The size of the framebuffer's memory, in bytes. It may be more than the rows take.
     public let byteCount: UInt32
-    /// Where a cursor is on the screen.
+    /// The position of a cursor on the screen.
     public let position: Point
-    /// Which of its points a cursor points with; `nil` when the device does not tell.
+    /// The hot spot of a cursor; `nil` if the device does not report it.
     public let hotSpot: Point?
 
-    /// Reads the kernel's answer.
+    /// Decodes the kernel's answer.
     ///
     /// - Returns: `nil` while the guest shows nothing.
     init?(_ answer: cvfio_device_gfx_plane_info, kind: Kind, type: PlaneType) {

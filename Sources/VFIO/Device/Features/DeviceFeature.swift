@@ -1,7 +1,6 @@
 internal import CVFIO
 
-/// An optional feature of a device, by the number that VFIO gives it.
-/// The corresponding request is `VFIO_DEVICE_FEATURE`.
+/// An optional feature of a device, by its number in VFIO. The corresponding request is `VFIO_DEVICE_FEATURE`.
 public struct DeviceFeature: RawRepresentable, Sendable, Hashable {
     public let rawValue: UInt16
 
@@ -9,11 +8,11 @@ public struct DeviceFeature: RawRepresentable, Sendable, Hashable {
 
     private init(_ number: UInt32) { self.init(rawValue: UInt16(number)) }
 
-    /// The token that lets the virtual functions be opened, of a physical function with SR-IOV.
+    /// The token for opening virtual functions, of a physical function with SR-IOV.
     public static var vfToken: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_PCI_VF_TOKEN) }
     /// Migration of the device's state.
     public static var migration: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_MIGRATION) }
-    /// Low power states under user space's control.
+    /// Low power states controlled by user space.
     public static var lowPower: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY) }
     /// A log of the pages that the device writes.
     public static var dmaLogging: DeviceFeature { DeviceFeature(CVFIO_DEVICE_FEATURE_DMA_LOGGING_START) }
@@ -22,7 +21,7 @@ public struct DeviceFeature: RawRepresentable, Sendable, Hashable {
 }
 
 extension Device {
-    /// Whether the kernel, the driver and the device together offer a feature (`VFIO_DEVICE_FEATURE_PROBE`).
+    /// Returns whether the kernel, the driver and the device support a feature (`VFIO_DEVICE_FEATURE_PROBE`).
     /// The corresponding request is `VFIO_DEVICE_FEATURE`.
     public func supports(_ feature: DeviceFeature) throws(VFIOError) -> Bool {
         try ABI.probeFeature(feature.rawValue).isOffered(

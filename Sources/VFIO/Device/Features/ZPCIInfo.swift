@@ -1,6 +1,6 @@
 internal import CVFIO
 
-/// What s390 says of a PCI function, in the capabilities of `VFIO_DEVICE_GET_INFO` (`<linux/vfio_zdev.h>`).
+/// The s390 properties of a PCI function, from the capabilities of `VFIO_DEVICE_GET_INFO` (`<linux/vfio_zdev.h>`).
 public struct ZPCIInfo: Sendable, Hashable {
     /// The function itself (`VFIO_DEVICE_INFO_CAP_ZPCI_BASE`).
     public struct Base: Sendable, Hashable {
@@ -10,7 +10,7 @@ public struct ZPCIInfo: Sendable, Hashable {
         public let channel: UInt16
         /// The number of the virtual function.
         public let virtualFunction: UInt16
-        /// The length of a block of measurements, in bytes.
+        /// The length of a measurement block, in bytes.
         public let measurementByteCount: UInt16
         /// The type of the function.
         public let functionType: UInt8
@@ -18,38 +18,38 @@ public struct ZPCIInfo: Sendable, Hashable {
         public let group: UInt8
         /// The function's handle; `nil` from older kernels.
         public let handle: UInt32?
-        /// How many bytes an error report has; `nil` from older kernels.
+        /// The length of an error report in bytes; `nil` from older kernels.
         public let errorByteCount: Int?
     }
 
-    /// What all functions of a group have in common (`VFIO_DEVICE_INFO_CAP_ZPCI_GROUP`).
+    /// The common properties of all functions of a group (`VFIO_DEVICE_INFO_CAP_ZPCI_GROUP`).
     public struct Group: Sendable, Hashable {
         /// The DMA address space mask.
         public let dmaMask: UInt64
-        /// Where messages for interrupts go.
+        /// The address of interrupt messages.
         public let messageAddress: UInt64
-        /// Whether refreshes of translations are needed (`VFIO_DEVICE_INFO_ZPCI_FLAG_REFRESH`).
+        /// Whether refreshes of translations are required (`VFIO_DEVICE_INFO_ZPCI_FLAG_REFRESH`).
         public let needsRefresh: Bool
         /// The interval of the measurements, in milliseconds.
         public let measurementInterval: UInt16
-        /// How many interrupts a function has.
+        /// The number of interrupts of a function.
         public let interruptCount: UInt16
-        /// The longest store, in bytes.
+        /// The maximum length of a store, in bytes.
         public let longestStore: UInt16
         /// The version of the group.
         public let version: UInt8
-        /// The longest store that goes through the interpreter, in bytes; `nil` from older kernels.
+        /// The maximum length of a store through the interpreter, in bytes; `nil` from older kernels.
         public let longestInterpretedStore: UInt16?
     }
 
     public let base: Base?
     public let group: Group?
-    /// A text of the owner's in EBCDIC (`VFIO_DEVICE_INFO_CAP_ZPCI_UTIL`); empty without one.
+    /// A user-defined text in EBCDIC (`VFIO_DEVICE_INFO_CAP_ZPCI_UTIL`); empty without one.
     public let utilityString: [UInt8]
-    /// Where the function hangs (`VFIO_DEVICE_INFO_CAP_ZPCI_PFIP`); empty without one.
+    /// The path of the function (`VFIO_DEVICE_INFO_CAP_ZPCI_PFIP`); empty without one.
     public let path: [UInt8]
 
-    /// Reads the capabilities; `nil` when there is none of them.
+    /// Decodes the capabilities; `nil` if there are none of them.
     init?(_ answer: InfoAnswer<cvfio_device_info>, subject: String) throws(VFIOError) {
         base = try answer.has(CVFIO_DEVICE_INFO_CAP_ZPCI_BASE) ? Self.base(answer, subject) : nil
         group = try answer.has(CVFIO_DEVICE_INFO_CAP_ZPCI_GROUP) ? Self.group(answer) : nil
@@ -58,7 +58,7 @@ public struct ZPCIInfo: Sendable, Hashable {
         if base == nil, group == nil, utilityString.isEmpty, path.isEmpty { return nil }
     }
 
-    // The capabilities have grown with their versions, so they are read member by member.
+    // Later versions of the capabilities have more members, so they are read one by one.
 
     private static func base(_ answer: InfoAnswer<cvfio_device_info>, _ subject: String) throws(VFIOError) -> Base {
         func member<Member: BitwiseCopyable>(_ offset: Int) throws(VFIOError) -> Member {

@@ -7,26 +7,28 @@ extension Device {
     /// Whether the device was put into low power and not taken out of it since.
     public var isInLowPower: Bool { core.revocation.current.isInLowPower }
 
-    /// Lets the kernel suspend the device: into D3cold or D3hot, whatever the machine can (Linux 6.1).
+    /// Lets the kernel suspend the device, into D3cold or D3hot as the machine supports (Linux 6.1).
     /// The corresponding request is `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`.
     ///
-    /// The kernel revokes the device's dma-bufs and takes its mapped regions away, so `withRegisters` and
-    /// ``map(_:_:)`` refuse, and a touch of a region that is mapped ends the process with `SIGBUS`. Config space and all
-    /// requests go on: the kernel brings the device back for each, and suspends it again afterwards.
+    /// The kernel revokes the device's dma-bufs and its mapped regions: `withRegisters` and ``map(_:_:)`` throw, and an
+    /// access to a mapped region ends the process with `SIGBUS`. Config space and all requests still work: the kernel
+    /// resumes the device for each, and suspends it again afterwards.
     ///
-    /// - Throws: `.unsupported` where there is no such thing, `.invalidArgument` when the device is in low power already.
+    /// - Throws: `.unsupported` if the kernel or the driver lacks the feature, `.invalidArgument` if the device is
+    ///   already in low power.
     public func enterLowPower() throws(VFIOError) {
         try core.enterLowPower(ABI.enterLowPower(), place: Self.lowPowerPlace)
     }
 
-    /// Lets the kernel suspend the device until the first access, of which an event tells (Linux 6.1).
+    /// Lets the kernel suspend the device until the first access, which an event reports (Linux 6.1).
     /// The corresponding request is `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP`.
     ///
-    /// Whatever wakes the device, be it a request of this program or the device itself by PME, raises the event, and ends
-    /// low power to the kernel. Still call ``leaveLowPower()`` then: before that, the device's dma-bufs stay revoked, and
-    /// the library goes on to refuse access to its regions. A kernel without runtime power management never raises it.
+    /// A request of this program, or a PME of the device, wakes the device, signals the event, and ends low power for
+    /// the kernel. Still call ``leaveLowPower()`` then: before that, the device's dma-bufs stay revoked, and the
+    /// library still refuses access to its regions. A kernel without runtime power management never signals the event.
     ///
-    /// - Throws: `.unsupported` where there is no such thing, `.invalidArgument` when the device is in low power already.
+    /// - Throws: `.unsupported` if the kernel or the driver lacks the feature, `.invalidArgument` if the device is
+    ///   already in low power.
     public func enterLowPowerUntilWakeup() throws(VFIOError) -> WakeupEvent {
         let event = OwnedDescriptor(
             try attempt("make an event (eventfd)", "\(address)", core.kernel.makeEvent()), of: core.kernel)
@@ -34,10 +36,10 @@ extension Device {
         return WakeupEvent(event, subject: "\(address)")
     }
 
-    /// Takes the device out of low power. Does nothing if it is not in it.
+    /// Takes the device out of low power, if it is in it.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`.
     ///
-    /// Its dma-bufs are good again afterwards, if memory decode is on; mappings of them stay revoked, until
+    /// Its dma-bufs are live again afterwards, if memory decode is on; mappings of them stay revoked until
     /// ``PeerMapping/restore()``.
     public func leaveLowPower() throws(VFIOError) {
         try core.configLock.withLock { (_) throws(VFIOError) in
@@ -54,7 +56,7 @@ extension DeviceCore {
     ) throws(VFIOError) {
         let words = "enter low power"
         try configLock.withLock { (_) throws(VFIOError) in
-            // The kernel would refuse too, after it has revoked.
+            // The kernel would also refuse, but after the revocation.
             guard !revocation.current.isInLowPower else {
                 throw VFIOError(
                     .invalidArgument, request.call.operation(words), "\(address)",

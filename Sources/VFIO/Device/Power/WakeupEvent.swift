@@ -1,6 +1,6 @@
 public import SystemPackage
 
-/// The event that tells that a device has left low power: see ``Device/enterLowPowerUntilWakeup()``.
+/// The event that reports that a device has left low power: see ``Device/enterLowPowerUntilWakeup()``.
 public struct WakeupEvent: ~Copyable, Sendable {
     private let event: OwnedDescriptor
     private let subject: String
@@ -10,9 +10,9 @@ public struct WakeupEvent: ~Copyable, Sendable {
         self.subject = subject
     }
 
-    /// Waits for the wakeup and blocks the thread meanwhile; nothing is sent to the device.
+    /// Waits for the wakeup and blocks the thread; does not access the device.
     ///
-    /// - Parameter timeout: How long to wait; zero for no more than a look, `nil` for ever.
+    /// - Parameter timeout: How long to wait; zero only checks, `nil` has no limit.
     /// - Returns: Whether the device has woken up.
     public func wait(timeout: Duration? = nil) throws(VFIOError) -> Bool {
         try attempt(
@@ -20,14 +20,14 @@ public struct WakeupEvent: ~Copyable, Sendable {
             event.kernel.waitUntilReadable(event.descriptor, until: timeout.map { ContinuousClock.now + $0 }))
     }
 
-    /// The eventfd, for `epoll`. It stays the library's, and is closed with this value.
+    /// Gives access to the eventfd, for `epoll`. The library owns it and closes it with this value.
     public func withEvent<Result: ~Copyable, Failure: Error>(
         _ body: (FileDescriptor) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try body(event.descriptor)
     }
 
-    /// Closes the event and reports what the kernel said. The device stays as it is.
+    /// Closes the event and throws the kernel's error. The power state does not change.
     public consuming func close() throws(VFIOError) {
         let subject = subject
         try event.close("close the wakeup event", subject)

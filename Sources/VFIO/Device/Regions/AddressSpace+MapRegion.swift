@@ -1,16 +1,16 @@
 extension AddressSpace {
-    /// Maps a BAR into a type1 container by its CPU address, which is **a use-after-free waiting to happen**.
+    /// Maps a BAR into a type1 container by its CPU address, which **permits a use-after-free**.
     /// The corresponding request is `VFIO_IOMMU_MAP_DMA`.
     ///
-    /// The kernel takes the BAR's physical address out of the page table and gives it to the IOMMU. Nothing ties the
-    /// mapping to the BAR's device from then on: that device can be reset, closed, unbound from its driver and handed to
-    /// somebody else, and the devices of this address space still reach its memory. Export the BAR with
-    /// ``Device/exportDMABuf(of:ranges:access:)`` and map the dma-buf into an address space of an iommufd instead: such a
-    /// mapping is revoked by the kernel.
+    /// The kernel reads the BAR's physical address from the page table and maps it in the IOMMU. Afterwards the mapping
+    /// does not depend on the BAR's device: that device can be reset, closed, unbound from its driver and bound to
+    /// another one, and the devices of this address space can still access its memory. Export the BAR with
+    /// ``Device/exportDMABuf(of:ranges:access:)`` and map the dma-buf into an address space of an iommufd instead: the
+    /// kernel revokes such a mapping.
     ///
-    /// This exists for kernels without that path (dma-buf export: Linux 6.19), and to show the hazard.
+    /// This exists for kernels without dma-buf export (before Linux 6.19), and to demonstrate the hazard.
     ///
-    /// - Throws: `.unsupported` with iommufd, which does not do this at all (`EFAULT`).
+    /// - Throws: `.unsupported` with iommufd, where the kernel refuses this (`EFAULT`).
     @unsafe
     public func unsafelyMapWithoutRevocation(
         _ region: borrowing MappedRegion,

@@ -1,20 +1,20 @@
-/// A BAR of a device, mapped for the CPU (`mmap(2)` of the device), until the end of this value's life.
+/// A BAR of a device, mapped for the CPU (`mmap(2)` of the device) until this value is closed or deinitialized.
 ///
 /// ```swift
 /// let bar = try device.map(.bar2)
 /// bar.write32(1, at: 0x10)
 /// ```
 ///
-/// It keeps the device open. While memory decode of the device is off, a touch ends the process with `SIGBUS`: the kernel
-/// takes the memory away meanwhile, and user space cannot be told.
+/// It keeps the device open. While memory decode of the device is off, an access ends the process with `SIGBUS`: the
+/// kernel removes the memory from the mapping, without a notification to user space.
 @safe
 public struct MappedRegion: ~Copyable, VolatileMemory, @unchecked Sendable {
-    /// Which region of the device it is.
+    /// The region.
     public let index: RegionIndex
-    /// Where in the region the mapping begins, in bytes.
+    /// The start of the mapping in the region, in bytes.
     public let offset: UInt64
-    /// The first byte of the mapping, for interfaces that want a pointer, such as a KVM memory slot. Not valid beyond the
-    /// region's life.
+    /// The first byte of the mapping, for interfaces that take a pointer, such as a KVM memory slot. Valid while the
+    /// region is mapped.
     @unsafe public let unsafeBaseAddress: UnsafeMutableRawPointer
     /// The length in bytes.
     public let byteCount: Int
@@ -28,7 +28,7 @@ public struct MappedRegion: ~Copyable, VolatileMemory, @unchecked Sendable {
         self.mapping = mapping
     }
 
-    /// Unmaps the region and reports what the kernel said.
+    /// Unmaps the region and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         try mapping.close()
     }

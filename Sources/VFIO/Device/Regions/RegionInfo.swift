@@ -1,8 +1,8 @@
 internal import CVFIO
 
-/// What a region of a device is. The corresponding request is `VFIO_DEVICE_GET_REGION_INFO`.
+/// The properties of a device's region. The corresponding request is `VFIO_DEVICE_GET_REGION_INFO`.
 public struct RegionInfo: Sendable, Hashable {
-    /// Which region this is.
+    /// The index of the region.
     public let index: RegionIndex
     /// The size in bytes.
     public let byteCount: UInt64
@@ -12,22 +12,22 @@ public struct RegionInfo: Sendable, Hashable {
     public let isWritable: Bool
     /// Whether any of the region can be mapped for the CPU.
     public let isMappable: Bool
-    /// The parts that can be mapped, in bytes from the start of the region; all of it unless the driver says otherwise
-    /// (`VFIO_REGION_INFO_CAP_SPARSE_MMAP`).
+    /// The parts that can be mapped, in bytes from the start of the region; all of it unless the driver reports
+    /// otherwise (`VFIO_REGION_INFO_CAP_SPARSE_MMAP`).
     public let mappableAreas: [Range<UInt64>]
     /// Whether a mapping may cover the MSI-X table (`VFIO_REGION_INFO_CAP_MSIX_MAPPABLE`).
     public let isMSIXTableMappable: Bool
-    /// What a region beyond the fixed ones holds (`VFIO_REGION_INFO_CAP_TYPE`).
+    /// The type of a region beyond the fixed ones (`VFIO_REGION_INFO_CAP_TYPE`).
     public let type: TypeID?
 
-    /// Where the region begins in the device's descriptor.
+    /// The start of the region in the device's descriptor.
     let offset: UInt64
 
-    /// A vendor's or a class's own number for the contents of a region.
+    /// The type of a region's contents, as defined by a vendor or for a class of devices.
     public struct TypeID: Sendable, Hashable {
         /// The type; the highest bit set means that the low 16 bits are a PCI vendor.
         public let type: UInt32
-        /// The kind within the type.
+        /// The subtype within the type.
         public let subtype: UInt32
 
         public init(type: UInt32, subtype: UInt32) {
@@ -39,13 +39,13 @@ public struct RegionInfo: Sendable, Hashable {
             self.init(type: CVFIO_REGION_TYPE_PCI_VENDOR_TYPE | UInt32(vendor), subtype: subtype)
         }
 
-        /// The PCI vendor whose own kind of region it is; `nil` for the kinds of a class.
+        /// The PCI vendor that defines the type; `nil` for the type of a class.
         public var vendor: UInt16? {
             guard type & CVFIO_REGION_TYPE_PCI_VENDOR_TYPE != 0 else { return nil }
             return UInt16(truncatingIfNeeded: type & CVFIO_REGION_TYPE_PCI_VENDOR_MASK)
         }
 
-        /// The OpRegion of Intel's integrated graphics: a table of the firmware's.
+        /// The OpRegion of Intel's integrated graphics: a table of the firmware.
         public static var intelGraphicsOpRegion: TypeID {
             TypeID(vendor: 0x8086, CVFIO_REGION_SUBTYPE_INTEL_IGD_OPREGION)
         }
@@ -57,16 +57,16 @@ public struct RegionInfo: Sendable, Hashable {
         public static var intelGraphicsLPCBridge: TypeID {
             TypeID(vendor: 0x8086, CVFIO_REGION_SUBTYPE_INTEL_IGD_LPC_CFG)
         }
-        /// The monitor that a virtual GPU sees, as EDID.
+        /// The EDID of the monitor of a virtual GPU.
         public static var graphicsEDID: TypeID {
             TypeID(type: CVFIO_REGION_TYPE_GFX, subtype: CVFIO_REGION_SUBTYPE_GFX_EDID)
         }
     }
 
-    /// Reads the kernel's answer.
+    /// Decodes the kernel's answer.
     init(_ answer: InfoAnswer<cvfio_region_info>, index: RegionIndex, subject: String) throws(VFIOError) {
         let header = answer.structure
-        // File offsets are signed, so no region ends above; what is checked here need not be at each access.
+        // File offsets are signed, so no region ends above. Checked here once instead of at each access.
         let (end, overflow) = header.offset.addingReportingOverflow(header.size)
         guard !overflow, end <= UInt64(Int64.max) else {
             throw VFIOError(

@@ -1,15 +1,15 @@
 internal import SystemPackage
 
-/// An `mmap(2)` of a part of a device's region, and its entry among the BAR addresses.
+/// An `mmap(2)` of a part of a device's region, and its entry in ``BARAddresses``.
 @safe
 package struct RegionMapping: ~Copyable, @unchecked Sendable {
     package let bytes: UnsafeMutableRawBufferPointer
     private let space: AddressSpace
-    // Kept apart rather than as a text: with a String inside, Swift 6.3 does not see that a view of a local `let` is used
-    // after its owner was closed (LifetimeTests.aViewOfALocalCannotBeUsedAfterTheEnd).
+    // Stored separately instead of as a string: with a String member, Swift 6.3 does not diagnose the use of a view of
+    // a local `let` after its owner was closed (LifetimeTests.aViewOfALocalCannotBeUsedAfterTheEnd).
     private let region: RegionIndex
     private let device: DeviceAddress
-    // Let go of after the deinit has unmapped, so that the device is not closed before.
+    // Released after the deinit has unmapped, so that the device is not closed before.
     private let lease: DeviceLease?
     private var isOpen = true
 
@@ -28,13 +28,13 @@ package struct RegionMapping: ~Copyable, @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - window: In bytes from the start of the region, page-aligned at its start.
-    ///   - lease: Keeps the device open; `nil` when the device itself owns the mapping.
+    ///   - lease: Keeps the device open; `nil` if the device itself owns the mapping.
     package static func map(
         _ region: RegionInfo, _ window: Range<UInt64>, of core: DeviceCore, lease: DeviceLease?
     ) throws(VFIOError) -> RegionMapping {
         let operation = "map the region (mmap)"
         let owner = BARAddresses.Owner.region(region.index, of: core.address)
-        // A BAR smaller than a page is mapped with the page that it has to itself, or else not at all.
+        // A BAR smaller than a page is mapped as a whole page, if no other BAR shares the page.
         guard let rounded = UInt64(window.count).roundedUp(to: UInt64(core.kernel.pageSize)),
             let length = Int(exactly: rounded)
         else {
@@ -50,13 +50,13 @@ package struct RegionMapping: ~Copyable, @unchecked Sendable {
 
     private var owner: BARAddresses.Owner { .region(region, of: device) }
 
-    /// Unmaps the region and reports what the kernel said.
+    /// Unmaps the region and throws the kernel's error.
     package consuming func close() throws(VFIOError) {
         isOpen = false
         try attempt("unmap the region (munmap)", "\(owner)", unmap())
     }
 
-    /// Leaves the region mapped for as long as the process lives, since something may still reach for its addresses.
+    /// Leaves the region mapped until the process ends, since its addresses may still be in use.
     package consuming func abandon() { isOpen = false }
 
     deinit {
@@ -65,7 +65,7 @@ package struct RegionMapping: ~Copyable, @unchecked Sendable {
 
     private borrowing func unmap() throws(Errno) {
         unsafe BARAddresses.remove(bytes)
-        // munmap(2) takes whole pages, also of a BAR that is smaller.
+        // munmap(2) takes whole pages, even for a smaller BAR.
         try unsafe space.kernel.unmap(bytes)
     }
 }

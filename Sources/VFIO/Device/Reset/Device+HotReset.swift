@@ -3,28 +3,30 @@ internal import Synchronization
 internal import SystemPackage
 
 extension Device {
-    /// What a hot reset resets with this device. The corresponding request is `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`.
+    /// Returns the functions that a hot reset of this device resets.
+    /// The corresponding request is `VFIO_DEVICE_GET_PCI_HOT_RESET_INFO`.
     ///
-    /// - Throws: `.unsupported` when neither the bus nor the slot can be reset, such as that of a device directly on the
-    ///   root complex.
+    /// - Throws: `.unsupported` if neither the bus nor the slot can be reset, such as for a device directly on the root
+    ///   complex.
     public func hotResetInfo() throws(VFIOError) -> HotResetInfo {
         try core.hotResetInfo(for: ABI.Call.getHotResetInfo.operation("ask what a hot reset resets"))
     }
 
-    /// Resets the bus or the slot that the device is on, with all functions behind it.
+    /// Resets the bus or the slot of the device, with all functions behind it.
     /// The corresponding request is `VFIO_DEVICE_PCI_HOT_RESET`.
     ///
-    /// The kernel revokes the dma-bufs of all of them meanwhile; mappings of those that were made before stay revoked
-    /// until ``PeerMapping/restore()``, whichever of the devices they are of. Interrupts stay on.
+    /// The kernel revokes the dma-bufs of all these functions during the reset; existing mappings of them stay revoked
+    /// until ``PeerMapping/restore()``. Interrupts stay on.
     ///
-    /// - Throws: `.unsupported` when neither can be reset; `.busy` when a function behind it is not this address space's
-    ///   (nor a sibling's of the same iommufd), with its address in the hint, or is being accessed, or is a virtual one.
+    /// - Throws: `.unsupported` if neither can be reset; `.busy` if a function behind it does not belong to this
+    ///   address space (or to a sibling of the same iommufd), with its address in the hint, or is being accessed, or is
+    ///   a virtual function.
     public func hotReset() throws(VFIOError) {
         let words = "reset the bus"
         let operation = ABI.Call.hotReset.operation(words)
         let info = try core.hotResetInfo(for: operation)
         let groups = try core.groupsToProve(info, operation)
-        // In one order for everybody, since each of them takes its turn.
+        // Sorted, since the config locks must be taken in a fixed order.
         let affected = Set(info.functions.map { DeviceAddress.pci($0.address) } + [address])
             .sorted { $0.description < $1.description }
             .compactMap { core.space.devices[$0] }
@@ -35,11 +37,11 @@ extension Device {
                         on: core, words, "\(address)", refusals: core.hotResetRefusals(info))
                 }
             } catch {
-                // What it has left behind is to be known even when it failed.
+                // Update the state even after a failed reset, which may have had an effect.
                 for device in affected { try? device.refreshMemoryState() }
                 throw error
             }
-            // One that does not answer is no reason to know less of the others.
+            // A device that does not respond must not prevent the update of the others.
             var failure: VFIOError?
             for device in affected {
                 do throws(VFIOError) { try device.refreshMemoryState() } catch { failure = failure ?? error }
@@ -72,7 +74,8 @@ extension DeviceCore {
             isOwned: hasDeviceIDs ? answer.flags & CVFIO_PCI_HOT_RESET_FLAG_DEV_ID_OWNED != 0 : nil)
     }
 
-    /// The groups whose descriptors prove that all functions are ours; none for an iommufd, which knows.
+    /// Returns the groups whose descriptors prove the ownership of all functions; none for an iommufd, which needs no
+    /// proof.
     fileprivate func groupsToProve(_ info: HotResetInfo, _ operation: String) throws(VFIOError) -> [FileDescriptor] {
         var groups: [Int: FileDescriptor] = [:]
         var strangers: [PCIAddress] = []
@@ -93,15 +96,15 @@ extension DeviceCore {
             let names = strangers.map(\.description).joined(separator: ", ")
             throw VFIOError(
                 .busy, operation, "\(address)",
-                // Older kernels, which have groups only, are content when all of them are proven.
+                // Older kernels, which have groups only, accept the reset if all groups are proven.
                 hint: (hasGroups ? nil : virtualFunctionHint(info))
                     ?? "it would reset \(names) too; open a device of each group in the same address space first")
         }
         return groups.sorted { $0.key < $1.key }.map(\.value)
     }
 
-    /// What to do about virtual functions, which newer kernels (7.3 is one) reset with no bus, whoever has them; `nil`
-    /// when there are none.
+    /// Returns the hint about virtual functions, which newer kernels (such as 7.3) never reset with a bus; `nil` if
+    /// there are none.
     private func virtualFunctionHint(_ info: HotResetInfo) -> String? {
         let sysfs = Sysfs(kernel: kernel)
         let names = info.functions.map(\.address).filter { ((try? sysfs.physicalFunction(of: .pci($0))) ?? nil) != nil }
@@ -123,7 +126,7 @@ extension DeviceCore {
         ]
     }
 
-    /// Takes the turn of each device, always in the same order.
+    /// Holds the config lock of each device, taken in the given order.
     fileprivate static func withConfigLocks(
         of devices: ArraySlice<any OpenDevice>, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {
@@ -131,7 +134,7 @@ extension DeviceCore {
         try first.withConfigLock { () throws(VFIOError) in try withConfigLocks(of: devices.dropFirst(), body) }
     }
 
-    /// Makes the call that makes the kernel revoke, and notes it for each device.
+    /// Makes a call that revokes the dma-bufs of several devices, and records it for each device.
     fileprivate static func revoking(
         _ devices: ArraySlice<any OpenDevice>, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {

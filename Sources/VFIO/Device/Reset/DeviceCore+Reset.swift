@@ -2,10 +2,10 @@ internal import Synchronization
 package import SystemPackage
 
 extension DeviceCore {
-    /// Resets the device, in its turn with those who change the config space, and keeps what is known of its dma-bufs
-    /// and its memory true. The corresponding request is `VFIO_DEVICE_RESET`.
+    /// Resets the device while holding the config lock, and updates the state of its dma-bufs and its memory.
+    /// The corresponding request is `VFIO_DEVICE_RESET`.
     ///
-    /// - Parameter refusals: What the kernel's refusals mean to the caller.
+    /// - Parameter refusals: The errors that have a more specific code than `.kernel`.
     package func reset(_ words: String, refusals: [Errno: Refusal] = [:]) throws(VFIOError) {
         try configLock.withLock { (_) throws(VFIOError) in
             do throws(VFIOError) {
@@ -13,7 +13,7 @@ extension DeviceCore {
                     try ABI.reset().perform(on: self, words, "\(address)", refusals: refusals)
                 }
             } catch {
-                // What the reset has left behind is to be known even when it failed.
+                // Update the state even after a failed reset, which may have had an effect.
                 try? refreshMemoryState()
                 throw error
             }

@@ -2,8 +2,7 @@ internal import Synchronization
 internal import SystemPackage
 public import VFIO
 
-/// A BAR of a device, as a virtual machine's guest sees it: memory that it reaches without an exit, until the end of this
-/// value's life.
+/// A BAR of a device as memory of a guest, accessed without an exit, until this value is closed or deinitialized.
 ///
 /// ```swift
 /// let bar = try device.makeGuestBAR(.bar2, of: machine, slots: 16..<20)
@@ -12,15 +11,15 @@ public import VFIO
 /// try bar.unmap()                   // … has switched memory decode off
 /// ```
 ///
-/// It begins hidden. Each of its ``pieces`` is one memory slot of KVM's, with a mapping of the BAR behind it, which ends after
-/// the slot. What is between the pieces is for the monitor to emulate.
+/// It is unmapped at first. Each of its ``pieces`` is one KVM memory slot, with a CPU mapping of the BAR behind it,
+/// which is removed after the slot. The monitor emulates the rest of the BAR.
 ///
-/// Hide it before memory decode of the *device* goes off: the kernel takes the mappings' memory away then, and a processor of
-/// the guest that reaches for it ends its run with `EFAULT`.
+/// Unmap it before memory decode of the *device* goes off: the kernel then revokes the CPU mappings, and a processor of
+/// the guest that accesses them stops with `EFAULT`.
 ///
-/// It keeps the device open, and the machine's object alive.
+/// It keeps the device and the machine's object open.
 public struct GuestBAR: ~Copyable, Sendable {
-    /// Which region of the device it is.
+    /// The region.
     public let index: RegionIndex
     /// The size of the BAR in bytes.
     public let byteCount: UInt64
@@ -28,7 +27,7 @@ public struct GuestBAR: ~Copyable, Sendable {
     private let lease: DeviceLease
     private let state: Mutex<State>
 
-    // Not private, for the same reason as PeerMapping's.
+    // Not private, for the same reason as the record of PeerMapping.
     struct State: Sendable {
         var pieces: [GuestBARPiece]
         var address: GuestAddress?
@@ -44,17 +43,17 @@ public struct GuestBAR: ~Copyable, Sendable {
         state = Mutex(State(pieces: pieces))
     }
 
-    /// The parts that the guest reaches without an exit, in bytes from the start of the BAR.
+    /// The parts that the guest accesses without an exit, in bytes from the start of the BAR.
     public var pieces: [Range<UInt64>] { state.withLock { $0.pieces.map(\.range) } }
 
     /// The numbers of the memory slots, in the order of ``pieces``.
     public var slots: [UInt32] { state.withLock { $0.pieces.map(\.slot) } }
 
-    /// Where the guest sees the start of the BAR; `nil` while it is hidden.
+    /// The guest address of the BAR; `nil` while it is unmapped.
     public var address: GuestAddress? { state.withLock { $0.address } }
 
-    /// Whether the other devices of the guest reach the BAR: the worst of its pieces. `nil` while it is hidden, and when it
-    /// was made without peers.
+    /// Whether the other devices of the guest can access the BAR: the worst state of its pieces. `nil` while it is
+    /// unmapped, and if it was made without peers.
     public var peerState: RevocationState? {
         let states = state.withLock { $0.pieces.compactMap(\.peerState) }
         if states.isEmpty { return nil }
@@ -62,31 +61,31 @@ public struct GuestBAR: ~Copyable, Sendable {
         return states.contains(.revoked) ? .revoked : .live
     }
 
-    /// Lets the guest see the BAR, and with peers its other devices: all of the pieces or none.
+    /// Maps the BAR for the guest and, with peers, for its other devices: all of the pieces or none.
     /// The corresponding request is `KVM_SET_USER_MEMORY_REGION`.
     ///
-    /// - Parameter address: Where the BAR begins, a multiple of the page size.
-    /// - Throws: `.inUse` when it is shown already; `.misaligned`, `.outOfRange`; `.memoryDecodeOff` when the device does not
-    ///   answer; `.alreadyMapped` when something of the machine or of the address space is there; `.invalidArgument` for a
-    ///   slot that is in use or that the machine does not have.
+    /// - Parameter address: The guest address of the BAR, a multiple of the page size.
+    /// - Throws: `.inUse` if it is already mapped; `.misaligned`, `.outOfRange`; `.memoryDecodeOff` if the device's
+    ///   memory does not respond; `.alreadyMapped` if the range is in use in the machine or the address space;
+    ///   `.invalidArgument` for a slot that is in use or that the machine does not have.
     public func map(at address: GuestAddress) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in try map(at: address, &state) }
     }
 
-    /// Hides the BAR from the guest and from its other devices.
+    /// Unmaps the BAR for the guest and for its other devices.
     ///
-    /// Does nothing to one that is hidden. What can be hidden is, also when KVM refuses it for one of the pieces: after such
-    /// an error the BAR counts as shown, and can be hidden again.
+    /// Has no effect if it is unmapped. If KVM refuses it for a piece, the other pieces are still unmapped: after such
+    /// an error the BAR counts as mapped, and can be unmapped again.
     public func unmap() throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in try unmap(&state) }
     }
 
-    /// Shows the BAR at another address.
+    /// Moves the BAR to another address.
     ///
-    /// Meanwhile it is nowhere: an access by a processor of the guest is an MMIO exit. If it cannot be at the new address, it
-    /// is put back where it was.
+    /// In between it is unmapped: an access of a guest's processor is an MMIO exit. If it cannot be mapped at the new
+    /// address, it is mapped at the old one again.
     ///
-    /// - Throws: As ``map(at:)``; also shows a BAR that is hidden.
+    /// - Throws: As ``map(at:)``; also maps an unmapped BAR.
     public func move(to address: GuestAddress) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
             let old = state.address
@@ -96,7 +95,7 @@ public struct GuestBAR: ~Copyable, Sendable {
                 try unmap(&state)
                 try map(at: address, &state)
             } catch {
-                // Also the pieces that were hidden before one could not be.
+                // Also the pieces that were unmapped before one failed.
                 state.address = nil
                 if let old { try? map(at: old, &state) }
                 throw error
@@ -104,21 +103,21 @@ public struct GuestBAR: ~Copyable, Sendable {
         }
     }
 
-    /// Puts back what the guest's other devices reach, after the device was reset or its memory decode was off while the
-    /// BAR was shown (`PeerMapping.restore()`).
+    /// Restores the access of the guest's other devices, after the device was reset or its memory decode was off while
+    /// the BAR was mapped (`PeerMapping.restore()`).
     ///
-    /// The processors of the guest need nothing of the kind. Does nothing when the BAR is hidden or without peers.
+    /// The processors of the guest do not need this. Has no effect if the BAR is unmapped or without peers.
     ///
-    /// - Throws: `.memoryDecodeOff` when the device's memory does not answer yet, `.exporterClosed`.
+    /// - Throws: `.memoryDecodeOff` if the device's memory does not respond yet, `.exporterClosed`.
     public func restore() throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
             for piece in state.pieces { try piece.restore() }
         }
     }
 
-    /// Takes the BAR from the guest, gives the slots back, and reports what the kernel said.
+    /// Unmaps the BAR, releases the slots, and throws the kernel's error.
     ///
-    /// A slot that KVM does not take away keeps its mapping for good, since the guest still reaches it.
+    /// A slot that KVM does not delete keeps its CPU mapping permanently, since the guest can still access it.
     public consuming func close() throws(VFIOError) {
         let pieces = state.withLock { state in
             defer { state = State(pieces: []) }
@@ -154,7 +153,7 @@ public struct GuestBAR: ~Copyable, Sendable {
         state.address = nil
     }
 
-    /// Does something to all pieces, and throws the first of the errors.
+    /// Calls a closure for all pieces, and throws the first error.
     private static func each(
         of pieces: [GuestBARPiece], _ body: (GuestBARPiece) throws(VFIOError) -> Void
     ) throws(VFIOError) {
@@ -187,18 +186,18 @@ public struct GuestBAR: ~Copyable, Sendable {
 }
 
 extension Device {
-    /// Makes a BAR ready to be shown to a virtual machine's guest as memory.
+    /// Prepares a BAR for a virtual machine's guest.
     ///
     /// - Parameters:
-    ///   - index: A BAR of a page or more.
-    ///   - machine: Whose guest it is for.
-    ///   - slots: The numbers of free memory slots, such as a range that the monitor has set aside. One for each of
-    ///     ``guestPieces(of:trapping:)`` is taken, in order.
-    ///   - trapped: Parts that are to be kept from the guest, in bytes from the start of the BAR, beside the MSI-X table.
-    ///   - space: The address space of the guest's devices, when they are to reach the BAR as well: peer-to-peer, through
-    ///     a dma-buf for each piece, mapped where the guest's processors see it.
-    /// - Throws: `.notFound` without such a BAR; `.unsupported` when no page of it can be mapped, and with peers when the
-    ///   address space is type1's or the kernel exports no dma-bufs; `.limit` when there are too few slots.
+    ///   - index: A BAR of at least a page.
+    ///   - machine: The virtual machine.
+    ///   - slots: The numbers of free memory slots, such as a range that the monitor has reserved. One for each of
+    ///     ``guestPieces(of:trapping:)`` is used, in order.
+    ///   - trapped: Parts to be trapped in addition to the MSI-X table, in bytes from the start of the BAR.
+    ///   - space: The address space of the guest's devices, if they are to access the BAR as well: peer-to-peer,
+    ///     through a dma-buf for each piece, mapped at the guest address.
+    /// - Throws: `.notFound` without such a BAR; `.unsupported` if no page of it can be mapped, and with peers if the
+    ///   address space is type1's or the kernel exports no dma-bufs; `.limit` if there are too few slots.
     public func makeGuestBAR(
         _ index: RegionIndex, of machine: VirtualMachine, slots: some Sequence<UInt32>,
         trapping trapped: [Range<UInt64>] = [], peersIn space: AddressSpace? = nil

@@ -1,12 +1,12 @@
 public import VFIO
 
-/// Which parts of a BAR a guest can reach without an exit, and which it cannot.
+/// The parts of a BAR that a guest can access without an exit.
 enum GuestBARLayout {
-    /// The whole pages of a BAR that can be mapped and that nobody has to look at, in order.
+    /// Returns the whole pages of a BAR that can be mapped and need no trapping, in order.
     ///
     /// - Parameters:
     ///   - mappable: In bytes from the start of the BAR.
-    ///   - trapped: What is to be kept from the guest; every page of it is.
+    ///   - trapped: The parts to be trapped, with every page that they overlap.
     ///   - pageSize: A power of two.
     static func pieces(
         mappable: [Range<UInt64>], trapped: [Range<UInt64>], pageSize: UInt64
@@ -18,7 +18,7 @@ enum GuestBARLayout {
         }
         holes.sort { $0.lowerBound < $1.lowerBound }
         var pieces: [Range<UInt64>] = []
-        // Areas that the driver gives apart are mapped apart, also where they touch.
+        // Areas that the driver reports separately are mapped separately, even if they are adjacent.
         for area in mappable.sorted(by: { $0.lowerBound < $1.lowerBound }) {
             guard var start = max(area.lowerBound, pieces.last?.upperBound ?? 0).roundedUp(to: pageSize) else {
                 continue
@@ -35,16 +35,16 @@ enum GuestBARLayout {
 }
 
 extension Device {
-    /// The parts of a BAR that a guest can be given as memory, in bytes from the start of the BAR: whole pages that can be
-    /// mapped, without those of the MSI-X table.
+    /// Returns the parts of a BAR that can be memory of a guest, in bytes from the start of the BAR: whole pages that
+    /// can be mapped, without those of the MSI-X table.
     ///
-    /// Each takes one memory slot of the machine. What is left is for the monitor to emulate: the guest's accesses to it are
-    /// MMIO exits. The MSI-X table is among that even where the kernel lets it be mapped, since its entries are the host's.
+    /// Each uses one memory slot of the machine. The monitor emulates the rest: the guest's accesses to it are MMIO
+    /// exits. The rest includes the MSI-X table even if the kernel permits mapping it, since the host owns its entries.
     ///
     /// - Parameters:
     ///   - index: A BAR.
-    ///   - trapped: What else is to be kept from the guest, in bytes from the start of the BAR; every page of it is.
-    /// - Throws: `.notFound` without such a BAR; `.unsupported` when nothing of it can be mapped, as of one that is smaller
+    ///   - trapped: Other parts to be trapped, in bytes from the start of the BAR, with every page that they overlap.
+    /// - Throws: `.notFound` without such a BAR; `.unsupported` if none of it can be mapped, as for one that is smaller
     ///   than a page.
     public func guestPieces(
         of index: RegionIndex, trapping trapped: [Range<UInt64>] = []

@@ -2,9 +2,9 @@ internal import Synchronization
 internal import SystemPackage
 internal import VFIO
 
-/// A part of a BAR that a guest reaches through a memory slot, and other devices of the guest through the IOMMU.
+/// A part of a BAR that a guest accesses through a memory slot, and other devices of the guest through the IOMMU.
 ///
-/// The slot ends before the mapping that it leads to: a slot that cannot be taken away keeps it.
+/// The slot is deleted before its CPU mapping: a slot that cannot be deleted keeps it.
 final class GuestBARPiece: Sendable {
     /// In bytes from the start of the BAR.
     let range: Range<UInt64>
@@ -13,7 +13,7 @@ final class GuestBARPiece: Sendable {
     private let subject: String
     private let isWritable: Bool
     private let address: UInt64
-    /// What the other devices reach it by; `nil` when they do not.
+    /// The other devices' access; `nil` without peers.
     private let peer: Peer?
     private let state: Mutex<State>
 
@@ -30,7 +30,7 @@ final class GuestBARPiece: Sendable {
 
     private struct State: ~Copyable, Sendable {
         var mapping: RegionMapping?
-        /// Where the guest has the slot; `nil` when it does not.
+        /// The guest address of the slot; `nil` while it is unmapped.
         var place: GuestAddress?
         var peer: PeerMapping?
     }
@@ -51,18 +51,18 @@ final class GuestBARPiece: Sendable {
 
     deinit {
         try? end()
-        // The guest's processors still reach for these addresses: nothing else may ever be mapped there.
+        // The guest's processors can still access these addresses: they must never be reused.
         state.withLock { state in
             if let mapping = state.mapping.take() { mapping.abandon() }
         }
     }
 
-    /// Whether the guest sees it.
+    /// Whether it is mapped for the guest.
     var isShown: Bool { state.withLock { $0.place != nil } }
 
-    /// Lets the guest see it, there alone.
+    /// Maps the piece for the guest, only at this address.
     ///
-    /// - Parameter bar: Where the guest sees the start of the BAR. The sum has been checked.
+    /// - Parameter bar: The guest address of the BAR. The sum has been checked.
     func map(at bar: GuestAddress) throws(VFIOError) {
         let operation = "show a BAR to the guest"
         let place = GuestAddress(bar.rawValue + range.lowerBound)
@@ -71,9 +71,9 @@ final class GuestBARPiece: Sendable {
             isWritable: isWritable)
         try state.withLock { (state) throws(VFIOError) in
             if state.place == place { return }
-            // It is somewhere still when KVM did not take it away before.
+            // It is still mapped if KVM refused to delete the slot before.
             try unmap(&state)
-            // First what can be refused, and takes nothing away from anybody.
+            // First the requests that can be refused without an effect on other mappings.
             if let peer { state.peer = try peer.space.map(peer.window, placement: .fixed(place.iova)) }
             do throws(VFIOError) {
                 try machine.set(slot, operation: operation, subject: subject)
@@ -85,7 +85,7 @@ final class GuestBARPiece: Sendable {
         }
     }
 
-    /// Takes it from the guest, and from the other devices.
+    /// Unmaps it for the guest and for the other devices.
     func unmap() throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in try unmap(&state) }
     }
@@ -98,15 +98,15 @@ final class GuestBARPiece: Sendable {
         if let mapping = state.peer.take() { try mapping.close() }
     }
 
-    /// Puts back what the other devices reach, after a revocation.
+    /// Restores the other devices' access after a revocation.
     func restore() throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in try state.peer?.restore() }
     }
 
-    /// Whether another device that reaches for it finds it; `nil` when none is meant to.
+    /// Whether other devices can access it; `nil` without peers.
     var peerState: RevocationState? { state.withLock { $0.peer?.state } }
 
-    /// Hides it and then unmaps it, once, and reports the first failure.
+    /// Unmaps it for the guest, then closes its CPU mapping, once, and throws the first error.
     func end() throws(VFIOError) {
         var failure: VFIOError?
         do throws(VFIOError) {

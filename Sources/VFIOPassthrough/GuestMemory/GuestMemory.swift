@@ -1,7 +1,7 @@
 internal import Synchronization
 public import VFIO
 
-/// The memory of a virtual machine, mapped for its devices where the guest sees it: each IO virtual address is the guest
+/// The memory of a virtual machine, mapped for its devices at the guest physical addresses: each IOVA equals the guest
 /// physical address.
 ///
 /// ```swift
@@ -12,36 +12,35 @@ public import VFIO
 ///     ], in: space)
 /// try memory.add([.new(at: 0x2_0000_0000, byteCount: 1 << 30)])     // hot-plug
 /// ```
-/// A layout is checked as a whole before the first call, and mapped as a whole or not at all. The memory is pinned for as long
-/// as it is mapped: all of the guest's memory has to fit into the machine, and into `RLIMIT_MEMLOCK`.
+/// A layout is checked as a whole before the first request, and is mapped completely or not at all. The memory is
+/// pinned while it is mapped: all of the guest's memory must fit into the host's memory and into `RLIMIT_MEMLOCK`.
 ///
-/// This is the devices' side. The processors' is the monitor's: a memory slot of KVM for each range
-/// (`withUnsafeMemory` lends the addresses).
+/// This covers the devices. For the processors, the monitor sets a KVM memory slot for each range (`withUnsafeMemory`
+/// gives access to the addresses).
 public struct GuestMemory: ~Copyable, Sendable {
     /// The address space of the guest's devices.
     public let space: AddressSpace
-    /// By their addresses.
+    /// Sorted by address.
     private let pieces: Mutex<[GuestMemoryPiece]>
-    /// Held while memory is added: pinning it may take seconds, in which the rest of it is to be reached.
+    /// Held while memory is added: pinning may take seconds, during which the other memory must stay accessible.
     private let addLock = Mutex(())
 
     /// Maps a guest's memory.
     ///
-    /// Open the devices before, if you can: they narrow what can be mapped, and with type1 there is nothing to map into
-    /// without one.
+    /// Open the devices first if possible: they narrow the usable IOVA ranges, and type1 maps nothing without a device.
     ///
     /// - Parameters:
-    ///   - ranges: In any order, apart from one another.
+    ///   - ranges: Disjoint, in any order.
     ///   - space: The address space of the guest's devices.
-    /// - Throws: `.misaligned`, `.alreadyMapped` for ranges that overlap, `.outOfRange` for one that reaches into what the
-    ///   devices cannot (the error names the hole), all before the first call; `.deviceMemory`, `.limit`, `.noSpace`,
+    /// - Throws: `.misaligned`, `.alreadyMapped` for ranges that overlap, `.outOfRange` for one that the devices cannot
+    ///   fully address (the error names the hole), all before the first request; `.deviceMemory`, `.limit`, `.noSpace`,
     ///   `.noDevice`. After an error nothing is mapped.
     public init(_ ranges: [GuestMemoryRange], in space: AddressSpace) throws(VFIOError) {
         self.space = space
         pieces = Mutex(try Self.map(ranges, in: space, beside: [], operation: "map the guest's memory"))
     }
 
-    /// The guest addresses that are memory, sorted, the last included.
+    /// The guest addresses that are memory, sorted and inclusive.
     public var ranges: [ClosedRange<GuestAddress>] {
         pieces.withLock { pieces in
             pieces.map { GuestAddress($0.range.lowerBound)...GuestAddress($0.range.upperBound) }
@@ -62,10 +61,10 @@ public struct GuestMemory: ~Copyable, Sendable {
         }
     }
 
-    /// Takes a range from the machine, which has given it up and has its memory slot deleted.
+    /// Removes a range from the machine, after the guest has released it and its memory slot is deleted.
     ///
-    /// - Parameter address: Where a range begins that was mapped as such.
-    /// - Throws: `.notFound`; what the kernel said to the unmapping, after which the range is gone for the guest all the same.
+    /// - Parameter address: The start of a range that was mapped as such.
+    /// - Throws: `.notFound`; the kernel's error of the unmapping, after which the range is removed anyway.
     public func remove(at address: GuestAddress) throws(VFIOError) {
         let piece = try pieces.withLock { (pieces) throws(VFIOError) in
             guard let index = pieces.firstIndex(where: { $0.range.lowerBound == address.rawValue }) else {
@@ -78,11 +77,12 @@ public struct GuestMemory: ~Copyable, Sendable {
         try piece.unmap()
     }
 
-    /// Lends the process's view of the range that begins at a guest address, such as for a memory slot of KVM's.
+    /// Gives access to the process's addresses of the range that begins at a guest address, such as for a KVM memory
+    /// slot.
     ///
-    /// What the closure keeps is not valid beyond the range's end: have the slot deleted before.
+    /// The addresses are valid until the range is removed: delete the slot before.
     ///
-    /// - Throws: `.notFound` when no range begins there.
+    /// - Throws: `.notFound` if no range begins there.
     @unsafe
     public func withUnsafeMemory<Result: ~Copyable>(
         at address: GuestAddress, _ body: (UnsafeMutableRawBufferPointer) throws(VFIOError) -> Result
@@ -90,7 +90,7 @@ public struct GuestMemory: ~Copyable, Sendable {
         try unsafe piece(beginningAt: address).withBytes(body)
     }
 
-    /// The same for a closure that throws errors of its own.
+    /// Does the same for a closure with its own error type.
     @unsafe
     public func withUnsafeMemory<Result: ~Copyable>(
         at address: GuestAddress, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
@@ -98,19 +98,19 @@ public struct GuestMemory: ~Copyable, Sendable {
         try unsafe piece(beginningAt: address).withBytes(body)
     }
 
-    /// Gives access to the range of memory that a guest address is in.
+    /// Gives access to the range of memory that contains a guest address.
     ///
     /// - Parameters:
-    ///   - address: Anywhere in the range.
-    ///   - body: Gets all of the range, and how far into it the address is, in bytes.
-    /// - Throws: `.notFound` when the address is no memory.
+    ///   - address: Any address in the range.
+    ///   - body: Receives the whole range, and the offset of the address in it, in bytes.
+    /// - Throws: `.notFound` if the address is not memory.
     public func withMemory<Result: ~Copyable>(
         at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws(VFIOError) -> Result
     ) throws(VFIOError) -> Result {
         try piece(around: address).withMemory(at: address, body)
     }
 
-    /// The same for a closure that throws errors of its own.
+    /// Does the same for a closure with its own error type.
     public func withMemory<Result: ~Copyable>(
         at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws -> Result
     ) throws -> Result {
@@ -134,7 +134,7 @@ public struct GuestMemory: ~Copyable, Sendable {
         return piece
     }
 
-    /// Unmaps all of the memory, frees what the library made, and reports what the kernel said first.
+    /// Unmaps all of the memory, frees the memory that the library allocated, and throws the kernel's first error.
     public consuming func close() throws(VFIOError) {
         let all = pieces.withLock { pieces in
             defer { pieces = [] }
@@ -151,7 +151,7 @@ public struct GuestMemory: ~Copyable, Sendable {
         if let failure { throw failure }
     }
 
-    /// Checks and maps ranges; what was mapped before one fails is unmapped by the end of its piece.
+    /// Checks and maps ranges; if one fails, the deinits of the earlier pieces unmap them.
     private static func map(
         _ ranges: [GuestMemoryRange], in space: AddressSpace, beside present: [ClosedRange<UInt64>], operation: String
     ) throws(VFIOError) -> [GuestMemoryPiece] {

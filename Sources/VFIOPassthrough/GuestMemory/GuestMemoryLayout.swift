@@ -1,13 +1,13 @@
 internal import VFIO
 
-/// What is to be known of a guest's memory before the first call.
+/// The checks of a guest's memory before the first request.
 enum GuestMemoryLayout {
-    /// Refuses ranges that cannot all be mapped.
+    /// Throws if the ranges cannot all be mapped.
     ///
     /// - Parameters:
     ///   - wanted: The ranges.
-    ///   - present: What the guest has already.
-    ///   - allowed: What the IOMMU translates, sorted and disjoint.
+    ///   - present: The existing ranges of the guest.
+    ///   - allowed: The ranges that the IOMMU translates, sorted and disjoint.
     static func check(
         _ wanted: [GuestMemoryRange], beside present: [ClosedRange<UInt64>], allowed: [ClosedRange<IOVA>],
         alignment: UInt64, operation: String
@@ -59,7 +59,7 @@ enum GuestMemoryLayout {
     ) throws(VFIOError) {
         let addresses = range.addresses
         var next: UInt64? = 0
-        // The holes are what lies before each allowed range, and after the last one.
+        // The holes are before each allowed range, and after the last one.
         for one in allowed {
             if let start = next, start < one.lowerBound.rawValue {
                 try refuse(range, hitting: start...(one.lowerBound.rawValue - 1), operation: operation)
@@ -89,9 +89,9 @@ enum GuestMemoryLayout {
 }
 
 extension GuestMemoryRange {
-    /// The guest addresses, the last included. They have been checked not to wrap, and not to be none.
+    /// The guest addresses, inclusive. The range has been checked not to wrap and not to be empty.
     var addresses: ClosedRange<UInt64> { address.rawValue...(address.rawValue + (byteCount - 1)) }
 
-    /// For errors, whatever the range is.
+    /// The description in errors, valid for unchecked ranges.
     var subject: String { "\(byteCount) bytes at guest address \(address)" }
 }

@@ -2,10 +2,10 @@ internal import Synchronization
 internal import SystemPackage
 internal import VFIO
 
-/// A range of a guest's memory that is mapped: for its devices, and, unless it is the caller's, for the CPU.
+/// A mapped range of a guest's memory: for its devices and, unless the caller owns the memory, for the CPU.
 final class GuestMemoryPiece: Sendable {
     let range: ClosedRange<UInt64>
-    /// The first byte, as an address of the process.
+    /// The address of the first byte in the process.
     let baseAddress: UInt
     private let kernel: any Kernel
     private let isOwned: Bool
@@ -36,7 +36,7 @@ final class GuestMemoryPiece: Sendable {
             isOwned = true
         }
         mapping = Mutex(nil)
-        // From here on the deinit gives back what was taken.
+        // From here on the deinit frees the memory.
         try mapping.withLock { (mapping) throws(VFIOError) in
             mapping = try unsafe space.map(
                 bytes, access: wanted.access, placement: .fixed(wanted.address.iova))
@@ -60,14 +60,14 @@ final class GuestMemoryPiece: Sendable {
             start: UnsafeMutableRawPointer(bitPattern: baseAddress), count: Int(byteCount))
     }
 
-    /// Lends the memory, which stays until the closure is done, also when the range is removed meanwhile.
+    /// Gives access to the memory, which stays valid until the closure returns, even if the range is removed meanwhile.
     func withBytes<Result: ~Copyable, Failure: Error>(
         _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         try withExtendedLifetime(self) { () throws(Failure) -> Result in try unsafe body(bytes) }
     }
 
-    /// Lends a view of the memory and how far into it an address of the guest is.
+    /// Gives access to a view of the memory and the offset of a guest address in it.
     func withMemory<Result: ~Copyable, Failure: Error>(
         at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws(Failure) -> Result
     ) throws(Failure) -> Result {
@@ -78,7 +78,7 @@ final class GuestMemoryPiece: Sendable {
         }
     }
 
-    /// Takes the memory from the devices, and reports what the kernel said. The CPU keeps it to the end of this object.
+    /// Unmaps the memory for the devices, and throws the kernel's error. The CPU mapping stays until the deinit.
     func unmap() throws(VFIOError) {
         try mapping.withLock { (mapping) throws(VFIOError) in
             if let mapping = mapping.take() { try mapping.close() }

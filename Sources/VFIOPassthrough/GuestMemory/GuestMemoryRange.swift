@@ -1,19 +1,19 @@
 public import SystemPackage
 public import VFIO
 
-/// A range of a guest's physical addresses, and the memory behind it.
+/// A range of guest physical addresses, and the memory behind it.
 public struct GuestMemoryRange: Sendable {
-    /// Where the guest sees it, and its devices too.
+    /// The address for the guest and its devices.
     public let address: GuestAddress
     /// The length in bytes.
     public let byteCount: UInt64
-    /// What the devices may do.
+    /// The access that the devices get.
     public let access: DMAAccess
     let source: Source
 
-    /// Whose the memory is.
+    /// The source of the memory.
     enum Source: Sendable {
-        /// Made by the library, zeroed.
+        /// Allocated by the library, zeroed.
         case new(PageSize)
         /// A part of a file in memory, from an offset in bytes; mapped by the library.
         case file(FileDescriptor, offset: UInt64)
@@ -21,27 +21,27 @@ public struct GuestMemoryRange: Sendable {
         case memory(UInt)
     }
 
-    /// New memory, zeroed, which is freed when the guest's memory ends.
+    /// Returns a range of new zeroed memory, which is freed with the guest's memory.
     ///
     /// - Parameters:
-    ///   - address: Where the guest sees it, a multiple of the page size.
+    ///   - address: The guest address, a multiple of the page size.
     ///   - byteCount: A multiple of the page size, also of a huge one.
-    ///   - pages: What it is made of.
-    ///   - access: What the devices may do.
+    ///   - pages: The page size.
+    ///   - access: The access that the devices get.
     public static func new(
         at address: GuestAddress, byteCount: UInt64, pages: PageSize = .standard, access: DMAAccess = .readWrite
     ) -> GuestMemoryRange {
         GuestMemoryRange(address: address, byteCount: byteCount, access: access, source: .new(pages))
     }
 
-    /// Part of a file in memory, as `memfd_create(2)` makes them, so that other processes can have it too.
+    /// Returns a range of a file in memory, such as `memfd_create(2)` creates, which other processes can share.
     ///
     /// - Parameters:
-    ///   - file: It stays the caller's, and may be closed once the range is mapped.
-    ///   - offset: Where in the file the range begins, in bytes, a multiple of the page size.
-    ///   - address: Where the guest sees it, a multiple of the page size.
-    ///   - byteCount: A multiple of the page size. All of it has to be in the file.
-    ///   - access: What the devices may do.
+    ///   - file: The caller still owns it, and may close it after the range is mapped.
+    ///   - offset: The start of the range in the file, in bytes, a multiple of the page size.
+    ///   - address: The guest address, a multiple of the page size.
+    ///   - byteCount: A multiple of the page size. The range must be inside of the file.
+    ///   - access: The access that the devices get.
     public static func file(
         _ file: FileDescriptor, offset: UInt64 = 0, at address: GuestAddress, byteCount: UInt64,
         access: DMAAccess = .readWrite
@@ -50,15 +50,15 @@ public struct GuestMemoryRange: Sendable {
             address: address, byteCount: byteCount, access: access, source: .file(file, offset: offset))
     }
 
-    /// Memory that the caller owns and keeps for as long as the range is mapped.
+    /// Returns a range of memory that the caller owns and keeps while the range is mapped.
     ///
-    /// It is unsafe for the same reason as `AddressSpace.map(_:access:placement:)`: if
-    /// the caller unmaps the memory earlier, the devices and the process no longer see the same.
+    /// It is unsafe for the same reason as `AddressSpace.map(_:access:placement:)`: if the caller unmaps the memory
+    /// earlier, the devices and the process no longer see the same memory.
     ///
     /// - Parameters:
-    ///   - memory: Page-aligned on both sides, and ordinary memory: a BAR's is refused.
-    ///   - address: Where the guest sees it, a multiple of the page size.
-    ///   - access: What the devices may do.
+    ///   - memory: Page-aligned at both ends, and ordinary memory: a BAR is refused.
+    ///   - address: The guest address, a multiple of the page size.
+    ///   - access: The access that the devices get.
     @unsafe
     public static func unsafeMemory(
         _ memory: UnsafeMutableRawBufferPointer, at address: GuestAddress, access: DMAAccess = .readWrite

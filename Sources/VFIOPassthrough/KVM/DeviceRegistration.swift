@@ -1,8 +1,8 @@
 internal import SystemPackage
 public import VFIO
 
-/// A device that a virtual machine knows of, until the end of this value's life (`KVM_DEV_VFIO_FILE_ADD` and `_DEL`).
-/// The corresponding request is `KVM_SET_DEVICE_ATTR`.
+/// A device registered with a virtual machine until this value is closed or deinitialized (`KVM_DEV_VFIO_FILE_ADD` and
+/// `_DEL`). The corresponding request is `KVM_SET_DEVICE_ATTR`.
 ///
 /// It keeps the device open.
 public struct DeviceRegistration: ~Copyable, Sendable {
@@ -18,7 +18,7 @@ public struct DeviceRegistration: ~Copyable, Sendable {
         self.lease = lease
     }
 
-    /// Ends the registration and reports what the kernel said.
+    /// Ends the registration and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try end()
@@ -36,15 +36,15 @@ public struct DeviceRegistration: ~Copyable, Sendable {
 extension VirtualMachine {
     /// Registers an open device with the machine's kvm-vfio device. The corresponding request is `KVM_SET_DEVICE_ATTR`.
     ///
-    /// KVM then knows that the machine does DMA, and whether that goes past the caches: on x86 it lets the guest choose
-    /// how memory is cached if so. With a type1 address space it is the device's IOMMU group that is registered.
+    /// KVM then knows that the machine's devices do DMA, and whether it may be non-coherent: on x86 it then honours the
+    /// guest's memory types. With a type1 address space the device's IOMMU group is registered.
     ///
-    /// The device's driver in the kernel asks for its machine when the device is opened. Those that need one (drivers of
-    /// mediated devices, s390) have to be registered before that: `Device(at:in:token:for:)` does it.
+    /// The kernel driver of the device looks up its virtual machine when the device is opened. Devices whose drivers
+    /// need one (mediated devices, s390) must be registered before that, which `Device(at:in:token:for:)` does.
     ///
-    /// - Throws: `.busy` when the device, or its group, is registered with another machine, or the machine has a kvm-vfio
-    ///   device of somebody else's; `.unsupported` when the kernel has no such device, and before Linux 6.6 for a device of
-    ///   an iommufd; `.invalidArgument` when the descriptor is no machine's.
+    /// - Throws: `.busy` if the device or its group is registered with another machine, or the machine has a kvm-vfio
+    ///   device of another owner; `.unsupported` if the kernel has no such device, and before Linux 6.6 for a device of
+    ///   an iommufd; `.invalidArgument` if the descriptor is not a virtual machine's.
     public func register(_ device: borrowing Device) throws(VFIOError) -> DeviceRegistration {
         let core = device.core
         let lease = DeviceLease(core, for: .registration)
@@ -55,28 +55,29 @@ extension VirtualMachine {
 }
 
 extension Device {
-    /// Opens a device for a virtual machine: it is registered with the machine before it is opened, and until it is closed
-    /// (see ``VirtualMachine/register(_:)``).
+    /// Opens a device for a virtual machine: it is registered with the machine before it is opened, and until it is
+    /// closed (see ``VirtualMachine/register(_:)``).
     ///
     /// - Parameters:
-    ///   - address: Where the device sits.
-    ///   - space: The addresses that its DMA goes to.
-    ///   - token: Shared between the users of a physical function and of its virtual ones; any other device refuses one.
+    ///   - address: The PCI address of the device.
+    ///   - space: The address space that its DMA uses.
+    ///   - token: The secret shared by the users of a physical function and of its virtual functions; refused by any
+    ///     other device.
     ///   - machine: The virtual machine that the device is for; `nil` for none.
-    /// - Throws: As for a device that is for no machine, and as ``VirtualMachine/register(_:)``.
+    /// - Throws: As for a device without a virtual machine, and as ``VirtualMachine/register(_:)``.
     public init(
         at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil, for machine: VirtualMachine?
     ) throws(VFIOError) {
         try self.init(opening: .pci(address), in: space, token: token, for: machine)
     }
 
-    /// Opens a mediated device for a virtual machine, without which some drivers do not let it be opened.
+    /// Opens a mediated device for a virtual machine, which some drivers require.
     ///
     /// - Parameters:
-    ///   - uuid: The name that it was made with.
-    ///   - space: The addresses that its DMA goes to.
+    ///   - uuid: The UUID that it was created with.
+    ///   - space: The address space that its DMA uses.
     ///   - machine: The virtual machine that the device is for; `nil` for none.
-    /// - Throws: As for a PCI device; `.notFound` when there is no mediated device of that name.
+    /// - Throws: As for a PCI device; `.notFound` if there is no such mediated device.
     public init(
         mediated uuid: DeviceUUID, in space: AddressSpace, for machine: VirtualMachine?
     ) throws(VFIOError) {

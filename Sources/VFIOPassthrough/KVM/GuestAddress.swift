@@ -1,13 +1,13 @@
 public import VFIO
 
-/// A guest physical address: where a virtual machine sees memory or a BAR.
+/// A guest physical address of memory or a BAR.
 public struct GuestAddress: RawRepresentable, Sendable, Hashable {
     public var rawValue: UInt64
 
     public init(rawValue: UInt64) { self.rawValue = rawValue }
     public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
-    /// The address that the machine's devices put on the bus for it: the same.
+    /// The IOVA of the machine's devices for it, which is the same number.
     public var iova: IOVA { IOVA(rawValue) }
 }
 

@@ -1,16 +1,16 @@
 internal import SystemPackage
 public import VFIO
 
-/// A guest's writes that KVM and VFIO pass to a device's register by themselves, until the end of this value's life.
-/// The corresponding request is `KVM_IOEVENTFD`.
+/// An ioeventfd that passes a guest's writes to a device's register in the kernel, until this value is closed or
+/// deinitialized. The corresponding request is `KVM_IOEVENTFD`.
 ///
-/// It owns the `DeviceIOEventFD` that does the writing.
+/// It owns the `DeviceIOEventFD` that writes the register.
 public struct GuestIOEventFD: ~Copyable, Sendable {
-    /// Where the guest writes.
+    /// The guest address of the register.
     public let address: GuestAddress
     private let machine: VirtualMachine
     private let (value, width, signalled): (UInt64, Int, FileDescriptor)
-    // Ended after KVM has let go of it.
+    // Closed after KVM no longer uses it.
     private var event: DeviceIOEventFD?
     private var isOpen = true
 
@@ -23,7 +23,7 @@ public struct GuestIOEventFD: ~Copyable, Sendable {
         self.address = address
     }
 
-    /// Ends the connection and the writing, and reports what the kernel said.
+    /// Removes both ioeventfds and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try disconnect()
@@ -42,17 +42,17 @@ public struct GuestIOEventFD: ~Copyable, Sendable {
 }
 
 extension VirtualMachine {
-    /// Lets a guest's write of the event's value, with its width, write the device's register, without a way through user
+    /// Makes a guest's write of the event's value, with its width, write the device's register without an exit to user
     /// space. The corresponding request is `KVM_IOEVENTFD`.
     ///
-    /// It is for a register in a page that the guest does not see as memory (``GuestBAR/pieces``): only writes that would be
-    /// MMIO exits come here. Other values still are.
+    /// The register must be in a page that the guest does not have as memory (``GuestBAR/pieces``): only writes that
+    /// would be MMIO exits are matched. Writes of other values are still MMIO exits.
     ///
     /// - Parameters:
-    ///   - event: What writes the register. It is the connection's from then on, and ends also when this throws.
-    ///   - address: Where the guest sees the register, a multiple of its width.
-    /// - Throws: `.misaligned` for an address that no write of the register's width goes to; `.busy` when such writes go to
-    ///   another event already.
+    ///   - event: Writes the register. The result owns it; it is closed even if this throws.
+    ///   - address: The guest address of the register, a multiple of its width.
+    /// - Throws: `.misaligned` for an address that is not a multiple of the width; `.busy` if such writes already go to
+    ///   another event.
     public func makeIOEventFD(
         _ event: consuming DeviceIOEventFD, at address: GuestAddress
     ) throws(VFIOError) -> GuestIOEventFD {

@@ -1,10 +1,10 @@
 internal import SystemPackage
 public import VFIO
 
-/// An interrupt of a device that KVM delivers to a guest by itself, until the end of this value's life.
+/// An interrupt of a device that KVM delivers to a guest, until this value is closed or deinitialized.
 /// The corresponding request is `KVM_IRQFD`.
 ///
-/// KVM takes the interrupts from the vector's event then: `InterruptVector.poll()` and its like see none of them.
+/// KVM then consumes the vector's event: `InterruptVector.poll()` and similar functions see no interrupts.
 public struct IRQFD: ~Copyable, Sendable {
     /// The machine's interrupt line (GSI).
     public let interruptLine: UInt32
@@ -18,7 +18,7 @@ public struct IRQFD: ~Copyable, Sendable {
         self.interruptLine = interruptLine
     }
 
-    /// Ends the delivery, waits for what is under way, and reports what the kernel said.
+    /// Ends the delivery, waits for pending ones, and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try end()
@@ -36,26 +36,25 @@ public struct IRQFD: ~Copyable, Sendable {
 }
 
 extension VirtualMachine {
-    /// Lets KVM deliver a device's interrupt to the guest, without a way through user space.
+    /// Makes KVM deliver a device's interrupt to the guest without an exit to user space.
     /// The corresponding request is `KVM_IRQFD`.
     ///
-    /// INTx stays masked from when it comes until the guest has acknowledged it at its interrupt controller: KVM tells
-    /// the device's driver by the vector's unmask event (`KVM_IRQFD_FLAG_RESAMPLE`).
+    /// INTx stays masked after it fires until the guest has acknowledged it at its interrupt controller: KVM then
+    /// signals the vector's unmask event (`KVM_IRQFD_FLAG_RESAMPLE`).
     ///
     /// - Parameters:
-    ///   - vector: What is delivered. It may be closed before the connection; then nothing comes any more.
-    ///   - interruptLine: The machine's interrupt line (GSI). For MSI and MSI-X it is one that the monitor has routed to a
-    ///     message (`KVM_SET_GSI_ROUTING`). KVM takes any number, and delivers nothing while it is routed nowhere.
-    /// - Throws: `.busy` when the vector is connected already, here or elsewhere; `.invalidArgument` when the machine has no
-    ///   interrupt controller in the kernel yet (`KVM_CREATE_IRQCHIP`); for INTx all of it has to be there, and not the local
-    ///   part alone.
+    ///   - vector: The interrupt. It may be closed before the irqfd; no interrupts are delivered then.
+    ///   - interruptLine: The machine's interrupt line (GSI). For MSI and MSI-X, one that the monitor has routed to a
+    ///     message (`KVM_SET_GSI_ROUTING`). KVM accepts any number, and delivers nothing while it has no route.
+    /// - Throws: `.busy` if the vector already has an irqfd; `.invalidArgument` if the machine has no interrupt
+    ///   controller in the kernel yet (`KVM_CREATE_IRQCHIP`); INTx needs a full one, not only the local APICs.
     public func makeIRQFD(
         for vector: borrowing InterruptVector, to interruptLine: UInt32
     ) throws(VFIOError) -> IRQFD {
         try makeIRQFD(vector.line, to: interruptLine)
     }
 
-    /// Lets KVM deliver one of several interrupts of a device to the guest. The corresponding request is `KVM_IRQFD`.
+    /// Makes KVM deliver one of several interrupts of a device to the guest. The corresponding request is `KVM_IRQFD`.
     ///
     /// - Throws: As for a single one; `.notFound` for a vector that is not one of these.
     public func makeIRQFD(

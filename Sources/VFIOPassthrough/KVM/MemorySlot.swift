@@ -1,13 +1,13 @@
 internal import SystemPackage
 internal import VFIO
 
-/// A piece of a guest's physical addresses, and the memory of this process behind it.
+/// A range of guest physical addresses, and the process memory behind it.
 /// The corresponding request is `KVM_SET_USER_MEMORY_REGION`.
 struct MemorySlot {
-    /// The number of the slot; in the bits from 16 on the machine's address space.
+    /// The number of the slot; the bits from 16 on are the machine's address space.
     let number: UInt32
     let guestAddress: GuestAddress
-    /// In bytes, page-aligned as both addresses are.
+    /// In bytes, page-aligned like both addresses.
     let byteCount: UInt64
     let address: UInt64
     let isWritable: Bool

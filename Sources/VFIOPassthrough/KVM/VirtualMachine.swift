@@ -2,10 +2,10 @@ internal import Synchronization
 public import SystemPackage
 public import VFIO
 
-/// A virtual machine of KVM, for what VFIO has to do with it.
+/// A KVM virtual machine, for its connections to VFIO devices.
 ///
-/// Whoever runs the machine makes it (`KVM_CREATE_VM`), with its processors, its memory and its interrupt controller. This
-/// takes the machine's descriptor and ties devices to it: see <doc:PassingADevice>.
+/// The monitor creates the machine (`KVM_CREATE_VM`), with its processors, memory and interrupt controller. This type
+/// takes the machine's descriptor and connects devices to it: see <doc:PassingADevice>.
 ///
 /// ```swift
 /// let machine = try VirtualMachine(descriptor)
@@ -14,19 +14,19 @@ public import VFIO
 /// try bar.map(at: 0xc000_0000)
 /// ```
 ///
-/// Everything that is made from it keeps it alive. KVM allows a machine one kvm-vfio device, which is this object's from the
-/// first registration on: make one such object a machine. All of it is for the process that made the machine; in another one
-/// KVM refuses with `EIO`.
+/// Everything made from it keeps it open. KVM permits one kvm-vfio device per machine, which this object owns from the
+/// first registration on: create one such object per machine. It works only in the process that created the machine; in
+/// another one KVM returns `EIO`.
 public final class VirtualMachine: Sendable, ControlledFile, FileRegistrar {
     package let kernel: any Kernel
-    /// A duplicate of the caller's, so that what was set up can be taken back whenever the caller closes its own.
+    /// A duplicate of the caller's, so that connections can be removed after the caller has closed its own.
     package let descriptor: FileDescriptor
-    /// The kvm-vfio device, once it is needed.
+    /// The kvm-vfio device, created when it is needed.
     private let bridge = Mutex<FileDescriptor?>(nil)
 
     /// - Parameters:
-    ///   - descriptor: The machine's, as `KVM_CREATE_VM` gives it. It stays the caller's.
-    ///   - kernel: Who answers the system calls.
+    ///   - descriptor: The machine's, from `KVM_CREATE_VM`. The caller still owns it.
+    ///   - kernel: The kernel that makes the system calls.
     public init(_ descriptor: FileDescriptor, kernel: any Kernel = HostKernel()) throws(VFIOError) {
         self.kernel = kernel
         self.descriptor = try attempt(
@@ -35,7 +35,7 @@ public final class VirtualMachine: Sendable, ControlledFile, FileRegistrar {
     }
 
     deinit {
-        // What is registered holds this object, so nothing is any more.
+        // Registrations hold this object, so none is left.
         if let bridge = bridge.withLock({ $0 }) { try? kernel.close(bridge) }
         try? kernel.close(descriptor)
     }
@@ -44,10 +44,10 @@ public final class VirtualMachine: Sendable, ControlledFile, FileRegistrar {
 
     // MARK: The kvm-vfio device
 
-    /// Whether devices can be registered with machines at all; this only asks.
+    /// Returns whether devices can be registered with machines; only probes.
     /// The corresponding request is `KVM_CREATE_DEVICE`.
     ///
-    /// - Throws: `.invalidArgument` when the descriptor is no machine's.
+    /// - Throws: `.invalidArgument` if the descriptor is not a virtual machine's.
     public func canRegisterDevices() throws(VFIOError) -> Bool {
         let request = ABI.makeVFIODevice(onlyAsking: true)
         do throws(VFIOError) {
@@ -59,7 +59,7 @@ public final class VirtualMachine: Sendable, ControlledFile, FileRegistrar {
         }
     }
 
-    /// Adds a file of VFIO's to the machine.
+    /// Adds a VFIO file to the machine.
     package func add(_ file: FileDescriptor, subject: String) throws(VFIOError) {
         try ABI.addVFIOFile(file).perform(
             on: try openBridge(), "register with the virtual machine", subject,
@@ -71,7 +71,7 @@ public final class VirtualMachine: Sendable, ControlledFile, FileRegistrar {
             ])
     }
 
-    /// Takes a file out of the machine again.
+    /// Removes a file from the machine.
     package func remove(_ file: FileDescriptor, subject: String) throws(VFIOError) {
         guard let bridge = bridge.withLock({ $0 }) else { return }
         try ABI.removeVFIOFile(file).perform(

@@ -1,7 +1,7 @@
 internal import SystemPackage
 public import VFIO
 
-/// A log of the pages that a device writes by DMA, kept by the device itself.
+/// A log of the pages that a device writes by DMA, which the device keeps itself.
 /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`.
 ///
 /// ```swift
@@ -9,10 +9,10 @@ public import VFIO
 /// // … the device works
 /// for page in try log.takeDirtyPages(in: buffer.iova..<end) { … }
 /// ```
-/// It ends with this value's life.
+/// It is stopped when this value is closed or deinitialized.
 public struct DMALog: ~Copyable, Sendable {
     private let lease: DeviceLease
-    /// What one page of the log stands for, in bytes, as the kernel has chosen it. A power of two.
+    /// The page size of the log in bytes, as chosen by the kernel. A power of two.
     public let pageSize: UInt64
     /// The ranges that are logged.
     public let ranges: [Range<IOVA>]
@@ -65,18 +65,18 @@ public struct DMALog: ~Copyable, Sendable {
         }
     }
 
-    /// The pages in a range that the device has written since the last call, in order, and forgets them.
+    /// Returns and clears the pages of a range that the device has written since the last call, in order.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT`.
     ///
-    /// A long range is asked for in pieces. After the kernel's error some pages may be forgotten that nobody was told of:
-    /// take all of the range for written.
+    /// A long range is read in parts. After a kernel error some pages may be cleared without having been returned:
+    /// treat the whole range as written.
     ///
     /// - Parameters:
-    ///   - range: Within what is logged, at multiples of the page size.
-    ///   - pageSize: What an address of the result stands for, in bytes: a power of two from 4096; ``pageSize`` without.
+    ///   - range: Within the logged ranges, at multiples of the page size.
+    ///   - pageSize: The page size of the result in bytes: a power of two from 4096; ``pageSize`` by default.
     /// - Returns: The first address of each page.
-    /// - Throws: `.misaligned`, `.outOfRange` for what is not logged, `.invalidArgument` for a bad page size or an empty
-    ///   range.
+    /// - Throws: `.misaligned`, `.outOfRange` outside of the logged ranges, `.invalidArgument` for an invalid page size
+    ///   or an empty range.
     public func takeDirtyPages(in range: Range<IOVA>, pageSize: UInt64? = nil) throws(VFIOError) -> [IOVA] {
         let words = "read the log of DMA"
         let operation = ABI.Call.readDMALog.operation(words)
@@ -96,7 +96,7 @@ public struct DMALog: ~Copyable, Sendable {
             throw VFIOError(.outOfRange, operation, subject, hint: "these ranges are logged: \(ranges)")
         }
         var pages: [IOVA] = []
-        // In pieces, so that the bitmap of a large range does not become large as well.
+        // In parts, to limit the size of the bitmap.
         let most = size.multipliedReportingOverflow(by: Self.pagesAtATime)
         var position = start
         while position < end {
@@ -117,7 +117,7 @@ public struct DMALog: ~Copyable, Sendable {
 
     private static let pagesAtATime: UInt64 = 1 << 18
 
-    /// Stops the log and reports what the kernel said.
+    /// Stops the log and throws the kernel's error.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP`.
     public consuming func close() throws(VFIOError) {
         isOpen = false
@@ -134,10 +134,10 @@ extension Device {
     /// The corresponding request is `VFIO_DEVICE_FEATURE_DMA_LOGGING_START`.
     ///
     /// - Parameters:
-    ///   - ranges: What to log, at multiples of the page size. They must not overlap.
-    ///   - pageSize: How fine the log is to be, in bytes, a power of two; a wish, see ``DMALog/pageSize``.
-    /// - Throws: `.unsupported` when the driver logs no DMA, `.misaligned`, `.invalidArgument` for ranges that are empty or
-    ///   overlap, `.limit` for too many of them.
+    ///   - ranges: The ranges to log, at multiples of the page size, without overlap.
+    ///   - pageSize: The preferred page size in bytes, a power of two; see ``DMALog/pageSize`` for the actual one.
+    /// - Throws: `.unsupported` if the driver has no DMA logging, `.misaligned`, `.invalidArgument` for ranges that are
+    ///   empty or overlap, `.limit` for too many of them.
     public func startDMALog(of ranges: [Range<IOVA>], pageSize: UInt64 = 4096) throws(VFIOError) -> DMALog {
         try DMALog(core, ranges, pageSize: pageSize)
     }

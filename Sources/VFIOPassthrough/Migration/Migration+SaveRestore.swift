@@ -1,27 +1,28 @@
 internal import VFIO
 
 extension Migration {
-    /// How much is moved at a time, in bytes.
+    /// The size of a piece, in bytes.
     private static let chunk = 1 << 20
 
-    /// Stops the device, hands its state out piece by piece, and lets it go on.
+    /// Stops the device, passes its state to a closure in pieces, and sets the device's final state.
     ///
-    /// When the closure throws, or the task is cancelled, the device goes back to where it was, RUNNING or STOP, and the
-    /// error is handed on.
+    /// If the closure throws or the task is cancelled, the device returns to its previous state, RUNNING or STOP, and
+    /// the error is rethrown.
     ///
     /// - Parameters:
-    ///   - final: Where the device is left: `.running`, or `.stop` for a device whose successor is to go on in its place.
-    ///   - sink: Takes the pieces, in order.
-    /// - Throws: What `sink` throws, `CancellationError`, and the errors of ``changeState(to:)`` and
-    ///   ``MigrationStream/read(upTo:)``. When the device cannot go on as well, an error that says so, with the first one in
-    ///   its hint.
+    ///   - final: The final state of the device: `.running`, or `.stop` for a device that is replaced by the
+    ///     destination.
+    ///   - sink: Receives the pieces, in order.
+    /// - Throws: The error of `sink`, `CancellationError`, and the errors of ``changeState(to:)`` and
+    ///   ``MigrationStream/read(upTo:)``. If the device also cannot return to its previous state, an error that reports
+    ///   this, with the first one in its hint.
     public func save(endingIn final: MigrationState = .running, into sink: ([UInt8]) throws -> Void) throws {
         let before = try check(final, for: "save the device's state")
         do {
             try copyOut(sink)
         } catch {
             do {
-                // Who was stopped stays so: its successor may be running already.
+                // A stopped device stays stopped: the destination may be running already.
                 _ = try changeState(to: before)
             } catch let second {
                 throw VFIOError(
@@ -33,7 +34,7 @@ extension Migration {
         _ = try changeState(to: final)
     }
 
-    /// The device's state, all at once. See ``save(endingIn:into:)``.
+    /// Returns the device's state as one array. See ``save(endingIn:into:)``.
     public func save(endingIn final: MigrationState = .running) throws -> [UInt8] {
         var bytes: [UInt8] = []
         try save(endingIn: final) { bytes += $0 }
@@ -51,25 +52,25 @@ extension Migration {
         try stream.close()
     }
 
-    /// Gives the device the state of another one of its kind, piece by piece, and lets it go on from there. What it was
-    /// before is lost.
+    /// Loads the state of another device of the same type in pieces, and sets the device's final state. Its previous
+    /// state is lost.
     ///
-    /// When the closure throws, the task is cancelled, or the device does not take the state, the device is reset and runs,
-    /// and the error is handed on.
+    /// If the closure throws, the task is cancelled, or the device refuses the state, the device is reset and runs, and
+    /// the error is rethrown.
     ///
     /// - Parameters:
-    ///   - final: Where the device is left: `.running`, or `.stop` to let it run later.
-    ///   - source: Gives the pieces, in order; `nil` at the end.
-    /// - Throws: What `source` throws, `CancellationError`, and the errors of ``changeState(to:)`` and
-    ///   ``MigrationStream/write(_:)``. When the device cannot be reset either, an error that says so, with the first one in
-    ///   its hint.
+    ///   - final: The final state of the device: `.running`, or `.stop` to let it run later.
+    ///   - source: Returns the pieces, in order; `nil` at the end.
+    /// - Throws: The error of `source`, `CancellationError`, and the errors of ``changeState(to:)`` and
+    ///   ``MigrationStream/write(_:)``. If the device also cannot be reset, an error that reports this, with the first
+    ///   one in its hint.
     public func restore(endingIn final: MigrationState = .running, from source: () throws -> [UInt8]?) throws {
         _ = try check(final, for: "restore a device's state")
         do {
             try copyIn(source)
             _ = try changeState(to: final)
         } catch {
-            // The way from RESUMING leads through the very state that was not taken, so only a reset is left.
+            // Leaving RESUMING would load the incomplete state, so only a reset is possible.
             do {
                 try recover()
             } catch let second {
@@ -81,7 +82,7 @@ extension Migration {
         }
     }
 
-    /// Gives the device the state of another one of its kind, all at once. See ``restore(endingIn:from:)``.
+    /// Loads the state of another device of the same type from one array. See ``restore(endingIn:from:)``.
     public func restore(_ state: [UInt8], endingIn final: MigrationState = .running) throws {
         var rest: [UInt8]? = state
         try restore(endingIn: final) {

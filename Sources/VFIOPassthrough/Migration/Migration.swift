@@ -1,21 +1,22 @@
 internal import SystemPackage
 public import VFIO
 
-/// Moves the state of a device to another of its kind.
+/// Migrates the state of a device to another device of the same type.
 /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
 ///
 /// ```swift
 /// let state = try old.migration().save()
 /// try new.migration().restore(state)
 /// ```
-/// Both ends with the device running again. ``changeState(to:)`` goes step by step, as a virtual machine monitor does.
+/// Both functions leave the device running. ``changeState(to:)`` makes single steps, as a virtual machine monitor
+/// needs.
 ///
-/// It keeps the device open for as long as it lives.
+/// This value keeps the device open.
 public struct Migration: Sendable {
     private let lease: DeviceLease
     private var core: DeviceCore { lease.core }
     private var subject: String { "\(core.address)" }
-    /// What the device can do.
+    /// The device's migration capabilities.
     public let capabilities: MigrationCapabilities
 
     init(_ core: DeviceCore) throws(VFIOError) {
@@ -31,7 +32,7 @@ public struct Migration: Sendable {
         lease = DeviceLease(core, for: .migration)
     }
 
-    /// The state of the device. The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
+    /// Returns the migration state of the device. The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
     public func state() throws(VFIOError) -> MigrationState {
         let words = "ask for the migration state"
         let state = MigrationState(rawValue: try ABI.getMigrationState().perform(on: core, words, subject))
@@ -43,14 +44,14 @@ public struct Migration: Sendable {
         return state
     }
 
-    /// Brings the device to another state; the kernel goes by way of others where it has to.
+    /// Sets the device's migration state; the kernel passes through intermediate states if needed.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE`.
     ///
-    /// - Returns: The stream that begins with this change: for STOP_COPY, RESUMING and the PRE_COPY states. `nil` for other
-    ///   states, and for STOP_COPY after a PRE_COPY state, whose stream goes on.
-    /// - Throws: `.unsupported` for a state that the device lacks, `.invalidArgument` for ERROR and for a change that is not
-    ///   allowed, `.kernel` when it failed. The device is then in the state that ``state()`` tells: perhaps one on the way,
-    ///   perhaps ERROR, which only ``recover()`` ends.
+    /// - Returns: The stream that begins with this change: for STOP_COPY, RESUMING and the PRE_COPY states. `nil` for
+    ///   other states, and for STOP_COPY after a PRE_COPY state, whose stream continues.
+    /// - Throws: `.unsupported` for a state that the device lacks, `.invalidArgument` for ERROR and for a change that
+    ///   is not permitted, `.kernel` if the change failed. ``state()`` then returns the actual state: possibly an
+    ///   intermediate one, or ERROR, which only ``recover()`` ends.
     public func changeState(to state: MigrationState) throws(VFIOError) -> MigrationStream? {
         let operation = Self.change(to: state)
         guard state.isKnown, state != .error else {
@@ -87,9 +88,9 @@ public struct Migration: Sendable {
         }
     }
 
-    /// Refuses to begin a copy that could not end well.
+    /// Refuses to start a copy that cannot succeed.
     ///
-    /// - Returns: Where the device is: RUNNING or STOP.
+    /// - Returns: The current state: RUNNING or STOP.
     func check(_ final: MigrationState, for operation: String) throws(VFIOError) -> MigrationState {
         guard final == .running || final == .stop else {
             throw VFIOError(
@@ -104,19 +105,19 @@ public struct Migration: Sendable {
         return now
     }
 
-    /// The kernel has begun a stream, and gave none.
+    /// Returns the error if the kernel has started no stream.
     func missingStream(_ state: MigrationState) -> VFIOError {
         VFIOError(.unexpectedAnswer, Self.change(to: state), subject, hint: "the kernel gave no stream")
     }
 
-    /// About how many bytes the stream of STOP_COPY has. Linux 6.2 and newer.
+    /// Returns the estimated length of the STOP_COPY stream, in bytes. Linux 6.2 and newer.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_DATA_SIZE`.
     public func estimatedByteCount() throws(VFIOError) -> UInt64 {
         try ABI.getMigrationDataSize().perform(
             on: core, "ask for the size of the state", subject, lacking: "it needs Linux 6.2")
     }
 
-    /// Lets the kernel tell when what is left of the first part counts anew: ``PreCopyProgress/isReinitialized``.
+    /// Makes the kernel report when the initial part of the stream restarts: ``PreCopyProgress/isReinitialized``.
     /// The corresponding request is `VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2`.
     ///
     /// - Throws: `.unsupported` on older kernels, and for a device without PRE_COPY.
@@ -126,14 +127,14 @@ public struct Migration: Sendable {
             lacking: "the kernel lacks it, or the device has no PRE_COPY")
     }
 
-    /// Ends ERROR, and a RESUMING that cannot be completed, by a reset of the device: its state is lost, and it runs.
+    /// Ends ERROR, or a RESUMING that cannot be completed, by a reset of the device: its state is lost, and it runs.
     /// The corresponding request is `VFIO_DEVICE_RESET`.
     ///
-    /// - Throws: `.kernel` when the device cannot be reset, `.unexpectedAnswer` when it does not run afterwards.
+    /// - Throws: `.kernel` if the device cannot be reset, `.unexpectedAnswer` if it does not run afterwards.
     public func recover() throws(VFIOError) {
         let words = "reset the device to running"
-        // Not only where the device says that it can be reset: a driver that migrates takes the request to mean the end of
-        // ERROR, and some say nothing.
+        // Does not check that the device reports a reset: migration drivers end ERROR on this request, and some do not
+        // report it.
         try core.reset(words)
         let state = try state()
         guard state == .running else {
@@ -144,9 +145,8 @@ public struct Migration: Sendable {
 }
 
 extension Device {
-    /// The way to move the device's state to another device of its kind.
-    /// The corresponding request is `VFIO_DEVICE_FEATURE_MIGRATION`.
+    /// Returns the migration interface of the device. The corresponding request is `VFIO_DEVICE_FEATURE_MIGRATION`.
     ///
-    /// - Throws: `.unsupported` when the driver cannot do that.
+    /// - Throws: `.unsupported` if the driver does not support migration.
     public func migration() throws(VFIOError) -> Migration { try Migration(core) }
 }

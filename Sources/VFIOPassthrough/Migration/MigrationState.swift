@@ -1,8 +1,8 @@
 internal import CVFIO
 
-/// Where a device is on its way to another (`enum vfio_device_mig_state`).
+/// A migration state of a device (`enum vfio_device_mig_state`).
 ///
-/// The kernel goes by way of other states where it has to, so any state can be asked for, but ``error``.
+/// The kernel passes through intermediate states if needed, so any state can be requested except ``error``.
 public struct MigrationState: RawRepresentable, Sendable, Hashable {
     public let rawValue: UInt32
 
@@ -10,22 +10,22 @@ public struct MigrationState: RawRepresentable, Sendable, Hashable {
 
     /// A change failed, and the device can only be reset.
     public static var error: MigrationState { .init(rawValue: CVFIO_DEVICE_STATE_ERROR) }
-    /// The device does nothing, and its state does not change.
+    /// The device is stopped, and its state does not change.
     public static var stop: MigrationState { .init(rawValue: CVFIO_DEVICE_STATE_STOP) }
-    /// The device works: where each begins, and where a reset leads.
+    /// The device runs: the initial state, and the state after a reset.
     public static var running: MigrationState { .init(rawValue: CVFIO_DEVICE_STATE_RUNNING) }
-    /// The device does nothing, and its state is read from a stream.
+    /// The device is stopped, and its state is read from a stream.
     public static var stopCopy: MigrationState { .init(rawValue: CVFIO_DEVICE_STATE_STOP_COPY) }
-    /// The device does nothing, and takes another's state from a stream.
+    /// The device is stopped, and loads another device's state from a stream.
     public static var resuming: MigrationState { .init(rawValue: CVFIO_DEVICE_STATE_RESUMING) }
-    /// The device works, except for DMA to other devices.
+    /// The device runs, except for DMA to other devices.
     public static var runningP2P: MigrationState { .init(rawValue: CVFIO_DEVICE_STATE_RUNNING_P2P) }
-    /// The device works, and part of its state is read from a stream.
+    /// The device runs, and part of its state is read from a stream.
     public static var preCopy: MigrationState { .init(rawValue: CVFIO_DEVICE_STATE_PRE_COPY) }
     /// As ``preCopy``, except for DMA to other devices.
     public static var preCopyP2P: MigrationState { .init(rawValue: CVFIO_DEVICE_STATE_PRE_COPY_P2P) }
 
-    /// Whether the kernel's header has such a state.
+    /// Whether the state is defined in the kernel's header.
     var isKnown: Bool { rawValue <= CVFIO_DEVICE_STATE_PRE_COPY_P2P }
 }
 

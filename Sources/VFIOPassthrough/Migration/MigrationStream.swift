@@ -4,8 +4,8 @@ public import VFIO
 /// An open stream of a device's state, read in ``MigrationState/stopCopy`` and the PRE_COPY states, and written in
 /// ``MigrationState/resuming``.
 ///
-/// What is in it is the driver's business: only a device of the same kind can take it. The stream is over when the device
-/// goes on to another state, and is closed at the end of this value's life.
+/// The driver defines its contents: only a device of the same type can load it. The stream ends when the device changes
+/// to another state, and is closed when this value is closed or deinitialized.
 public struct MigrationStream: ~Copyable, Sendable {
     private let descriptor: OwnedDescriptor
     private let device: String
@@ -15,12 +15,12 @@ public struct MigrationStream: ~Copyable, Sendable {
         self.device = device
     }
 
-    /// Reads what comes next, as `read(2)`.
+    /// Reads the next bytes, as `read(2)`.
     ///
-    /// - Parameter byteCount: How many bytes at most. More than 64 MiB are not read at once, whatever is asked for.
-    /// - Returns: The bytes. None at the end; in a PRE_COPY state none as well when there is nothing now (`ENOMSG`), and
-    ///   more may come later.
-    /// - Throws: `.revoked` when the device has gone on to a state in which the stream is over, `.invalidArgument` for a
+    /// - Parameter byteCount: The maximum number of bytes. One call reads at most 64 MiB.
+    /// - Returns: The bytes; empty at the end, and in a PRE_COPY state also if there are none now (`ENOMSG`), after
+    ///   which more may follow.
+    /// - Throws: `.revoked` if the device has changed to a state that ends the stream, `.invalidArgument` for a
     ///   `byteCount` below 1.
     public func read(upTo byteCount: Int) throws(VFIOError) -> [UInt8] {
         let operation = "read the device's state (read)"
@@ -36,7 +36,7 @@ public struct MigrationStream: ~Copyable, Sendable {
                 try unsafe descriptor.kernel.read(descriptor.descriptor, into: buffer)
             }
         } catch .noMessage {
-            // The end for now, of the PRE_COPY states; the real end is a read of nothing.
+            // The temporary end in the PRE_COPY states; the final end is a read of 0 bytes.
             return []
         } catch {
             throw VFIOError(refused: error, operation, device, Self.refusals)
@@ -51,10 +51,10 @@ public struct MigrationStream: ~Copyable, Sendable {
 
     private static let mostAtOnce = 64 << 20
 
-    /// Writes all of the bytes, as `write(2)` as often as it takes.
+    /// Writes all of the bytes, with as many calls of `write(2)` as needed.
     ///
-    /// - Throws: `.noSpace` when it is more than the device takes, `.revoked` when the device has gone on to a state in
-    ///   which the stream is over, `.kernel` when the driver does not take it for the state of such a device.
+    /// - Throws: `.noSpace` if it is more than the device accepts, `.revoked` if the device has changed to a state that
+    ///   ends the stream, `.kernel` if the driver does not accept it as the state of such a device.
     public func write(_ bytes: [UInt8]) throws(VFIOError) {
         let operation = "write the device's state (write)"
         var done = 0
@@ -72,10 +72,11 @@ public struct MigrationStream: ~Copyable, Sendable {
         }
     }
 
-    /// About how much is left to read. Linux 6.2 and newer. The corresponding request is `VFIO_MIG_GET_PRECOPY_INFO`.
+    /// Returns the estimated remaining length. Linux 6.2 and newer.
+    /// The corresponding request is `VFIO_MIG_GET_PRECOPY_INFO`.
     ///
-    /// - Throws: `.kernel` with `EINVAL` outside the PRE_COPY states, `.unsupported` for a stream that has no such
-    ///   information, `.revoked` when the stream is over.
+    /// - Throws: `.kernel` with `EINVAL` outside the PRE_COPY states, `.unsupported` for a stream without such
+    ///   information, `.revoked` if the stream has ended.
     public func preCopyProgress() throws(VFIOError) -> PreCopyProgress {
         let progress = try ABI.getPreCopyProgress().perform(
             on: descriptor, "ask what is left to copy", device,
@@ -85,7 +86,7 @@ public struct MigrationStream: ~Copyable, Sendable {
             isReinitialized: progress.isReinitialized)
     }
 
-    /// Closes the stream and reports what the kernel said.
+    /// Closes the stream and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         let device = device
         try descriptor.close("close the stream", device)

@@ -5,9 +5,9 @@ extension BoundDevice {
     private static let nestedTableWords = "make a nested page table"
     static var makesNestedPageTable: String { ABI.Call.makePageTable.operation(nestedTableWords) }
 
-    /// A page table that a guest keeps.
+    /// Creates a nested page table.
     ///
-    /// - Parameter parent: The page table below it, or the virtual IOMMU that it is in.
+    /// - Parameter parent: The parent page table, or the virtual IOMMU that it is created in.
     func makePageTable(
         in parent: IOMMUFDObject, _ guest: GuestTranslation, options: HardwarePageTable.Options, faults: IOMMUFDObject?
     ) throws(VFIOError) -> NestedPageTable {
@@ -48,7 +48,7 @@ extension BoundDevice {
         return VirtualIOMMU(object, kind, made.data)
     }
 
-    /// - Parameter core: The device, which stays open for as long as it has the name; `nil` for one that is not VFIO's.
+    /// - Parameter core: The device, which stays open while the virtual device exists; `nil` for one of another driver.
     func makeVirtualDevice(
         in viommu: IOMMUFDObject, number: UInt64, of core: DeviceCore? = nil
     ) throws(VFIOError) -> VirtualDevice {
@@ -66,7 +66,7 @@ extension BoundDevice {
                     "the virtual IOMMU is of another IOMMU than the device's, or takes no such number"
                 ),
             ])
-        // The kernel ends it together with the device, so the device stays for as long.
+        // The kernel destroys it with the device, so the device stays open while it exists.
         let lease = core.map { DeviceLease($0, for: .virtualDevice) }
         let object = IOMMUFDObject(
             made, "the virtual device", of: viommu.space, in: file,

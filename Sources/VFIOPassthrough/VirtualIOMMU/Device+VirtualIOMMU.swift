@@ -1,15 +1,15 @@
 public import VFIO
 
 extension Device {
-    /// Makes a page table that a guest keeps, over one of the process's.
+    /// Creates a nested (stage-1) page table over a page table of the process.
     /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Parameters:
-    ///   - parent: The page table below, made with `HardwarePageTable.Options.nestingParent`.
-    ///   - guest: What the guest's page table is.
+    ///   - parent: The parent page table, made with `HardwarePageTable.Options.nestingParent`.
+    ///   - guest: The guest's configuration of the page table.
     ///   - options: `HardwarePageTable.Options.pasid` or nothing.
-    /// - Throws: `.unsupported` with type1 and where the IOMMU does not nest; `.invalidArgument` for a parent that is none,
-    ///   or is of another iommufd or IOMMU.
+    /// - Throws: `.unsupported` with type1 and if the IOMMU does not support nesting; `.invalidArgument` for a parent
+    ///   without `nestingParent`, or of another iommufd or IOMMU.
     public func makePageTable(
         over parent: borrowing HardwarePageTable, _ guest: GuestTranslation, options: HardwarePageTable.Options = []
     ) throws(VFIOError) -> NestedPageTable {
@@ -19,9 +19,9 @@ extension Device {
             in: parent.object, guest, options: options, faults: nil)
     }
 
-    /// Makes a page table that a guest keeps, whose faults the process answers.
+    /// Creates a nested page table whose faults the process handles.
     ///
-    /// - Throws: As the other; `.unsupported` before Linux 6.11.
+    /// - Throws: As the other overload; `.unsupported` before Linux 6.11.
     public func makePageTable(
         over parent: borrowing HardwarePageTable, _ guest: GuestTranslation, options: HardwarePageTable.Options = [],
         faults: borrowing FaultQueue
@@ -32,7 +32,7 @@ extension Device {
             in: parent.object, guest, options: options, faults: faults.object)
     }
 
-    /// Makes a page table that a guest keeps, in its virtual IOMMU. The corresponding request is `IOMMU_HWPT_ALLOC`.
+    /// Creates a nested page table in a virtual IOMMU. The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Throws: As over a page table.
     public func makePageTable(
@@ -42,7 +42,7 @@ extension Device {
             in: viommu.object, guest, options: options, faults: nil)
     }
 
-    /// Makes a page table that a guest keeps, in its virtual IOMMU, whose faults the process answers.
+    /// Creates a nested page table in a virtual IOMMU, whose faults the process handles.
     ///
     /// - Throws: As over a page table.
     public func makePageTable(
@@ -53,27 +53,28 @@ extension Device {
             in: viommu.object, guest, options: options, faults: faults.object)
     }
 
-    /// Sends the device's DMA through a guest's page table, and then through that one's parent.
+    /// Directs the device's DMA to a nested page table, whose output its parent translates.
     /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
-    /// - Throws: As with any page table. Some IOMMUs first want a ``VirtualDevice``.
+    /// - Throws: As for any page table. Some IOMMUs require a ``VirtualDevice`` first.
     public func attach(to table: borrowing NestedPageTable) throws(VFIOError) { try attach(to: table.object) }
 
-    /// Sends the DMA with a PASID of the device through a guest's page table made for it (`VFIO_DEVICE_ATTACH_PASID`).
+    /// Directs the DMA with a PASID of the device to a nested page table (`VFIO_DEVICE_ATTACH_PASID`).
     /// The corresponding request is `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     ///
-    /// - Throws: As with the other page tables.
+    /// - Throws: As for other page tables.
     public func attach(to table: borrowing NestedPageTable, pasid: UInt32) throws(VFIOError) {
         try attach(to: table.object, pasid: pasid)
     }
 
-    /// Makes a guest's share of the IOMMU that the device is behind. The corresponding request is `IOMMU_VIOMMU_ALLOC`.
+    /// Creates a virtual IOMMU on the IOMMU that the device is behind.
+    /// The corresponding request is `IOMMU_VIOMMU_ALLOC`.
     ///
     /// - Parameters:
-    ///   - kind: What the guest takes it for; the IOMMU has to be of that make.
+    ///   - kind: The type of the virtual IOMMU, which must match the IOMMU's.
     ///   - parent: The page table with the guest's memory, made with `HardwarePageTable.Options.nestingParent`.
-    /// - Throws: `.unsupported` with type1, before Linux 6.13, and where the IOMMU has none of this kind; `.invalidArgument`
-    ///   for a parent that is none, or is of another iommufd.
+    /// - Throws: `.unsupported` with type1, before Linux 6.13, and if the IOMMU does not support this type;
+    ///   `.invalidArgument` for a parent without `nestingParent`, or of another iommufd.
     public func makeVirtualIOMMU(
         _ kind: VirtualIOMMU.Kind, over parent: borrowing HardwarePageTable
     ) throws(VFIOError) -> VirtualIOMMU {
@@ -92,14 +93,14 @@ extension Device {
         }
     }
 
-    /// Gives the device its name in a guest's IOMMU. A device has one at a time.
+    /// Creates a virtual device for the device in a virtual IOMMU. A device has one at a time.
     /// The corresponding request is `IOMMU_VDEVICE_ALLOC`.
     ///
     /// - Parameters:
-    ///   - viommu: Of the IOMMU that the device is behind.
-    ///   - number: What the guest calls the device, such as its stream number.
-    /// - Throws: `.unsupported` with type1 and before Linux 6.13; `.busy` when the device has a name, or another device this
-    ///   one; `.invalidArgument` for a virtual IOMMU of another iommufd or IOMMU.
+    ///   - viommu: A virtual IOMMU on the IOMMU that the device is behind.
+    ///   - number: The guest's ID of the device, such as its stream ID.
+    /// - Throws: `.unsupported` with type1 and before Linux 6.13; `.busy` if the device already has a virtual device,
+    ///   or the ID is in use; `.invalidArgument` for a virtual IOMMU of another iommufd or IOMMU.
     public func makeVirtualDevice(
         in viommu: borrowing VirtualIOMMU, number: UInt64
     ) throws(VFIOError) -> VirtualDevice {

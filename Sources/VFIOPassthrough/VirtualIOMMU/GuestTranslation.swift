@@ -1,34 +1,35 @@
 internal import CVFIO
 internal import VFIO
 
-/// What a guest has told its IOMMU of a page table that it keeps, in that IOMMU's own words.
+/// A guest's configuration of a nested page table, in the format of its IOMMU.
 ///
-/// Addresses in it are the guest's: the page table below (`HardwarePageTable.Options.nestingParent`) translates them.
+/// Its addresses are guest physical addresses: the parent page table (`HardwarePageTable.Options.nestingParent`)
+/// translates them.
 public enum GuestTranslation: Sendable, Hashable {
-    /// What a first-stage page table of Intel VT-d is to do beyond translation.
+    /// The options of a first-stage page table of Intel VT-d.
     public struct VTDOptions: OptionSet, Sendable, Hashable {
         public let rawValue: UInt64
 
         public init(rawValue: UInt64) { self.rawValue = rawValue }
 
-        /// Privileged requests are allowed.
+        /// Supervisor requests are permitted.
         public static let supervisor = VTDOptions(rawValue: CIOMMU_VTD_S1_SRE)
         /// The extended accessed bit is set.
         public static let extendedAccessed = VTDOptions(rawValue: CIOMMU_VTD_S1_EAFE)
-        /// Privileged writes heed write protection.
+        /// Supervisor writes respect write protection.
         public static let writeProtection = VTDOptions(rawValue: CIOMMU_VTD_S1_WPE)
     }
 
-    /// Intel VT-d: where the guest's first-stage page table is, and how many bits its addresses have.
+    /// Intel VT-d: the address of the guest's first-stage page table, and its address width in bits.
     case intelVTD(table: UInt64, addressWidth: Int, options: VTDOptions)
     /// Arm SMMUv3: the first two double words of the guest's stream table entry.
     case armSMMUv3(UInt64, UInt64)
     /// AMD: the guest's device table entry.
     case amd(UInt64, UInt64, UInt64, UInt64)
-    /// One that this library has no word for: the kernel's number for it, and its bytes.
+    /// An unrecognised type: the kernel's number for it, and its data.
     case other(type: UInt32, data: [UInt8])
 
-    /// The type and the bytes that the kernel takes.
+    /// The kernel's type number and data.
     var request: ABI.TypedData {
         switch self {
         case .intelVTD(let table, let addressWidth, let options):

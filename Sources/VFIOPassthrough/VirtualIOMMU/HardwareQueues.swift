@@ -1,9 +1,9 @@
 internal import Synchronization
 internal import VFIO
 
-/// The queues of a virtual IOMMU that live, for what one of them means to the others.
+/// The open queues of a virtual IOMMU, for the dependencies between them.
 ///
-/// A class: an owner with a lock in it, in an asynchronous function, crashes the compiler (Swift 6.3).
+/// A class, since a noncopyable owner with a lock in an asynchronous function crashes the compiler (Swift 6.3).
 final class HardwareQueues: Sendable {
     private struct Entry: Sendable {
         let index: UInt32
@@ -16,7 +16,8 @@ final class HardwareQueues: Sendable {
         entries.withLock { $0.append(Entry(index: index, object: object)) }
     }
 
-    /// Those of a lower index. Hardware chains a queue to them, and the kernel destroys them only after it.
+    /// Returns the queues of lower index. The hardware chains a queue to them, and the kernel destroys them only after
+    /// it.
     func before(_ index: UInt32) -> [IOMMUFDObject] {
         entries.withLock { entries in
             entries.removeAll { $0.object == nil }

@@ -2,18 +2,18 @@ internal import CVFIO
 internal import SystemPackage
 internal import VFIO
 
-/// What the hardware is to forget of a guest's page tables, in order.
+/// Invalidations of the hardware's caches of a guest's page tables, in order.
 /// The corresponding request is `IOMMU_HWPT_INVALIDATE`.
 public enum IOMMUInvalidation: Sendable, Hashable {
-    /// Parts of the address space of a ``NestedPageTable``.
+    /// Ranges of the address space of a ``NestedPageTable``.
     case intelVTD([VTDInvalidation])
-    /// Commands of the queue of a ``VirtualIOMMU``. Stream numbers in them are those of its ``VirtualDevice``s.
+    /// Commands of the queue of a ``VirtualIOMMU``. Their stream IDs are those of its ``VirtualDevice``s.
     case armSMMUv3([SMMUCommand])
-    /// Of a kind that this library has no word for: the kernel's number for it, and entries of one length.
+    /// An unrecognised type: the kernel's number for it, and entries of equal length.
     case other(type: UInt32, entries: [[UInt8]])
 
     private static var operation: String { ABI.Call.invalidate.operation("invalidate translations") }
-    /// The kernel takes no more at once.
+    /// The kernel's maximum per request.
     private static let largestCount = 1 << 19
     private static let largestEntry = 4096
 
@@ -49,7 +49,7 @@ public enum IOMMUInvalidation: Sendable, Hashable {
         InvalidationFailure(handledCount: 0, cause: VFIOError(.invalidArgument, operation, subject, hint: hint))
     }
 
-    /// How many entries, and the bytes of each.
+    /// The number of entries, and the size of each in bytes.
     private var shape: (count: Int, size: Int) {
         switch self {
         case .intelVTD(let entries): (entries.count, MemoryLayout<ciommu_hwpt_vtd_s1_invalidate>.size)
@@ -58,7 +58,7 @@ public enum IOMMUInvalidation: Sendable, Hashable {
         }
     }
 
-    /// The kernel's type, and all entries one after the other.
+    /// The kernel's type number, and all entries concatenated.
     private var entries: ABI.TypedData {
         switch self {
         case .intelVTD(let entries): (CIOMMU_HWPT_INVALIDATE_DATA_VTD_S1, ABI.bytes(entries.map(\.entry)))

@@ -1,10 +1,10 @@
 public import VFIO
 
-/// Why not all entries of an invalidation were done.
+/// The error of an invalidation whose entries were not all handled.
 public struct InvalidationFailure: Error, Sendable, Hashable, CustomStringConvertible {
-    /// How many entries were done: the index of the one that was not.
+    /// The number of entries that were handled, which is the index of the failed one.
     public let handledCount: Int
-    /// What was wrong with that one, or with all of them.
+    /// The error of that entry, or of the whole request.
     public let cause: VFIOError
 
     public var description: String { "\(cause) (\(handledCount) entries were done)" }

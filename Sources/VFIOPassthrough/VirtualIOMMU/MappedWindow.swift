@@ -1,17 +1,17 @@
 internal import SystemPackage
 public import VFIO
 
-/// Registers of a ``VirtualIOMMU``, mapped for the CPU (`mmap(2)` of the iommufd), until the end of this value's life. For a
-/// guest, they become a KVM memory slot.
+/// Registers of a ``VirtualIOMMU``, mapped for the CPU (`mmap(2)` of the iommufd) until this value is closed or
+/// deinitialized. For a guest, they become a KVM memory slot.
 ///
-/// It keeps the virtual IOMMU.
+/// It keeps the virtual IOMMU open.
 @safe
 public struct MappedWindow: ~Copyable, VolatileMemory, @unchecked Sendable {
-    /// The first byte of the mapping. Not valid beyond the window's life.
+    /// The first byte of the mapping. Valid while the window is mapped.
     @unsafe public let unsafeBaseAddress: UnsafeMutableRawPointer
     /// The length in bytes.
     public let byteCount: Int
-    // Let go of after the deinit has unmapped, so that the object is not destroyed before.
+    // Released after the deinit has unmapped, so that the object is not destroyed before.
     private let object: IOMMUFDObject
     private var isOpen = true
 
@@ -39,7 +39,7 @@ public struct MappedWindow: ~Copyable, VolatileMemory, @unchecked Sendable {
         unsafe UnsafeMutableRawBufferPointer(start: unsafeBaseAddress, count: byteCount)
     }
 
-    /// Unmaps the registers and reports what the kernel said.
+    /// Unmaps the registers and throws the kernel's error.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try attempt("unmap registers of a virtual IOMMU (munmap)", "\(byteCount) bytes", unmap())

@@ -1,7 +1,7 @@
 public import VFIO
 
-/// A page table that a guest keeps in its own memory, and the hardware reads there (a nested HWPT). What it leads to
-/// goes through the page table below, which has the guest's memory. The corresponding request is `IOMMU_HWPT_ALLOC`.
+/// A nested (stage-1) page table in guest memory, which the hardware reads there (a nested HWPT). The parent page
+/// table, which maps the guest's memory, translates its output. The corresponding request is `IOMMU_HWPT_ALLOC`.
 ///
 /// ```swift
 /// let parent = try device.makePageTable(options: .nestingParent)
@@ -11,22 +11,22 @@ public import VFIO
 /// try nested.invalidate(.intelVTD([.all]))
 /// ```
 ///
-/// It keeps the page table below, or the virtual IOMMU that it was made in.
+/// It keeps the parent page table, or the virtual IOMMU that it was made in, open.
 public struct NestedPageTable: ~Copyable, Sendable {
     let object: IOMMUFDObject
 
-    /// Drops what the hardware remembers of the guest's page table, after the guest has changed it. An IOMMU with
-    /// virtual ones may take this by ``VirtualIOMMU/invalidate(_:)`` only.
+    /// Invalidates the hardware's caches of the page table, after the guest has changed it. An IOMMU that supports
+    /// virtual IOMMUs may accept this by ``VirtualIOMMU/invalidate(_:)`` only.
     /// The corresponding request is `IOMMU_HWPT_INVALIDATE`.
     ///
-    /// - Throws: How many entries were done, and why the next was not: `.unsupported` for entries that this IOMMU does not
-    ///   take.
+    /// - Throws: The number of entries that were handled, and the error of the next one: `.unsupported` for entries
+    ///   that this IOMMU does not accept.
     public func invalidate(_ entries: IOMMUInvalidation) throws(InvalidationFailure) {
         try entries.perform(on: object, "the nested page table")
     }
 
-    /// Destroys the page table and reports what the kernel said.
+    /// Destroys the page table and throws the kernel's error.
     ///
-    /// - Throws: `.inUse` while a device is attached: it is destroyed when the last one has left.
+    /// - Throws: `.inUse` while a device is attached: the page table is destroyed after the last one is detached.
     public consuming func close() throws(VFIOError) { try object.close() }
 }

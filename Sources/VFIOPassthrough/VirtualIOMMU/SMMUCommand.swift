@@ -1,4 +1,4 @@
-/// A command of a guest's SMMUv3: the two double words that stand in its queue.
+/// A command of a guest's SMMUv3: the two double words of its queue entry.
 public struct SMMUCommand: Sendable, Hashable {
     public var first: UInt64
     public var second: UInt64

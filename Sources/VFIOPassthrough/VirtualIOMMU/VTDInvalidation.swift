@@ -1,13 +1,13 @@
 internal import CVFIO
 public import VFIO
 
-/// A part of a guest's address space that the hardware is to forget: an entry of Intel VT-d.
+/// A range of a guest's address space to invalidate: an entry of Intel VT-d.
 public struct VTDInvalidation: Sendable, Hashable {
-    /// The first address, of a page.
+    /// The first address, page-aligned.
     public var iova: IOVA
-    /// How many pages of 4096 bytes; `UInt64.max` from 0 for all there are.
+    /// The number of 4096-byte pages; `UInt64.max` from 0 for the whole address space.
     public var pageCount: UInt64
-    /// Only the last level of the page table has changed.
+    /// Whether only the last level of the page table has changed.
     public var isLeafOnly: Bool
 
     public init(from iova: IOVA, pageCount: UInt64, isLeafOnly: Bool = false) {
@@ -16,7 +16,7 @@ public struct VTDInvalidation: Sendable, Hashable {
         self.isLeafOnly = isLeafOnly
     }
 
-    /// Everything.
+    /// The whole address space.
     public static let all = VTDInvalidation(from: 0, pageCount: .max)
 
     var entry: ciommu_hwpt_vtd_s1_invalidate {

@@ -1,15 +1,14 @@
 public import VFIO
 
-/// A device as a guest's IOMMU knows it (vDEVICE): what invalidations and events of the ``VirtualIOMMU`` name.
+/// A device in a guest's IOMMU (vDEVICE), which invalidations and events of the ``VirtualIOMMU`` refer to.
 /// The corresponding request is `IOMMU_VDEVICE_ALLOC`.
 ///
-/// The kernel would end it together with the device; so the device stays open until this is closed, and the virtual IOMMU
-/// too.
+/// The kernel would destroy it with the device; so it keeps the device and the virtual IOMMU open.
 public struct VirtualDevice: ~Copyable, Sendable {
     let object: IOMMUFDObject
-    /// The guest's number for it: a stream number of SMMUv3, or the device number of AMD and Intel VT-d.
+    /// The guest's ID of the device: a stream ID of SMMUv3, or the device ID of AMD and Intel VT-d.
     public let number: UInt64
 
-    /// Takes the name away and reports what the kernel said.
+    /// Destroys the virtual device and throws the kernel's error.
     public consuming func close() throws(VFIOError) { try object.close() }
 }

@@ -1,25 +1,25 @@
 internal import CVFIO
 internal import VFIO
 
-/// Something that the hardware has to tell a guest's IOMMU.
+/// An event that the hardware reports for a guest's IOMMU.
 public struct VirtualEvent: Sendable, Hashable {
-    /// What it is.
+    /// The contents of an event.
     public enum Content: Sendable, Hashable {
-        /// Events were lost, since the queue was full. The sequence number is that of the last one.
+        /// Events were lost, since the queue was full. The sequence number is that of the last lost event.
         case lost
-        /// An event record of SMMUv3: four double words. Its stream number is the ``VirtualDevice``'s.
+        /// An event record of SMMUv3: four double words. Its stream ID is the ``VirtualDevice``'s.
         case armSMMUv3(record: [UInt64])
-        /// Which of the virtual command queues of Tegra241 have an error: two words, a bit each.
+        /// The Tegra241 virtual command queues with an error: two words, one bit per queue.
         case tegra241CMDQV(errors: [UInt64])
-        /// Of a kind that this library has no word for.
+        /// An event of an unrecognised type.
         case other(bytes: [UInt8])
     }
 
-    /// Counts the events of a queue: 0 to 2³¹ - 1, and from 0 again. A gap means that events were lost.
+    /// The number of the event in its queue: 0 to 2³¹ - 1, then from 0 again. A gap means that events were lost.
     public let sequence: UInt32
     public let content: Content
 
-    /// The events in what the kernel has put into a buffer; `nil` for what makes no sense.
+    /// Decodes the events in a buffer from the kernel; `nil` if it is inconsistent.
     static func events(
         in buffer: RequestBuffer, byteCount: Int, _ kind: VirtualEventQueue.Kind
     ) -> [VirtualEvent]? {

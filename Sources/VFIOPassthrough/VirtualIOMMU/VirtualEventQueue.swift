@@ -1,7 +1,7 @@
 internal import CVFIO
 public import VFIO
 
-/// What the hardware reports for a guest, such as faults in the guest's page tables (vEVENTQ).
+/// A queue of events that the hardware reports for a guest, such as faults in nested page tables (vEVENTQ).
 /// The corresponding request is `IOMMU_VEVENTQ_ALLOC`.
 ///
 /// ```swift
@@ -9,13 +9,13 @@ public import VFIO
 /// for try await event in queue.events { … }
 /// ```
 public struct VirtualEventQueue: ~Copyable, Sendable {
-    /// What kind of events.
+    /// The type of the events.
     public enum Kind: Sendable, Hashable {
         /// Event records of SMMUv3.
         case armSMMUv3
         /// Errors of the virtual command queues of Tegra241.
         case tegra241CMDQV
-        /// One that this library has no word for: the kernel's number for it, and how many bytes an event has.
+        /// An unrecognised type: the kernel's number for it, and the size of an event in bytes.
         case other(type: UInt32, byteCount: Int)
 
         var type: UInt32 {
@@ -26,7 +26,7 @@ public struct VirtualEventQueue: ~Copyable, Sendable {
             }
         }
 
-        /// What follows the header of an event, in bytes.
+        /// The size of the data after an event's header, in bytes.
         var byteCount: Int {
             switch self {
             case .armSMMUv3: MemoryLayout<ciommu_vevent_arm_smmuv3>.size
@@ -36,30 +36,30 @@ public struct VirtualEventQueue: ~Copyable, Sendable {
         }
     }
 
-    /// No event comes near this many bytes.
+    /// The limit for the size of an event, in bytes, well above any known one.
     static let largestEvent = 4096
 
     private let source: VirtualEventSource
 
     init(_ source: VirtualEventSource) { self.source = source }
 
-    /// The iommufd's number for it.
+    /// The ID of the queue in the iommufd.
     var number: UInt32 { source.object.id }
 
-    /// Waits for events, no longer than `timeout` (`nil`: for ever), and takes those that there are then.
+    /// Waits for events for at most `timeout` (`nil`: no limit), and returns the pending ones.
     ///
-    /// - Returns: None when no event came in time.
+    /// - Returns: The events; empty after a timeout.
     public func wait(timeout: Duration? = nil) throws(VFIOError) -> [VirtualEvent] {
         try source.wait(timeout: timeout)
     }
 
-    /// Takes the events that there are now, some dozen at most. Does not wait.
+    /// Returns the pending events, at most a few dozen. Does not wait.
     public func poll() throws(VFIOError) -> [VirtualEvent] { try source.take() ?? [] }
 
     /// The events as a sequence, which ends when the queue is closed.
     public var events: VirtualEvents { VirtualEvents(source) }
 
-    /// Closes the queue and reports what the kernel said. Events that were not taken are gone.
+    /// Closes the queue and throws the kernel's error. Pending events are lost.
     public consuming func close() throws(VFIOError) { try source.close() }
 
     deinit { try? source.close() }

@@ -4,15 +4,15 @@ internal import Synchronization
 internal import SystemPackage
 internal import VFIO
 
-/// A queue of events and its descriptor: shared between a ``VirtualEventQueue`` and the sequences made from it.
+/// An event queue and its descriptor: shared between a ``VirtualEventQueue`` and the sequences made from it.
 final class VirtualEventSource: WaitableEvent {
     let object: IOMMUFDObject
-    /// Open until ``close()``; only under the lock, or in a wait that was begun, is it known to be.
+    /// Open until ``close()``; only certain to be open under the lock, or during a wait.
     let event: FileDescriptor
     private let kind: VirtualEventQueue.Kind
     private let kernel: any Kernel
     private let state = Mutex(State())
-    /// The waits that Dispatch has not let go of.
+    /// The waits whose descriptor Dispatch still uses.
     private let watches = DispatchGroup()
 
     private struct State: Sendable {
@@ -32,7 +32,7 @@ final class VirtualEventSource: WaitableEvent {
     /// Whether the queue was closed.
     var isClosed: Bool { state.withLock { !$0.isOpen } }
 
-    /// Closes the descriptor, which holds the object, and then destroys that, once.
+    /// Closes the descriptor, which holds the object, and then destroys the object, once.
     func close() throws(VFIOError) {
         let waits: [EventWait]? = state.withLock { state in
             guard state.isOpen else { return nil }
@@ -42,7 +42,7 @@ final class VirtualEventSource: WaitableEvent {
         }
         guard let waits else { return }
         for wait in waits { wait.end() }
-        // Dispatch lets go of the descriptor in a moment; until then its number must not become another file's.
+        // Wait until Dispatch no longer uses the descriptor: until then its number must not be reused for another file.
         watches.wait()
         try attempt("close the queue of events", "the queue of events", kernel.close(event))
         try object.close()
@@ -50,7 +50,7 @@ final class VirtualEventSource: WaitableEvent {
 
     // MARK: Events
 
-    /// The events that there are, up to some dozen or `limit`; `nil` when there are none, or no more to come.
+    /// Returns the pending events, at most a few dozen or `limit`; `nil` if there are none, or the queue is closed.
     func take(upTo limit: Int = .max) throws(VFIOError) -> [VirtualEvent]? {
         let operation = "read a guest's events (read)"
         let size = MemoryLayout<ciommufd_vevent_header>.size + kind.byteCount
@@ -74,7 +74,7 @@ final class VirtualEventSource: WaitableEvent {
         return events.isEmpty ? nil : events
     }
 
-    /// Waits for events and blocks the thread meanwhile. The owner's alone, who closes the queue.
+    /// Waits for events and blocks the thread. Only for the owner, who closes the queue.
     func wait(timeout: Duration?) throws(VFIOError) -> [VirtualEvent] {
         let deadline = timeout.map { ContinuousClock.now + $0 }
         while true {

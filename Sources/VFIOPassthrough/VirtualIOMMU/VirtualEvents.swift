@@ -20,7 +20,8 @@ public struct VirtualEvents: AsyncSequence, Sendable {
 
     public struct AsyncIterator: AsyncIteratorProtocol {
         private let source: VirtualEventSource
-        /// What was read and not handed out, the next one last: words of losses have no size of their own.
+        /// Events that were read and not returned yet, the next one last: a read may return more than one, since
+        /// reports of losses are shorter.
         private var rest: [VirtualEvent] = []
 
         init(_ source: VirtualEventSource) { self.source = source }
@@ -31,7 +32,7 @@ public struct VirtualEvents: AsyncSequence, Sendable {
             while !Task.isCancelled {
                 if let event = rest.popLast() { return event }
                 guard !source.isClosed else { return nil }
-                // No more than is wanted: whoever stops here leaves the others in the queue.
+                // At most one, so that the other events stay in the queue if the iteration stops.
                 if let events = try source.take(upTo: 1) {
                     rest = events.reversed()
                 } else {

@@ -2,8 +2,7 @@ internal import CVFIO
 internal import SystemPackage
 public import VFIO
 
-/// A virtual machine's share of an IOMMU (vIOMMU): what the guest takes for its own.
-/// The corresponding request is `IOMMU_VIOMMU_ALLOC`.
+/// A virtual machine's part of an IOMMU (vIOMMU). The corresponding request is `IOMMU_VIOMMU_ALLOC`.
 ///
 /// ```swift
 /// let parent = try device.makePageTable(options: .nestingParent)
@@ -14,16 +13,16 @@ public import VFIO
 /// try device.attach(to: nested)
 /// ```
 ///
-/// It keeps the page table below it. It is not tied to the device that it was made with, only to that one's IOMMU: others
-/// behind the same IOMMU may join, and that one may leave.
+/// It keeps its parent page table open. It is not tied to the device that it was made with, only to the IOMMU: other
+/// devices behind the same IOMMU may be added, and that one may be removed.
 public struct VirtualIOMMU: ~Copyable, Sendable {
-    /// The make of a virtual IOMMU.
+    /// The type of a virtual IOMMU.
     public enum Kind: Sendable, Hashable {
         /// Arm SMMUv3.
         case armSMMUv3
-        /// NVIDIA's extension of it on Tegra241, with queues that the guest fills by itself.
+        /// NVIDIA's extension of it on Tegra241, with command queues that the guest writes directly.
         case tegra241CMDQV
-        /// One that this library has no word for: the kernel's number for it, and what it is given.
+        /// An unrecognised type: the kernel's number for it, and its data.
         case other(type: UInt32, data: [UInt8])
 
         var request: ABI.TypedData {
@@ -38,12 +37,12 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
 
     /// Registers that the guest may use directly: a part of the iommufd that can be mapped.
     public struct Window: Sendable, Hashable {
-        /// Where it is, for `mmap` of the iommufd, in bytes.
+        /// The `mmap` offset in the iommufd, in bytes.
         public let offset: UInt64
-        /// Its length in bytes.
+        /// The length in bytes.
         public let byteCount: UInt64
 
-        /// One that ``VirtualIOMMU/answer`` tells of.
+        /// Creates a window from the values in ``VirtualIOMMU/answer``.
         public init(offset: UInt64, byteCount: UInt64) {
             self.offset = offset
             self.byteCount = byteCount
@@ -51,7 +50,7 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
     }
 
     let object: IOMMUFDObject
-    /// What the kernel has made of the data it was given, for ``Kind/other(type:data:)``.
+    /// The data as updated by the kernel, for ``Kind/other(type:data:)``.
     public let answer: [UInt8]
     /// The first page of the virtual interface of ``Kind/tegra241CMDQV``.
     public let window: Window?
@@ -68,21 +67,23 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
         }
     }
 
-    /// Drops what the hardware remembers for the guest. The corresponding request is `IOMMU_HWPT_INVALIDATE`.
+    /// Invalidates the hardware's caches for the guest. The corresponding request is `IOMMU_HWPT_INVALIDATE`.
     ///
-    /// - Throws: How many entries were done, and why the next was not: `.unsupported` for entries that this IOMMU does not
-    ///   take.
+    /// - Throws: The number of entries that were handled, and the error of the next one: `.unsupported` for entries
+    ///   that this IOMMU does not accept.
     public func invalidate(_ entries: IOMMUInvalidation) throws(InvalidationFailure) {
         try entries.perform(on: object, "the virtual IOMMU")
     }
 
-    /// Makes a queue for what the hardware reports for the guest. There is one of a kind.
+    /// Creates a queue for events that the hardware reports for the guest. There is at most one of each type.
     /// The corresponding request is `IOMMU_VEVENTQ_ALLOC`.
     ///
     /// - Parameters:
-    ///   - kind: What kind of events.
-    ///   - depth: How many events it holds, 1 to 524288; what comes while it is full is lost, and the loss reported.
-    /// - Throws: `.unsupported` before Linux 6.15, `.busy` when there is one of the kind, `.outOfRange` for the depth.
+    ///   - kind: The type of the events.
+    ///   - depth: The number of events that it holds, 1 to 524288; events that arrive while it is full are lost, and
+    ///     the loss is reported.
+    /// - Throws: `.unsupported` before Linux 6.15, `.busy` if there is already one of the type, `.outOfRange` for the
+    ///   depth.
     public func makeEventQueue(
         _ kind: VirtualEventQueue.Kind, depth: Int = 1024
     ) throws(VFIOError) -> VirtualEventQueue {
@@ -104,16 +105,15 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
         return VirtualEventQueue(VirtualEventSource(queue, made.descriptor, kind))
     }
 
-    /// Lets the hardware read a queue that lies in the guest's memory.
-    /// The corresponding request is `IOMMU_HW_QUEUE_ALLOC`.
+    /// Lets the hardware read a queue in guest memory. The corresponding request is `IOMMU_HW_QUEUE_ALLOC`.
     ///
     /// - Parameters:
-    ///   - kind: What kind of queue.
-    ///   - index: Its number in the virtual IOMMU.
-    ///   - iova: Where it is in the page table below: the guest's physical address.
-    ///   - byteCount: Its length in bytes. The memory behind it has to be contiguous.
-    /// - Throws: `.unsupported` before Linux 6.17 and where the hardware has none, `.busy` for an index that is taken,
-    ///   `.outOfRange`; `.kernel` with `EFAULT` when the memory is not contiguous, `ENOENT` when there is none.
+    ///   - kind: The type of the queue.
+    ///   - index: Its index in the virtual IOMMU.
+    ///   - iova: Its address in the parent page table: the guest physical address.
+    ///   - byteCount: Its length in bytes. The memory behind it must be contiguous.
+    /// - Throws: `.unsupported` before Linux 6.17 and if the hardware has no such queues, `.busy` for an index that is
+    ///   in use, `.outOfRange`; `.kernel` with `EFAULT` if the memory is not contiguous, `ENOENT` if there is none.
     public func makeQueue(
         _ kind: HardwareQueue.Kind, index: UInt32, at iova: IOVA, byteCount: UInt64
     ) throws(VFIOError) -> HardwareQueue {
@@ -141,12 +141,12 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
 
     /// Maps registers of the virtual IOMMU for the CPU, and so for a guest.
     ///
-    /// - Parameter window: As the kernel has told it (``window``).
-    /// - Throws: `.misaligned`; `.kernel` with `ENXIO` for what is no window, or only a part of one.
+    /// - Parameter window: As reported by the kernel (``window``).
+    /// - Throws: `.misaligned`; `.kernel` with `ENXIO` unless it is exactly one window.
     public func map(_ window: Window) throws(VFIOError) -> MappedWindow { try MappedWindow(window, of: object) }
 
-    /// Destroys the virtual IOMMU and reports what the kernel said.
+    /// Destroys the virtual IOMMU and throws the kernel's error.
     ///
-    /// - Throws: `.inUse` while something made in it lives: it is destroyed together with the last of it.
+    /// - Throws: `.inUse` while an object made in it is open: the virtual IOMMU is destroyed with the last of them.
     public consuming func close() throws(VFIOError) { try object.close() }
 }

@@ -6,8 +6,8 @@ public import VFIO
 /// for try await event in queue.events { … }
 /// ```
 ///
-/// The sequence ends when its task is cancelled, or the queue is closed. Each event goes to one of the sequences that wait
-/// for it.
+/// The sequence ends when its task is cancelled, or the queue is closed. Each event goes to one of the sequences that
+/// wait for it.
 public struct VirtualEvents: AsyncSequence, Sendable {
     public typealias Element = VirtualEvent
     public typealias Failure = VFIOError

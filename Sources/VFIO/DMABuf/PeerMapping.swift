@@ -109,7 +109,7 @@ public struct PeerMapping: ~Copyable, Sendable {
         }
     }
 
-    /// Unmaps the memory and throws the kernel's error.
+    /// Unmaps the memory and throws the kernel's error. The corresponding request is `IOMMU_IOAS_UNMAP`.
     public consuming func close() throws(VFIOError) {
         try unmap()
     }

@@ -15,6 +15,7 @@ public struct Device: ~Copyable, Sendable {
     package let core: DeviceCore
 
     /// Opens a device and attaches it to an address space.
+    /// The corresponding requests are `VFIO_GROUP_GET_DEVICE_FD` and `VFIO_DEVICE_BIND_IOMMUFD`.
     ///
     /// - Parameters:
     ///   - address: The PCI address of the device.
@@ -31,6 +32,7 @@ public struct Device: ~Copyable, Sendable {
     }
 
     /// Opens a mediated device and attaches it to an address space.
+    /// The corresponding requests are `VFIO_GROUP_GET_DEVICE_FD` and `VFIO_DEVICE_BIND_IOMMUFD`.
     ///
     /// A mediated device is a part of another device; the parent's kernel driver emulates its registers and decides
     /// what it supports. Some can be opened only for a virtual machine: see the library `VFIOPassthrough`.
@@ -82,7 +84,7 @@ public struct Device: ~Copyable, Sendable {
     }
 
     /// Returns all regions of the device in the order of their indices; ``RegionInfo/type`` describes those beyond the
-    /// fixed ones.
+    /// fixed ones. The corresponding request is `VFIO_DEVICE_GET_REGION_INFO`.
     public func regions() throws(VFIOError) -> [RegionInfo] {
         var found: [RegionInfo] = []
         // No device has so many regions; the limit bounds the loop if the kernel reports a wrong count.

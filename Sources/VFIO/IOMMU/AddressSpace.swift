@@ -41,9 +41,10 @@ public final class AddressSpace: Sendable {
     }
 
     /// Creates an address space of the given interface, or of the best one that the kernel has.
+    /// The corresponding request is `IOMMU_IOAS_ALLOC`.
     ///
-    /// By default it is iommufd if `/dev/iommu` exists and devices have their own nodes, else type1v2. type1 v1 is
-    /// never used.
+    /// By default it is iommufd if `/dev/iommu` exists and devices have their own nodes, else type1v2, whose IOMMU is
+    /// set with the first device (`VFIO_SET_IOMMU`). type1 v1 is never used.
     ///
     /// - Parameters:
     ///   - interface: The interface to use; `nil` lets the library choose.

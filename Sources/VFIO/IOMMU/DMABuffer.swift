@@ -27,6 +27,7 @@ public struct DMABuffer: ~Copyable, VolatileMemory, @unchecked Sendable {
     public var space: AddressSpace { allocation.space }
 
     /// Unmaps and frees the memory, and throws the kernel's error.
+    /// The corresponding requests are `VFIO_IOMMU_UNMAP_DMA` and `IOMMU_IOAS_UNMAP`.
     public consuming func close() throws(VFIOError) {
         try allocation.close()
     }

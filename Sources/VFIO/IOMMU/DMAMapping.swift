@@ -15,6 +15,7 @@ public struct DMAMapping: ~Copyable, Sendable {
     }
 
     /// Unmaps the memory and throws the kernel's error.
+    /// The corresponding requests are `VFIO_IOMMU_UNMAP_DMA` and `IOMMU_IOAS_UNMAP`.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try space.unmap(iova, byteCount: byteCount, operation: "unmap memory")

@@ -89,6 +89,7 @@ public final class NoIOMMUAddressSpace: Sendable {
     }
 
     /// Pins memory that the caller owns, so that it has physical addresses for devices.
+    /// The corresponding request is `IOMMU_IOAS_MAP`.
     ///
     /// The pages stay pinned until the mapping is closed or deinitialized, even if the caller unmaps them meanwhile:
     /// then devices and process no longer see the same memory, which is why this is unsafe. Devices can read and write
@@ -163,6 +164,7 @@ public final class NoIOMMUAddressSpace: Sendable {
 
 extension Device {
     /// Opens a device that has no IOMMU: **it can access all of the machine's memory**.
+    /// The corresponding requests are `VFIO_GROUP_GET_DEVICE_FD` and `VFIO_DEVICE_BIND_IOMMUFD`.
     ///
     /// The ``space`` of such a device is the underlying address space of the given one, and refuses to map anything.
     ///

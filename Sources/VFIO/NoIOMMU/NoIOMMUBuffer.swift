@@ -32,6 +32,7 @@ public struct NoIOMMUBuffer: ~Copyable, VolatileMemory, Sendable {
     }
 
     /// Returns all physical ranges of the buffer, in its order.
+    /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     ///
     /// - Throws: As ``physicalRange(at:)``.
     public func physicalRanges() throws(VFIOError) -> [PhysicalRange] {
@@ -39,5 +40,6 @@ public struct NoIOMMUBuffer: ~Copyable, VolatileMemory, Sendable {
     }
 
     /// Unpins and frees the memory, and throws the kernel's error. Stop all DMA to it before.
+    /// The corresponding request is `IOMMU_IOAS_UNMAP`.
     public consuming func close() throws(VFIOError) { try buffer.close() }
 }

@@ -26,6 +26,7 @@ public struct NoIOMMUMapping: ~Copyable, Sendable {
     }
 
     /// Returns all physical ranges of the mapping, in its order.
+    /// The corresponding request is `IOMMU_IOAS_NOIOMMU_GET_PA`.
     ///
     /// - Throws: As ``physicalRange(at:)``.
     public func physicalRanges() throws(VFIOError) -> [PhysicalRange] {
@@ -33,5 +34,6 @@ public struct NoIOMMUMapping: ~Copyable, Sendable {
     }
 
     /// Unpins the memory and throws the kernel's error. Stop all DMA to it before.
+    /// The corresponding request is `IOMMU_IOAS_UNMAP`.
     public consuming func close() throws(VFIOError) { try mapping.close() }
 }

@@ -1,4 +1,5 @@
-/// Alignment and hexadecimal form of addresses and sizes, which are unsigned in the kernel's interface.
+/// Alignment, rounding and hexadecimal form of addresses and sizes, which are unsigned in the kernel's interface.
+/// Alignments are powers of two.
 extension FixedWidthInteger where Self: UnsignedInteger {
     /// Whether this is a multiple of `alignment`, a power of two.
     package func isAligned(to alignment: Self) -> Bool { self & (alignment &- 1) == 0 }

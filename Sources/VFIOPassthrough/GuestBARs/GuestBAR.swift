@@ -73,6 +73,7 @@ public struct GuestBAR: ~Copyable, Sendable {
     }
 
     /// Unmaps the BAR for the guest and for its other devices.
+    /// The corresponding request is `KVM_SET_USER_MEMORY_REGION`.
     ///
     /// Has no effect if it is unmapped. If KVM refuses it for a piece, the other pieces are still unmapped: after such
     /// an error the BAR counts as mapped, and can be unmapped again.
@@ -80,7 +81,7 @@ public struct GuestBAR: ~Copyable, Sendable {
         try state.withLock { (state) throws(VFIOError) in try unmap(&state) }
     }
 
-    /// Moves the BAR to another address.
+    /// Moves the BAR to another address. The corresponding request is `KVM_SET_USER_MEMORY_REGION`.
     ///
     /// In between it is unmapped: an access of a guest's processor is an MMIO exit. If it cannot be mapped at the new
     /// address, it is mapped at the old one again.
@@ -104,7 +105,7 @@ public struct GuestBAR: ~Copyable, Sendable {
     }
 
     /// Restores the access of the guest's other devices, after the device was reset or its memory decode was off while
-    /// the BAR was mapped (`PeerMapping.restore()`).
+    /// the BAR was mapped (`PeerMapping.restore()`). The corresponding request is `IOMMU_IOAS_MAP_FILE`.
     ///
     /// The processors of the guest do not need this. Has no effect if the BAR is unmapped or without peers.
     ///
@@ -116,6 +117,7 @@ public struct GuestBAR: ~Copyable, Sendable {
     }
 
     /// Unmaps the BAR, releases the slots, and throws the kernel's error.
+    /// The corresponding request is `KVM_SET_USER_MEMORY_REGION`.
     ///
     /// A slot that KVM does not delete keeps its CPU mapping permanently, since the guest can still access it.
     public consuming func close() throws(VFIOError) {

@@ -25,7 +25,7 @@ public struct GuestMemory: ~Copyable, Sendable {
     /// Held while memory is added: pinning may take seconds, during which the other memory must stay accessible.
     private let addLock = Mutex(())
 
-    /// Maps a guest's memory.
+    /// Maps a guest's memory. The corresponding requests are `VFIO_IOMMU_MAP_DMA` and `IOMMU_IOAS_MAP`.
     ///
     /// Open the devices first if possible: they narrow the usable IOVA ranges, and type1 maps nothing without a device.
     ///
@@ -48,6 +48,7 @@ public struct GuestMemory: ~Copyable, Sendable {
     }
 
     /// Adds memory to a running machine: all of the ranges or none.
+    /// The corresponding requests are `VFIO_IOMMU_MAP_DMA` and `IOMMU_IOAS_MAP`.
     ///
     /// - Throws: As the initializer.
     public func add(_ ranges: [GuestMemoryRange]) throws(VFIOError) {
@@ -62,6 +63,7 @@ public struct GuestMemory: ~Copyable, Sendable {
     }
 
     /// Removes a range from the machine, after the guest has released it and its memory slot is deleted.
+    /// The corresponding requests are `VFIO_IOMMU_UNMAP_DMA` and `IOMMU_IOAS_UNMAP`.
     ///
     /// - Parameter address: The start of a range that was mapped as such.
     /// - Throws: `.notFound`; the kernel's error of the unmapping, after which the range is removed anyway.
@@ -135,6 +137,7 @@ public struct GuestMemory: ~Copyable, Sendable {
     }
 
     /// Unmaps all of the memory, frees the memory that the library allocated, and throws the kernel's first error.
+    /// The corresponding requests are `VFIO_IOMMU_UNMAP_DMA` and `IOMMU_IOAS_UNMAP`.
     public consuming func close() throws(VFIOError) {
         let all = pieces.withLock { pieces in
             defer { pieces = [] }

@@ -18,7 +18,7 @@ public struct DeviceRegistration: ~Copyable, Sendable {
         self.lease = lease
     }
 
-    /// Ends the registration and throws the kernel's error.
+    /// Ends the registration and throws the kernel's error. The corresponding request is `KVM_SET_DEVICE_ATTR`.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try end()
@@ -57,6 +57,7 @@ extension VirtualMachine {
 extension Device {
     /// Opens a device for a virtual machine: it is registered with the machine before it is opened, and until it is
     /// closed (see ``VirtualMachine/register(_:)``).
+    /// The corresponding requests are `VFIO_GROUP_GET_DEVICE_FD` and `VFIO_DEVICE_BIND_IOMMUFD`.
     ///
     /// - Parameters:
     ///   - address: The PCI address of the device.
@@ -72,6 +73,7 @@ extension Device {
     }
 
     /// Opens a mediated device for a virtual machine, which some drivers require.
+    /// The corresponding requests are `VFIO_GROUP_GET_DEVICE_FD` and `VFIO_DEVICE_BIND_IOMMUFD`.
     ///
     /// - Parameters:
     ///   - uuid: The UUID that it was created with.

@@ -24,6 +24,7 @@ public struct GuestIOEventFD: ~Copyable, Sendable {
     }
 
     /// Removes both ioeventfds and throws the kernel's error.
+    /// The corresponding requests are `KVM_IOEVENTFD` and `VFIO_DEVICE_IOEVENTFD`.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try disconnect()

@@ -19,6 +19,7 @@ public struct IRQFD: ~Copyable, Sendable {
     }
 
     /// Ends the delivery, waits for pending ones, and throws the kernel's error.
+    /// The corresponding request is `KVM_IRQFD`.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try end()

@@ -19,7 +19,7 @@ extension Device {
             in: parent.object, guest, options: options, faults: nil)
     }
 
-    /// Creates a nested page table whose faults the process handles.
+    /// Creates a nested page table whose faults the process handles. The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Throws: As the other overload; `.unsupported` before Linux 6.11.
     public func makePageTable(
@@ -43,6 +43,7 @@ extension Device {
     }
 
     /// Creates a nested page table in a virtual IOMMU, whose faults the process handles.
+    /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///
     /// - Throws: As over a page table.
     public func makePageTable(

@@ -15,7 +15,7 @@ public struct HardwareQueue: ~Copyable, Sendable {
 
     let object: IOMMUFDObject
 
-    /// Destroys the queue and throws the kernel's error.
+    /// Destroys the queue and throws the kernel's error. The corresponding request is `IOMMU_DESTROY`.
     ///
     /// - Throws: `.inUse` while another queue depends on it, as Tegra241 queues do on those of lower index: it is
     ///   destroyed after that one.

@@ -9,6 +9,6 @@ public struct VirtualDevice: ~Copyable, Sendable {
     /// The guest's ID of the device: a stream ID of SMMUv3, or the device ID of AMD and Intel VT-d.
     public let number: UInt64
 
-    /// Destroys the virtual device and throws the kernel's error.
+    /// Destroys the virtual device and throws the kernel's error. The corresponding request is `IOMMU_DESTROY`.
     public consuming func close() throws(VFIOError) { try object.close() }
 }

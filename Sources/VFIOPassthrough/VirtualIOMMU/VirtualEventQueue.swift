@@ -60,6 +60,7 @@ public struct VirtualEventQueue: ~Copyable, Sendable {
     public var events: VirtualEvents { VirtualEvents(source) }
 
     /// Closes the queue and throws the kernel's error. Pending events are lost.
+    /// The corresponding request is `IOMMU_DESTROY`.
     public consuming func close() throws(VFIOError) { try source.close() }
 
     deinit { try? source.close() }

@@ -145,7 +145,7 @@ public struct VirtualIOMMU: ~Copyable, Sendable {
     /// - Throws: `.misaligned`; `.kernel` with `ENXIO` unless it is exactly one window.
     public func map(_ window: Window) throws(VFIOError) -> MappedWindow { try MappedWindow(window, of: object) }
 
-    /// Destroys the virtual IOMMU and throws the kernel's error.
+    /// Destroys the virtual IOMMU and throws the kernel's error. The corresponding request is `IOMMU_DESTROY`.
     ///
     /// - Throws: `.inUse` while an object made in it is open: the virtual IOMMU is destroyed with the last of them.
     public consuming func close() throws(VFIOError) { try object.close() }

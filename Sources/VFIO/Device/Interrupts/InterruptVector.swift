@@ -53,7 +53,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     }
 
     /// Gives access to an eventfd that unmasks the interrupt each time it is signalled, such as the `resamplefd` of a
-    /// KVM irqfd.
+    /// KVM irqfd. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// It is created and assigned to the interrupt at the first call. The library owns it and closes it with the
     /// interrupt.
@@ -91,7 +91,7 @@ public struct InterruptVector: ~Copyable, Sendable {
         try body(line.event)
     }
 
-    /// Switches the interrupt off and throws the kernel's error.
+    /// Switches the interrupt off and throws the kernel's error. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     public consuming func close() throws(VFIOError) {
         try line.disable()
     }
@@ -99,6 +99,7 @@ public struct InterruptVector: ~Copyable, Sendable {
 
 extension InterruptVector {
     /// Gives a closure with its own error type access to the eventfd that unmasks the interrupt.
+    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     public func withUnmaskEvent<Result: ~Copyable>(
         _ body: (FileDescriptor) throws -> Result
     ) throws -> Result {

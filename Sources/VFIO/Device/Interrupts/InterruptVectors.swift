@@ -77,7 +77,7 @@ public struct InterruptVectors: ~Copyable, Sendable {
         try core.trigger(index, chosen)
     }
 
-    /// Switches the interrupts off and throws the kernel's error.
+    /// Switches the interrupts off and throws the kernel's error. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     public consuming func close() throws(VFIOError) {
         try InterruptLine.disable(lines)
     }

@@ -61,7 +61,7 @@ public struct DeviceIOEventFD: ~Copyable, Sendable {
             })
     }
 
-    /// Removes the ioeventfd and throws the kernel's error.
+    /// Removes the ioeventfd and throws the kernel's error. The corresponding request is `VFIO_DEVICE_IOEVENTFD`.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try end()

@@ -2,9 +2,8 @@ public import CMMIO
 
 /// A view of a region's registers, mapped or not, to pass to functions.
 ///
-/// The view cannot outlive the call of ``Device``'s `withRegisters` or the
-/// ``RegisterBank`` that it comes from. The first access that the kernel refused is thrown by `withRegisters` at its
-/// end, or by ``RegisterBank/check()``.
+/// The view cannot outlive the call of ``Device``'s `withRegisters` or the ``RegisterBank`` that it comes from. The
+/// first access that the kernel refused is thrown by `withRegisters` at its end, or by ``RegisterBank/check()``.
 @safe
 public struct Registers: ~Escapable, Copyable, RegisterAccess {
     @usableFromInline let window: RegisterWindow

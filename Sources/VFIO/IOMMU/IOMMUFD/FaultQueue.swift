@@ -137,7 +137,7 @@ public struct FaultQueue: ~Copyable, Sendable {
         }
     }
 
-    /// Closes the queue and throws the kernel's error.
+    /// Closes the queue and throws the kernel's error. The corresponding request is `IOMMU_DESTROY`.
     ///
     /// - Throws: `.inUse` while a page table made with it is open.
     public consuming func close() throws(VFIOError) {

@@ -75,7 +75,7 @@ public struct HardwarePageTable: ~Copyable, Sendable {
         return DirtyBitmap(iova, byteCount: byteCount, pageSize: pageSize, words: bitmap)
     }
 
-    /// Destroys the page table and throws the kernel's error.
+    /// Destroys the page table and throws the kernel's error. The corresponding request is `IOMMU_DESTROY`.
     ///
     /// - Throws: `.inUse` while a device is attached: the page table is destroyed after the last one is detached.
     public consuming func close() throws(VFIOError) { try object.close() }

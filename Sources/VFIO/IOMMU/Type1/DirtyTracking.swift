@@ -53,11 +53,13 @@ public struct DirtyTracking: ~Copyable, Sendable {
     }
 
     /// Returns the pages of a buffer that may have been written since the last call.
+    /// The corresponding request is `VFIO_IOMMU_DIRTY_PAGES`.
     public func dirtyPages(of buffer: borrowing DMABuffer) throws(VFIOError) -> DirtyBitmap {
         try dirtyPages(from: buffer.iova, byteCount: UInt64(buffer.byteCount))
     }
 
     /// Returns the pages of a mapping that may have been written since the last call.
+    /// The corresponding request is `VFIO_IOMMU_DIRTY_PAGES`.
     public func dirtyPages(of mapping: borrowing DMAMapping) throws(VFIOError) -> DirtyBitmap {
         try dirtyPages(from: mapping.iova, byteCount: mapping.byteCount)
     }
@@ -102,7 +104,7 @@ public struct DirtyTracking: ~Copyable, Sendable {
         }
     }
 
-    /// Stops the tracking and throws the kernel's error.
+    /// Stops the tracking and throws the kernel's error. The corresponding request is `VFIO_IOMMU_DIRTY_PAGES`.
     public consuming func close() throws(VFIOError) {
         isOpen = false
         try container.stopDirtyTracking()

@@ -10,6 +10,7 @@ extension ABI {
     ///   - tail: The bytes after the structure.
     ///   - memory: The memory that the data point to.
     ///   - answer: Makes the answer from the data that the kernel returns, and the result.
+    // Not `some ABIRequest`: that type would name the structure, and users of the library cannot load CVFIO.
     private static func feature<Data: BitwiseCopyable, Answer>(
         _ call: Call, _ flags: UInt32, _ data: Data, tail: [UInt8] = [], pointingTo memory: RequestBuffer? = nil,
         answer: @escaping (Data, Int) -> Answer

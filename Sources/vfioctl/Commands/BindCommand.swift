@@ -30,11 +30,11 @@ struct BindCommand: ParsableCommand {
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
         let devices = try group ? changer.withGroups(devices) : devices
-        // All or none: what is in use is found before the first one is taken.
+        // Check all devices before the first one is unbound: all or none.
         let plans = try devices.map { try changer.binding.planChange(of: $0, to: driver) }
         for plan in plans { try changer.check(plan) }
         for (device, plan) in zip(devices, plans) {
-            // Before it is done: what cannot be remembered is not taken.
+            // Recorded before the change, so that every bound device can be restored.
             if !change.dryRun { try previous.remember(plan) }
             let report = try changer.apply(plan, note: { try changer.noteOnGroup(of: device, leavingOut: devices) })
             reports.append(report)

@@ -1,14 +1,14 @@
 import ArgumentParser
 import VFIO
 
-/// How a command that changes something goes about it.
+/// Options of the commands that change the machine.
 struct ChangeOptions: ParsableArguments {
     @Flag(
         name: [.customShort("n"), .long], help: "Say what would be done, for drivers as shell commands, and do nothing."
     ) var dryRun = false
 }
 
-/// What became of a device: a line for people, an object for programs.
+/// The outcome for one device: a line of text, or a JSON object.
 struct ChangeReport: Encodable {
     let address: String
     let before: String?
@@ -17,7 +17,7 @@ struct ChangeReport: Encodable {
     let commands: [String]
     let note: String?
 
-    /// The report of a change that was carried out, or of one that was only planned.
+    /// Creates the report of a change that was performed or, in a dry run, planned.
     init(_ change: DriverChange, after: String?, done: Bool, note: String? = nil) {
         address = "\(change.address)"
         before = change.previousDriver
@@ -27,7 +27,7 @@ struct ChangeReport: Encodable {
         self.note = note
     }
 
-    /// The report of two changes, one after the other.
+    /// Creates the report of two consecutive changes.
     init(_ first: ChangeReport, then second: ChangeReport) {
         address = first.address
         before = first.before

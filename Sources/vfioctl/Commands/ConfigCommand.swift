@@ -40,7 +40,7 @@ struct ConfigCommand: ParsableCommand {
 
     private static func bytes(of config: ConfigSpace) throws(VFIOError) -> [UInt8] {
         var bytes: [UInt8] = []
-        // 256 bytes or 4096; anything else is not config space.
+        // Config space has 256 or 4096 bytes.
         for offset in stride(from: 0, to: min(try config.byteCount(), 4096), by: 4) {
             let word = try config.read32(at: offset)
             bytes += (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }

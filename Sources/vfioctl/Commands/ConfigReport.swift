@@ -1,12 +1,12 @@
 import VFIO
 
-/// What `config` tells; its fields are those of the JSON.
+/// The output of `config`; its fields are those of the JSON.
 struct ConfigReport: Encodable {
     struct Capability: Encodable {
         let offset: String
         let id: String
         let name: String
-        /// What is known of it, in the order in which it is told.
+        /// The decoded fields, in output order.
         let details: [String]
     }
 

@@ -1,7 +1,7 @@
 import ArgumentParser
 import VFIO
 
-/// A device that a command opens.
+/// The device that a command opens.
 struct DeviceOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -11,14 +11,14 @@ struct DeviceOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("The device.", valueName: "bdf"), transform: PCIAddress.parse)
     var device: PCIAddress
 
-    /// Opens the device in an address space of its own, through iommufd where there is one.
+    /// Opens the device in a new address space, using iommufd if available.
     func open(_ machine: MachineOptions) throws(VFIOError) -> Device {
         try Device(at: device, in: AddressSpace(kernel: machine.kernel), token: token)
     }
 }
 
 extension PCIAddress {
-    /// Reads an address from the command line.
+    /// Parses a device address.
     static func parse(_ argument: String) throws -> PCIAddress {
         guard let address = PCIAddress(argument) else {
             throw ValidationError("'\(argument)' is no PCI address; one looks like 0000:00:04.0")
@@ -28,7 +28,7 @@ extension PCIAddress {
 }
 
 extension VFToken {
-    /// Reads a token from the command line.
+    /// Parses a VF token.
     static func parse(_ argument: String) throws -> VFToken {
         guard let token = VFToken(argument) else {
             throw ValidationError("'\(argument)' is no UUID; one looks like 2ab74924-c335-45f4-9b16-8569e5b08258")

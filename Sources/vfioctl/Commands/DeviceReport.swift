@@ -1,13 +1,13 @@
 import VFIO
 
-/// What `info` tells; its fields are those of the JSON.
+/// The output of `info`; its fields are those of the JSON.
 struct DeviceReport: Encodable {
     struct Region: Encodable {
         let name: String
         let byteCount: UInt64
         let isReadable: Bool
         let isWritable: Bool
-        /// The parts that can be mapped, in bytes from the start of the region.
+        /// The mappable parts, in bytes from the start of the region.
         let mappable: [[UInt64]]
     }
 
@@ -52,7 +52,7 @@ struct DeviceReport: Encodable {
                     interrupts.append(Interrupt(name: name, count: kind.count, isMaskable: kind.isMaskable))
                 }
             } catch  where error.code == .notFound || error.code == .unsupported || error.code == .kernel {
-                // An index that this device has no interrupts for; older kernels refuse to speak of it.
+                // The device has no interrupts of this index; older kernels return an error for it.
                 continue
             }
         }

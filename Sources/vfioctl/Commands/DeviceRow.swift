@@ -1,6 +1,6 @@
 import VFIO
 
-/// What `list` and `topology` tell of a device; its fields are those of the JSON.
+/// A device in the output of `list` and `topology`; its fields are those of the JSON.
 struct DeviceRow: Encodable {
     let address: String
     let vendor: String

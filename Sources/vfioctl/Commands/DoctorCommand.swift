@@ -52,7 +52,8 @@ struct DoctorCommand: ParsableCommand {
         if sections.contains(where: \.hasProblem) { throw ExitCode.failure }
     }
 
-    /// The devices that get the token. The only one gets it in any case, so that the kernel can say that it takes none.
+    /// The devices that are opened with the token. A single device always gets it, so that the kernel can report that
+    /// it accepts none.
     private func tokens(_ kernel: any Kernel) -> [PCIAddress: VFToken] {
         guard let token else { return [:] }
         let takers = devices.filter { device in

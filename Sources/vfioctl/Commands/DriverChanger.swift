@@ -1,6 +1,6 @@
 import VFIO
 
-/// What `bind`, `unbind` and `restore` have in common: nobody's device is taken away unasked, and a dry run changes nothing.
+/// The shared part of `bind`, `unbind` and `restore`: refuses devices in use, and supports dry runs.
 struct DriverChanger {
     let machine: MachineOptions
     let isForced: Bool
@@ -9,9 +9,9 @@ struct DriverChanger {
     var binding: DriverBinding { DriverBinding(kernel: machine.kernel) }
     private var bus: PCIBus { PCIBus(kernel: machine.kernel) }
 
-    /// Carries a change out, or shows it.
+    /// Performs a change, or prints it in a dry run.
     ///
-    /// - Throws: `.inUse` when somebody uses the device.
+    /// - Throws: `.inUse` when the device is in use.
     func apply(_ change: DriverChange, note: () throws -> String? = { nil }) throws -> ChangeReport {
         try check(change)
         if isDryRun {
@@ -22,9 +22,9 @@ struct DriverChanger {
         return ChangeReport(change, after: try bus.function(at: change.address).driver, done: true, note: try note())
     }
 
-    /// Refuses to take what is used. A device without a driver may be used as well: the firmware's display is.
+    /// Checks that a device is not in use. A device without a driver may be in use too, such as the firmware's display.
     ///
-    /// - Throws: `.inUse` when somebody uses the device.
+    /// - Throws: `.inUse` when the device is in use.
     func check(_ change: DriverChange) throws {
         let isTaken = change.takesDeviceAway || (change.driver != nil && !change.steps.isEmpty)
         guard isTaken && !isForced else { return }
@@ -36,7 +36,7 @@ struct DriverChanger {
         }
     }
 
-    /// The devices, and the others of their IOMMU groups that would keep a program from opening them.
+    /// The devices, and the other devices of their IOMMU groups that prevent a program from opening them.
     func withGroups(_ devices: [PCIAddress]) throws -> [PCIAddress] {
         let functions = try bus.functions()
         let groups = Set(functions.filter { devices.contains($0.address) }.compactMap(\.iommuGroup))
@@ -47,7 +47,7 @@ struct DriverChanger {
         return devices + companions.map(\.address)
     }
 
-    /// Which other devices of the group still have to be bound before a program can open this one.
+    /// The other devices of the group that must be bound before a program can open this one.
     func noteOnGroup(of device: PCIAddress, leavingOut others: [PCIAddress]) throws -> String? {
         let functions = try bus.functions()
         guard let group = functions.first(where: { $0.address == device })?.iommuGroup else {

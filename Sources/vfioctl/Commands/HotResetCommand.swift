@@ -27,13 +27,13 @@ struct HotResetCommand: ParsableCommand {
         try ResetReport(devices: functions, done: !change.dryRun).print(output)
     }
 
-    /// Opens the other devices one after the other, and resets when the last of them is held.
+    /// Opens the other devices recursively, and resets once all of them are open.
     private func reset(_ device: borrowing Device, holding others: ArraySlice<PCIAddress>) throws(VFIOError) {
         guard let next = others.first else {
             try device.hotReset()
             return
         }
-        // What nobody drives needs no holder: bridges, and functions whose group is held already.
+        // Devices without a driver, such as bridges, and functions of an already open group need not be opened.
         guard try PCIBus(kernel: machine.kernel).function(at: next).isBoundToVFIO else {
             try reset(device, holding: others.dropFirst())
             return

@@ -38,7 +38,7 @@ struct ListCommand: ParsableCommand {
         let bus = PCIBus(kernel: machine.kernel)
         let everything = try bus.functions()
         for device in devices where !everything.contains(where: { $0.address == device }) {
-            // The library's own words for it.
+            // The library's error message.
             _ = try bus.function(at: device)
         }
         let functions = everything.filter(isWanted)
@@ -71,7 +71,7 @@ struct ListCommand: ParsableCommand {
     }
 }
 
-/// `vendor:device` in hexadecimal, where either may be missing.
+/// `vendor:device` in hexadecimal; either part may be omitted.
 struct DeviceNumberFilter: ExpressibleByArgument {
     let vendor: UInt16?
     let device: UInt16?

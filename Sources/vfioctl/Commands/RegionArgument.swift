@@ -1,7 +1,7 @@
 import ArgumentParser
 import VFIO
 
-/// A region on the command line: `bar0` to `bar5`, `rom`, `config`, `vga`, or the number of any region.
+/// A region argument: `bar0` to `bar5`, `rom`, `config`, `vga`, or the index of any region.
 struct RegionArgument: ExpressibleByArgument {
     let index: RegionIndex
 
@@ -22,7 +22,7 @@ struct RegionArgument: ExpressibleByArgument {
         }
     }
 
-    /// As the command line has it.
+    /// The argument's spelling.
     static func name(of index: RegionIndex) -> String {
         switch index {
         case .rom: "rom"
@@ -33,7 +33,7 @@ struct RegionArgument: ExpressibleByArgument {
     }
 }
 
-/// A number on the command line, decimal or hexadecimal after `0x`.
+/// A number argument, decimal or, with the prefix `0x`, hexadecimal.
 struct NumberArgument: ExpressibleByArgument {
     let value: UInt64
 
@@ -45,10 +45,10 @@ struct NumberArgument: ExpressibleByArgument {
     }
 }
 
-/// Parts of a region on the command line: `START..END`, the end not included, several with commas between them, or `all`.
-/// Numbers may end in K, M or G.
+/// Ranges of a region: `START..END` with an exclusive end, several of them separated by commas, or `all`. Numbers may
+/// have a suffix K, M or G.
 struct ByteRangesArgument: ExpressibleByArgument {
-    /// `nil` for all of the region.
+    /// `nil` for the whole region.
     let ranges: [Range<UInt64>]?
 
     init?(argument: String) {

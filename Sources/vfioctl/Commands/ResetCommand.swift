@@ -14,7 +14,7 @@ struct ResetCommand: ParsableCommand {
 
     func run() throws {
         if change.dryRun {
-            // From sysfs: to open it would reset it.
+            // Read from sysfs, because opening the device would reset it.
             let function = try PCIBus(kernel: machine.kernel).function(at: options.device)
             guard !function.resetMethods.isEmpty else {
                 throw VFIOError(.unsupported, "reset the device", "\(options.device)", hint: "nothing resets it alone")

@@ -1,6 +1,6 @@
 import VFIO
 
-/// What `reset` and `hot-reset` tell; its fields are those of the JSON.
+/// The output of `reset` and `hot-reset`; its fields are those of the JSON.
 struct ResetReport: Encodable {
     let devices: [String]
     let done: Bool

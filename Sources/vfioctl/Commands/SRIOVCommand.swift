@@ -44,7 +44,7 @@ struct SRIOVCommand: ParsableCommand {
         }
     }
 
-    /// Refuses to take virtual functions away that somebody uses: they end without being asked.
+    /// Refuses to remove virtual functions that are in use, because the kernel removes them without notice.
     private func checkUses(_ steps: [DriverChange.Step]) throws {
         guard steps.contains(where: { $0.path.lastComponent == "sriov_numvfs" && $0.text == "0" }) else { return }
         let bus = PCIBus(kernel: machine.kernel)

@@ -20,7 +20,7 @@ struct UnbindCommand: ParsableCommand {
         let changer = DriverChanger(machine: machine, isForced: force, isDryRun: change.dryRun)
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
-        // All or none: what is in use is found before the first one is taken.
+        // Check all devices before the first one is unbound: all or none.
         let plans = try devices.map { try changer.binding.planChange(of: $0, to: nil) }
         for plan in plans { try changer.check(plan) }
         for plan in plans {

@@ -1,18 +1,18 @@
 import VFIO
 
-/// How a device stands to VFIO, as far as sysfs tells.
+/// The state of a device with respect to VFIO, according to sysfs.
 enum VFIOState: String {
     /// A program can open it.
     case ready
     /// A program has it open.
     case inUse = "in-use"
-    /// It is bound to VFIO, but a driver of the kernel holds another device of its group.
+    /// It is bound to VFIO, but another device of its group is bound to a kernel driver.
     case blocked
-    /// No driver holds it.
+    /// It has no driver.
     case free
-    /// A driver of the kernel holds it.
+    /// It is bound to a kernel driver.
     case taken = "kernel"
-    /// It is bound to VFIO, but no IOMMU protects memory from it.
+    /// It is bound to VFIO, but no IOMMU isolates it.
     case noIOMMU = "unprotected"
 
     init(of function: PCIFunctionInfo, among functions: [PCIFunctionInfo]) {

@@ -35,7 +35,7 @@ struct VFTokenCommand: ParsableCommand {
         if output.json { try JSON.print(["address": "\(options.device)", "token": "\(new)"]) } else { print(new) }
     }
 
-    /// A UUID of version 4 (RFC 9562): random but for six bits.
+    /// A random UUID of version 4 (RFC 9562).
     private static func random() -> VFToken {
         var bytes = (0..<16).map { _ in UInt8.random(in: .min ... .max) }
         bytes[6] = bytes[6] & 0x0f | 0x40

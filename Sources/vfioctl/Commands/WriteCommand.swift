@@ -45,7 +45,7 @@ struct WriteCommand: ParsableCommand {
 
     private struct Report: Encodable {
         let offset: String
-        /// What was read afterwards, with --verify.
+        /// The value read back, with --verify.
         let value: String?
     }
 }

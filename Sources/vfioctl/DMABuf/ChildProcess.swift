@@ -2,23 +2,23 @@ import Glibc
 import SystemPackage
 import VFIO
 
-/// A program that this one runs and waits for.
+/// A child process that the tool runs and waits for.
 enum ChildProcess {
-    /// The number under which the program finds the descriptor: the first after the three that every program has.
+    /// The descriptor's number in the child: the first one after standard error.
     private static let handedNumber: Int32 = 3
 
     /// Runs a command that inherits one descriptor besides standard input, output and error.
     ///
     /// - Parameters:
-    ///   - command: Its words, the first one looked up in `PATH`.
-    ///   - descriptor: Stays the caller's.
-    ///   - variable: The variable that tells the command the descriptor's number.
-    /// - Returns: Its exit status; 128 + N when signal N ended it.
+    ///   - command: The command and its arguments; the command is looked up in `PATH`.
+    ///   - descriptor: The descriptor to inherit. It stays owned by the caller.
+    ///   - variable: The environment variable that holds the descriptor's number.
+    /// - Returns: The exit status; 128 + N when signal N terminated the command.
     static func run(_ command: [String], handing descriptor: FileDescriptor, by variable: String) throws -> Int32 {
         var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-        // Onto itself too: that takes close-on-exec away, in the child alone.
+        // Also when both numbers are equal: dup2 clears close-on-exec, and only in the child.
         unsafe posix_spawn_file_actions_adddup2(&actions, descriptor.rawValue, handedNumber)
         unsafe setenv(variable, "\(handedNumber)", 1)
         var process: pid_t = 0
@@ -26,7 +26,8 @@ enum ChildProcess {
         defer { for index in unsafe words.indices { unsafe free(words[index]) } }
         let error = unsafe posix_spawnp(&process, command[0], &actions, nil, &words, environ)
         guard error == 0 else { throw VFIOError(.kernel, "run the command", command[0], errno: Errno(rawValue: error)) }
-        // Ctrl-C goes to both; the device is given back in order after the command has ended.
+        // Ctrl-C is sent to both processes; this one ignores it so that it can close the device after the command
+        // has ended.
         signal(SIGINT, SIG_IGN)
         defer { signal(SIGINT, SIG_DFL) }
         var status: Int32 = 0

@@ -6,6 +6,6 @@ struct DMABufCommand: ParsableCommand {
         commandName: "dmabuf", abstract: "Hand the memory of a device to another program, revocably, and take it.",
         subcommands: [DMABufExportCommand.self, DMABufImportCommand.self])
 
-    /// The variable that tells a program the number of the descriptor that it has inherited.
+    /// The environment variable that holds the number of the inherited descriptor.
     static let descriptorVariable = "VFIOCTL_DMABUF_FD"
 }

@@ -50,7 +50,7 @@ struct DMABufImportCommand: ParsableCommand {
             print("\(report.device) reaches \(report.byteCount) bytes at \(report.iova)")
         }
         if hold {
-            // Whoever waits for the line above must not wait for this program's end.
+            // Flush, so that a reader of the line above need not wait until this program exits.
             StandardOutput.flush()
             while readLine() != nil {}
         }

@@ -2,9 +2,9 @@ import Glibc
 import SystemPackage
 import VFIO
 
-/// Unix sockets by path, for handing a dma-buf from one program to another.
+/// Transfers a dma-buf between programs over a Unix socket with a path.
 enum UnixListener {
-    /// Waits for one connection, sends the dma-buf, and waits until the other side hangs up.
+    /// Waits for one connection, sends the dma-buf, and waits until the peer closes the connection.
     static func send(_ window: borrowing DMABuf, over path: String) throws {
         let listener = try makeSocket(path)
         defer { try? listener.close() }
@@ -27,8 +27,8 @@ enum UnixListener {
         while unsafe recv(connection, &byte, 1, 0) > 0 {}
     }
 
-    /// Connects, and receives a dma-buf. The connection stays open for as long as this program runs, since its end is the
-    /// sender's sign that nobody needs the memory any more.
+    /// Connects and receives a dma-buf. The connection stays open until this program exits; its end tells the sender
+    /// that the memory is no longer needed.
     static func receive(from path: String) throws -> DMABuf {
         let socket = try makeSocket(path)
         try unsafe withAddress(path) { address, length in

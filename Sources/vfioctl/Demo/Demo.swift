@@ -1,7 +1,7 @@
 import Edu
 import VFIO
 
-/// The story of a revocable dma-buf, told by two devices.
+/// Demonstrates a revocable dma-buf with two devices.
 struct Demo {
     let kernel: any Kernel
     let exporter: PCIAddress
@@ -82,7 +82,7 @@ struct Demo {
 
     // MARK: Steps
 
-    /// The device that reads: QEMU's edu, as a DMA engine.
+    /// The device that reads by DMA: QEMU's edu.
     private func openEngine(in space: AddressSpace) throws -> Edu {
         do throws(EduError) {
             return try Edu(at: importer, in: space)
@@ -94,7 +94,7 @@ struct Demo {
         }
     }
 
-    /// Takes the memory away: by a reset where the device has one, else by switching its memory decode off and on.
+    /// Revokes the dma-buf, by a reset if the device supports it, otherwise by disabling and enabling memory decode.
     private func revoke(_ exporter: borrowing Device) throws(VFIOError) {
         if exporter.info.canReset {
             say("Reset. \(exporter.address) is reset while its memory is mapped for the other device.")
@@ -108,7 +108,7 @@ struct Demo {
         }
     }
 
-    /// Has edu fetch a text by DMA, and bring it where the CPU can look at it.
+    /// Reads a text by DMA with the edu device, and copies it to a buffer that the CPU can read.
     private func read(_ iova: IOVA, by edu: borrowing Edu, into buffer: borrowing DMABuffer) throws -> String {
         let count = Self.greeting.utf8.count
         try edu.copy(count, from: iova, to: buffer.iova)
@@ -126,7 +126,7 @@ struct Demo {
 
     // MARK: Telling
 
-    /// Prints a paragraph, wrapped at a width that fits most terminals.
+    /// Prints a paragraph, wrapped to the width of a terminal.
     private func say(_ sentences: String...) {
         var line = "•"
         for word in sentences.joined(separator: " ").split(separator: " ") {
@@ -144,5 +144,5 @@ struct Demo {
     }
 }
 
-/// The demo did not go as told.
+/// A step of the demo had another result than expected.
 struct DemoFailure: Error, CustomStringConvertible { let description: String }

@@ -3,15 +3,15 @@ import SystemPackage
 import VFIO
 import VFIOMock
 
-/// Where the demo learns of IOMMU faults.
+/// A source of IOMMU fault reports for the demo.
 protocol FaultSource {
-    /// Forgets what has been until now.
+    /// Discards the faults reported so far.
     func mark()
-    /// A sentence on the faults of a device since the mark.
+    /// A sentence about the faults of a device since the last ``mark()``.
     func describe(of device: DeviceAddress) -> String
 }
 
-/// The faults that the mock kernel has recorded.
+/// The faults recorded by the mock kernel.
 final class MockFaults: FaultSource {
     private let machine: MockMachine
     private var known = 0
@@ -26,13 +26,13 @@ final class MockFaults: FaultSource {
     }
 }
 
-/// The IOMMU faults in the kernel's log (`/dev/kmsg`), for those who may read it.
+/// The IOMMU faults in the kernel log (`/dev/kmsg`), if the user may read it.
 final class KernelLog: FaultSource {
     private let log: FileDescriptor?
 
     init() {
         log = try? FileDescriptor.open(FilePath("/dev/kmsg"), .readOnly, options: [.nonBlocking, .closeOnExec])
-        // What was before is of no interest.
+        // Skip older messages.
         _ = try? log?.seek(offset: 0, from: .end)
     }
 
@@ -42,7 +42,7 @@ final class KernelLog: FaultSource {
 
     func describe(of device: DeviceAddress) -> String {
         guard log != nil else { return "The IOMMU's fault is in the kernel log, which this user may not read." }
-        // 6.1 leaves the domain out of the address.
+        // Linux 6.1 prints the address without its domain.
         let names = [device.description, String(device.description.dropFirst(5))]
         for _ in 0..<20 {
             let fault = lines().last { line in
@@ -54,7 +54,8 @@ final class KernelLog: FaultSource {
         return "No fault of an Intel IOMMU appeared in the kernel's log; other IOMMUs word it differently."
     }
 
-    /// The messages since the last call. Each read of the log gives one record: a prefix, a semicolon, the message.
+    /// The messages since the last call. Each read of `/dev/kmsg` returns one record: a prefix, a semicolon, and the
+    /// message.
     private func lines() -> [String] {
         guard let log else { return [] }
         var lines: [String] = []
@@ -64,7 +65,7 @@ final class KernelLog: FaultSource {
             do {
                 count = try unsafe record.withUnsafeMutableBytes { try unsafe log.read(into: $0) }
             } catch Errno.brokenPipe {
-                // Records were overwritten before they were read; the next read goes on behind them.
+                // EPIPE: records were overwritten before they were read. The next read continues after them.
                 continue
             } catch { return lines }
             let text = String(decoding: record[..<count], as: UTF8.self)

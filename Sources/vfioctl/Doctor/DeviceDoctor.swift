@@ -1,17 +1,17 @@
 import SystemPackage
 import VFIO
 
-/// Looks at one device, from its driver to its node, and opens it when nothing else is in the way.
+/// Checks one device, from its driver to its device node, and opens it when no check has failed.
 struct DeviceDoctor {
     let kernel: any Kernel
     let address: PCIAddress
-    /// The token to open it with.
+    /// The VF token to open the device with.
     var token: VFToken?
 
     private var files: KernelFiles { KernelFiles(kernel: kernel) }
     private var bus: PCIBus { PCIBus(kernel: kernel) }
 
-    /// - Parameter isMachineFine: Whether there is a point in opening the device.
+    /// - Parameter isMachineFine: Whether the machine's checks have passed, so that the device can be opened.
     func findings(isMachineFine: Bool) -> [Finding] {
         let function: PCIFunctionInfo
         let functions: [PCIFunctionInfo]
@@ -90,13 +90,14 @@ struct DeviceDoctor {
 
     // MARK: Nodes
 
-    /// The node that the library opens, and whether this user may: the device's own, or that of its group where devices
-    /// have none or there is no iommufd to go with it.
+    /// Checks that the user may access the node that the library opens: the device's own node, or the group's node if
+    /// devices have no nodes or iommufd is not available.
     private func node(_ function: PCIFunctionInfo) -> [Finding] {
         let check = "device node"
         let own = function.vfioNode.map { "/dev/vfio/devices/\($0)" }
         let shared = function.iommuGroup.map { "/dev/vfio/\($0)" }
-        // Programs may hold either. That it is switched on is no proof: a driver may have left it so.
+        // A program may hold either node open. An enabled device is not evidence of use: a driver may have left it
+        // enabled.
         let holders = holders([own, shared].compactMap { $0 })
         if function.isEnabled && !holders.isEmpty {
             return [.problem(check, "a program has the device open\(holders)", advice: "end that program")]
@@ -121,7 +122,7 @@ struct DeviceDoctor {
         }
     }
 
-    /// Which processes have a node open, as far as this user may see.
+    /// The processes that have a node open, among those that this user may inspect.
     private func holders(_ nodes: [String]) -> String {
         let processes = (files.names("/proc") ?? []).filter { Int($0) != nil }.filter { process in
             (files.names("/proc/\(process)/fd") ?? []).contains { descriptor in

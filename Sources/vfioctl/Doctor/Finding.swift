@@ -1,22 +1,22 @@
-/// One thing that was looked at, what was found, and what to do about it.
+/// The result of one check, with a remedy.
 struct Finding: Encodable {
     enum Verdict: String, Encodable {
-        /// As it should be.
+        /// The check passed.
         case fine
-        /// Works, but not all of it, or not for everybody.
+        /// It works partially, or not for every user.
         case warning
-        /// Keeps the device from being opened.
+        /// It prevents the device from being opened.
         case problem
     }
 
-    /// What was looked at, in a word or two.
+    /// The subject of the check, in one or two words.
     let check: String
     let verdict: Verdict
-    /// What was found.
+    /// The result.
     let text: String
-    /// A command to go on with, which can be typed as it stands.
+    /// A command that fixes the problem, ready to be typed.
     let remedy: String?
-    /// A sentence: what to do besides the command, or where no command can do it.
+    /// Advice in addition to the command, or when no command can fix the problem.
     let advice: String?
 
     init(_ verdict: Verdict, _ check: String, _ text: String, remedy: String? = nil, advice: String? = nil) {
@@ -37,7 +37,7 @@ struct Finding: Encodable {
         Finding(.problem, check, text, remedy: remedy, advice: advice)
     }
 
-    /// The one thing to do next.
+    /// The next step.
     var next: String { remedy ?? advice ?? text }
 
     func lines(_ style: Style) -> [String] {

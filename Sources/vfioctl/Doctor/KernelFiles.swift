@@ -1,7 +1,7 @@
 import SystemPackage
 import VFIO
 
-/// Files of `/proc`, `/sys` and `/dev` as the doctor asks for them: what cannot be read is not there for it.
+/// Reads files of `/proc`, `/sys` and `/dev` for the checks. Unreadable files are treated as missing.
 struct KernelFiles {
     let kernel: any Kernel
 
@@ -14,17 +14,17 @@ struct KernelFiles {
 
     func names(_ path: String) -> [String]? { try? kernel.names(in: FilePath(path)) }
 
-    /// The value of a line of `/proc/self/status`.
+    /// The value of a field of `/proc/self/status`.
     func status(_ name: String) -> String? {
         let lines = text("/proc/self/status")?.split(separator: "\n") ?? []
         guard let line = lines.first(where: { $0.hasPrefix(name + ":") }) else { return nil }
         return line.dropFirst(name.count + 1).split(separator: "\t").first.map(String.init)
     }
 
-    /// The number of the user who runs this program.
+    /// The real user ID.
     var user: String? { status("Uid") }
 
-    /// The name of a process, which it chose itself: without what a terminal would take for orders.
+    /// The name of a process, without control characters: a process can choose its own name.
     func processName(_ process: String) -> String? {
         text("/proc/\(process)/comm").map { name in
             String(String.UnicodeScalarView(name.unicodeScalars.filter(Self.isPrintable)))
@@ -40,21 +40,21 @@ struct KernelFiles {
 
     // MARK: VFIO
 
-    /// The IOMMU groups, without those that vfio has made up for devices that have no IOMMU (no-IOMMU mode).
+    /// The IOMMU groups, without those that vfio creates in no-IOMMU mode.
     var groups: [String] {
         let madeUp = names("/sys/class/vfio") ?? []
         return (names("/sys/kernel/iommu_groups") ?? []).filter { !madeUp.contains("noiommu-\($0)") }
     }
 
-    /// Whether this kernel gives devices no nodes of their own, so that the library goes through their groups. Devices that
-    /// vfio holds tell; without one it is not known, and taken for no.
+    /// Whether this kernel provides no device nodes, so that the library opens groups. It is known only if a device is
+    /// bound to a vfio driver; `false` otherwise.
     var lacksDeviceNodes: Bool {
         let folder = "/sys/class/vfio-dev"
         guard let devices = names(folder), !devices.isEmpty else { return false }
         return devices.allSatisfy { device in names("\(folder)/\(device)")?.contains("dev") != true }
     }
 
-    /// Opens a device node as a program would, and closes it. `nil` when that works.
+    /// Opens a device node as a program would, and closes it. Returns `nil` on success.
     func failureToOpen(_ path: String) -> Errno? {
         do throws(Errno) {
             try kernel.close(kernel.open(FilePath(path), .readWrite))
@@ -62,7 +62,7 @@ struct KernelFiles {
         } catch { return error }
     }
 
-    /// Whether a failure to open a node says that nothing is behind it. Some nodes are made before their module is loaded.
+    /// Whether the error of opening a node means that it has no driver. Some nodes exist before their module is loaded.
     static func isMissing(_ error: Errno?) -> Bool {
         error == .noSuchFileOrDirectory || error == .noSuchAddressOrDevice || error == .operationNotSupportedByDevice
     }

@@ -1,14 +1,15 @@
 import SystemPackage
 import VFIO
 
-/// Looks at what every device needs: the IOMMU, the kernel's modules, the nodes in `/dev`, the limits of the user.
+/// Checks what every device needs: the IOMMU, kernel modules, nodes in `/dev`, and the user's limits.
 struct MachineDoctor {
     let files: KernelFiles
 
     init(_ kernel: any Kernel) { files = KernelFiles(kernel: kernel) }
 
     func findings() -> [Finding] {
-        // What switches the IOMMU off comes before its absence: the first problem is what the user is told to mend.
+        // The kernel command line comes before the IOMMU check, because the first problem is the one that the user
+        // is told to fix.
         [kernel()] + commandLine() + [iommu(), groups(), driver()] + interfaces() + [lockedMemory()]
     }
 
@@ -38,7 +39,7 @@ struct MachineDoctor {
     // MARK: IOMMU
 
     private func iommu() -> Finding {
-        // The kernel's own tests make a unit that serves no device.
+        // The kernel's self-tests create an IOMMU that serves no device.
         let units = (files.names("/sys/class/iommu") ?? []).filter { !$0.hasPrefix("iommufd_selftest") }
         if !units.isEmpty {
             return .fine("IOMMU", "the kernel uses \(units.joined(separator: ", "))\(Self.make(units))")
@@ -82,7 +83,7 @@ struct MachineDoctor {
 
     // MARK: Kernel command line
 
-    /// Parameters that switch off what VFIO needs.
+    /// Kernel parameters that disable what VFIO needs.
     private func commandLine() -> [Finding] {
         let check = "kernel command line"
         guard let parameters else { return [] }
@@ -90,7 +91,7 @@ struct MachineDoctor {
             ["intel_iommu=off", "amd_iommu=off", "iommu=off", "noapic", "pci=nomsi"].contains($0)
         }
         guard harmful.isEmpty else {
-            // Where there are groups all the same, a device can be opened: the parameter is another maker's, or about
+            // If there are IOMMU groups, a device can be opened: the parameter is for another vendor's IOMMU, or for
             // interrupts.
             return [
                 Finding(
@@ -116,18 +117,18 @@ struct MachineDoctor {
     private static let adviceAfterCommand =
         "then reboot; a boot loader other than GRUB has its own place for the kernel's command line"
 
-    /// Fails, and changes nothing, where GRUB's file has another form than it is made for.
+    /// Fails without changing anything when GRUB's file has an unexpected format.
     private static func commandToAdd(_ parameter: String) -> String {
         let start = "^GRUB_CMDLINE_LINUX=\""
         return "grep -q '\(start)' /etc/default/grub && "
             + "sed -i.bak 's/\(start)/&\(parameter) /' /etc/default/grub && update-grub"
     }
 
-    /// Removes whole words only, `iommu=off` but not the end of `amd_iommu=off`. Fails where there is none of them.
+    /// Removes whole words only: `iommu=off`, but not the end of `amd_iommu=off`. Fails when it finds none.
     private static func commandToRemove(_ parameters: [String]) -> String {
         let words = Set(parameters).sorted().joined(separator: "|")
         let pattern = "^(GRUB_CMDLINE_LINUX[A-Z_]*=.*[\" ])(\(words))([\" ])"
-        // One after the other, since neighbours share the space between them.
+        // One at a time, because adjacent words share a space.
         return "grep -qE '\(pattern)' /etc/default/grub && "
             + "sed -i.bak -E ':a;s/\(pattern)/\\1\\3/;ta' /etc/default/grub && update-grub"
     }
@@ -150,7 +151,7 @@ struct MachineDoctor {
         let check = "driver vfio-pci"
         let drivers = files.names("/sys/bus/pci/drivers") ?? []
         if drivers.contains("vfio-pci") { return .fine(check, "loaded") }
-        // Those made from it for single devices, such as mlx5_vfio_pci, serve these as well.
+        // Drivers derived from vfio-pci, such as mlx5_vfio_pci, work too.
         let variants = drivers.filter(DriverName.isVFIO)
         return variants.isEmpty
             ? .problem(check, "not loaded", remedy: "modprobe vfio-pci")
@@ -169,7 +170,7 @@ struct MachineDoctor {
                     remedy: "modprobe -a iommufd vfio_iommu_type1 vfio-pci")
             ]
         }
-        // Which one the library takes. That the other cannot be opened keeps no device closed.
+        // The interface that the library uses. A failure of the other one does not matter.
         let isThroughContainer = lacksIOMMUFD || files.lacksDeviceNodes
         var findings: [Finding] = []
         findings.append(
@@ -198,10 +199,10 @@ struct MachineDoctor {
         return switch error {
         case nil: .fine(check, "\(node) can be opened")
         case .permissionDenied:
-            // The node by itself gives no device: those have nodes of their own.
+            // The node alone gives access to no device.
             Finding(verdict, check, "this user may not open \(node)", remedy: "chmod 0666 \(node)")
         case .notPermitted:
-            // Root's files are everybody's to try; it is the device cgroup of a container that answers so.
+            // Root passes the permission check, so EPERM comes from the device cgroup of a container.
             Finding(verdict, check, "this container may not open \(node)", advice: "pass it in (--device \(node))")
         case .some(let error): Finding(verdict, check, "\(node) cannot be opened: \(error)")
         }
@@ -222,7 +223,7 @@ struct MachineDoctor {
         guard limit < Self.enough else { return .fine(check, "up to \(limit >> 20) MiB") }
         return .warning(
             check, "no more than \(limit >> 10) KiB may be mapped for DMA (RLIMIT_MEMLOCK)",
-            // For this user alone, whose number is written so.
+            // For this user only, by user ID.
             remedy: files.user.map { "echo ':\($0) - memlock unlimited' | tee -a /etc/security/limits.d/vfio.conf" },
             advice: "then log in again, since it holds from the next login on")
     }

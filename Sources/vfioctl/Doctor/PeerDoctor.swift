@@ -1,27 +1,27 @@
 import VFIO
 
-/// Looks at what two devices can do for each other: whether one reaches the other's memory by DMA.
+/// Checks whether one device can access another's memory by DMA.
 struct PeerDoctor {
     let kernel: any Kernel
     let reader: PCIAddress
     let owner: PCIAddress
-    /// The tokens of those that take one.
+    /// The VF tokens of the devices that need one.
     var tokens: [PCIAddress: VFToken] = [:]
 
-    /// None is a problem: whatever comes of it, each device by itself can be opened.
+    /// Its findings are never problems, because each device by itself can be opened.
     func findings() -> [Finding] {
         do throws(VFIOError) { return [try route(), try mapping()] } catch {
             return [.warning("peer to peer", "\(error)")]
         }
     }
 
-    /// Where the way from one to the other turns round.
+    /// The closest common bridge on the path between the devices.
     private func route() throws(VFIOError) -> Finding {
         let functions = try PCIBus(kernel: kernel).functions()
         func ancestors(_ address: PCIAddress) -> [PCIAddress] {
             var found: [PCIAddress] = []
             var next = functions.first { $0.address == address }?.parent
-            // Bounded: sysfs may change between two looks, but no tree is deeper than the buses that there can be.
+            // Bounded, because sysfs may change between two reads; no path is longer than the number of buses.
             while let parent = next, found.count < 256 {
                 found.append(parent)
                 next = functions.first { $0.address == parent }?.parent

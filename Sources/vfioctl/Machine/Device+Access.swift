@@ -1,7 +1,7 @@
 import VFIO
 
 extension Device {
-    /// Reads one register. BARs are reached with memory decode on, which it is then until the device is closed.
+    /// Reads one register. For BARs, memory decode is enabled and stays enabled until the device is closed.
     func read(_ index: RegionIndex, at offset: UInt64, _ width: AccessWidth) throws(VFIOError) -> UInt64 {
         try check(index, at: offset, width, "read a register")
         if index == .config {
@@ -23,7 +23,7 @@ extension Device {
         }
     }
 
-    /// Writes one register, as ``read(_:at:_:)`` reads one.
+    /// Writes one register. Memory decode is handled as in ``read(_:at:_:)``.
     func write(_ value: UInt64, _ index: RegionIndex, at offset: UInt64, _ width: AccessWidth) throws(VFIOError) {
         try check(index, at: offset, width, "write a register")
         guard width == .bits64 || value >> UInt64(width.rawValue) == 0 else {
@@ -53,9 +53,9 @@ extension Device {
         }
     }
 
-    /// The largest BAR that can be mapped, of a page or more.
+    /// The largest mappable BAR of at least one page.
     ///
-    /// - Parameter pageSize: In bytes.
+    /// - Parameter pageSize: The page size in bytes.
     func largestMappableBAR(ofAtLeast pageSize: Int) throws(VFIOError) -> RegionInfo? {
         var largest: RegionInfo?
         for region in try regions() where region.index.isBAR && region.isMappable {

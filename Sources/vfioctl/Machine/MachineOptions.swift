@@ -2,7 +2,7 @@ import ArgumentParser
 import VFIO
 import VFIOMock
 
-/// Which machine a command is about.
+/// The machine that a command runs on.
 struct MachineOptions: ParsableArguments {
     @Flag(
         help: ArgumentHelp(

@@ -2,9 +2,9 @@ import Glibc
 import SystemPackage
 import VFIO
 
-/// Which driver held a device before `vfioctl bind` took it, for `vfioctl restore`.
+/// Records the driver of a device before `vfioctl bind`, for `vfioctl restore`.
 ///
-/// On a real machine a file in `/run`, which lasts as long as bindings do: until the machine is switched off. Each line is an
+/// On a real machine this is a file in `/run`, which lasts as long as the bindings: until shutdown. Each line is an
 /// address and a driver.
 struct PreviousDrivers {
     private static let folder: FilePath = "/run/vfioctl"
@@ -20,8 +20,8 @@ struct PreviousDrivers {
 
     subscript(_ address: PCIAddress) -> String? { drivers[address] }
 
-    /// Remembers the driver that a change takes a device from, unless it is one of VFIO's. Does not replace what is
-    /// remembered: the first binding is the one to go back from.
+    /// Records the driver that a device is unbound from, unless it is a VFIO driver. Keeps an existing record, because
+    /// the first binding is the one to restore.
     mutating func remember(_ change: DriverChange) throws {
         guard change.takesDeviceAway, let driver = change.previousDriver, driver != change.driver,
             !DriverName.isVFIO(driver)
@@ -34,7 +34,7 @@ struct PreviousDrivers {
         try update { $0[address] = nil }
     }
 
-    /// Changes what is remembered, while no other vfioctl does.
+    /// Changes the records while holding the lock.
     private mutating func update(_ body: (inout [PCIAddress: String]) -> Void) throws {
         guard isKept else {
             body(&drivers)
@@ -45,7 +45,7 @@ struct PreviousDrivers {
             let lock = try FileDescriptor.open(
                 Self.folder.appending("lock"), .readWrite, options: [.create, .noFollow, .closeOnExec],
                 permissions: .ownerReadWrite)
-            // Its end is that of the lock.
+            // Closing the file releases the lock.
             defer { try? lock.close() }
             if flock(lock.rawValue, LOCK_EX) != 0 { throw Errno(rawValue: errno) }
             drivers = try Self.read()
@@ -75,7 +75,7 @@ struct PreviousDrivers {
         return drivers
     }
 
-    /// Writes a new file and moves it into the place of the old one, so that it is never seen half written.
+    /// Writes a new file and renames it over the old one, so that readers never see a partial file.
     private func write() throws {
         let text = drivers.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)\n" }.joined()
         let fresh = Self.folder.appending("previous-drivers.new")

@@ -1,22 +1,23 @@
 import VFIO
 import VFIOMock
 
-/// The machine behind `--mock`: small, with something of everything that people meet on real ones.
+/// The machine of `--mock`: small, with the common cases of real machines.
 ///
-/// - 00:02.0 an edu, ready for VFIO, alone in its group
-/// - 00:03.0 shared memory, without a driver
-/// - 00:04.0 an NVMe disk that `vfioctl bind` took from the kernel's driver; `restore` gives it back
-/// - 00:05.0 an NVMe disk, held by the kernel's driver
-/// - 00:06.0 a disk controller with SR-IOV, held by vfio-pci, with room for four virtual functions
-/// - 01:00.0, 01:00.1 behind a port: a network card that the kernel holds, and in its group an edu that is therefore blocked
-/// - 02:00.0, 02:00.1 two devices that share a group and a bus, both ready, which a hot reset resets together
+/// - 00:02.0 an edu device, bound to vfio-pci, alone in its group
+/// - 00:03.0 a shared-memory device without a driver
+/// - 00:04.0 an NVMe disk that `vfioctl bind` took from the kernel's driver; `restore` returns it
+/// - 00:05.0 an NVMe disk, bound to the kernel's driver
+/// - 00:06.0 a disk controller with SR-IOV, bound to vfio-pci, with up to four virtual functions
+/// - 01:00.0, 01:00.1 behind a port: a network card bound to the kernel's driver, and in its group an edu device that
+///   is blocked by it
+/// - 02:00.0, 02:00.1 two devices that share a group and a bus, both ready; a hot reset resets both
 enum SampleMachine {
     static let shared = make()
 
-    /// What `bind` has remembered on this machine.
+    /// The records of `bind` on this machine.
     static let previousDrivers: [PCIAddress: String] = ["0000:00:04.0": "nvme"]
 
-    /// The first disk, with its memory switched on.
+    /// The first disk, with memory decode enabled.
     static func openDisk() throws(VFIOError) -> Device {
         let disk = try Device(at: "0000:00:04.0", in: AddressSpace(kernel: shared.kernel))
         try disk.config.updateCommand { $0.insert(.memoryDecode) }
@@ -49,7 +50,7 @@ enum SampleMachine {
     }
 }
 
-/// A device with nothing but an identity, for what is only looked at.
+/// A device with an identity only, for discovery.
 private struct Plain: MockDevice {
     let pci: MockPCIFunction
 

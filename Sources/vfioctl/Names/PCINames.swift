@@ -4,8 +4,8 @@ import VFIO
 
 /// The names of vendors, devices and classes, from the system's `pci.ids`.
 ///
-/// The file is that of the PCI ID project, which distributions keep up to date (Debian's package `pci.ids`). Without it there are
-/// numbers, and the names of the base classes.
+/// The file is maintained by the PCI ID project and packaged by distributions (`pci.ids` in Debian). Without it,
+/// numbers and the names of the base classes are used.
 struct PCINames {
     private var vendors: [UInt16: String] = [:]
     private var devices: [UInt32: String] = [:]
@@ -15,7 +15,7 @@ struct PCINames {
         "/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids", "/usr/share/pci.ids",
     ]
 
-    /// Reads the names that `functions` need. The file is the host's, whichever kernel is looked at.
+    /// Reads the names that `functions` need. The file is the host's, also for a mock kernel.
     init(for functions: [PCIFunctionInfo]) {
         for place in Self.places {
             if let bytes = try? HostKernel().readFile(place) {
@@ -26,12 +26,12 @@ struct PCINames {
         self.init([], for: functions)
     }
 
-    /// Reads the format of `pci.ids`: lines of `VVVV  vendor`, below them `<tab>DDDD  device`, further down `C CC  class`,
-    /// `<tab>SS  subclass`. Two tabs stand before what we do not need.
+    /// Parses `pci.ids`: lines of `VVVV  vendor`, followed by `<tab>DDDD  device`; later in the file `C CC  class`,
+    /// followed by `<tab>SS  subclass`. Lines with two tabs are ignored.
     ///
-    /// The file has a million bytes, so only the sections that are wanted are looked at line by line.
+    /// The file has about a million bytes, so only the needed sections are parsed line by line.
     init(_ text: [UInt8], for functions: [PCIFunctionInfo]) {
-        // Ended by a zero, as C wants it; the line end before it lets the first line be found like all others.
+        // Zero-terminated for the C functions; the leading newline lets the first line match like all others.
         let file = [UInt8(ascii: "\n")] + text + [0]
         for vendor in Set(functions.map(\.vendorID)) {
             let wanted = functions.filter { $0.vendorID == vendor }.map { Hexadecimal.text($0.deviceID) }
@@ -51,18 +51,18 @@ struct PCINames {
         }
     }
 
-    /// A vendor or a base class, with what is below it.
+    /// A vendor or a base class, with its entries.
     private struct Section {
         let title: String
-        /// By their numbers, as they stand in the file.
+        /// The names by number, as in the file.
         let entries: [String: String]
 
         /// - Parameters:
-        ///   - heading: The beginning of its first line, with the line end before it.
-        ///   - numbers: Which entries are wanted.
+        ///   - heading: The start of the section's first line, with the preceding newline.
+        ///   - numbers: The needed entries.
         init?(_ heading: String, of numbers: Set<String>, in file: [UInt8]) {
             let digits = numbers.first?.utf8.count ?? 0
-            // The C library's search: the same in Swift takes a second in a debug build.
+            // strstr, because the same search in Swift takes a second in a debug build.
             let place: Int? = unsafe file.withUnsafeBytes { bytes in
                 let text = unsafe bytes.assumingMemoryBound(to: CChar.self).baseAddress!
                 return unsafe strstr(text, heading).map { found in unsafe UnsafePointer(found) - text }
@@ -71,12 +71,12 @@ struct PCINames {
             var rest = file[(place + heading.utf8.count)...]
             title = String(decoding: Self.takeLine(from: &rest), as: UTF8.self)
             var entries: [String: String] = [:]
-            // Comments stand in between here and there; two tabs are before the boards of the device above.
+            // Skip comments, and lines with two tabs, which are the subsystems of the preceding device.
             while let first = rest.first, first == UInt8(ascii: "\t") || first == UInt8(ascii: "#") {
                 let number = String(decoding: rest.dropFirst().prefix(digits), as: UTF8.self)
                 let line = Self.takeLine(from: &rest)
                 guard first == UInt8(ascii: "\t"), numbers.contains(number) else { continue }
-                // The tab, the number, two spaces.
+                // A tab, the number, two spaces.
                 entries[number] = String(decoding: line.dropFirst(digits + 3), as: UTF8.self)
             }
             self.entries = entries
@@ -94,13 +94,13 @@ struct PCINames {
     func vendor(of function: PCIFunctionInfo) -> String? { vendors[function.vendorID] }
     func device(of function: PCIFunctionInfo) -> String? { devices[Self.key(function)] }
 
-    /// The name of the class, or of the base class when the file does not know the class.
+    /// The name of the class, or of the base class if the file does not list the class.
     func className(of function: PCIFunctionInfo) -> String {
         let number = function.classCode >> 8
         return classes[number] ?? classes[(number & 0xff00) | 0xffff_0000] ?? Self.baseClass(number >> 8)
     }
 
-    /// Vendor and device in words, or in numbers where there are none.
+    /// The names of vendor and device, or numbers if the file does not list them.
     func title(of function: PCIFunctionInfo) -> String {
         switch (vendor(of: function), device(of: function)) {
         case (let vendor?, let device?): "\(vendor) \(device)"
@@ -115,7 +115,7 @@ struct PCINames {
         UInt32(function.vendorID) << 16 | UInt32(function.deviceID)
     }
 
-    /// The base classes of the PCI Code and ID Assignment Specification, in short.
+    /// The base classes of the PCI Code and ID Assignment Specification, with short names.
     private static func baseClass(_ number: UInt32) -> String {
         switch number {
         case 0x01: "Storage controller"

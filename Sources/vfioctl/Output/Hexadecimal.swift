@@ -1,6 +1,6 @@
-/// Numbers as the PCI world writes them.
+/// Numbers in the PCI notation.
 enum Hexadecimal {
-    /// As many digits as the type has, without a prefix: `0x1b36` as `1b36`.
+    /// Hexadecimal with all digits of the type and without a prefix: `1b36` for `0x1b36`.
     static func text<Number: FixedWidthInteger & UnsignedInteger>(_ number: Number) -> String {
         text(number, digits: Number.bitWidth / 4)
     }

@@ -1,8 +1,8 @@
 import FoundationEssentials
 
-/// Results for programs.
+/// JSON output.
 enum JSON {
-    /// Prints a value, keys sorted, so that the same machine gives the same text.
+    /// Prints a value with sorted keys, so that the output is deterministic.
     static func print(_ value: some Encodable) throws { Swift.print(try text(value)) }
 
     static func text(_ value: some Encodable) throws -> String {

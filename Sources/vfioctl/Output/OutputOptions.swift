@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// How the results of a command are printed.
+/// The output format of a command.
 struct OutputOptions: ParsableArguments {
     @Flag(help: "Print JSON, in the form that docs/vfioctl-json.md describes.")
     var json = false

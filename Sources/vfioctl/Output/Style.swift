@@ -1,7 +1,7 @@
 import ArgumentParser
 import Glibc
 
-/// Colours, for terminals only.
+/// Terminal colours.
 struct Style {
     let hasColours: Bool
 

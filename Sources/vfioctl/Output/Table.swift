@@ -5,13 +5,13 @@ struct Table {
 
     init(_ headings: String...) { self.headings = headings }
 
-    /// Adds a row, with a cell for each heading.
+    /// Adds a row with one cell for each heading.
     mutating func add(_ cells: [String]) {
         precondition(cells.count == headings.count, "a row has a cell for each heading")
         rows.append(cells)
     }
 
-    /// The lines, each column as wide as its widest cell, and the last one as it comes.
+    /// The lines of the table. Each column except the last is padded to its widest cell.
     func lines(_ style: Style) -> [String] {
         let widths = headings.indices.map { column in ([headings] + rows).map { $0[column].count }.max() ?? 0 }
         func line(_ cells: [String]) -> String {

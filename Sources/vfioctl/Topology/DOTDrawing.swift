@@ -1,4 +1,4 @@
-/// The tree for Graphviz: `vfioctl topology --format dot | dot -Tsvg`.
+/// The topology in Graphviz format: `vfioctl topology --format dot | dot -Tsvg`.
 struct DOTDrawing {
     let tree: TopologyTree
 

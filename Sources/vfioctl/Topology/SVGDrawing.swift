@@ -1,5 +1,5 @@
-/// The tree as a picture: a box for each function, lines to what it hangs below, and a coloured frame around each IOMMU group
-/// that is shared.
+/// The topology as an SVG image: a box for each function, lines to its parent, and a coloured frame around each shared
+/// IOMMU group.
 struct SVGDrawing {
     let tree: TopologyTree
 
@@ -59,7 +59,7 @@ struct SVGDrawing {
 
     private func x(_ place: Int) -> Int { Size.margin + (tree.nodes[place].depth + 1) * Size.indent }
 
-    /// The elbow from the parent, or from the root bus.
+    /// The line from the parent, or from the root bus.
     private func connector(_ place: Int, _ tops: [Int], _ rootTop: Int) -> String {
         let middle = tops[place] + Size.box / 2
         let from = x(place) - Size.indent + 12
@@ -85,7 +85,7 @@ struct SVGDrawing {
             """
     }
 
-    /// A frame around each run of neighbours of one shared group.
+    /// A frame around each run of adjacent functions of a shared group.
     private func groupFrames(_ tops: [Int], _ end: Int) -> [String] {
         var frames: [String] = []
         for (number, shared) in tree.sharedGroups.enumerated() {
@@ -140,7 +140,7 @@ struct SVGDrawing {
         }
     }
 
-    /// As much of a text as fits, at about seven pixels a letter.
+    /// The part of a text that fits, at about seven pixels a letter.
     private func clipped(_ text: String, to width: Int) -> String {
         let count = width / 7
         return text.count <= count ? text : text.prefix(max(1, count - 1)) + "…"

@@ -1,4 +1,4 @@
-/// The tree for a terminal: branches at the left, and at the right a brace around what shares an IOMMU group.
+/// The topology as text: the tree on the left, and braces around shared IOMMU groups on the right.
 struct TextDrawing {
     let tree: TopologyTree
     let style: Style
@@ -39,7 +39,7 @@ struct TextDrawing {
         return "\(branches)\(node.row.address)  \(node.row.className): \(node.row.title)"
     }
 
-    /// Joins neighbours of one group.
+    /// Joins adjacent functions of one group.
     private func brace(_ place: Int) -> String {
         func isSame(_ other: Int) -> Bool {
             tree.nodes.indices.contains(other) && tree.nodes[place].row.iommuGroup != nil

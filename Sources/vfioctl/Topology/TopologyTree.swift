@@ -1,22 +1,22 @@
 import VFIO
 
-/// The PCI functions of a machine as they hang below one another, in the order in which they are drawn.
+/// The tree of a machine's PCI functions, in drawing order.
 struct TopologyTree {
     struct Node {
         let row: DeviceRow
         let state: VFIOState
         let isBridge: Bool
-        /// 0 on a root bus.
+        /// The depth; 0 on a root bus.
         let depth: Int
-        /// The place of its parent in ``nodes``; `nil` on a root bus.
+        /// The index of the parent in ``nodes``; `nil` on a root bus.
         let parent: Int?
-        /// Whether nothing more comes below the same parent.
+        /// Whether it is the last child of its parent.
         let isLast: Bool
     }
 
-    /// A root bus, and where its nodes are.
+    /// A root bus, and the range of its nodes.
     struct Root {
-        /// As the kernel names it: `pci0000:00`.
+        /// The kernel's name, such as `pci0000:00`.
         let name: String
         let nodes: Range<Int>
     }
@@ -27,7 +27,7 @@ struct TopologyTree {
     init(_ functions: [PCIFunctionInfo], _ names: PCINames) {
         let known = Set(functions.map(\.address))
         let children = Dictionary(grouping: functions) { function in
-            // A parent that vanished meanwhile leaves its children on the root bus.
+            // A function whose parent has been removed meanwhile is placed on the root bus.
             function.parent.flatMap { known.contains($0) ? $0 : nil }
         }
         let top = Dictionary(grouping: children[nil] ?? []) { Self.rootName($0.address) }
@@ -53,12 +53,12 @@ struct TopologyTree {
                 Node(
                     row: DeviceRow(function, names, state), state: state, isBridge: function.isBridge, depth: depth,
                     parent: parent, isLast: place == members.count - 1))
-            // No function is below itself, however odd sysfs is: a tree of links has no cycles, and a parent is named once.
+            // Terminates, even for inconsistent sysfs data: the links form a tree, and each function has one parent.
             add(children[function.address] ?? [], below: nodes.count - 1, depth: depth + 1, children, functions, names)
         }
     }
 
-    /// The groups that more than one function is in, with the places of their members.
+    /// The groups with more than one function, with the indices of their members.
     var sharedGroups: [(group: Int, members: [Int])] {
         Dictionary(grouping: nodes.indices.filter { nodes[$0].row.iommuGroup != nil }) { nodes[$0].row.iommuGroup! }
             .filter { $0.value.count > 1 }

@@ -15,7 +15,7 @@ struct PeerDoctor {
         }
     }
 
-    /// The closest common bridge on the path between the devices.
+    /// Reports where the path between the two devices turns round: the closest common bridge, or the root complex.
     private func route() throws(VFIOError) -> Finding {
         let functions = try PCIBus(kernel: kernel).functions()
         func ancestors(_ address: PCIAddress) -> [PCIAddress] {

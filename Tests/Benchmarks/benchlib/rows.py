@@ -20,40 +20,44 @@ class Row:
 
 
 MAP_NOTE = (
-    "The library finds the addresses, holds them against other threads, and refuses a BAR's memory, which the C side does not. "
-    "That is 1650 instructions, spread evenly over all of it, against system calls of 10 to 25 µs; the system calls are the same two. On the "
-    "machine itself it is the row with the ioctls that are answered at once. What was tried and helped: no descriptions of errors "
-    "on the way of success, no generic code that is not specialised, no allocation for type1's request, a cheaper search "
-    "among the BARs, and addresses where the IOMMU has huge pages (before, 2 MiB and 1 GiB took 1.4 times as long as in C).")
+    "The library allocates the IOVAs, takes a lock, and rejects a BAR's memory; the C side does none of that. This "
+    "costs 1650 instructions, spread evenly over the code, compared with system calls of 10 to 25 µs; both sides make "
+    "the same two system calls. The corresponding rows without a device are those with the ioctls that are answered "
+    "at once. Measures that helped: no error descriptions on the success path, no unspecialised generic code, no "
+    "allocation for type1's request, a cheaper search among the BARs, and IOVAs that allow huge pages in the IOMMU "
+    "(before, 2 MiB and 1 GiB took 1.4 times as long as in C).")
 WAKE_NOTE = (
-    "With emulated processors the time is that of the guest's scheduler, and spreads by half. The library asks for the count, "
-    "waits with `poll(2)`, and asks again, so that a wait can have a timeout: one system call more than a read that "
-    "blocks after the thread wakes up.")
+    "With emulated processors the time is dominated by the guest's scheduler, with a spread of about half. The "
+    "library reads the eventfd, waits with `poll(2)`, and reads it again, so that a wait can have a timeout: one "
+    "system call more than a blocking read after the thread wakes up.")
 
 QUEUE_NOTE = (
-    "No allocation and no reference counting, and the loads and stores of the rings are C's, without comparisons. What is more are "
-    "the comparison with the mapped part of the BAR at each doorbell, and fields of the queue that are loaded again after each store "
-    "that a device could see: clang knows from the types in C that such a store does not change them.")
+    "No allocation and no reference counting, and the loads and stores of the rings are the same as in C, without "
+    "bounds checks. The additional work is the comparison with the mapped part of the BAR at each doorbell, and "
+    "fields of the queue that are reloaded after each store to memory that a device can see: clang knows from the C "
+    "types that such a store does not change them.")
 FORWARD_NOTE = (
-    "No allocation and no reference counting. A packet's buffer is compared with the pool before its memory is touched, which C does "
-    "not do, and each burst has what it needs loaded again, and its doorbell compared with the BAR, which falls on one packet in a "
-    "batch of 1. What was tried and helped: all of a burst in one function, each comparison once, errors made out of line, and "
-    "descriptors that stay numbers of 32 bits (before, a batch of 1 took 1.6 times C's instructions).")
+    "No allocation and no reference counting. A packet's buffer number is checked against the pool before its memory "
+    "is accessed, which C does not do. Each burst also reloads its fields and checks its doorbell against the BAR; "
+    "with batches of 1 that cost falls on a single packet. Measures that helped: one function for a whole burst, each "
+    "check only once, errors created out of line, and descriptors that stay 32-bit numbers (before, a batch of 1 took "
+    "1.6 times C's instructions).")
 
 OPEN_NOTE = (
-    "An emulated processor, which is slow at code and memory that it has not just used, takes some 20 ns for each instruction here, "
-    "so that the strings and tables of the library count: seen part by part in the guest, finding the device's node in sysfs takes "
-    "0.18 ms more than in C by the same system calls, asking for the region and mapping it 0.1 ms, and entering the device among "
-    "those of the address space 0.07 ms. Some 8000 instructions make up the first of these. The library also asks which addresses "
-    "can be mapped, and with type1 whether the kernel offers type1v2. What was tried and helped: type1 looks into sysfs only for the "
-    "reason of a failure, and no words for errors on the way of success (before, it took 1.30 times as long as in C with iommufd, and "
-    "1.35 with type1). More room for an answer at once, which spares a request, made no difference.")
+    "An emulated processor is slow for code and memory that are not in a cache: an instruction takes about 20 ns "
+    "here, so the library's strings and tables matter. Measured separately in the guest, finding the device's node in "
+    "sysfs takes 0.18 ms more than in C with the same system calls, querying and mapping the region 0.1 ms, and "
+    "adding the device to the address space 0.07 ms. The first of these is about 8000 instructions. The library also "
+    "queries the IOVA ranges, and with type1 whether the kernel supports type1v2. Measures that helped: with type1, "
+    "sysfs is read only to explain a failure, and there are no error descriptions on the success path (before, it "
+    "took 1.30 times as long as in C with iommufd, and 1.35 with type1). Larger initial buffers, which save a "
+    "request, made no difference.")
 DISK_NOTE = (
-    "With one read in flight a read takes 80 µs. The driver's part of that is some 190 instructions, a few µs on an emulated "
-    "processor; the rest is thought to be QEMU's main loop and its thread for the disk, which share two processors with a guest that "
-    "polls, but was not traced. With QEMU's emulated processors in a thread each (the lab does not, since QEMU 7.2 panics now and "
-    "then like that) the "
-    "ratios at 512 bytes were 1.9 and 6.2. libvfn was not measured again on this machine.")
+    "With one read in flight a read takes 80 µs. The driver's part of that is about 190 instructions, a few µs on an "
+    "emulated processor. The rest is probably QEMU's main loop and its thread for the disk, which share two "
+    "processors with a polling guest; this was not traced. With a thread for each of QEMU's emulated processors (not "
+    "used by the lab, because QEMU 7.2 then panics occasionally) the ratios at 512 bytes were 1.9 and 6.2. libvfn was "
+    "not measured again on this machine.")
 
 ROWS = (
     Row("register", "native", "Register write and read, `MappedRegion`", "C `volatile`", "at most", 1.02),
@@ -66,10 +70,10 @@ ROWS = (
     Row("interrupt-poll", "native", "Signal an eventfd, `InterruptVector.poll`", "C `write`, `read`"),
     Row("interrupt-wait", "native", "Signal an eventfd, `InterruptVector.wait`", "C `write`, `read`"),
     Row("iova-1k", "native", "IOVA release and allocate, 1000 ranges taken", "C red-black tree", "at most", 1.1,
-        "The B-tree pays for its width where everything is in the cache; from some thousand ranges on it is ahead, at a million "
-        "by far. Both grow as log n. It took 1.32 before nodes of 16 items instead of 32, and before a node was looked through for "
-        "its widest gap only when that one had changed. A binary search in the node made it slower: its branches cannot "
-        "be foretold."),
+        "The B-tree has a cost for its node width while everything is in the cache; from some thousand ranges on it "
+        "is faster, at a million by far. Both grow as log n. The ratio was 1.32 with nodes of 32 items instead of 16, "
+        "and while a node was searched for its widest gap after every change. A binary search in the node was slower, "
+        "because its branches are unpredictable."),
     Row("iova-10k", "native", "IOVA release and allocate, 10 000 ranges taken", "C red-black tree", "at most", 1.1),
     Row("iova-100k", "native", "IOVA release and allocate, 100 000 ranges taken", "C red-black tree", "at most", 1.1),
     Row("iova-1m", "native", "IOVA release and allocate, 1 000 000 ranges taken", "C red-black tree", "at most", 1.1),

@@ -1,2 +1,3 @@
-// The module is its header; a target needs one file to compile, and this one shows that the header stands by itself.
+// The module is header-only. This file exists because a target needs a source file; it also checks that the header is
+// self-contained.
 #include "CMMIO.h"

@@ -1,11 +1,11 @@
-// Compares what CVFIO declares with the kernel's own headers, at compile time. It makes no code.
+// Compares the declarations of CVFIO with the kernel's headers at compile time. Generates no code.
 //
-// Two kinds of assertion: sizes as literals, which hold on every host; and comparisons with <linux/...>, as far as the
-// host's headers go. Tests/Headers compiles this file against old and new headers, and sees to it that whatever the two
-// have in common is compared.
+// There are two kinds of assertions: sizes as literals, which hold on every host, and comparisons with <linux/...>, for
+// the declarations of the host's headers. Tests/Headers compiles this file with old and new headers, and checks that
+// every common declaration is compared.
 //
-// gcc knows no constant expressions of `static const` objects in C, so there it compares layouts only. clang, which SwiftPM
-// uses, and C++ compilers compare values too; this file is also valid C++.
+// gcc in C mode does not accept `static const` objects in constant expressions, so it compares layouts only. clang,
+// which SwiftPM uses, and C++ compilers also compare values; this file is valid C++.
 
 #include "CVFIO.h"
 
@@ -20,14 +20,15 @@
 
 // ---- Absolute sizes ----
 
-// The kernel aligns most 64-bit members to 8 bytes by attribute, CVFIO by nature. Swift runs on no host where these differ.
+// The kernel aligns most 64-bit members to 8 bytes with an attribute, CVFIO relies on natural alignment. They do not
+// differ on the hosts that Swift supports.
 struct abi_alignment {
     uint8_t byte;
     uint64_t word;
 };
 ABI_ASSERT(offsetof(struct abi_alignment, word) == 8, "64-bit members have to be aligned to 8 bytes");
 
-// vfio_bitmap and what holds it have a pointer inside, and are as long as it is.
+// vfio_bitmap and the structures that contain it have a pointer, so their size depends on the pointer size.
 #if UINTPTR_MAX == UINT64_MAX
 #define SIZE(name, bytes) ABI_ASSERT(sizeof(struct name) == (bytes), "size of " #name)
 #else
@@ -140,23 +141,23 @@ SIZE(ckvm_irqfd, 32);
 SIZE(ckvm_ioeventfd, 64);
 SIZE(ckvm_userspace_memory_region, 32);
 
-// ---- How a comparison is made ----
+// ---- Comparison macros ----
 //
-// NAME is the kernel's; `c` or `C` in front of it makes ours.
+// NAME is the kernel's name; CVFIO's is the same with the prefix `c` or `C`.
 
-// The oldest headers that are compared are 6.1's. A macro of the kernel's tells by itself whether a header has it; members,
-// structures and enumerators do not, and go by version. The versions here are those that Tests/Headers looks at: between
-// them less is compared than could be, so that no header in between is accused wrongly.
+// The oldest headers compared are those of 6.1. The presence of a macro can be tested; members, structures and
+// enumerators depend on the version. These are the versions that Tests/Headers uses. Headers of versions in between are
+// compared like the next older version, to avoid false errors.
 #define HEADERS_6_1 (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 0))
 #define HEADERS_6_12 (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0))
 #define HEADERS_7_3 (LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0))
 
-// What iommufd tells about PASIDs came to 6.12 in one of its stable releases.
+// A stable release of 6.12 has iommufd's PASID information.
 #define HEADERS_6_12_STABLE (LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 95) && LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0))
 #define HEADERS_HAVE_PASID_INFO (HEADERS_7_3 || HEADERS_6_12_STABLE)
 
-// Structures grow at their end from version to version, and so do counts and masks. For whoever builds with headers that
-// are newer than this file that is no error; for Tests/Headers, which defines CVFIO_ABI_STRICT, it is news.
+// Newer versions append members to structures, and increase counts and masks. With headers newer than this file that is
+// accepted, except for Tests/Headers, which defines CVFIO_ABI_STRICT to detect additions.
 #if LINUX_VERSION_CODE < KERNEL_VERSION(7, 4, 0) || defined(CVFIO_ABI_STRICT)
 #define AS_KNOWN(theirs, ours) ((theirs) == (ours))
 #else
@@ -166,10 +167,10 @@ SIZE(ckvm_userspace_memory_region, 32);
 #define OF(name, member) (((struct name *)0)->member)
 #define IS_UNSIGNED(expression) ((__typeof__(expression))-1 > (__typeof__(expression))0)
 
-// A structure's size.
+// The size of a structure.
 #define SAME_SIZE(name) ABI_ASSERT(AS_KNOWN(sizeof(struct name), sizeof(struct c##name)), "size of " #name)
 
-// A member's place and size; SAME_MEMBER: and its sign, for integers.
+// The offset and size of a member; SAME_MEMBER also compares the signedness of integers.
 #define SAME_OFFSET(name, member)                                                       \
     ABI_ASSERT(offsetof(struct c##name, member) == offsetof(struct name, member) &&     \
                    sizeof(OF(c##name, member)) == sizeof(OF(name, member)),             \
@@ -180,13 +181,14 @@ SIZE(ckvm_userspace_memory_region, 32);
                    IS_UNSIGNED(OF(c##name, member)) == IS_UNSIGNED(OF(name, member)),   \
                "member " #name "." #member)
 
-// A flexible array member, which ours leaves out: it begins where ours ends, and its elements are as long as said.
+// A flexible array member, which CVFIO omits: it begins at the end of CVFIO's structure; `element` has its elements'
+// size.
 #define SAME_TAIL(name, member, element)                                                \
     ABI_ASSERT(offsetof(struct name, member) == sizeof(struct c##name) &&               \
                    sizeof(OF(name, member)[0]) == sizeof(element),                      \
                "tail " #name "." #member)
 
-// A constant; GROWING_VALUE: a count or a mask; SAME_BITS: where the kernel's is a negative int and ours is unsigned.
+// A constant. GROWING_VALUE: a count or mask. SAME_BITS: a negative int in the kernel, unsigned in CVFIO.
 #if defined(__clang__) || defined(__cplusplus)
 #define SAME_VALUE(name) ABI_ASSERT((uint64_t)(name) == (uint64_t)(C##name), "value of " #name)
 #define GROWING_VALUE(name) ABI_ASSERT(AS_KNOWN((uint64_t)(name), (uint64_t)(C##name)), "value of " #name)
@@ -212,7 +214,7 @@ SIZE(ckvm_userspace_memory_region, 32);
 #include <linux/iommufd.h>
 #endif
 
-// Not on processors that KVM does not run on.
+// Not on architectures without KVM.
 #if HEADERS_6_1 && __has_include(<linux/kvm.h>) && __has_include(<asm/kvm.h>)
 #define HEADERS_HAVE_KVM 1
 #include <linux/kvm.h>
@@ -1220,10 +1222,9 @@ SAME_VALUE(KVM_HAS_DEVICE_ATTR);
 
 #endif
 
-// ---- Can they fail? ----
+// ---- Self-test ----
 
-// One structure, one tail, one constant and one string of each kind that are wrong: Tests/Headers defines this and expects
-// every one of them to be found out.
+// One wrong assertion of each kind. Tests/Headers defines CVFIO_ABI_SELFTEST and expects every one to fail.
 #ifdef CVFIO_ABI_SELFTEST
 
 struct selftest_size { uint32_t a; uint32_t b; };

@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-// A result of -1 stands for errno; all others are answers.
+// A result of -1 means that errno is set; other results are returned as they are.
 static int64_t checked(int64_t result) { return result == -1 ? -errno : result; }
 
 int cvfio_sys_open(const char *path, int flags) { return (int)checked(open(path, flags | O_CLOEXEC)); }
@@ -68,7 +68,7 @@ int cvfio_sys_poll_readable(int fd, int timeout) {
   return result;
 }
 
-// Room for one descriptor, aligned as a control message has to be.
+// Space for one descriptor, aligned for a control message.
 union control_buffer {
   struct cmsghdr header;
   char bytes[CMSG_SPACE(sizeof(int))];
@@ -103,8 +103,8 @@ int cvfio_sys_receive_descriptor(int socket) {
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);
   if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
     return received == 0 ? -ECONNRESET : -ENOMSG;
-  // Alignment leaves room for a second descriptor, and the kernel has opened whatever there was room for. A peer that
-  // sends another number than one has not kept to what was agreed, and must not leave descriptors behind.
+  // Because of alignment the buffer has space for a second descriptor, and the kernel opens as many as fit. A peer that
+  // sends any other number than one violates the protocol, and its descriptors must be closed.
   size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
   int fd = -1;
   for (size_t index = 0; index < count; index++) {

@@ -1,8 +1,8 @@
-// Loads, stores and fences for memory that a device touches too.
+// Loads, stores and fences for memory that is shared with a device.
 //
-// Header-only and without any other declaration, so that Swift inlines each access into one instruction of the given
-// width, in the client's module too. `volatile` keeps the compiler from merging, dropping, splitting or inventing
-// accesses; it does not order them against ordinary memory: the acquire and release forms and the fences do that.
+// Header-only and without other declarations, so that Swift inlines each access as one instruction of the given width,
+// also in the client's module. `volatile` prevents the compiler from merging, dropping, splitting or adding accesses.
+// It does not order them relative to ordinary memory; the acquire and release forms and the fences do.
 
 #ifndef CMMIO_H
 #define CMMIO_H
@@ -36,11 +36,11 @@ CMMIO_ACCESSORS(64)
 
 #undef CMMIO_ACCESSORS
 
-// The three fences a driver needs between ordinary memory and a device: on x86 the first two only restrain the compiler
-// for normal memory, while the full one is an `mfence`; on arm64 they are `dmb` of the outer shareable domain, since a
-// device is outside the inner one.
+// The three fences between ordinary memory and a device. On x86 the first two are compiler barriers only, and the full
+// one is an `mfence`. On arm64 they are `dmb` instructions for the outer shareable domain, because a device is outside
+// the inner one.
 
-/// Earlier loads are done before later loads and stores: after a flag was read, before the data it announces.
+/// Orders earlier loads before later loads and stores: between a flag and the data that it announces.
 CMMIO_INLINE void cmmio_read_barrier(void) {
 #if defined(__aarch64__)
   __asm__ volatile("dmb oshld" ::: "memory");
@@ -49,7 +49,7 @@ CMMIO_INLINE void cmmio_read_barrier(void) {
 #endif
 }
 
-/// Earlier stores are done before later stores: after a descriptor was written, before the doorbell.
+/// Orders earlier stores before later stores: between a descriptor and the doorbell.
 CMMIO_INLINE void cmmio_write_barrier(void) {
 #if defined(__aarch64__)
   __asm__ volatile("dmb oshst" ::: "memory");
@@ -58,7 +58,7 @@ CMMIO_INLINE void cmmio_write_barrier(void) {
 #endif
 }
 
-/// All earlier accesses are done before all later ones.
+/// Orders all earlier accesses before all later ones.
 CMMIO_INLINE void cmmio_full_barrier(void) {
 #if defined(__aarch64__)
   __asm__ volatile("dmb osh" ::: "memory");
@@ -67,10 +67,10 @@ CMMIO_INLINE void cmmio_full_barrier(void) {
 #endif
 }
 
-/// Tells the compiler that the way to this call is hardly ever taken. It does nothing, and costs its call.
+/// Marks the path to this call as unlikely for the compiler. It does nothing else, and costs a call.
 ///
-/// In a loop of register accesses the compiler then keeps what they need in registers, and saves those around this way
-/// instead of around each access. Swift's `_slowPath` does not tell as much: it is lost when the loop is optimised.
+/// In a loop of register accesses the compiler then keeps values in CPU registers, and spills them only on this path
+/// instead of around each access. Swift's `_slowPath` has not the same effect: it is lost when the loop is optimised.
 static __attribute__((cold, noinline, unused)) void cmmio_cold_path(void) { __asm__ volatile(""); }
 
 #undef CMMIO_INLINE

@@ -1,4 +1,4 @@
-// <linux/dma-buf.h>: calls on a dma-buf's descriptor.
+// <linux/dma-buf.h>: requests on a dma-buf's descriptor.
 
 #ifndef CVFIO_DMA_BUF_H
 #define CVFIO_DMA_BUF_H
@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <linux/ioctl.h>
 
-/// CDMA_BUF_IOCTL_SYNC: brackets access by the CPU through mmap. START or END, with READ, WRITE or both.
+/// CDMA_BUF_IOCTL_SYNC: starts or ends CPU access through mmap. START or END, with READ, WRITE or both.
 struct cdma_buf_sync {
     uint64_t flags;
 };
@@ -18,8 +18,8 @@ static const uint64_t CDMA_BUF_SYNC_START = 0u << 2;
 static const uint64_t CDMA_BUF_SYNC_END = 1u << 2;
 static const uint64_t CDMA_BUF_SYNC_VALID_FLAGS_MASK = 7u;
 
-/// CDMA_BUF_IOCTL_EXPORT_SYNC_FILE: fd comes back as a sync file of the fences that a reader (READ) or a writer (WRITE)
-/// has to wait for.
+/// CDMA_BUF_IOCTL_EXPORT_SYNC_FILE: fd is set to a sync file of the fences that a reader (READ) or a writer (WRITE)
+/// must wait for.
 struct cdma_buf_export_sync_file {
     uint32_t flags;
     int32_t fd;
@@ -31,7 +31,7 @@ struct cdma_buf_import_sync_file {
     int32_t fd;
 };
 
-static const uint32_t CDMA_BUF_NAME_LEN = 32;  // of a name, with its final 0
+static const uint32_t CDMA_BUF_NAME_LEN = 32;  // including the terminating zero
 
 static const unsigned long CDMA_BUF_IOCTL_SYNC = _IOW('b', 0, struct cdma_buf_sync);
 static const unsigned long CDMA_BUF_SET_NAME = _IOW('b', 1, const char *);  // pointer to a C string; so for the next two,

@@ -1,7 +1,8 @@
-// <linux/iommufd.h> (since 6.2): calls on /dev/iommu. Sizes and addresses are in bytes; `size` is the structure's own.
+// <linux/iommufd.h> (since 6.2): requests on /dev/iommu. Sizes and addresses are in bytes; `size` is the structure's
+// size.
 //
-// Errors that all of them share: ENOTTY, the kernel lacks the call; E2BIG, a member that the kernel does not know is not 0;
-// EOPNOTSUPP, a member has a value that it does not know; ENOENT, no such object or mapping.
+// Common errors: ENOTTY, the kernel lacks the request; E2BIG, a member unknown to the kernel is not 0; EOPNOTSUPP, a
+// member has an unknown value; ENOENT, no such object or mapping.
 
 #ifndef CVFIO_IOMMUFD_H
 #define CVFIO_IOMMUFD_H
@@ -9,12 +10,12 @@
 #include <stdint.h>
 #include <linux/ioctl.h>
 
-// Type ';' as VFIO, numbers from 0x80.
+// Type ';' like VFIO, numbers from 0x80.
 #define CIOMMUFD_IO(number) ((unsigned long)_IO(';', (number)))
 
 // ---- Objects ----
 
-/// CIOMMU_DESTROY: any object, by its id. EBUSY while another holds it.
+/// CIOMMU_DESTROY: destroys an object. EBUSY while another object refers to it.
 struct ciommu_destroy {
     uint32_t size;
     uint32_t id;
@@ -33,13 +34,13 @@ struct ciommu_ioas_alloc {
 
 static const unsigned long CIOMMU_IOAS_ALLOC = CIOMMUFD_IO(0x81);
 
-/// A range of addresses, last included.
+/// A range of addresses, with an inclusive last address.
 struct ciommu_iova_range {
     uint64_t start;
     uint64_t last;
 };
 
-/// CIOMMU_IOAS_ALLOW_IOVAS: ranges that no device attached later may take away; replaces the list given before.
+/// CIOMMU_IOAS_ALLOW_IOVAS: ranges that must stay valid when devices are attached; replaces the previous list.
 struct ciommu_ioas_allow_iovas {
     uint32_t size;
     uint32_t ioas_id;
@@ -50,7 +51,7 @@ struct ciommu_ioas_allow_iovas {
 
 static const unsigned long CIOMMU_IOAS_ALLOW_IOVAS = CIOMMUFD_IO(0x82);
 
-/// CIOMMU_IOAS_COPY: maps at dst_iova of one address space what is mapped at src_iova of another, or of the same.
+/// CIOMMU_IOAS_COPY: copies a mapping at src_iova of an IOAS to dst_iova of another, or of the same.
 /// flags are CIOMMU_IOAS_MAP_...
 struct ciommu_ioas_copy {
     uint32_t size;
@@ -64,8 +65,8 @@ struct ciommu_ioas_copy {
 
 static const unsigned long CIOMMU_IOAS_COPY = CIOMMUFD_IO(0x83);
 
-/// CIOMMU_IOAS_IOVA_RANGES: where mappings may be, given the devices attached now. num_iovas is the room, and comes back
-/// as the number; EMSGSIZE if that was more.
+/// CIOMMU_IOAS_IOVA_RANGES: the valid IOVA ranges with the currently attached devices. num_iovas is the capacity, and
+/// is set to the number of ranges; EMSGSIZE if that is larger.
 struct ciommu_ioas_iova_ranges {
     uint32_t size;
     uint32_t ioas_id;
@@ -77,7 +78,7 @@ struct ciommu_ioas_iova_ranges {
 
 static const unsigned long CIOMMU_IOAS_IOVA_RANGES = CIOMMUFD_IO(0x84);
 
-/// CIOMMU_IOAS_MAP: process memory at user_va. iova comes back as where it is, unless FIXED_IOVA gave it.
+/// CIOMMU_IOAS_MAP: maps process memory at user_va. Without FIXED_IOVA, iova is set to the allocated address.
 struct ciommu_ioas_map {
     uint32_t size;
     uint32_t flags;
@@ -94,8 +95,8 @@ static const uint32_t CIOMMU_IOAS_MAP_READABLE = 1u << 2;   // by the device
 
 static const unsigned long CIOMMU_IOAS_MAP = CIOMMUFD_IO(0x85);
 
-/// CIOMMU_IOAS_UNMAP: whole mappings only, as many as the range covers; length comes back as what was unmapped. From 0
-/// with a length of UINT64_MAX it is everything.
+/// CIOMMU_IOAS_UNMAP: unmaps all mappings in the range, which must not split any; length is set to the bytes unmapped.
+/// iova 0 with length UINT64_MAX unmaps everything.
 struct ciommu_ioas_unmap {
     uint32_t size;
     uint32_t ioas_id;
@@ -105,7 +106,7 @@ struct ciommu_ioas_unmap {
 
 static const unsigned long CIOMMU_IOAS_UNMAP = CIOMMUFD_IO(0x86);
 
-/// CIOMMU_IOAS_MAP_FILE (since 6.13): as CIOMMU_IOAS_MAP, of a memfd, or (newer kernels) of a dma-buf that vfio-pci exported.
+/// CIOMMU_IOAS_MAP_FILE (since 6.13): as CIOMMU_IOAS_MAP, for a memfd, or (newer kernels) a dma-buf of vfio-pci.
 struct ciommu_ioas_map_file {
     uint32_t size;
     uint32_t flags;
@@ -118,8 +119,8 @@ struct ciommu_ioas_map_file {
 
 static const unsigned long CIOMMU_IOAS_MAP_FILE = CIOMMUFD_IO(0x8f);
 
-/// CIOMMU_IOAS_CHANGE_PROCESS (since 6.14): the locked memory is accounted to the caller from now on. Only if all mappings
-/// are of files.
+/// CIOMMU_IOAS_CHANGE_PROCESS (since 6.14): accounts the locked memory to the calling process. Only if all mappings are
+/// of files.
 struct ciommu_ioas_change_process {
     uint32_t size;
     uint32_t __reserved;
@@ -127,8 +128,8 @@ struct ciommu_ioas_change_process {
 
 static const unsigned long CIOMMU_IOAS_CHANGE_PROCESS = CIOMMUFD_IO(0x92);
 
-/// CIOMMU_IOAS_NOIOMMU_GET_PA (later than 6.12): the physical address behind iova, for devices without an IOMMU. length
-/// comes back as how much of it is contiguous.
+/// CIOMMU_IOAS_NOIOMMU_GET_PA (later than 6.12): the physical address of iova, for devices without an IOMMU. length is
+/// set to the contiguous length.
 struct ciommu_ioas_noiommu_get_pa {
     uint32_t size;
     uint32_t flags;  // 0
@@ -151,14 +152,14 @@ struct ciommu_option {
     uint64_t val64;
 };
 
-static const uint32_t CIOMMU_OPTION_RLIMIT_MODE = 0;  // locked memory counts per user (0) or per process (1); object_id 0
-static const uint32_t CIOMMU_OPTION_HUGE_PAGES = 1;   // 1: pages are combined, 0: they are not; object_id is an IOAS
+static const uint32_t CIOMMU_OPTION_RLIMIT_MODE = 0;  // lock accounting per user (0) or per process (1); object_id 0
+static const uint32_t CIOMMU_OPTION_HUGE_PAGES = 1;   // 1: combine pages, 0: do not; object_id is an IOAS
 static const uint16_t CIOMMU_OPTION_OP_SET = 0;
 static const uint16_t CIOMMU_OPTION_OP_GET = 1;
 
 static const unsigned long CIOMMU_OPTION = CIOMMUFD_IO(0x87);
 
-/// CIOMMU_VFIO_IOAS: the address space that the container's calls act on, when a group's container is an iommufd.
+/// CIOMMU_VFIO_IOAS: the IOAS used by the container requests when a group's container is an iommufd.
 struct ciommu_vfio_ioas {
     uint32_t size;
     uint32_t ioas_id;
@@ -174,8 +175,8 @@ static const unsigned long CIOMMU_VFIO_IOAS = CIOMMUFD_IO(0x88);
 
 // ---- Hardware page tables ----
 
-/// CIOMMU_HWPT_ALLOC (since 6.6): pt_id is an IOAS (the kernel keeps the table), or the parent HWPT or a vIOMMU (the caller
-/// keeps it, nested). data_type tells what data_uptr is the address of.
+/// CIOMMU_HWPT_ALLOC (since 6.6): pt_id is an IOAS (kernel-managed table), or the parent HWPT or a vIOMMU
+/// (user-managed, nested). data_type is the type of the data at data_uptr.
 struct ciommu_hwpt_alloc {
     uint32_t size;
     uint32_t flags;
@@ -202,7 +203,7 @@ static const uint32_t CIOMMU_HWPT_DATA_AMD_GUEST = 3;   // ciommu_hwpt_amd_guest
 
 static const unsigned long CIOMMU_HWPT_ALLOC = CIOMMUFD_IO(0x89);
 
-/// Intel VT-d, first stage.
+/// Intel VT-d, first-stage table.
 struct ciommu_hwpt_vtd_s1 {
     uint64_t flags;
     uint64_t pgtbl_addr;
@@ -224,7 +225,7 @@ struct ciommu_hwpt_amd_guest {
     uint64_t dte[4];
 };
 
-/// CIOMMU_HWPT_SET_DIRTY_TRACKING (since 6.7): on or off.
+/// CIOMMU_HWPT_SET_DIRTY_TRACKING (since 6.7): enables or disables dirty tracking.
 struct ciommu_hwpt_set_dirty_tracking {
     uint32_t size;
     uint32_t flags;
@@ -252,7 +253,7 @@ static const uint32_t CIOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR = 1;
 
 static const unsigned long CIOMMU_HWPT_GET_DIRTY_BITMAP = CIOMMUFD_IO(0x8c);
 
-/// CIOMMU_HWPT_INVALIDATE (since 6.8): hwpt_id is a nested HWPT or a vIOMMU; entry_num comes back as how many were done.
+/// CIOMMU_HWPT_INVALIDATE (since 6.8): hwpt_id is a nested HWPT or a vIOMMU; entry_num is set to the number handled.
 struct ciommu_hwpt_invalidate {
     uint32_t size;
     uint32_t hwpt_id;
@@ -268,7 +269,7 @@ static const uint32_t CIOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3 = 1;  // ciommu_v
 
 static const unsigned long CIOMMU_HWPT_INVALIDATE = CIOMMUFD_IO(0x8d);
 
-/// Intel VT-d: npages of 4096 bytes from addr; all with 0 and UINT64_MAX.
+/// Intel VT-d: npages of 4096 bytes from addr; addr 0 and npages UINT64_MAX for all.
 struct ciommu_hwpt_vtd_s1_invalidate {
     uint64_t addr;
     uint64_t npages;
@@ -283,10 +284,10 @@ struct ciommu_viommu_arm_smmuv3_invalidate {
     uint64_t cmd[2];
 };
 
-// ---- What the hardware is ----
+// ---- Hardware information ----
 
-/// CIOMMU_GET_HW_INFO (since 6.6): about the IOMMU behind a device. data_len is the room, and comes back as the size that
-/// the kernel has; the type tells what it has put at data_uptr.
+/// CIOMMU_GET_HW_INFO (since 6.6): about the IOMMU of a device. data_len is the capacity, and is set to the size of the
+/// kernel's data; the type is that of the data at data_uptr.
 struct ciommu_hw_info {
     uint32_t size;
     uint32_t flags;
@@ -339,7 +340,7 @@ struct ciommu_hw_info_arm_smmuv3 {
 
 static const uint32_t CIOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI = 1u << 0;  // issue TLBI and CFGI twice
 
-/// NVIDIA Tegra241's extension of SMMUv3. Logarithms to base 2.
+/// NVIDIA Tegra241, extension of SMMUv3. Binary logarithms.
 struct ciommu_hw_info_tegra241_cmdqv {
     uint32_t flags;
     uint8_t version;
@@ -354,9 +355,9 @@ struct ciommu_hw_info_amd {
     uint64_t efr2;
 };
 
-// ---- Page faults ----
+// ---- Page requests (I/O page faults) ----
 
-/// CIOMMU_FAULT_QUEUE_ALLOC (since 6.11): read() on out_fault_fd gives struct ciommu_hwpt_pgfault, write() takes
+/// CIOMMU_FAULT_QUEUE_ALLOC (since 6.11): read() on out_fault_fd returns struct ciommu_hwpt_pgfault, write() accepts
 /// struct ciommu_hwpt_page_response.
 struct ciommu_fault_alloc {
     uint32_t size;
@@ -376,11 +377,11 @@ struct ciommu_hwpt_pgfault {
     uint32_t __reserved;
     uint64_t addr;
     uint32_t length;  // a hint, 0 for none
-    uint32_t cookie;  // of the last of a group: goes into the response
+    uint32_t cookie;  // of the last request of a group; copied to the response
 };
 
 static const uint32_t CIOMMU_PGFAULT_FLAGS_PASID_VALID = 1u << 0;
-static const uint32_t CIOMMU_PGFAULT_FLAGS_LAST_PAGE = 1u << 1;  // of its group
+static const uint32_t CIOMMU_PGFAULT_FLAGS_LAST_PAGE = 1u << 1;  // last of its group
 
 static const uint32_t CIOMMU_PGFAULT_PERM_READ = 1u << 0;
 static const uint32_t CIOMMU_PGFAULT_PERM_WRITE = 1u << 1;
@@ -392,12 +393,12 @@ struct ciommu_hwpt_page_response {
     uint32_t code;
 };
 
-static const uint32_t CIOMMUFD_PAGE_RESP_SUCCESS = 0;  // try again
-static const uint32_t CIOMMUFD_PAGE_RESP_INVALID = 1;  // do not
+static const uint32_t CIOMMUFD_PAGE_RESP_SUCCESS = 0;  // the device retries
+static const uint32_t CIOMMUFD_PAGE_RESP_INVALID = 1;  // the access fails
 
 // ---- Virtual IOMMUs ----
 
-/// CIOMMU_VIOMMU_ALLOC (since 6.13): a virtual machine's share of an IOMMU. hwpt_id is a nesting parent.
+/// CIOMMU_VIOMMU_ALLOC (since 6.13): a slice of an IOMMU for a virtual machine. hwpt_id is a nesting parent.
 struct ciommu_viommu_alloc {
     uint32_t size;
     uint32_t flags;  // 0
@@ -416,13 +417,13 @@ static const uint32_t CIOMMU_VIOMMU_TYPE_TEGRA241_CMDQV = 2;  // ciommu_viommu_t
 
 static const unsigned long CIOMMU_VIOMMU_ALLOC = CIOMMUFD_IO(0x90);
 
-/// Tegra241: where to mmap the interface's page 0, on the iommufd.
+/// Tegra241: the mmap offset and length of the interface's page 0, on the iommufd.
 struct ciommu_viommu_tegra241_cmdqv {
     uint64_t out_vintf_mmap_offset;
     uint64_t out_vintf_mmap_length;
 };
 
-/// CIOMMU_VDEVICE_ALLOC (since 6.13): a device as that machine knows it.
+/// CIOMMU_VDEVICE_ALLOC (since 6.13): a device with its ID in the virtual machine.
 struct ciommu_vdevice_alloc {
     uint32_t size;
     uint32_t viommu_id;
@@ -433,7 +434,7 @@ struct ciommu_vdevice_alloc {
 
 static const unsigned long CIOMMU_VDEVICE_ALLOC = CIOMMUFD_IO(0x91);
 
-/// CIOMMU_VEVENTQ_ALLOC (since 6.15): read() on out_veventq_fd gives struct ciommufd_vevent_header, each with its data.
+/// CIOMMU_VEVENTQ_ALLOC (since 6.15): read() on out_veventq_fd returns struct ciommufd_vevent_header with data.
 struct ciommu_veventq_alloc {
     uint32_t size;
     uint32_t flags;  // 0
@@ -451,10 +452,10 @@ static const uint32_t CIOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV = 2;  // ciommu_vevent_
 
 static const unsigned long CIOMMU_VEVENTQ_ALLOC = CIOMMUFD_IO(0x93);
 
-/// Followed by the event, of the queue's type; by nothing if events were lost at the end.
+/// Followed by the event, of the queue's type; without one if events were lost at the end.
 struct ciommufd_vevent_header {
     uint32_t flags;
-    uint32_t sequence;  // 0 to INT_MAX, and round again; a gap is events lost
+    uint32_t sequence;  // 0 to INT_MAX, then 0 again; a gap means lost events
 };
 
 static const uint32_t CIOMMU_VEVENTQ_FLAG_LOST_EVENTS = 1u << 0;

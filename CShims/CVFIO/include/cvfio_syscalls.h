@@ -1,8 +1,8 @@
 // The system calls that the library makes, each returning its result or a negative errno.
 //
-// Swift could call most of these itself. They are wrapped because errno has to be read before anything else runs, and a
-// retain, a release or a closure may run between a call in Swift and the line after it.
-// None of them retries on EINTR: that is the caller's choice.
+// Swift can call most of these itself. They are wrapped because errno must be read before other code runs, and in Swift
+// a retain, a release or a closure may run between a call and the next line. None of them retries on EINTR; the caller
+// decides that.
 
 #ifndef CVFIO_SYSCALLS_H
 #define CVFIO_SYSCALLS_H
@@ -13,7 +13,7 @@
 #if defined(__clang__)
 #pragma clang assume_nonnull begin
 #else
-// Nullability is for Swift's importer, which is clang.
+// Nullability is only for Swift's importer, which is clang.
 #define _Nullable
 #define _Nonnull
 #endif
@@ -28,32 +28,32 @@ int cvfio_sys_duplicate(int fd);
 int64_t cvfio_sys_ioctl(int fd, unsigned long request, void *_Nullable argument);
 /// ioctl(2) whose argument is a number.
 int64_t cvfio_sys_ioctl_value(int fd, unsigned long request, unsigned long value);
-/// read(2), write(2), pread(2), pwrite(2): the number of bytes, or -errno.
+/// read(2), write(2), pread(2), pwrite(2). Return the number of bytes.
 int64_t cvfio_sys_read(int fd, void *buffer, size_t count);
 int64_t cvfio_sys_write(int fd, const void *buffer, size_t count);
 int64_t cvfio_sys_pread(int fd, void *buffer, size_t count, int64_t offset);
 int64_t cvfio_sys_pwrite(int fd, const void *buffer, size_t count, int64_t offset);
 /// lseek(2).
 int64_t cvfio_sys_seek(int fd, int64_t offset, int whence);
-/// mmap(2). On success the address is stored through `result` and 0 returned.
+/// mmap(2). On success stores the address in `result` and returns 0.
 int cvfio_sys_mmap(void *_Nullable address, size_t length, int protection, int flags, int fd, int64_t offset,
                    void *_Nullable *_Nonnull result);
 int cvfio_sys_munmap(void *address, size_t length);
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK, counting from 0.
 int cvfio_sys_eventfd(void);
-/// poll(2) for POLLIN on one descriptor. 1 when readable, 0 after `timeout` milliseconds (-1: no limit).
+/// poll(2) for POLLIN on one descriptor. Returns 1 when readable, 0 after `timeout` milliseconds (-1: no limit).
 int cvfio_sys_poll_readable(int fd, int timeout);
 /// sendmsg(2) of one byte with one descriptor as SCM_RIGHTS.
 int cvfio_sys_send_descriptor(int socket, int fd);
-/// recvmsg(2) of one byte with one descriptor, close-on-exec. -ENOMSG when a message came without exactly one, and
-/// -ECONNRESET when the peer has closed the socket.
+/// recvmsg(2) of one byte with one descriptor, close-on-exec. Returns -ENOMSG if the message does not have exactly one,
+/// and -ECONNRESET if the peer has closed the socket.
 int cvfio_sys_receive_descriptor(int socket);
-/// readlink(2): the number of bytes stored, without a terminating zero.
+/// readlink(2). Returns the number of bytes stored, without a terminating zero.
 int64_t cvfio_sys_readlink(const char *path, char *buffer, size_t count);
-/// getrlimit(2) of RLIMIT_MEMLOCK, in bytes; UINT64_MAX when there is no limit.
+/// getrlimit(2) of RLIMIT_MEMLOCK, in bytes; UINT64_MAX if unlimited.
 int cvfio_sys_memlock_limit(uint64_t *limit);
 
-/// opendir(3), readdir(3), closedir(3). `name` receives a terminated name; 1 for an entry, 0 at the end.
+/// opendir(3), readdir(3), closedir(3). readdir stores a zero-terminated name and returns 1, or 0 at the end.
 int cvfio_sys_opendir(const char *path, void *_Nullable *_Nonnull directory);
 int cvfio_sys_readdir(void *directory, char *name, size_t count);
 int cvfio_sys_closedir(void *directory);

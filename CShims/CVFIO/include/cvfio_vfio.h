@@ -1,9 +1,9 @@
-// <linux/vfio.h>, first part: the container's and the group's own calls, and what all the others share.
+// <linux/vfio.h>, first part: requests on containers and groups, and declarations shared by the other parts.
 // Further parts: cvfio_type1.h (mappings of a container), cvfio_device.h, cvfio_feature.h.
 //
-// Left out of all parts: the sPAPR TCE IOMMU and EEH (server POWER only), the migration region of before 5.18 and the
-// NVLink2 region capabilities, which no kernel answers with any more; and what is inside vfio-ccw's regions
-// (<linux/vfio_ccw.h>). Tests/Headers/check lists what it is of vfio.h.
+// Omitted from all parts: the sPAPR TCE IOMMU and EEH (server POWER only), the migration region before 5.18 and the
+// NVLink2 region capabilities, which current kernels do not return any more, and the layout of vfio-ccw's regions
+// (<linux/vfio_ccw.h>). Tests/Headers/check lists the omitted declarations of vfio.h.
 
 #ifndef CVFIO_VFIO_H
 #define CVFIO_VFIO_H
@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <linux/ioctl.h>
 
-// A request of VFIO or iommufd: type ';', no direction and no size, since the structures carry their own.
-// VFIO counts from 100, iommufd from 0x80.
+// A request of VFIO or iommufd: type ';', without direction and size, because the structures have a size member.
+// VFIO's numbers start at 100, iommufd's at 0x80.
 #define CVFIO_IO(number) ((unsigned long)_IO(';', 100 + (number)))
 
 static const int CVFIO_API_VERSION = 0;
@@ -25,17 +25,17 @@ struct cvfio_info_cap_header {
     uint32_t next;
 };
 
-// ---- Container: /dev/vfio/vfio, or /dev/iommu in its compatible mode ----
+// ---- Container: /dev/vfio/vfio, or /dev/iommu in compatibility mode ----
 
 static const unsigned long CVFIO_GET_API_VERSION = CVFIO_IO(0);  // no argument; returns the version
-static const unsigned long CVFIO_CHECK_EXTENSION = CVFIO_IO(1);  // by value: an extension; returns > 0 if there
-static const unsigned long CVFIO_SET_IOMMU = CVFIO_IO(2);        // by value: an IOMMU type; once a group is in
+static const unsigned long CVFIO_CHECK_EXTENSION = CVFIO_IO(1);  // by value: an extension; returns > 0 if supported
+static const unsigned long CVFIO_SET_IOMMU = CVFIO_IO(2);        // by value: an IOMMU type; after adding a group
 
 // IOMMU types and other extensions.
 static const unsigned long CVFIO_TYPE1_IOMMU = 1;
 static const unsigned long CVFIO_TYPE1v2_IOMMU = 3;         // an unmap never splits a mapping
-static const unsigned long CVFIO_DMA_CC_IOMMU = 4;          // DMA is cache coherent whatever the device asks for
-static const unsigned long CVFIO_TYPE1_NESTING_IOMMU = 6;   // gone from newer kernels, the number stays reserved
+static const unsigned long CVFIO_DMA_CC_IOMMU = 4;          // DMA is always cache coherent
+static const unsigned long CVFIO_TYPE1_NESTING_IOMMU = 6;   // removed from newer kernels, the number is reserved
 static const unsigned long CVFIO_NOIOMMU_IOMMU = 8;         // no translation, no isolation
 static const unsigned long CVFIO_UNMAP_ALL = 9;             // CVFIO_DMA_UNMAP_FLAG_ALL works
 static const unsigned long CVFIO_UPDATE_VADDR = 10;         // CVFIO_DMA_MAP_FLAG_VADDR and its unmap counterpart work

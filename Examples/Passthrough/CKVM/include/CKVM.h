@@ -1,5 +1,5 @@
-// What a virtual machine monitor asks of KVM besides VFIO's part: <linux/kvm.h>, with the request numbers, which are macros
-// that Swift does not import.
+// KVM requests of a virtual machine monitor besides those for VFIO: <linux/kvm.h>, with the request numbers, which are
+// macros that Swift does not import.
 
 #ifndef CKVM_H
 #define CKVM_H
@@ -23,10 +23,10 @@ static const unsigned long KVM_REQUEST_GET_SREGS = KVM_GET_SREGS;
 static const unsigned long KVM_REQUEST_SET_SREGS = KVM_SET_SREGS;
 static const unsigned long KVM_REQUEST_SET_REGS = KVM_SET_REGS;
 
-/// Where in `struct kvm_run` the bytes of an MMIO exit are.
+/// The offset of an MMIO exit's data in `struct kvm_run`.
 static const long KVM_RUN_MMIO_DATA_OFFSET = offsetof(struct kvm_run, mmio.data);
 
-/// A table of one route: `struct kvm_irq_routing`, whose entries are a flexible array, with one entry.
+/// `struct kvm_irq_routing` with one entry instead of the flexible array.
 struct ckvm_irq_routing_of_one {
     __u32 nr;
     __u32 flags;

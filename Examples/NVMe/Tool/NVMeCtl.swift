@@ -2,7 +2,7 @@ import ArgumentParser
 import ExampleSupport
 import ProgramSupport
 
-/// The tool of the NVMe driver.
+/// The command line tool of the NVMe driver.
 @main
 struct NVMeCtl: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -8,7 +8,7 @@ enum AdminCommand {
     static let abort: UInt8 = 0x08
     static let setFeatures: UInt8 = 0x09
 
-    /// What Identify is asked for (CNS).
+    /// The data structures that Identify returns (CNS).
     enum Identify {
         static let namespace: UInt64 = 0
         static let controller: UInt64 = 1

@@ -1,6 +1,6 @@
-/// Which of a queue's commands it is: below the queue's depth, and given again after the command has completed.
+/// Identifies a command in flight: a number below the queue's depth, which is reused after the command has completed.
 ///
-/// So it is an index into what the caller keeps for each command in flight.
+/// Callers can use it as an index into their own data for the commands in flight.
 public struct CommandID: RawRepresentable, Sendable, Hashable {
     public let rawValue: UInt16
 

@@ -1,10 +1,10 @@
-/// The end of a command.
+/// The completion of a command.
 public struct Completion: Sendable, Hashable {
-    /// Which command has ended.
+    /// The command that has completed.
     public let command: CommandID
-    /// How it ended.
+    /// The command's status.
     public let status: CommandStatus
-    /// Dword 0 of the completion, whose meaning depends on the command; of no meaning for reads and writes.
+    /// Dword 0 of the completion, whose meaning depends on the command; undefined for reads and writes.
     public let result: UInt32
 
     @inlinable

@@ -1,25 +1,25 @@
 public import VFIO
 
-/// Where a command's data is, as physical region pages (NVM Express Base Specification 1.4, 4.3).
+/// The location of a command's data, as physical region pages (NVM Express Base Specification 1.4, 4.3).
 ///
-/// The data is contiguous for the controller, as everything is that the library maps, so the entries are an arithmetic
-/// series: the first may begin inside of a page, all others at one. Up to two pages fit into the command; beyond, the
-/// second entry leads to a list.
+/// Memory mapped by the library is contiguous for the controller, so the entries are an arithmetic series: the first
+/// may have an offset within its page, all others are page-aligned. Up to two pages fit into the command; for more, the
+/// second entry points to a list.
 @usableFromInline
 struct DataPointer: Sendable, Hashable {
-    /// PRP entry 1: the first byte.
+    /// PRP entry 1: the address of the first byte.
     @usableFromInline let first: UInt64
-    /// PRP entry 2: the second page, or the list; 0 when the data ends in the first page.
+    /// PRP entry 2: the address of the second page or of the list; 0 when the data ends in the first page.
     @usableFromInline let second: UInt64
 
-    /// Works the entries out, and writes the list where one is needed.
+    /// Computes the entries, and writes the list if one is needed.
     ///
     /// - Parameters:
-    ///   - address: The first byte, a multiple of 4.
-    ///   - byteCount: At least 1.
+    ///   - address: The address of the first byte, a multiple of 4.
+    ///   - byteCount: The number of bytes, at least 1.
     ///   - pageSize: The controller's page size.
-    ///   - lists: Where lists go, with room at `listOffset` for all pages but the first, inside of one page.
-    ///   - listAddress: Where the controller sees that place.
+    ///   - lists: The memory for lists, with space at `listOffset` for all pages but the first, within one page.
+    ///   - listAddress: The IOVA of that space.
     @inlinable @inline(__always)
     init<Memory: VolatileMemory & ~Copyable & ~Escapable>(
         to address: UInt64, byteCount: UInt64, pageSize: UInt64, lists: borrowing Memory, at listOffset: Int,

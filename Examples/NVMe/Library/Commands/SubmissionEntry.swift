@@ -1,18 +1,18 @@
 public import VFIO
 
-/// A command as the controller reads it: 64 bytes (NVM Express Base Specification 1.4, 4.2).
+/// A submission queue entry: 64 bytes (NVM Express Base Specification 1.4, 4.2).
 ///
-/// The identifier is not part of it; the queue gives one out.
+/// The command identifier is not part of it; the queue assigns one.
 public struct SubmissionEntry: Sendable, Hashable, BitwiseCopyable {
-    /// What is to be done.
+    /// The opcode.
     public var opcode: UInt8
-    /// The namespace that it is done to; 0 for none.
+    /// The namespace; 0 for none.
     public var namespace: UInt32
-    /// Where the data is: PRP entry 1.
+    /// PRP entry 1: the address of the data.
     public var data: UInt64
-    /// Where the rest of the data is, or the list that says so: PRP entry 2.
+    /// PRP entry 2: the address of the second page of the data, or of a list.
     public var moreData: UInt64
-    /// Command dwords 10 and 11, the lower one in the lower half.
+    /// Command dwords 10 and 11, with dword 10 in the lower half.
     public var dwords10And11: UInt64
     /// Command dwords 12 and 13.
     public var dwords12And13: UInt64
@@ -38,7 +38,7 @@ public struct SubmissionEntry: Sendable, Hashable, BitwiseCopyable {
     func store<Memory: VolatileMemory & ~Copyable & ~Escapable>(
         to memory: borrowing Memory, at offset: Int, as identifier: UInt16
     ) {
-        // Checked once, for all of the stores.
+        // One bounds check for all of the stores.
         let place = memory.extracting(offset..<offset &+ 64)
         place.write64(UInt64(namespace) << 32 | UInt64(identifier) << 16 | UInt64(opcode), at: 0)
         place.write64(0, at: 8)

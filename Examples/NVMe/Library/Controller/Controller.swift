@@ -1,6 +1,6 @@
 public import VFIO
 
-/// An NVMe controller that belongs to this program.
+/// An NVMe controller.
 ///
 /// ```swift
 /// let space = try AddressSpace()
@@ -11,37 +11,37 @@ public import VFIO
 /// try queue.read(disk, at: 0, count: 8, into: buffer)
 /// ```
 ///
-/// Make buffers before the queue that uses them. What was made last ends first, also when an error is thrown: the
-/// controller forgets the queue, and reaches for no buffer any more, before the buffers are freed.
+/// Create buffers before the queue that uses them. Values are destroyed in reverse order, also when an error is thrown:
+/// the queue is then deleted at the controller, which stops accessing the buffers, before they are freed.
 ///
-/// It has one owner. The controller is shut down by ``close()``, or at the end of its life and that of all its queues. It
-/// works the same on a real kernel and on the mock.
+/// A controller has one owner. It is shut down by ``close()``, or when it and all of its queues have been
+/// deinitialized. It works the same on a real kernel and on the mock.
 public struct Controller: ~Copyable, Sendable {
     private let core: ControllerCore
     /// The address space that the controller is in.
     public let space: AddressSpace
-    /// What the controller can do.
+    /// The controller's capabilities.
     public let capabilities: ControllerCapabilities
-    /// What the controller says of itself.
+    /// The controller's identification data.
     public let info: ControllerInfo
-    /// The memory page that the driver has agreed upon with the controller, in bytes.
+    /// The memory page size that the driver has configured, in bytes.
     public let pageSize: Int
     private let options: ControllerOptions
 
-    /// Brings a controller up: a reset, the admin queue, the number of I/O queues.
+    /// Initialises a controller: resets it, and sets up the admin queue and the number of I/O queues.
     ///
     /// - Parameters:
-    ///   - device: The controller, which becomes the driver's.
-    ///   - options: How it is to be brought up.
-    /// - Throws: `.timeout` when the controller does not become ready, `.fatalStatus`, `.gone`, `.unsupported`, and `.vfio`
-    ///   with what the library refused.
+    ///   - device: The controller's device, which the driver takes ownership of.
+    ///   - options: The initialisation options.
+    /// - Throws: `.timeout` when the controller does not become ready, `.fatalStatus`, `.gone`, `.unsupported`, and
+    ///   `.vfio` with an error of the library.
     public init(_ device: consuming Device, options: ControllerOptions = ControllerOptions()) throws(NVMeError) {
         let space = device.space
         var engine = try ControllerEngine(device, options: options)
         try engine.stop()
         try engine.start()
         let (capabilities, pageSize) = (engine.capabilities, engine.pageSize)
-        // From here on it is shut down when something goes wrong.
+        // From here on the controller is shut down on errors.
         let core = ControllerCore(engine)
         info = try core.withEngine { (engine) throws(NVMeError) in
             let identity = try engine.identify(AdminCommand.Identify.controller, "Identify (controller)")
@@ -57,7 +57,7 @@ public struct Controller: ~Copyable, Sendable {
 
     // MARK: Namespaces
 
-    /// The numbers of the active namespaces.
+    /// Returns the numbers of the active namespaces.
     public func namespaceIDs() throws(NVMeError) -> [UInt32] {
         let bytes = try core.withEngine { (engine) throws(NVMeError) in
             try engine.identify(AdminCommand.Identify.activeNamespaces, "Identify (active namespaces)")
@@ -68,10 +68,10 @@ public struct Controller: ~Copyable, Sendable {
         return Array(numbers.prefix { $0 != 0 })
     }
 
-    /// Asks for a namespace.
+    /// Returns a namespace.
     ///
-    /// - Throws: `.invalidArgument` when there is no active one of this number, `.unsupported` for a format with metadata,
-    ///   and for blocks that are larger than what a command can move.
+    /// - Throws: `.invalidArgument` when there is no active namespace of this number, `.unsupported` for a format with
+    ///   metadata, and for blocks that are larger than the maximum transfer of a command.
     public func namespace(_ id: UInt32 = 1) throws(NVMeError) -> Namespace {
         let bytes: [UInt8]
         do throws(NVMeError) {
@@ -82,7 +82,7 @@ public struct Controller: ~Copyable, Sendable {
             throw .invalidArgument("the controller has no active namespace \(id)")
         }
         let namespace = try Namespace(id: id, identity: bytes)
-        // What one list of pages describes, as in a queue's memory.
+        // The maximum that one page list describes, as in a queue's memory.
         let limit = min(info.maximumTransferByteCount ?? .max, pageSize / 8 * pageSize)
         guard namespace.blockSize <= limit else {
             throw .unsupported(
@@ -93,14 +93,17 @@ public struct Controller: ~Copyable, Sendable {
 
     // MARK: Queues
 
-    /// Makes an I/O queue pair.
+    /// Creates an I/O queue pair.
     ///
     /// - Parameters:
-    ///   - depth: How many commands can be in flight, at least 1 and fewer than the controller's entries of a queue.
-    ///   - maximumTransferByteCount: The most bytes that one command can move. It is lowered to what the controller can.
-    ///   - interrupts: Whether ``QueuePair/waitForCompletion()`` sleeps until the queue's MSI-X comes, instead of polling.
-    /// - Throws: `.unsupported` when the controller has no more queues, `.invalidArgument`, `.status`, `.vfio`; `.adminTimeout`,
-    ///   after which the controller has been reset, and its other queues have to recover.
+    ///   - depth: The maximum number of commands in flight, at least 1 and less than the controller's maximum queue
+    ///     size.
+    ///   - maximumTransferByteCount: The maximum number of bytes of one command. It is limited to the controller's
+    ///     maximum.
+    ///   - interrupts: Whether ``QueuePair/waitForCompletion()`` sleeps until the queue's MSI-X interrupt, instead of
+    ///     polling.
+    /// - Throws: `.unsupported` when the controller has no more queues, `.invalidArgument`, `.status`, `.vfio`;
+    ///   `.adminTimeout`, after which the controller has been reset, and its other queues must recover.
     public func makeQueue(
         depth: Int = 64, maximumTransferByteCount: Int = 128 << 10, interrupts: Bool = false
     ) throws(NVMeError) -> QueuePair {
@@ -108,7 +111,7 @@ public struct Controller: ~Copyable, Sendable {
             in: space, depth: depth,
             maximumTransferByteCount: min(maximumTransferByteCount, info.maximumTransferByteCount ?? .max),
             pageSize: pageSize, maximumEntryCount: capabilities.maximumQueueEntryCount)
-        // Of no life yet: it only gives the number back.
+        // Not connected yet: on errors it only releases the number.
         var registration = QueueRegistration(id: try core.reserveQueue(), core: core, epoch: 0)
         let id = registration.id
         let registers = try withDevice { (device) throws(VFIOError) in try device.makeRegisterBank(of: .bar0) }
@@ -126,29 +129,29 @@ public struct Controller: ~Copyable, Sendable {
 
     // MARK: Life
 
-    /// Resets the controller and brings it up again. All queues have to recover then (``QueuePair/recover()``); their
-    /// commands end with ``CommandStatus/aborted``.
+    /// Resets the controller and initialises it again. All queues must then recover (``QueuePair/recover()``); their
+    /// commands complete with ``CommandStatus/aborted``.
     public func reset() throws(NVMeError) { try core.reset() }
 
-    /// Works with the device itself: for a reset of the function, its config space, its interrupts.
+    /// Calls a closure with the device, for a reset of the function, its config space, or its interrupts.
     ///
-    /// The controller waits meanwhile, for all threads: the closure must not call it, nor make, recover, abort on, or
-    /// close a queue of it, which would wait for ever.
+    /// The controller is locked meanwhile, for all threads: the closure must not use it, and must not make, recover or
+    /// close one of its queues, or call their `abort`; this would deadlock.
     public func withDevice<Result: ~Copyable>(
         _ body: (borrowing Device) throws(VFIOError) -> Result
     ) throws(NVMeError) -> Result {
         try core.withEngine { (engine) throws(NVMeError) in try engine.withDevice(body) }
     }
 
-    /// Shuts the controller down in order (CC.SHN), closes the device, and reports what went wrong.
+    /// Shuts the controller down (CC.SHN), closes the device, and reports errors.
     ///
-    /// - Throws: `.vfio` with `.inUse` when a queue is still alive: the controller is shut down then, and the device is
+    /// - Throws: `.vfio` with `.inUse` when a queue is still open: the controller is then shut down, and the device is
     ///   closed with the last queue.
     public consuming func close() throws(NVMeError) { try core.close() }
 }
 
 extension Controller {
-    /// Works with the device itself, in a closure that throws errors of its own.
+    /// Calls a closure with the device. The closure throws its own errors.
     public func withDevice<Value: ~Copyable>(_ body: (borrowing Device) throws -> Value) throws -> Value {
         try core.withEngine { (engine) throws(NVMeError) in engine.result(of: body) }.get()
     }

@@ -1,9 +1,9 @@
 internal import Synchronization
 internal import VFIO
 
-/// What a controller and its queues share: the one who talks to the controller, one at a time, and the count of its lives.
+/// The state shared by a controller and its queues: the engine, which is used by one thread at a time, and the epoch.
 ///
-/// No command of an I/O queue comes by here.
+/// Commands of I/O queues do not use it.
 final class ControllerCore: Sendable {
     private struct State: ~Copyable, Sendable {
         var engine: ControllerEngine?
@@ -19,18 +19,18 @@ final class ControllerCore: Sendable {
     }
 
     deinit {
-        // Silent, as every deinit here; close() is for those who want to know.
+        // deinit ignores errors; callers that need the error call close().
         try? close()
     }
 
-    /// The number of the controller's life. Each reset begins another, in which the queues of the one before are unknown.
+    /// The controller's epoch. Each reset begins a new one, in which the queues of the previous epochs do not exist.
     ///
-    /// A life is over when the controller is known to reach for none of its memory any more, and not before.
+    /// An epoch ends only when the controller is known to access none of its memory any more.
     var currentEpoch: UInt64 { epoch.load(ordering: .acquiring) }
-    /// Whether there is nothing left to talk to.
+    /// Whether the controller has been closed.
     var isClosed: Bool { closed.load(ordering: .acquiring) }
 
-    /// Works with the controller.
+    /// Calls a closure with the engine, under the lock.
     func withEngine<Result: ~Copyable>(
         _ body: (inout ControllerEngine) throws(NVMeError) -> Result
     ) throws(NVMeError) -> Result {
@@ -42,10 +42,10 @@ final class ControllerCore: Sendable {
 
     // MARK: Life
 
-    /// Returns when nobody works with the controller, so that a reset or a close that is under way has ended.
+    /// Returns when no other thread uses the engine, so that a reset or close in progress has ended.
     func waitForTurn() { state.withLock { _ in } }
 
-    /// Resets the controller, unless that has happened since the given life, and brings it up again.
+    /// Resets the controller and initialises it again, unless it has been reset since the given epoch.
     func reset(from known: UInt64? = nil) throws(NVMeError) {
         try withEngine { (engine) throws(NVMeError) in
             if let known, known != currentEpoch, engine.isRunning { return }
@@ -53,8 +53,8 @@ final class ControllerCore: Sendable {
         }
     }
 
-    /// Begins another life of the controller. The queues of this one are no more, whatever comes of it, and their memory
-    /// is free: but for `.notStopped`, after which this life goes on.
+    /// Begins a new epoch. The queues of the current one no longer exist, and their memory is free, even if this fails;
+    /// except for `.notStopped`, after which the current epoch continues.
     private func restart(_ engine: inout ControllerEngine) throws(NVMeError) {
         var failure: NVMeError?
         do throws(NVMeError) { try engine.stop() } catch { failure = error }
@@ -63,15 +63,15 @@ final class ControllerCore: Sendable {
         try engine.start()
     }
 
-    /// Begins another life, since the memory of a queue is freed that the controller may know of.
+    /// Begins a new epoch, because the memory of a queue is being freed that the controller may still access.
     ///
-    /// - Throws: `.notStopped` alone. A controller that does not come up again is told of when it is used next.
+    /// - Throws: `.notStopped` only. A failure of the initialisation is reported by the next use of the controller.
     private func restart(_ state: inout State, after failure: NVMeError) throws(NVMeError) {
         let life = currentEpoch
         try? restart(&state.engine!)
         guard currentEpoch == life else { return }
-        // What is left is to close the device, which the queue holds as well, but no longer than its memory. The kernel
-        // stops a device that nobody holds.
+        // The device must still be closed. The queue also holds it, but no longer than its memory. The kernel disables
+        // a device when its last reference is closed.
         closed.store(true, ordering: .releasing)
         state.engine = nil
         throw .notStopped("\(failure)")
@@ -84,7 +84,7 @@ final class ControllerCore: Sendable {
             guard state.engine != nil else { return nil }
             do throws(NVMeError) { try state.engine!.shutDown() } catch { failure = error }
             closed.store(true, ordering: .releasing)
-            // Not before it has stopped: the queues' memory is free from then on.
+            // Only after it has stopped, because the queues' memory is free from then on.
             if state.engine?.isQuiet == true { epoch.add(1, ordering: .acquiringAndReleasing) }
             return state.engine.take()
         }
@@ -96,7 +96,7 @@ final class ControllerCore: Sendable {
 
     // MARK: Queues
 
-    /// Finds a number for a new queue.
+    /// Allocates the number of a new queue.
     func reserveQueue() throws(NVMeError) -> UInt16 {
         try state.withLock { (state) throws(NVMeError) in
             guard let limit = state.engine?.queueLimit else { throw .closed }
@@ -108,11 +108,11 @@ final class ControllerCore: Sendable {
         }
     }
 
-    /// Tells the controller of a queue.
+    /// Creates a queue at the controller.
     ///
-    /// When that fails, the controller knows nothing of it, if need be by a reset.
+    /// After an error the queue does not exist at the controller, if necessary because of a reset.
     ///
-    /// - Returns: The life of the controller that knows it.
+    /// - Returns: The epoch in which the queue exists.
     func connectQueue(
         _ id: UInt16, _ memory: borrowing QueueMemory, vector: Int?
     ) throws(NVMeError) -> UInt64 {
@@ -128,11 +128,11 @@ final class ControllerCore: Sendable {
         }
     }
 
-    /// Has the controller forget a queue, and gives its number back.
+    /// Deletes a queue at the controller, and releases its number.
     func removeQueue(_ id: UInt16, epoch known: UInt64) throws(NVMeError) {
         try state.withLock { (state) throws(NVMeError) in
             state.queues.remove(id)
-            // Of an earlier life, or of a controller that was closed: forgotten already.
+            // The queue is of an earlier epoch, or the controller was closed: the queue does not exist any more.
             guard known == currentEpoch, state.engine != nil else { return }
             do throws(NVMeError) {
                 try state.engine!.deleteQueue(id)

@@ -1,7 +1,7 @@
 internal import Glibc
 internal import VFIO
 
-/// The controller, as one thread at a time works with it: its registers, its admin queue, its life.
+/// The controller's registers, admin queue and state, which are used by one thread at a time.
 struct ControllerEngine: ~Copyable, Sendable {
     let device: Device
     let registers: RegisterBank
@@ -9,21 +9,21 @@ struct ControllerEngine: ~Copyable, Sendable {
     let options: ControllerOptions
     let pageSize: Int
     var admin: QueuePair
-    /// Where the answers to Identify go.
+    /// The buffer for the data of Identify.
     let answer: DMABuffer
-    /// How many I/O queues the controller lets us have.
+    /// The number of I/O queues that the controller has granted.
     private(set) var queueLimit = 0
-    /// Whether the controller is up, so that commands make sense.
+    /// Whether the controller is enabled and accepts commands.
     private(set) var isRunning = false
-    /// Whether the controller is known to keep off all memory: it is disabled, or its DMA is switched off.
+    /// Whether the controller is known not to access memory: it is disabled, or its DMA is disabled.
     private(set) var isQuiet = true
-    /// Why the admin queue is not to be used until the controller has been reset: a command without an end may still write
-    /// its answer to where the next one's goes, or the controller may know of a queue that is none.
+    /// Why the admin queue must not be used until the controller has been reset: a command that has not completed may
+    /// still write to the buffer of the next one, or a queue may exist at the controller whose creation has failed.
     private var stuckReason: NVMeError?
-    /// Whether the controller has to be reset before memory is freed or an admin command sent.
+    /// Whether the controller must be reset before memory is freed or an admin command sent.
     var isStuck: Bool { stuckReason != nil }
 
-    /// Gets everything ready that a controller needs.
+    /// Allocates the resources of a controller.
     init(_ device: consuming Device, options: ControllerOptions) throws(NVMeError) {
         try Self.identify(device)
         try Self.prepare(device)
@@ -47,7 +47,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         self.device = device
     }
 
-    /// Makes sure that it is an NVMe controller, before anything is written to it.
+    /// Checks that the device is an NVMe controller, before anything is written to it.
     private static func identify(_ device: borrowing Device) throws(NVMeError) {
         let classCode: UInt32
         do throws(VFIOError) { classCode = try device.config.classCode() } catch { throw .vfio(error) }
@@ -59,12 +59,12 @@ struct ControllerEngine: ~Copyable, Sendable {
         }
     }
 
-    /// Opens the registers. No DMA yet: what the controller was told to do before is not known.
+    /// Enables register access. DMA stays disabled, because the controller may still have commands of a previous owner.
     private static func prepare(_ device: borrowing Device) throws(NVMeError) {
         do throws(VFIOError) {
             try device.config.updateCommand {
                 $0.remove(.busMaster)
-                // Nobody listens to the pin.
+                // INTx is not used.
                 $0.formUnion([.memoryDecode, .interruptDisable])
             }
         } catch {
@@ -72,7 +72,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         }
     }
 
-    /// Makes sure that a queue's doorbells are in BAR 0.
+    /// Checks that a queue's doorbells are in BAR 0.
     static func checkDoorbells(
         of queue: UInt16, _ capabilities: ControllerCapabilities, _ registers: borrowing RegisterBank
     ) throws(NVMeError) {
@@ -95,7 +95,7 @@ struct ControllerEngine: ~Copyable, Sendable {
     private static func readCapabilities(
         _ registers: borrowing RegisterBank
     ) throws(NVMeError) -> ControllerCapabilities {
-        // The registers, and the doorbells of the admin queue.
+        // BAR 0 must contain the registers and the doorbells of the admin queue.
         guard registers.byteCount >= ControllerRegister.doorbells + 8 else {
             throw .unsupported("a BAR 0 of at least 4104 bytes; it has \(registers.byteCount)")
         }
@@ -105,7 +105,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         guard capabilities.rawValue != .max else { throw .gone }
         guard capabilities.hasNVMCommandSet else { throw .unsupported("the NVM command set") }
         guard capabilities.maximumQueueEntryCount > 1 else { throw .unsupported("queues of more than one entry") }
-        // Memory is aligned to the host's pages, and no better.
+        // Buffers are aligned to host pages only.
         let pageSize = HostKernel().pageSize
         guard capabilities.minimumPageSize <= pageSize else {
             throw .unsupported(
@@ -116,21 +116,21 @@ struct ControllerEngine: ~Copyable, Sendable {
 
     // MARK: Life
 
-    /// Brings the controller up, which has been stopped. When that fails, it is stopped again.
+    /// Enables the controller, which must be stopped. After an error it is stopped again.
     mutating func start() throws(NVMeError) {
         do throws(NVMeError) {
             try enable()
         } catch {
             isRunning = false
-            // The next life begins with a stop, and so does the end, so what fails here is told then.
+            // The next start and the close stop it again, so they report this error.
             try? quiet()
             throw error
         }
     }
 
-    /// Has the controller work with the admin queue.
+    /// Configures and enables the controller with its admin queue.
     private mutating func enable() throws(NVMeError) {
-        // A reset of the function has switched it off.
+        // A reset of the function has disabled memory decode.
         try Self.prepare(device)
         stuckReason = nil
         admin.endAll()
@@ -138,7 +138,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         let entries = (UInt32(admin.memory.submissionEntryCount - 1), UInt32(admin.memory.completionEntryCount - 1))
         var configuration = ControllerConfiguration(pageShift: pageSize.trailingZeroBitCount)
         configuration.isEnabled = true
-        // From here on the controller may reach for memory.
+        // From here on the controller may access memory.
         isQuiet = false
         try withDevice { (device) throws(VFIOError) in try device.config.updateCommand { $0.insert(.busMaster) } }
         registers.write32(entries.1 << 16 | entries.0, at: ControllerRegister.adminQueueAttributes)
@@ -150,18 +150,19 @@ struct ControllerEngine: ~Copyable, Sendable {
         try askForQueues()
     }
 
-    /// Stops the controller, so that it reaches for no memory any more: as it is asked to, or else by a reset of the
-    /// function.
+    /// Stops the controller, so that it does not access memory any more: by its enable bit, or otherwise by a reset of
+    /// the function.
     ///
-    /// - Throws: `.notStopped` when it may still reach for memory. After any other error it does not: `.gone`, and what
-    ///   kept it from being stopped in order.
+    /// - Throws: `.notStopped` when it may still access memory. After any other error it does not: `.gone`, and the
+    ///   error that prevented a normal stop.
     mutating func stop() throws(NVMeError) {
         isRunning = false
         do throws(NVMeError) {
             try disable()
             isQuiet = true
         } catch .gone {
-            // Registers that nobody decodes read like that, too. Where the config space fails as well, it is gone indeed.
+            // A function with memory decode disabled reads as all ones, too. If config space also fails, the device is
+            // gone.
             try? quiet()
             isQuiet = true
             throw .gone
@@ -173,7 +174,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         }
     }
 
-    /// Switches the controller's DMA off, whatever it is doing.
+    /// Disables the controller's DMA (bus mastering), regardless of its state.
     private mutating func quiet() throws(NVMeError) {
         try withDevice { (device) throws(VFIOError) in try device.config.updateCommand { $0.remove(.busMaster) } }
         isQuiet = true
@@ -193,17 +194,16 @@ struct ControllerEngine: ~Copyable, Sendable {
         try wait(for: "the controller to stop (CSTS.RDY = 0)", readyTimeout, evenIfFatal: true) { !$0.isReady }
     }
 
-    /// Shuts the controller down in order, so that it saves what it has in its caches, and stops it, whatever comes of
-    /// that.
+    /// Shuts the controller down, so that it writes its caches back, and stops it even if that fails.
     ///
-    /// - Throws: As ``stop()``, and what went wrong with the shutdown.
+    /// - Throws: As ``stop()``, and the error of the shutdown.
     mutating func shutDown() throws(NVMeError) {
         var failure: NVMeError?
         if isRunning {
             do throws(NVMeError) { try askToShutDown() } catch { failure = error }
         }
         do throws(NVMeError) { try stop() } catch {
-            // What may still write to memory is worse than what was not saved.
+            // A controller that may still access memory is more severe than a failed shutdown.
             if case .notStopped = error { failure = error }
             failure = failure ?? error
         }
@@ -220,7 +220,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         try wait(for: "the controller's shutdown (CSTS.SHST = 10b)", options.shutdownTimeout) { $0.isShutDown }
     }
 
-    /// Frees what the controller has used, which was shut down before, and closes the device.
+    /// Frees the controller's resources and closes the device. It must have been shut down before.
     consuming func close() throws(NVMeError) {
         var failure: NVMeError?
         do throws(NVMeError) { try admin.close() } catch { failure = error }
@@ -239,7 +239,8 @@ struct ControllerEngine: ~Copyable, Sendable {
     ) throws(NVMeError) {
         let deadline = ContinuousClock.now + limit
         while true {
-            // The time before the look: what came in time counts, even if this thread was kept from looking.
+            // Read the clock before the check: a completion that arrived in time counts, even if this thread was
+            // delayed.
             let now = ContinuousClock.now
             let status = ControllerStatus(rawValue: registers.read32(at: ControllerRegister.status))
             try Self.check(registers)
@@ -247,7 +248,7 @@ struct ControllerEngine: ~Copyable, Sendable {
             if condition(status) { return }
             if status.isFatal, !evenIfFatal { throw .fatalStatus }
             if now > deadline { throw .timeout(waitingFor: subject, limit: limit) }
-            // It may take seconds, and each look is an access to the device.
+            // The operation may take seconds, and each check is a register access.
             usleep(100)
         }
     }
@@ -268,10 +269,11 @@ struct ControllerEngine: ~Copyable, Sendable {
 
     // MARK: Admin commands
 
-    /// Sends an admin command and waits for its end.
+    /// Submits an admin command and waits for its completion.
     ///
     /// - Returns: Dword 0 of the completion.
-    /// - Throws: `.status`. After any other error each further command throws that one, until the controller is reset.
+    /// - Throws: `.status`. After any other error each further command throws that error, until the controller is
+    ///   reset.
     @discardableResult
     mutating func execute(_ entry: SubmissionEntry, _ name: String) throws(NVMeError) -> UInt32 {
         guard isRunning else { throw .closed }
@@ -293,7 +295,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         return completion.result
     }
 
-    /// Asks for the number of I/O queues (Set Features, Number of Queues: 5.21.1.7).
+    /// Requests the number of I/O queues (Set Features, Number of Queues: 5.21.1.7).
     private mutating func askForQueues() throws(NVMeError) {
         let wanted = UInt64(min(max(options.queueCount, 1), 65534) - 1)
         let granted = try execute(
@@ -304,7 +306,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         queueLimit = min(options.queueCount, Int(granted & 0xffff) + 1, Int(granted >> 16) + 1)
     }
 
-    /// Asks for one of the pages that describe the controller.
+    /// Reads one of the data structures that describe the controller (Identify).
     mutating func identify(_ what: UInt64, namespace: UInt32 = 0, _ name: String) throws(NVMeError) -> [UInt8] {
         try execute(
             SubmissionEntry(
@@ -313,9 +315,9 @@ struct ControllerEngine: ~Copyable, Sendable {
         return answer.bytes(count: 4096)
     }
 
-    /// Asks the controller to end a command (Abort: 5.1).
+    /// Aborts a command (Abort: 5.1).
     ///
-    /// - Returns: Whether it has; otherwise the command ends by itself, or never.
+    /// - Returns: Whether the controller has aborted it; otherwise the command completes by itself, or never.
     mutating func abort(_ identifier: UInt16, of queue: UInt16) throws(NVMeError) -> Bool {
         let answer = try execute(
             SubmissionEntry(
@@ -324,9 +326,9 @@ struct ControllerEngine: ~Copyable, Sendable {
         return answer & 1 == 0
     }
 
-    /// Tells the controller of a queue pair (Create I/O Completion Queue, Create I/O Submission Queue: 5.3, 5.4).
+    /// Creates a queue pair at the controller (Create I/O Completion Queue, Create I/O Submission Queue: 5.3, 5.4).
     ///
-    /// - Throws: With ``isStuck`` set when the controller may know some of the queue now, so that a reset has to come
+    /// - Throws: With ``isStuck`` set when the controller may have created one of the queues, so that it must be reset
     ///   before the memory is freed.
     mutating func createQueue(_ id: UInt16, _ memory: borrowing QueueMemory, vector: Int?) throws(NVMeError) {
         let number = UInt64(id)
@@ -343,7 +345,7 @@ struct ControllerEngine: ~Copyable, Sendable {
                     dwords10And11: UInt64(memory.submissionEntryCount - 1) << 16 | number | (number << 16 | 1) << 32),
                 "Create I/O Submission Queue \(id)")
         } catch {
-            // Refused: then the controller can be told to forget the other one. Otherwise the admin queue is stuck.
+            // If the request was refused, the completion queue can be deleted. Otherwise the admin queue is stuck.
             do throws(NVMeError) {
                 try deleteCompletionQueue(id)
             } catch let second {
@@ -353,7 +355,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         }
     }
 
-    /// Has the controller forget a queue pair; what is in flight ends.
+    /// Deletes a queue pair at the controller; commands in flight end.
     mutating func deleteQueue(_ id: UInt16) throws(NVMeError) {
         try execute(
             SubmissionEntry(opcode: AdminCommand.deleteSubmissionQueue, dwords10And11: UInt64(id)),

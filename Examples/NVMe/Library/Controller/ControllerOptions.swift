@@ -1,12 +1,12 @@
-/// How a controller is to be brought up.
+/// The initialisation options of a controller.
 public struct ControllerOptions: Sendable, Hashable {
-    /// How many I/O queues to ask the controller for.
+    /// The number of I/O queues to request.
     public var queueCount = 16
-    /// How long a command may take before its queue throws `.timeout`.
+    /// The time limit of a command, after which its queue throws `.timeout`.
     public var commandTimeout: Duration = .seconds(5)
-    /// How long the controller may take to become ready or to stop; `nil` for what its register CAP says.
+    /// The time limit for the controller to become ready or to stop; `nil` for the value in register CAP.
     public var readyTimeout: Duration?
-    /// How long the controller may take to shut down.
+    /// The time limit for the controller to shut down.
     public var shutdownTimeout: Duration = .seconds(10)
 
     public init() {}

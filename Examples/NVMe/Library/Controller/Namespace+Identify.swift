@@ -1,11 +1,11 @@
 extension Namespace {
-    /// Decodes the answer to Identify, of 4096 bytes (CNS 0: NVM Express Base Specification 1.4, 5.15.2.1).
+    /// Decodes the Identify data of a namespace, of 4096 bytes (CNS 0: NVM Express Base Specification 1.4, 5.15.2.1).
     ///
-    /// - Throws: `.unsupported` for a format with metadata or blocks that this driver has no use for.
+    /// - Throws: `.unsupported` for a format with metadata, or with a block size that this driver does not support.
     init(id: UInt32, identity bytes: [UInt8]) throws(NVMeError) {
         let blockCount = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[$1]) << (8 * UInt64($1)) }
         guard blockCount > 0 else { throw .invalidArgument("the controller has no active namespace \(id)") }
-        // FLBAS: which of the formats, of 4 bytes each, the blocks have.
+        // FLBAS: the index of the LBA format, of 4 bytes each.
         let format = 128 + 4 * Int(bytes[26] & 0xf)
         let metadataByteCount = Int(bytes[format]) | Int(bytes[format + 1]) << 8
         let blockShift = Int(bytes[format + 2])
@@ -15,7 +15,7 @@ extension Namespace {
         guard (9...24).contains(blockShift) else {
             throw .unsupported("blocks of 2^\(blockShift) bytes, which namespace \(id) has")
         }
-        // What the bytes are counted with, and what a driver of files would.
+        // Byte counts must fit into Int64, as file offsets do.
         guard blockCount <= UInt64(Int64.max) >> UInt64(blockShift) else {
             throw .unsupported("a namespace of \(blockCount) blocks of 2^\(blockShift) bytes, as \(id) is said to be")
         }

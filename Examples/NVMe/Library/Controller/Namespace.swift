@@ -1,17 +1,18 @@
-/// A namespace: a disk of the controller, as a row of blocks.
+/// A namespace: a disk of the controller, as an array of blocks.
 public struct Namespace: Sendable, Hashable {
-    /// Its number, from 1.
+    /// The namespace's number, from 1.
     public let id: UInt32
-    /// How many blocks it has.
+    /// The number of blocks.
     public let blockCount: UInt64
-    /// The binary logarithm of the size of a block.
+    /// The binary logarithm of the block size.
     @usableFromInline let blockShift: Int
 
-    /// A namespace whose numbers are known from elsewhere; `Controller.namespace(_:)` asks the controller for them.
+    /// Creates a namespace from known values; `Controller.namespace(_:)` reads them from the controller.
     ///
     /// - Parameters:
-    ///   - blockCount: How many blocks it has, in bytes less than 2^63.
-    ///   - blockSize: In bytes, a power of two.
+    ///   - id: The namespace's number.
+    ///   - blockCount: The number of blocks; their total size in bytes must be less than 2^63.
+    ///   - blockSize: The block size in bytes, a power of two.
     public init(id: UInt32, blockCount: UInt64, blockSize: Int) {
         precondition(blockSize > 0 && blockSize & (blockSize - 1) == 0, "the size of a block is a power of two")
         precondition(blockCount <= UInt64(Int.max / blockSize), "a namespace has less than 2^63 bytes")
@@ -20,8 +21,8 @@ public struct Namespace: Sendable, Hashable {
         self.blockShift = blockSize.trailingZeroBitCount
     }
 
-    /// The size of a block in bytes.
+    /// The block size in bytes.
     @inlinable public var blockSize: Int { 1 << blockShift }
-    /// The size of all blocks in bytes.
+    /// The total size in bytes.
     public var byteCount: UInt64 { blockCount << UInt64(blockShift) }
 }

@@ -1,37 +1,38 @@
 public import VFIO
 
-/// What went wrong between the driver and the controller, and what to do about it.
+/// An error of the driver or the controller.
 public enum NVMeError: Error, Sendable, Hashable {
-    /// The library or the kernel refused something.
+    /// An error of the library or the kernel.
     case vfio(VFIOError)
-    /// The controller ended a command with an error.
+    /// The controller completed a command with an error.
     case status(CommandStatus, command: String)
-    /// Nothing came in time; `waitingFor` says what was awaited. For a command: ``QueuePair/recover()``.
+    /// A time limit was exceeded; `waitingFor` is the awaited event. For a command, call ``QueuePair/recover()``.
     case timeout(waitingFor: String, limit: Duration)
-    /// The controller did not answer one of the driver's own commands, and is sent no further ones until it has been reset:
-    /// ``Controller/reset()``, or ``QueuePair/recover()``. Queues that are there go on until then.
+    /// The controller did not complete one of the driver's own commands. No further ones are sent until it has been
+    /// reset by ``Controller/reset()`` or ``QueuePair/recover()``. Existing queues continue until then.
     case adminTimeout(command: String, limit: Duration)
-    /// The registers read as all ones: the device has been taken away.
+    /// The registers read as all ones: the device has been removed.
     case gone
-    /// The controller says that it cannot go on (CSTS.CFS). ``QueuePair/recover()`` resets it.
+    /// The controller reports a fatal error (CSTS.CFS). ``QueuePair/recover()`` resets it.
     case fatalStatus
-    /// The controller has been reset since the queue was made, by another queue's owner or behind the driver's back.
-    /// ``QueuePair/recover()`` makes the queue anew.
+    /// The controller has been reset since the queue was made, by the owner of another queue or outside of the driver.
+    /// ``QueuePair/recover()`` creates the queue again.
     case reset
-    /// The controller has been closed, or an earlier recovery has failed, and there is nothing left to talk to.
+    /// The controller has been closed, or an earlier recovery has failed.
     case closed
-    /// The controller could not be stopped, and its DMA not be switched off: it may still reach for the memory of its queues
-    /// and their commands. They stay in flight; their memory is not to be used for anything else.
+    /// The controller could not be stopped, and its DMA could not be disabled: it may still access the memory of its
+    /// queues and their commands. The commands stay in flight; their memory must not be used for anything else.
     case notStopped(String)
-    /// The memory of another device, which the data was in or was to go to, was revoked before the command ended: what has
-    /// been moved is unknown, whatever status the controller gave. The mapping was `.revoked` then, and can be restored, or
-    /// `.exporterClosed`, and cannot, or `.live`, since it had been restored meanwhile.
+    /// The memory of another device that the data was transferred to or from was revoked before the command completed.
+    /// The result of the transfer is unknown, regardless of the controller's status. The state is that of the mapping:
+    /// `.revoked`, which can be restored; `.exporterClosed`, which cannot; or `.live`, if it has been restored
+    /// meanwhile.
     case peerRevoked(CommandStatus, RevocationState, command: String)
-    /// The controller lacks what the driver needs.
+    /// The controller lacks a feature that the driver needs.
     case unsupported(String)
-    /// The caller asked for something that can never work.
+    /// The caller's request is invalid.
     case invalidArgument(String)
-    /// The controller did what the specification does not allow.
+    /// The controller violated the specification.
     case protocolViolation(String)
 }
 

@@ -1,41 +1,41 @@
 public import VFIO
 
-/// The memory of a queue pair, which the controller and the driver share: two rings, and a list of pages for each command.
+/// The memory of a queue pair, shared by controller and driver: two rings, and a page list for each command.
 public struct QueueMemory: ~Copyable, Sendable {
-    /// The most bytes that one command can move.
+    /// The maximum number of bytes of one command.
     public let maximumTransferByteCount: Int
-    /// The submission ring, of 64 bytes an entry.
+    /// The submission ring, with entries of 64 bytes.
     public let submissions: DMABuffer
-    /// The completion ring, of 16 bytes an entry.
+    /// The completion ring, with entries of 16 bytes.
     public let completions: DMABuffer
-    /// The lists of pages, one after the other, each inside of one page.
+    /// The page lists, one after the other, each within one page.
     @usableFromInline let lists: DMABuffer
-    /// The entries of the submission ring: one more than can be in flight.
+    /// The number of entries of the submission ring: one more than the maximum number of commands in flight.
     public let submissionEntryCount: Int
-    /// The entries of the completion ring.
+    /// The number of entries of the completion ring.
     public let completionEntryCount: Int
-    /// The binary logarithm of the bytes of a list.
+    /// The binary logarithm of a list's size in bytes.
     @usableFromInline let listShift: Int
     @usableFromInline let pageSize: UInt64
-    // The rings again, for the way of each command.
+    // The rings again, without bounds checks, for the fast path.
     @usableFromInline let submissionRing: RingMemory
     @usableFromInline let completionRing: RingMemory
 
     /// Allocates the memory.
     ///
     /// - Parameters:
-    ///   - space: The address space that the controller is in.
-    ///   - depth: How many commands can be in flight, at least 1.
-    ///   - maximumTransferByteCount: The most bytes that one command can move; at most what one list of pages describes,
+    ///   - space: The controller's address space.
+    ///   - depth: The maximum number of commands in flight, at least 1.
+    ///   - maximumTransferByteCount: The maximum number of bytes of one command; at most what one page list describes,
     ///     which is 2 MiB with pages of 4 KiB.
-    ///   - pageSize: The controller's memory page in bytes, a power of two.
-    ///   - maximumEntryCount: The most entries of a ring, at least one more than `depth`.
+    ///   - pageSize: The controller's memory page size in bytes, a power of two.
+    ///   - maximumEntryCount: The maximum number of entries of a ring, at least one more than `depth`.
     public init(
         in space: AddressSpace, depth: Int, maximumTransferByteCount: Int = 128 << 10, pageSize: Int = 4096,
         maximumEntryCount: Int = 65536
     ) throws(NVMeError) {
-        // Fewer than half of the identifiers, so that no two commands that follow each other have the same, and none has
-        // FFFFh, which no command is to have.
+        // Fewer than half of the identifiers, so that consecutive commands have different identifiers, and none has
+        // FFFFh, which is reserved.
         let most = min(maximumEntryCount - 1, 32767)
         guard depth >= 1, depth <= most else {
             throw .invalidArgument("a queue can have 1 to \(most) commands in flight, not \(depth)")
@@ -47,10 +47,10 @@ public struct QueueMemory: ~Copyable, Sendable {
             throw .invalidArgument(
                 "a command can move 1 to \(pageSize / 8 * pageSize) bytes, not \(maximumTransferByteCount)")
         }
-        // One entry stays free, or a full ring would look like an empty one. And twice as many completions, so that the
-        // controller need not be told of each that was taken.
+        // One entry stays free, to distinguish a full ring from an empty one. The completion ring has twice as many
+        // entries, so that the doorbell need not be written for each completion.
         let entryCounts = (depth + 1, min(2 * (depth + 1), maximumEntryCount))
-        // A power of two, so that no list crosses a page.
+        // A power of two, so that no list crosses a page boundary.
         let pages = max(8, (maximumTransferByteCount + pageSize - 1) / pageSize)
         let listShift = Int.bitWidth - (pages - 1).leadingZeroBitCount + 3
         let submissions = try Self.allocate(entryCounts.0 * 64, in: space)
@@ -71,7 +71,7 @@ public struct QueueMemory: ~Copyable, Sendable {
         do throws(VFIOError) { return try space.allocate(byteCount: byteCount) } catch { throw .vfio(error) }
     }
 
-    /// Frees the memory, and reports what the kernel said.
+    /// Frees the memory and reports errors of the kernel.
     consuming func close() throws(VFIOError) {
         try submissions.close()
         try completions.close()

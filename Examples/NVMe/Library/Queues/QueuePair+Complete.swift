@@ -1,8 +1,8 @@
 public import VFIO
 
 extension QueuePair {
-    /// Takes the next completion, if there is one. Does not wait, and touches no register but to tell the controller now
-    /// and then how far it has come.
+    /// Returns the next completion, if there is one. Does not wait, and accesses no register except the completion
+    /// doorbell, which is written periodically.
     @inlinable @inline(__always)
     public mutating func nextCompletion() -> Completion? {
         var isStray = false
@@ -12,11 +12,11 @@ extension QueuePair {
 
     /// Takes the entry at the head of the ring, if it is new.
     ///
-    /// - Parameter isStray: Becomes `true` when it is for no command that is in flight.
+    /// - Parameter isStray: Set to `true` when the entry is for no command in flight.
     @inlinable @inline(__always)
     mutating func takeEntry(_ isStray: inout Bool) -> Completion? {
         let offset = RingMemory.offset(of: head, byteShift: 4)
-        // Dword 3: identifier, phase, status. What the controller has written before the phase is read after it.
+        // Dword 3: identifier, phase, status. The acquire orders the reads of the other dwords after that of the phase.
         let word = memory.completionRing.readAcquiring32(at: offset &+ 12)
         guard word & (1 << 16) == phase else {
             return slots.endedCount == 0 ? nil : takeEnded()
@@ -31,9 +31,9 @@ extension QueuePair {
             command: CommandID(rawValue: slot), status: CommandStatus(rawValue: UInt16(word >> 17)), result: result)
     }
 
-    /// Counts the stray entry that was taken, for check() to tell, and takes the next one that is none.
+    /// Counts a stray entry, which check() reports, and takes the next valid one.
     ///
-    /// Not part of the usual way: with a loop there the compiler prepares for its second round, for each command.
+    /// Out of line: with a loop on the fast path the compiler would prepare its second iteration for each command.
     @usableFromInline @inline(never)
     mutating func skipStrays() -> Completion? {
         while true {
@@ -44,9 +44,9 @@ extension QueuePair {
         }
     }
 
-    /// Tells the controller how far the completions were taken, so that their places are free again.
+    /// Writes the completion doorbell, so that the controller can reuse the entries that were taken.
     ///
-    /// It is done by itself often enough; before a wait for an interrupt that is not this library's, it is to be done.
+    /// It is called automatically; call it explicitly before waiting for an interrupt without this library.
     @inlinable
     public mutating func acknowledge() {
         if unacknowledged > 0 { tellHead() }
@@ -72,7 +72,7 @@ extension QueuePair {
     @usableFromInline @inline(never)
     mutating func takeEnded() -> Completion? { slots.takeEnded() }
 
-    /// Whether a completion has come that was not taken.
+    /// Whether a completion has arrived that was not taken.
     var hasCompletion: Bool {
         memory.completions.readAcquiring32(at: head &<< 4 &+ 12) & (1 << 16) == phase || slots.endedCount > 0
     }

@@ -1,28 +1,28 @@
 public import VFIO
 
 extension QueuePair {
-    /// Reads blocks into a buffer and waits for the end of it. For one command at a time: nothing else is in flight.
+    /// Reads blocks into a buffer and waits for completion. No other command may be in flight.
     ///
-    /// A command that is lost has the controller reset, and the queue works again when this throws `.timeout`.
+    /// If the command times out, the controller is reset, and the queue works again when this throws `.timeout`.
     ///
     /// - Parameters:
     ///   - namespace: The disk.
     ///   - block: The first block.
-    ///   - count: How many, 1 to 65536; in bytes at most ``maximumTransferByteCount``.
-    ///   - buffer: Where they go, in the controller's address space.
-    ///   - offset: Where in the buffer, in bytes, a multiple of 4.
-    /// - Throws: `.status` with the controller's word, `.invalidArgument` when the blocks do not fit into the buffer, the
-    ///   buffer is in another address space, a number is none of the above, or something else is in flight; and as
+    ///   - count: The number of blocks, 1 to 65536; in bytes at most ``maximumTransferByteCount``.
+    ///   - buffer: The destination, in the controller's address space.
+    ///   - offset: The offset in the buffer in bytes, a multiple of 4.
+    /// - Throws: `.status` with the controller's status, `.invalidArgument` when the blocks do not fit into the buffer,
+    ///   the buffer is in another address space, an argument is out of range, or another command is in flight; and as
     ///   ``waitForCompletion()``.
     public mutating func read(
         _ namespace: Namespace, at block: UInt64, count: Int = 1, into buffer: borrowing DMABuffer, offset: Int = 0
     ) throws(NVMeError) {
         try require(buffer, offset, count, namespace)
-        // In order, as just checked.
+        // The arguments have been checked above.
         unsafe try read(namespace, at: block, count: count, into: buffer.iova + UInt64(offset))
     }
 
-    /// Writes blocks from a buffer and waits for the end of it. For the rest see the read into a buffer.
+    /// Writes blocks from a buffer and waits for completion. See the read into a buffer for parameters and errors.
     public mutating func write(
         _ namespace: Namespace, at block: UInt64, count: Int = 1, from buffer: borrowing DMABuffer, offset: Int = 0
     ) throws(NVMeError) {
@@ -30,13 +30,13 @@ extension QueuePair {
         unsafe try write(namespace, at: block, count: count, from: buffer.iova + UInt64(offset))
     }
 
-    /// Reads blocks to an address and waits for the end of it: for memory that is no ``VFIO/DMABuffer``, such as one that
-    /// was mapped with `AddressSpace.map`.
+    /// Reads blocks to an address and waits for completion. This is for memory that is no ``VFIO/DMABuffer``, such as
+    /// memory mapped with `AddressSpace.map`.
     ///
-    /// Nobody checks what is there, hence `unsafe`. More blocks than there is room for overwrite whatever is mapped
-    /// behind, and so does an address of another address space. For a buffer, hand in the buffer.
+    /// The address is not checked, hence `unsafe`. If there is not enough memory, or the address is of another address
+    /// space, the controller overwrites whatever is mapped there. For a buffer, use the overload for buffers.
     ///
-    /// - Throws: As the one for a buffer, but for what an address does not tell.
+    /// - Throws: As the overload for a buffer, except for errors that depend on the buffer.
     @unsafe public mutating func read(
         _ namespace: Namespace, at block: UInt64, count: Int = 1, into address: IOVA
     ) throws(NVMeError) {
@@ -47,8 +47,7 @@ extension QueuePair {
             "read of \(count) blocks at \(block)")
     }
 
-    /// Writes blocks from an address and waits for the end of it. Nobody checks what is there; for the rest see
-    /// the read to an address.
+    /// Writes blocks from an address and waits for completion. The address is not checked; see the read to an address.
     @unsafe public mutating func write(
         _ namespace: Namespace, at block: UInt64, count: Int = 1, from address: IOVA
     ) throws(NVMeError) {
@@ -59,31 +58,30 @@ extension QueuePair {
             "write of \(count) blocks at \(block)")
     }
 
-    /// Has the controller save what was written, and waits for the end of it. For the rest see
-    /// the read into a buffer.
+    /// Flushes the controller's write cache and waits for completion. See the read into a buffer for errors.
     public mutating func flush(_ namespace: Namespace) throws(NVMeError) {
         try requireIdle()
         try finish(submitFlush(of: namespace), "flush")
     }
 
-    /// Reads blocks straight into the memory of another device.
+    /// Reads blocks directly into the memory of another device.
     ///
-    /// The kernel can revoke that memory at any time, so it is not asked before whether it is there: that would say
-    /// nothing of the time of the DMA. And the controller need not notice that its DMA faults, since a write on PCI Express
-    /// has no answer: QEMU's controller tells of success. Therefore the mapping is looked at after the command, and a
-    /// revocation makes it an error, whatever the controller says, also when another thread has undone it by then. Who
-    /// submits such commands without waiting for each does the same: note ``VFIO/PeerMapping/restoreCount`` before, and
-    /// after the completion look at ``VFIO/PeerMapping/state``, then at the count.
+    /// The kernel can revoke that memory at any time, so a check before the command would not cover the time of the
+    /// DMA. The controller may not detect that its DMA faults, because memory writes on PCI Express are posted: QEMU's
+    /// controller reports success. Therefore the mapping is checked after the command, and a revocation is an error
+    /// regardless of the controller's status, also when another thread has restored the mapping by then. Callers that
+    /// submit such commands without waiting for each must do the same: record ``VFIO/PeerMapping/restoreCount`` before,
+    /// and after the completion check ``VFIO/PeerMapping/state``, then the count.
     ///
-    /// Only revocations that this process caused can be known. Data in the memory of another process's device needs a
-    /// checksum, or that process's word.
+    /// Only revocations by this process are detected. Data in the memory of another process's device needs a checksum,
+    /// or a confirmation by that process.
     ///
     /// - Parameters:
     ///   - namespace: The disk.
     ///   - block: The first block.
-    ///   - count: How many, as for a buffer.
+    ///   - count: The number of blocks, as for a buffer.
     ///   - peer: The other device's memory, mapped into the controller's address space.
-    ///   - offset: Where in the mapping the blocks go, in bytes, a multiple of 4.
+    ///   - offset: The offset in the mapping in bytes, a multiple of 4.
     /// - Throws: `.peerRevoked`, and as for a buffer.
     public mutating func read(
         _ namespace: Namespace, at block: UInt64, count: Int = 1, into peer: borrowing PeerMapping, offset: UInt64 = 0
@@ -95,8 +93,8 @@ extension QueuePair {
         try finish(command, "read of \(count) blocks at \(block)", peer, restores)
     }
 
-    /// Writes blocks straight from the memory of another device. For the rest see
-    /// the read into such memory; after a revocation the blocks on the disk are of unknown content.
+    /// Writes blocks directly from the memory of another device. See the read into such memory; after a revocation the
+    /// blocks on the disk have unknown content.
     public mutating func write(
         _ namespace: Namespace, at block: UInt64, count: Int = 1, from peer: borrowing PeerMapping, offset: UInt64 = 0
     ) throws(NVMeError) {
@@ -156,7 +154,7 @@ extension QueuePair {
     ) throws(NVMeError) {
         var failure: CommandStatus?
         do throws(NVMeError) { try finish(command, name) } catch .status(let status, _) { failure = status }
-        // In this order: a restore between the two shows in the count.
+        // In this order, so that a restore between the two changes the count.
         let state = peer.state
         guard state == .live, peer.restoreCount == restores else {
             throw .peerRevoked(failure ?? .success, state, command: name)
@@ -172,12 +170,12 @@ extension QueuePair {
             completion = try waitForCompletion()
         } catch {
             failure = error
-            // What keeps it from recovering will show with the next command; this one's error is the one to tell.
+            // A failure to recover is reported by the next command; this command's error has precedence.
             try? recover()
             completion = nextCompletion()
         }
         guard let completion, completion.command == command else { throw failure ?? .closed }
-        // It may have come while the controller was being reset.
+        // The completion may have arrived during the reset.
         if completion.status.isSuccess { return }
         throw failure ?? .status(completion.status, command: name)
     }

@@ -1,19 +1,19 @@
 public import VFIO
 
 extension QueuePair {
-    /// Submits a read of blocks into a buffer, which has to live until the command has completed.
+    /// Submits a read of blocks into a buffer, which must stay allocated until the command has completed.
     ///
-    /// Traps when the blocks leave the buffer, and in debug builds when the buffer is in another address space than the
-    /// controller.
+    /// Traps when the blocks exceed the buffer, and in debug builds when the buffer is in another address space than
+    /// the controller.
     ///
     /// - Parameters:
     ///   - namespace: The disk.
     ///   - block: The first block.
-    ///   - count: How many, 1 to 65536; in bytes at most ``maximumTransferByteCount``.
-    ///   - buffer: Where the controller puts them.
-    ///   - offset: Where in the buffer, in bytes, a multiple of 4.
-    ///   - ringing: Whether the controller is told at once; otherwise ``ring()`` tells it of several.
-    /// - Returns: Which command it is; `nil` when as many as the queue's depth are in flight.
+    ///   - count: The number of blocks, 1 to 65536; in bytes at most ``maximumTransferByteCount``.
+    ///   - buffer: The destination.
+    ///   - offset: The offset in the buffer in bytes, a multiple of 4.
+    ///   - ringing: Whether to ring the doorbell; otherwise ``ring()`` does so for several commands.
+    /// - Returns: The command's identifier; `nil` when the maximum number of commands is in flight.
     @inlinable
     public mutating func submitRead(
         of namespace: Namespace, at block: UInt64, count: Int = 1, into buffer: borrowing DMABuffer, offset: Int = 0,
@@ -23,7 +23,7 @@ extension QueuePair {
         return submitTransfer(IOCommand.read, namespace, block, count, address, ringing)
     }
 
-    /// Submits a write of blocks from a buffer. For the rest see ``submitRead(of:at:count:into:offset:ringing:)``.
+    /// Submits a write of blocks from a buffer. See ``submitRead(of:at:count:into:offset:ringing:)`` for parameters.
     @inlinable
     public mutating func submitWrite(
         of namespace: Namespace, at block: UInt64, count: Int = 1, from buffer: borrowing DMABuffer, offset: Int = 0,
@@ -33,18 +33,19 @@ extension QueuePair {
         return submitTransfer(IOCommand.write, namespace, block, count, address, ringing)
     }
 
-    /// Submits a read of blocks to an address: for memory that is no ``VFIO/DMABuffer``, such as a ``VFIO/PeerMapping``.
+    /// Submits a read of blocks to an address: for memory that is no ``VFIO/DMABuffer``, such as a
+    /// ``VFIO/PeerMapping``.
     ///
-    /// Nobody checks what is there, hence `unsafe`. More blocks than there is room for overwrite whatever is mapped
-    /// behind, and so does an address of another address space than the controller's. For a buffer, hand in the buffer.
+    /// The address is not checked, hence `unsafe`. If there is not enough memory, or the address is of another address
+    /// space, the controller overwrites whatever is mapped there. For a buffer, use the overload for buffers.
     ///
     /// - Parameters:
     ///   - namespace: The disk.
     ///   - block: The first block.
-    ///   - count: How many, 1 to 65536; in bytes at most ``maximumTransferByteCount``.
-    ///   - address: Where the controller puts them: memory that is mapped in its address space, at a multiple of 4.
-    ///   - ringing: Whether the controller is told at once; otherwise ``ring()`` tells it of several.
-    /// - Returns: Which command it is; `nil` when as many as the queue's depth are in flight.
+    ///   - count: The number of blocks, 1 to 65536; in bytes at most ``maximumTransferByteCount``.
+    ///   - address: The destination: memory that is mapped in the controller's address space, at a multiple of 4.
+    ///   - ringing: Whether to ring the doorbell; otherwise ``ring()`` does so for several commands.
+    /// - Returns: The command's identifier; `nil` when the maximum number of commands is in flight.
     @inlinable
     @unsafe public mutating func submitRead(
         of namespace: Namespace, at block: UInt64, count: Int = 1, into address: IOVA, ringing: Bool = true
@@ -52,7 +53,7 @@ extension QueuePair {
         submitTransfer(IOCommand.read, namespace, block, count, address.rawValue, ringing)
     }
 
-    /// Submits a write of blocks from an address. Nobody checks what is there; for the rest see
+    /// Submits a write of blocks from an address. The address is not checked; see
     /// ``submitRead(of:at:count:into:ringing:)``.
     @inlinable
     @unsafe public mutating func submitWrite(
@@ -61,20 +62,20 @@ extension QueuePair {
         submitTransfer(IOCommand.write, namespace, block, count, address.rawValue, ringing)
     }
 
-    /// Submits a flush: what was written before it is on the medium when it completes.
+    /// Submits a flush: when it completes, all data written before is on the medium.
     @inlinable
     public mutating func submitFlush(of namespace: Namespace, ringing: Bool = true) -> CommandID? {
         submit(SubmissionEntry(opcode: IOCommand.flush, namespace: namespace.id), ringing: ringing)
     }
 
-    /// Submits a command of any kind, whose addresses the caller has filled in.
+    /// Submits any command. The caller sets its addresses.
     @inlinable
     public mutating func submit(_ entry: SubmissionEntry, ringing: Bool = true) -> CommandID? {
         guard let slot = slots.take() else { return nil }
         return write(entry, CommandID(rawValue: slot), ringing)
     }
 
-    /// Tells the controller of the commands that were submitted since it was last told: one store.
+    /// Rings the submission doorbell for the commands submitted since the last ring: one store.
     @inlinable @inline(__always)
     public mutating func ring() {
         guard rungTail != tail else { return }
@@ -82,7 +83,7 @@ extension QueuePair {
         registers.registers.writeReleasing32(UInt32(truncatingIfNeeded: tail), at: submissionDoorbell)
     }
 
-    /// Where the controller sees a place in a buffer that has room.
+    /// The IOVA of an offset in a buffer, after a bounds check.
     @inlinable @inline(__always)
     func address(
         in buffer: borrowing DMABuffer, _ offset: Int, _ count: Int, _ namespace: Namespace
@@ -114,7 +115,7 @@ extension QueuePair {
         return write(entry, CommandID(rawValue: slot), ringing)
     }
 
-    /// Puts a command into the ring.
+    /// Writes a command to the ring.
     @inlinable @inline(__always)
     mutating func write(_ entry: SubmissionEntry, _ command: CommandID, _ ringing: Bool) -> CommandID {
         entry.store(

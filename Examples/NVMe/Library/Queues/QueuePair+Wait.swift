@@ -1,16 +1,16 @@
 internal import VFIO
 
 extension QueuePair {
-    /// Takes the next completion, and waits for it: by polling, or asleep until the queue's interrupt comes.
+    /// Waits for the next completion and returns it, by polling or by sleeping until the queue's interrupt.
     ///
-    /// The controller is told of all commands that were submitted.
+    /// Rings the doorbell for all submitted commands.
     ///
-    /// - Throws: `.invalidArgument` when no command is in flight, and as ``check()``. After an error other than that one
-    ///   ``recover()`` is in order, which ends all commands.
+    /// - Throws: `.invalidArgument` when no command is in flight, and as ``check()``. After an error other than that
+    ///   one call ``recover()``, which ends all commands.
     public mutating func waitForCompletion() throws(NVMeError) -> Completion {
         ring()
         while true {
-            // Short of a system call, nothing is cheaper than to look again.
+            // Polling a few times is cheaper than a system call.
             for _ in 0..<256 {
                 if let completion = nextCompletion() { return completion }
             }
@@ -20,10 +20,10 @@ extension QueuePair {
         }
     }
 
-    /// Sleeps until the interrupt comes, or it is time to see whether all is well.
+    /// Sleeps until the interrupt arrives, or the next check is due.
     private mutating func sleep() throws(NVMeError) {
         guard hasInterrupt else { return }
-        // Until then the controller may hold back the interrupt.
+        // Without this the controller may delay the interrupt.
         acknowledge()
         guard !hasCompletion else { return }
         do throws(VFIOError) {
@@ -36,12 +36,12 @@ extension QueuePair {
         }
     }
 
-    /// Looks whether all is well with the queue and the controller: for who polls with ``nextCompletion()`` and finds
-    /// nothing for long. It looks at the clock, and now and then at a register.
+    /// Checks the state of the queue and the controller. Callers that poll with ``nextCompletion()`` call it when no
+    /// completion arrives for some time. It reads the clock, and periodically a register.
     ///
-    /// - Throws: `.timeout` when a command has been in flight for longer than ``commandTimeout``, found at the latest
-    ///   after twice that time; `.gone`, `.fatalStatus`, `.reset`, `.protocolViolation`, and `.vfio` with what the kernel
-    ///   refused.
+    /// - Throws: `.timeout` when a command has been in flight for longer than ``commandTimeout``, detected after at
+    ///   most twice that time; `.gone`, `.fatalStatus`, `.reset`, `.protocolViolation`, and `.vfio` with an error of
+    ///   the kernel.
     public mutating func check() throws(NVMeError) {
         try registration.check()
         guard strayCount == 0 else {
@@ -57,24 +57,24 @@ extension QueuePair {
             if status.isGone { throw .gone }
             if status.isFatal { throw .fatalStatus }
             if !status.isReady {
-                // Somebody is stopping it, or has. What for is known when that is done.
+                // Another thread is stopping the controller, or has stopped it. Wait until it has finished to learn the
+                // reason.
                 registration.core?.waitForTurn()
                 try registration.check()
                 throw .reset
             }
         }
-        // It may have come while nobody looked: a thread can be kept from running for long.
+        // The completion may have arrived while this thread was not scheduled.
         if isLate, !hasCompletion {
             throw .timeout(waitingFor: "a completion in queue \(id)", limit: watch.limit)
         }
     }
 
-    /// Asks the controller to end a command that is in flight (Abort). It completes in any case, with
-    /// ``CommandStatus/abortRequested`` or as it would have.
+    /// Aborts a command in flight. It completes in any case, with ``CommandStatus/abortRequested`` or normally.
     ///
-    /// A controller need not do it, and QEMU's never does: then ``recover()`` is what is left.
+    /// A controller need not support it, and QEMU's never aborts a command; use ``recover()`` then.
     ///
-    /// - Returns: Whether the controller has ended it.
+    /// - Returns: Whether the controller has aborted the command.
     /// - Throws: `.invalidArgument` when the command is not in flight.
     public mutating func abort(_ command: CommandID) throws(NVMeError) -> Bool {
         guard let core = registration.core else {
@@ -89,18 +89,18 @@ extension QueuePair {
         return try core.withEngine { (engine) throws(NVMeError) in try engine.abort(identifier, of: id) }
     }
 
-    /// Resets the controller and makes the queue anew, after an error of ``waitForCompletion()`` or ``check()``.
+    /// Resets the controller and creates the queue again, after an error of ``waitForCompletion()`` or ``check()``.
     ///
-    /// The commands that were in flight complete now, for ``nextCompletion()`` to take: those whose completion had come
-    /// with that, all others with ``CommandStatus/aborted``. The controller reaches for none of their memory any more.
-    /// Whether they were carried out is not known.
+    /// All commands in flight complete, and are returned by ``nextCompletion()``: with their own completion if it has
+    /// arrived, otherwise with ``CommandStatus/aborted``. The controller does not access their memory any more. Whether
+    /// they were executed is unknown.
     ///
-    /// The other queues of the controller find out in their ``check()``, with `.reset`, and recover in turn; the
-    /// controller is reset once for all of them.
+    /// The controller's other queues detect this in their ``check()``, which throws `.reset`, and must recover as well;
+    /// the controller is reset once for all of them.
     ///
-    /// - Throws: What kept the controller from coming up again, such as `.gone`. The commands have completed all the
-    ///   same, and it can be tried again. `.notStopped` when the controller may still reach for their memory: then they
-    ///   stay in flight. `.closed` when there is no controller any more.
+    /// - Throws: The error that prevented the controller from starting again, such as `.gone`. The commands have
+    ///   completed anyway, and the call can be repeated. `.notStopped` when the controller may still access their
+    ///   memory: then they stay in flight. `.closed` when the controller has been closed.
     public mutating func recover() throws(NVMeError) {
         guard let core = registration.core else {
             throw .invalidArgument("the queue was put together from parts, so there is no controller to reset")
@@ -111,13 +111,13 @@ extension QueuePair {
         } catch {
             failure = error
         }
-        // Not while the controller may still reach for their memory.
+        // Not while the controller may still access their memory.
         if registration.isOutdated { endAll() }
         if let failure { throw failure }
         do throws(NVMeError) {
             try connect(core)
         } catch .reset, .fatalStatus, .timeout, .adminTimeout {
-            // It has failed again since another queue's owner has reset it, or fails now.
+            // The controller has failed again since another queue's owner reset it, or fails now.
             try core.reset(from: registration.epoch)
             try connect(core)
         }
@@ -128,15 +128,15 @@ extension QueuePair {
         do throws(NVMeError) {
             registration.epoch = try core.connectQueue(id, memory, vector: hasInterrupt ? Int(id) : nil)
         } catch {
-            // How much of the queue the controller knows now is unknown. The next attempt is to begin with a reset.
+            // Whether the queue exists at the controller is unknown. The next attempt must begin with a reset.
             registration.epoch = life
             throw error
         }
     }
 
-    /// Ends all commands, and makes the rings as they were at first. The controller no longer knows of them.
+    /// Completes all commands, and initialises the rings. The queue no longer exists at the controller.
     mutating func endAll() {
-        // What the controller has written before it stopped is the truth.
+        // Entries that the controller wrote before it stopped are valid.
         while memory.completions.readAcquiring32(at: head &<< 4 &+ 12) & (1 << 16) == phase {
             let offset = head &<< 4
             let word = memory.completions.read32(at: offset &+ 12)

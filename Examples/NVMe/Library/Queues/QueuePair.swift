@@ -1,6 +1,6 @@
 public import VFIO
 
-/// A submission queue and its completion queue: the way of commands to the controller and back.
+/// A submission queue and its completion queue.
 ///
 /// ```swift
 /// let buffer = try space.allocate(byteCount: 1 << 20)           // before the queue, so that it is freed after it
@@ -10,51 +10,51 @@ public import VFIO
 /// while let completion = queue.nextCompletion() { … }          // or waitForCompletion()
 /// ```
 ///
-/// It has one owner and needs no lock; several threads have a queue each. Submitting and taking completions allocates
-/// nothing, counts no references, and looks at no clock.
+/// A queue has one owner and needs no lock; each thread uses its own queue. Submitting commands and taking completions
+/// does not allocate, count references, or read a clock.
 ///
-/// Each command that was submitted completes exactly once: with the controller's word, or with ``CommandStatus/aborted``
-/// after a reset of the controller has ended it (see ``recover()``). Memory that a command moves data from or to has to
-/// stay mapped until then. Of memory that does not, nothing is known: where nothing is mapped the controller's DMA faults,
-/// but the next buffer may be mapped at the same IOVA, and then the command reads or overwrites that one without a word.
+/// Each submitted command completes exactly once: with the controller's status, or with ``CommandStatus/aborted`` when
+/// it was ended by a reset of the controller (see ``recover()``). The memory of its data must stay mapped until then.
+/// Otherwise the controller's DMA faults, or, if another buffer has been mapped at the same IOVA meanwhile, silently
+/// reads or overwrites that buffer.
 public struct QueuePair: ~Copyable, Sendable {
-    // First of all fields, so that the controller forgets the queue before its memory is freed.
+    // The first stored property, so that the queue is deleted at the controller before its memory is freed.
     var registration: QueueRegistration
     @usableFromInline let registers: RegisterBank
     /// The rings.
     public let memory: QueueMemory
     @usableFromInline var slots: SlotTable
 
-    /// Where the doorbells are.
+    /// The offset of the doorbells.
     @usableFromInline let submissionDoorbell: Int
     @usableFromInline let completionDoorbell: Int
-    /// The next entry of the submission ring to be written.
+    /// The index of the next submission entry.
     @usableFromInline var tail = 0
-    /// The tail that the controller was last told of.
+    /// The tail last written to the doorbell.
     @usableFromInline var rungTail = 0
-    /// The next entry of the completion ring to be looked at.
+    /// The index of the next completion entry.
     @usableFromInline var head = 0
-    /// The phase bit of an entry that is new, in its place in dword 3.
+    /// The phase bit of a new entry, at its position in dword 3.
     @usableFromInline var phase: UInt32 = 1 << 16
-    /// How many completions were taken since the controller was last told.
+    /// The number of completions taken since the doorbell was last written.
     @usableFromInline var unacknowledged = 0
-    /// How many completions may be taken before the controller has to be told.
+    /// The number of completions that may be taken before the doorbell must be written.
     @usableFromInline let acknowledgementLimit: Int
 
     let vector: InterruptVector?
     var watch: CommandWatch
-    /// How many completions came for commands that were not in flight.
+    /// The number of completions for commands that were not in flight.
     @usableFromInline var strayCount = 0
 
-    /// Puts a queue together from its parts, for a controller that has been told of it by other means: an in-memory one
-    /// in a benchmark, or one in a test.
+    /// Creates a queue from its parts, for a controller that has been set up by other means, such as a simulated one in
+    /// a benchmark or test.
     ///
     /// - Parameters:
-    ///   - id: The queue's number, which its doorbells go by.
-    ///   - registers: BAR 0 of the controller, or what serves as such.
-    ///   - doorbellStride: The distance of two doorbells in bytes.
-    ///   - memory: The rings and lists. The rings are zeros.
-    ///   - commandTimeout: How long a command may take.
+    ///   - id: The queue's number, which determines its doorbells.
+    ///   - registers: BAR 0 of the controller, or its replacement.
+    ///   - doorbellStride: The distance between doorbells in bytes.
+    ///   - memory: The rings and lists. The rings must be zeroed.
+    ///   - commandTimeout: The time limit of a command.
     public init(
         id: UInt16, registers: consuming RegisterBank, doorbellStride: Int = 4, memory: consuming QueueMemory,
         commandTimeout: Duration = .seconds(5)
@@ -72,7 +72,7 @@ public struct QueuePair: ~Copyable, Sendable {
         completionDoorbell = ControllerRegister.doorbells + (2 * Int(registration.id) + 1) * doorbellStride
         let depth = memory.submissionEntryCount - 1
         slots = SlotTable(depth: depth)
-        // The ring has room for the completions of all commands in flight, and for these.
+        // The ring has space for the completions of all commands in flight, and for these.
         acknowledgementLimit = max(1, min(memory.completionEntryCount - 1 - depth, memory.completionEntryCount / 2))
         self.registration = registration
         self.registers = registers
@@ -83,23 +83,23 @@ public struct QueuePair: ~Copyable, Sendable {
 
     /// The queue's number.
     public var id: UInt16 { registration.id }
-    /// How many commands can be in flight.
+    /// The maximum number of commands in flight.
     @inlinable public var depth: Int { slots.depth }
-    /// How many commands were submitted and have not been taken back with their completion.
+    /// The number of submitted commands whose completions have not been taken.
     @inlinable public var inFlightCount: Int { slots.usedCount }
-    /// The most bytes that one command can move.
+    /// The maximum number of bytes of one command.
     public var maximumTransferByteCount: Int { memory.maximumTransferByteCount }
-    /// Whether ``waitForCompletion()`` sleeps until an interrupt comes.
+    /// Whether ``waitForCompletion()`` sleeps until an interrupt.
     public var hasInterrupt: Bool { vector != nil }
-    /// How long a command may take, before ``waitForCompletion()`` and ``check()`` throw `.timeout`.
+    /// The time limit of a command, after which ``waitForCompletion()`` and ``check()`` throw `.timeout`.
     public var commandTimeout: Duration {
         get { watch.limit }
         set { watch.limit = newValue }
     }
 
-    /// Has the controller forget the queue, frees its memory, and reports what went wrong.
+    /// Deletes the queue at the controller, frees its memory, and reports errors.
     ///
-    /// Commands that are in flight end without a completion, and completions that were not taken are lost.
+    /// Commands in flight end without a completion, and completions that were not taken are lost.
     public consuming func close() throws(NVMeError) {
         try registration.close()
         do throws(VFIOError) {

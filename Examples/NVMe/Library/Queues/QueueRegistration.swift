@@ -1,10 +1,10 @@
-/// A queue's place at the controller, which is given back at the end of this value's life.
+/// The registration of a queue at the controller. The queue is deleted there when this value is destroyed.
 struct QueueRegistration: ~Copyable, Sendable {
     /// The queue's number, from 1; 0 for the admin queue.
     let id: UInt16
-    /// Who has told the controller of the queue; `nil` when nobody of this library has.
+    /// The controller that the queue was created at; `nil` when the queue was set up without the library.
     private(set) var core: ControllerCore?
-    /// Which life of the controller knows the queue: each reset of it begins another.
+    /// The epoch of the controller in which the queue exists; each reset begins a new one.
     var epoch: UInt64
 
     init(id: UInt16, core: ControllerCore?, epoch: UInt64) {
@@ -13,20 +13,20 @@ struct QueueRegistration: ~Copyable, Sendable {
         self.epoch = epoch
     }
 
-    /// Whether the controller has been reset since it was told of the queue.
+    /// Whether the controller has been reset since the queue was created there.
     var isOutdated: Bool { core.map { $0.currentEpoch != epoch } ?? false }
 
-    /// Makes sure that the controller knows the queue.
+    /// Checks that the queue exists at the controller.
     ///
-    /// - Throws: `.closed` when there is no controller any more, `.reset` when it has been reset.
+    /// - Throws: `.closed` when the controller has been closed, `.reset` when it has been reset.
     func check() throws(NVMeError) {
         guard let core else { return }
-        // In this order: the end of the last life is told after the close.
+        // In this order, because closing sets the flag before it ends the epoch.
         guard core.currentEpoch != epoch || core.isClosed else { return }
         throw core.isClosed ? .closed : .reset
     }
 
-    /// Has the controller forget the queue, so that its memory can be freed.
+    /// Deletes the queue at the controller, so that its memory can be freed.
     consuming func close() throws(NVMeError) {
         let core = self.core
         self.core = nil
@@ -34,7 +34,7 @@ struct QueueRegistration: ~Copyable, Sendable {
     }
 
     deinit {
-        // Silent, as every deinit here; close() is for those who want to know.
+        // deinit ignores errors; callers that need the error call close().
         try? core?.removeQueue(id, epoch: epoch)
     }
 }

@@ -1,20 +1,20 @@
 public import VFIO
 
-/// The memory of a ring, whose places are known to be inside of it, so that comparing them is left out: the driver alone
-/// counts them, and turns over at the ring's length. The controller has no part in it.
+/// The memory of a ring, without bounds checks. Offsets are known to be valid: only the driver computes them, and wraps
+/// them at the ring's length, independently of the controller.
 ///
-/// Not for anything else: an access outside is not noticed.
+/// Not for other uses: an access outside of the ring is not detected.
 @safe @usableFromInline
 struct RingMemory: VolatileMemory, @unchecked Sendable {
     @unsafe @usableFromInline let unsafeBaseAddress: UnsafeMutableRawPointer
-    /// A constant beyond all offsets, for which the compiler leaves out the comparison.
+    /// A constant larger than all offsets, with which the compiler removes the bounds checks.
     @inlinable var byteCount: Int {
         @inline(__always) get { 1 << 40 }
     }
 
     init(_ buffer: borrowing DMABuffer) { unsafe unsafeBaseAddress = buffer.unsafeBaseAddress }
 
-    /// Where an entry is; a ring has 65536 at most, and the compiler is to know that.
+    /// The address of an entry. A ring has at most 65536 entries; the type tells the compiler so.
     @inlinable @inline(__always)
     static func offset(of entry: Int, byteShift: Int) -> Int { (entry & 0xffff) &<< byteShift }
 }

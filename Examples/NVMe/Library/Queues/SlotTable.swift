@@ -1,31 +1,31 @@
-/// The commands of a queue: which identifiers are free, which are in flight and since when, and which have ended without
-/// the controller's word.
+/// The commands of a queue: the free identifiers, the commands in flight and their submission numbers, and the
+/// completions created by the driver.
 ///
-/// Memory of its own, of a fixed size, so that nothing is allocated or counted for a command.
+/// It owns memory of a fixed size, so that there is no allocation or reference counting for a command.
 @safe
 @usableFromInline
 struct SlotTable: ~Copyable, @unchecked Sendable {
-    /// How many commands can be in flight.
+    /// The maximum number of commands in flight.
     @usableFromInline let depth: Int
-    /// The bits of an identifier that hold the slot; the others hold the lowest bits of the submission's number.
+    /// The bits of an identifier that hold the slot; the other bits hold the lowest bits of the submission's number.
     @usableFromInline let slotBits: UInt32
-    /// Those bits.
+    /// The mask of those bits.
     @usableFromInline let slotMask: UInt16
-    /// For each slot the number of the submission that is in flight; 0 for none.
+    /// For each slot the number of the submission in flight; 0 for none.
     @usableFromInline let submissions: UnsafeMutablePointer<UInt64>
-    /// The free slots, as a stack: what was used last is still in the cache.
+    /// The free slots, as a stack: the last used slot is still in the cache.
     @usableFromInline let free: UnsafeMutablePointer<UInt16>
     @usableFromInline private(set) var freeCount: Int
-    /// How many commands were submitted in the life of the queue.
+    /// The number of submitted commands.
     @usableFromInline private(set) var submissionCount: UInt64 = 0
-    /// The ends that the driver has decided upon, as a stack, with room for all slots.
+    /// The completions created by the driver, as a stack with a capacity of all slots.
     @usableFromInline let ended: UnsafeMutablePointer<Completion>
     @usableFromInline private(set) var endedCount = 0
 
     init(depth: Int) {
         self.depth = depth
-        // One slot more than there are: the bits that are all ones belong to none, so that no identifier is FFFFh, which
-        // the error log has for "no command".
+        // One slot more than needed: the value with all bits set is not used, so that no identifier is FFFFh, which
+        // means "no command" in the error log.
         slotBits = UInt32(Int.bitWidth - depth.leadingZeroBitCount)
         slotMask = UInt16(1 << slotBits - 1)
         unsafe submissions = .allocate(capacity: depth)
@@ -37,7 +37,8 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
         freeCount = depth
     }
 
-    // The optimiser of Swift 6.3 fails on one that is not: it inlines it where a queue's slots are set.
+    // @inlinable because the optimiser of Swift 6.3 fails otherwise, when it inlines this where a queue's slots are
+    // set.
     @inlinable
     deinit {
         unsafe submissions.deallocate()
@@ -45,7 +46,7 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
         unsafe ended.deallocate()
     }
 
-    /// The commands that have not been taken back yet.
+    /// The number of slots in use.
     @inlinable var usedCount: Int { depth &- freeCount }
 
     /// Takes a free slot; `nil` when there is none.
@@ -59,16 +60,16 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
         return slot
     }
 
-    /// What the controller is to call the command in a slot.
+    /// The command identifier for the command in a slot.
     ///
-    /// A completion that comes twice would be taken for that of the next command in the slot. So the identifier changes
-    /// from one to the other.
+    /// The identifier changes between commands of a slot, because otherwise a duplicate completion would be taken for
+    /// that of the next command.
     @inlinable @inline(__always)
     func identifier(of slot: UInt16) -> UInt16 {
         unsafe slot | UInt16(truncatingIfNeeded: UInt32(truncatingIfNeeded: submissions[Int(slot)]) &<< slotBits)
     }
 
-    /// The slot of a command in flight, by its identifier; `nil` when none in flight has it.
+    /// The slot of the command in flight with an identifier; `nil` when there is none.
     @inlinable @inline(__always)
     func slot(of identifier: UInt16) -> UInt16? {
         let slot = identifier & slotMask
@@ -81,7 +82,7 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
     /// Whether the command in a slot is in flight.
     func isInFlight(_ slot: UInt16) -> Bool { unsafe Int(slot) < depth && submissions[Int(slot)] != 0 }
 
-    /// Gives a slot back whose command has ended.
+    /// Releases the slot of a completed command.
     ///
     /// - Returns: The slot; `nil` when no command in flight has the identifier.
     @inlinable @inline(__always)
@@ -93,21 +94,21 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
         return slot
     }
 
-    /// Notes the end of the command in a slot, for ``takeEnded()`` to give out.
+    /// Stores a completion for the command in a slot, for ``takeEnded()``.
     mutating func end(_ completion: Completion) {
         unsafe submissions[Int(completion.command.rawValue)] = 0
         unsafe (ended + endedCount).initialize(to: completion)
         endedCount += 1
     }
 
-    /// Notes for all commands in flight that they have ended with this status.
+    /// Stores a completion with this status for all commands in flight.
     mutating func endAll(_ status: CommandStatus) {
         for slot in 0..<depth where unsafe submissions[slot] != 0 {
             end(Completion(command: CommandID(rawValue: UInt16(slot)), status: status, result: 0))
         }
     }
 
-    /// Gives out one of the ends that were noted, and its slot back.
+    /// Takes one of the stored completions, and releases its slot.
     mutating func takeEnded() -> Completion? {
         guard endedCount > 0 else { return nil }
         endedCount -= 1
@@ -117,7 +118,7 @@ struct SlotTable: ~Copyable, @unchecked Sendable {
         return completion
     }
 
-    /// The oldest submission in flight, by number.
+    /// The number of the oldest submission in flight.
     var oldestSubmission: UInt64? {
         var oldest: UInt64?
         for slot in 0..<depth {

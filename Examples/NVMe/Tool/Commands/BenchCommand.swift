@@ -32,7 +32,7 @@ struct BenchCommand: ParsableCommand {
         guard depth > 0, size > 0, seconds > 0, count ?? 1 > 0 else {
             throw ValidationError("--size, --depth, --seconds and --count are greater than 0")
         }
-        // Not a number is none of these either.
+        // NaN fails this check too.
         guard seconds <= 86400 else { throw ValidationError("--seconds is at most 86400, which is a day") }
     }
 
@@ -45,12 +45,12 @@ struct BenchCommand: ParsableCommand {
         }
         let most = min(controller.info.maximumTransferByteCount ?? .max, 65536 * namespace.blockSize)
         guard size <= most else { throw ValidationError("--size is at most \(most), which one command can move here") }
-        // All reads go to the same place: what they bring is not looked at.
+        // All reads have the same destination, because the data is not used.
         let buffer = try space.allocate(byteCount: size)
         var queue = try controller.makeQueue(
             depth: depth, maximumTransferByteCount: size, interrupts: interrupts)
         var load = RandomReads(namespace, byteCount: size, into: buffer.iova)
-        // The first reads find nothing in any cache.
+        // Warm-up: the first reads miss all caches.
         try load.run(&queue, sleeping: interrupts, upTo: 2 * depth, for: .seconds(60))
         load.reset()
         let start = ContinuousClock.now

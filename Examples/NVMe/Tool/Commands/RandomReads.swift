@@ -1,18 +1,18 @@
 import NVMe
 import VFIO
 
-/// Reads of random places of a disk, as many at a time as the queue takes.
+/// Random reads of a disk, with as many in flight as the queue allows.
 struct RandomReads {
     private let namespace: Namespace
     private let blockCount: Int
     private let address: IOVA
-    /// How many places there are, each of one read's length.
+    /// The number of possible positions, at multiples of the read size.
     private let placeCount: UInt64
     private var random: UInt64 = 0x9e37_79b9_7f4a_7c15
     private(set) var completed = 0
     private(set) var failed = 0
 
-    /// - Parameter address: Room for one read; all go there.
+    /// - Parameter address: The destination of all reads, with space for one.
     init(_ namespace: Namespace, byteCount: Int, into address: IOVA) {
         self.namespace = namespace
         self.address = address
@@ -22,7 +22,7 @@ struct RandomReads {
 
     mutating func reset() { (completed, failed) = (0, 0) }
 
-    /// Reads until the number or the time is reached.
+    /// Reads until the number or the time limit is reached.
     mutating func run(
         _ queue: inout QueuePair, sleeping: Bool, upTo limit: Int, for time: Duration
     ) throws(NVMeError) {
@@ -42,7 +42,7 @@ struct RandomReads {
                     if idle & 0xffff == 0 { try queue.check() }
                 }
             }
-            // Who polls looks at the clock now and then, since that takes a part of a read's time.
+            // With polling, read the clock only periodically, because it takes a significant part of a read's time.
             turns &+= 1
             if sleeping || turns & 0xff == 0, ContinuousClock.now >= deadline { ended = true }
         }

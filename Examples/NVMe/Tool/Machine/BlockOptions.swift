@@ -1,9 +1,9 @@
 import ArgumentParser
 import NVMe
 
-/// Which blocks a command is about.
+/// The blocks that a command reads or writes.
 struct BlockOptions: ParsableArguments {
-    // Without a default: on a disk, block 0 is what says where everything else is.
+    // No default, because block 0 usually holds the partition table.
     @Option(help: "The first block.")
     var block: UInt64
 
@@ -14,7 +14,7 @@ struct BlockOptions: ParsableArguments {
         guard count > 0 else { throw ValidationError("--count is at least 1") }
     }
 
-    /// Makes sure that the blocks are there.
+    /// Checks that the blocks exist.
     func check(_ disk: Namespace) throws {
         guard block < disk.blockCount, UInt64(count) <= disk.blockCount - block else {
             throw ValidationError("the namespace has the blocks 0 to \(disk.blockCount - 1)")

@@ -4,7 +4,7 @@ import ToolSupport
 import VFIO
 import VFIOMock
 
-/// Which disk a command is about.
+/// The disk that a command uses.
 struct DiskOptions: ParsableArguments {
     @Flag(help: ArgumentHelp(SampleMachine.help, discussion: SampleMachine.discussion))
     var mock = false
@@ -12,16 +12,16 @@ struct DiskOptions: ParsableArguments {
     @Option(name: .customLong("namespace"), help: "The namespace; 1, or all of them where that makes sense.")
     var chosenNamespace: UInt32?
 
-    /// The namespace, for a command that is about one.
+    /// The namespace, for a command that needs one.
     var namespace: UInt32 { chosenNamespace ?? 1 }
 
     @Argument(help: ArgumentHelp("The NVMe controller.", valueName: "bdf"), transform: PCIAddress.parse)
     var address: PCIAddress
 
-    /// Who answers the system calls.
+    /// The kernel that performs the system calls.
     func makeKernel() -> any Kernel { mock ? SampleMachine.make().kernel : HostKernel() }
 
-    /// Brings the controller up.
+    /// Initialises the controller.
     func open(in space: AddressSpace, queueCount: Int = 1) throws -> Controller {
         var options = ControllerOptions()
         options.queueCount = queueCount

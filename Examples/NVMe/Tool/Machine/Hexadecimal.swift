@@ -1,4 +1,4 @@
-/// Bytes as people read them: sixteen a line, with their place before and their characters behind.
+/// A hex dump: sixteen bytes a line, with the offset before and the characters after.
 enum Hexadecimal {
     static func lines(_ bytes: [UInt8], from start: UInt64) -> [String] {
         stride(from: 0, to: bytes.count, by: 16).map { offset in

@@ -2,7 +2,7 @@ import NVMe
 import VFIO
 
 extension QueuePair {
-    /// Reads any number of blocks, with as many commands as that takes, several at a time.
+    /// Reads any number of blocks, with several commands in flight.
     mutating func readAll(
         _ namespace: Namespace, at block: UInt64, count: Int, into buffer: borrowing DMABuffer
     ) throws(NVMeError) {
@@ -18,9 +18,9 @@ extension QueuePair {
         }
     }
 
-    /// Reads any number of blocks into the memory of another device, and makes sure that it was there all the time.
+    /// Reads any number of blocks into the memory of another device, and checks that it was not revoked meanwhile.
     ///
-    /// A controller need not notice that its DMA faults, so its word is not enough.
+    /// The controller's status is not sufficient, because the controller may not detect that its DMA faults.
     mutating func readAll(
         _ namespace: Namespace, at block: UInt64, count: Int, into peer: borrowing PeerMapping
     ) throws(NVMeError) {
@@ -33,7 +33,7 @@ extension QueuePair {
         } catch .status(let status, _) {
             failure = status
         }
-        // In this order: a restore between the two shows in the count.
+        // In this order, so that a restore between the two changes the count.
         let state = peer.state
         guard state == .live, peer.restoreCount == restores else {
             throw .peerRevoked(failure ?? .success, state, command: name)
@@ -41,7 +41,7 @@ extension QueuePair {
         if let failure { throw .status(failure, command: name) }
     }
 
-    /// Writes any number of blocks. For the rest see `readAll`.
+    /// Writes any number of blocks. See `readAll`.
     mutating func writeAll(
         _ namespace: Namespace, at block: UInt64, count: Int, from buffer: borrowing DMABuffer
     ) throws(NVMeError) {
@@ -51,7 +51,7 @@ extension QueuePair {
         }
     }
 
-    /// The commands are told of addresses, which nobody checks, so the memory behind them is checked here.
+    /// Checks the memory, because the commands take unchecked addresses.
     private func require(
         _ byteCount: UInt64, _ space: AddressSpace, _ count: Int, _ namespace: Namespace
     ) throws(NVMeError) {

@@ -1,8 +1,8 @@
 import VFIO
 
-/// What is done with the device whose memory is exported.
+/// Operations on the device whose memory is exported.
 enum Exporter {
-    /// The largest BAR that can be exported.
+    /// Returns the largest BAR that can be exported.
     static func largestBAR(of device: borrowing Device, atLeast byteCount: Int) throws(VFIOError) -> RegionIndex {
         var largest: RegionInfo?
         for region in try device.regions() where region.index.isBAR && region.isMappable {
@@ -16,9 +16,9 @@ enum Exporter {
         return largest.index
     }
 
-    /// Resets the device, by the best that it has.
+    /// Resets the device, with the best available method.
     ///
-    /// - Returns: What was done, as the end of a sentence.
+    /// - Returns: A description of the reset, as the end of a sentence.
     static func reset(_ device: borrowing Device) throws(VFIOError) -> String {
         if device.info.canReset {
             try device.reset()
@@ -33,7 +33,7 @@ enum Exporter {
         return "cannot be reset, so its memory decode goes off, and on again"
     }
 
-    /// Whether the bus that it is on can be reset, and only resets what is this program's.
+    /// Whether the device's bus can be reset, and this resets only devices of this program.
     private static func hasOwnBus(_ device: borrowing Device) -> Bool {
         (try? device.hotResetInfo())?.isOwned == true
     }

@@ -1,8 +1,8 @@
-/// Tells a story in paragraphs.
+/// Prints paragraphs.
 enum Narration {
     private static let lineWidth = 100
 
-    /// Prints a paragraph, wrapped at a width that fits most terminals.
+    /// Prints a paragraph, wrapped to the width of a terminal.
     static func say(_ sentences: String...) {
         var line = "•"
         for word in sentences.joined(separator: " ").split(separator: " ") {

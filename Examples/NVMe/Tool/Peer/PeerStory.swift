@@ -2,7 +2,7 @@ import ExampleSupport
 import NVMe
 import VFIO
 
-/// The story of a disk that reads straight into another device's memory, told by the two.
+/// Demonstrates a disk that reads directly into another device's memory.
 struct PeerStory {
     let kernel: any Kernel
     let diskAddress: PCIAddress
@@ -33,11 +33,11 @@ struct PeerStory {
             "Export. \(byteCount >> 10) KiB of \(bar) of \(peerAddress) become a dma-buf, which the IOMMU shows to",
             "\(diskAddress) at IOVA \(mapping.iova).")
 
-        // Before the queue, so that it outlives what the controller knows of it.
+        // Before the queue, so that it is freed after the queue has been deleted at the controller.
         let buffer = try space.allocate(byteCount: byteCount)
         var queue = try controller.makeQueue(depth: 16, maximumTransferByteCount: 64 << 10)
         let saved = try SavedBlocks(disk, at: block, count: blockCount, with: &queue, through: buffer)
-        // From here on the disk is changed. Whatever comes of it, it is to have its blocks back.
+        // From here on the disk is changed. Its blocks must be restored in any case.
         var failure: (any Error)?
         do {
             try tell(&queue, disk, blockCount, buffer, peer, mapping, memory)
@@ -65,12 +65,12 @@ struct PeerStory {
         print("\nDone: all of it happened as told.")
     }
 
-    /// The part of the story in which the disk has the pattern.
+    /// The part of the demonstration that uses the pattern on the disk.
     private func tell(
         _ queue: inout QueuePair, _ disk: Namespace, _ blockCount: Int, _ buffer: borrowing DMABuffer,
         _ peer: borrowing Device, _ mapping: borrowing PeerMapping, _ memory: borrowing MappedRegion
     ) throws {
-        // Another one each time, and nothing of it is in the peer: what is found there came with this read.
+        // A new pattern each time, and none of it is in the peer's memory, so data found there is from this read.
         let pattern = Self.pattern(byteCount, seed: UInt8.random(in: .min ... .max))
         let zeros = [UInt8](repeating: 0, count: byteCount)
         memory.copy(zeros)
@@ -110,7 +110,7 @@ struct PeerStory {
             "the pattern again.")
     }
 
-    /// The error of a read into the peer, which has to be that of a revocation.
+    /// Returns the error of a read into the peer, which must be a revocation.
     private func refusal(
         of queue: inout QueuePair, _ disk: Namespace, _ blockCount: Int, _ mapping: borrowing PeerMapping
     ) throws -> NVMeError {
@@ -123,7 +123,7 @@ struct PeerStory {
         throw Example.Failure("a read into revoked memory did not fail")
     }
 
-    /// Bytes of which no two pages are the same.
+    /// Returns bytes in which no two pages are equal.
     static func pattern(_ byteCount: Int, seed: UInt8) -> [UInt8] {
         (0..<byteCount).map { UInt8(truncatingIfNeeded: $0 &* 31 ^ $0 >> 8 ^ $0 >> 12 ^ Int(seed)) }
     }

@@ -2,7 +2,7 @@ import ExampleSupport
 import NVMe
 import VFIO
 
-/// What some blocks of a disk had before they were used for something else.
+/// The previous content of some blocks of a disk.
 struct SavedBlocks {
     private let disk: Namespace
     private let block: UInt64
@@ -11,7 +11,7 @@ struct SavedBlocks {
 
     /// Reads the blocks.
     ///
-    /// - Parameter buffer: Room for them, which is free again afterwards.
+    /// - Parameter buffer: A buffer for them, which is free again afterwards.
     init(
         _ disk: Namespace, at block: UInt64, count: Int, with queue: inout QueuePair,
         through buffer: borrowing DMABuffer
@@ -23,8 +23,8 @@ struct SavedBlocks {
 
     /// Writes the blocks back, and flushes.
     ///
-    /// - Parameter isRecovering: Whether the queue may be in disorder, so that it is made anew first.
-    /// - Throws: What the blocks are and why they are lost.
+    /// - Parameter isRecovering: Whether the queue may need to recover first.
+    /// - Throws: An error that names the blocks and the reason why they are lost.
     func putBack(
         with queue: inout QueuePair, through buffer: borrowing DMABuffer, isRecovering: Bool
     ) throws(Example.Failure) {
@@ -45,7 +45,7 @@ struct SavedBlocks {
         with queue: inout QueuePair, through buffer: borrowing DMABuffer, isRecovering: Bool
     ) throws(NVMeError) {
         if isRecovering {
-            // Until then the controller may still be reaching for the buffer.
+            // Until then the controller may still access the buffer.
             try queue.recover()
             while queue.nextCompletion() != nil {}
         }

@@ -7,8 +7,8 @@ public import VFIO
 /// let result = try edu.factorial(of: 10)
 /// try edu.load(64, from: buffer.iova, completion: .interrupt)
 /// ```
-/// The registers are those of QEMU's `docs/specs/edu`. The driver owns what it needs: it cannot be copied, and when it ends,
-/// its interrupt, its registers and the device do.
+/// The registers are documented in QEMU's `docs/specs/edu`. The driver owns the device, its registers and its
+/// interrupt, which are closed when it is closed or destroyed.
 public struct Edu: ~Copyable, Sendable {
     private enum Register {
         static let identification = 0x00
@@ -28,9 +28,9 @@ public struct Edu: ~Copyable, Sendable {
         static let interrupt: UInt64 = 1 << 2
     }
 
-    /// How the driver learns that a transfer is done.
+    /// How the driver detects the end of a transfer.
     public enum Completion: Sendable {
-        /// By looking at the device again and again.
+        /// By polling a register.
         case polling
         /// By its interrupt.
         case interrupt
@@ -38,7 +38,7 @@ public struct Edu: ~Copyable, Sendable {
 
     /// The size of the device's buffer in bytes.
     public static let bufferByteCount = 4096
-    /// Where the buffer is among the device's own addresses.
+    /// The address of the buffer in the device's own address space.
     private static let bufferAddress: UInt64 = 0x40000
     private static let isComputing: UInt32 = 1 << 0
 
@@ -49,12 +49,12 @@ public struct Edu: ~Copyable, Sendable {
 
     // MARK: Life
 
-    /// Opens the device, lets it do DMA, and switches its interrupt on.
+    /// Opens the device, enables DMA, and enables its interrupt.
     ///
     /// - Parameters:
-    ///   - address: Where it sits.
-    ///   - space: The addresses that its DMA goes to.
-    ///   - timeout: How long it may take for anything.
+    ///   - address: The device's address.
+    ///   - space: The address space of its DMA.
+    ///   - timeout: The time limit of each operation.
     /// - Throws: `.notAnEdu`, `.vfio`.
     public init(
         at address: PCIAddress, in space: AddressSpace, timeout: Duration = .seconds(10)
@@ -75,7 +75,7 @@ public struct Edu: ~Copyable, Sendable {
         self.timeout = timeout
     }
 
-    /// Gives the device back and reports what the kernel said.
+    /// Closes the device and reports errors of the kernel.
     public consuming func close() throws(EduError) {
         do throws(VFIOError) {
             try interrupt.close()
@@ -88,14 +88,14 @@ public struct Edu: ~Copyable, Sendable {
 
     // MARK: Registers
 
-    /// The version, major and minor.
+    /// Returns the version, major and minor.
     public func version() throws(EduError) -> (major: UInt8, minor: UInt8) {
         let identification = bank.read32(at: Register.identification)
         try check()
         return (UInt8(identification >> 24), UInt8(truncatingIfNeeded: identification >> 16))
     }
 
-    /// Has the device compute a factorial, modulo 2³².
+    /// Computes a factorial, modulo 2³², on the device.
     public func factorial(of number: UInt32) throws(EduError) -> UInt32 {
         bank.write32(number, at: Register.factorial)
         try poll("compute \(number)!") { bank.read32(at: Register.status) & Self.isComputing == 0 }
@@ -106,23 +106,23 @@ public struct Edu: ~Copyable, Sendable {
 
     // MARK: DMA
 
-    /// Moves bytes into the device's buffer.
+    /// Copies bytes into the device's buffer.
     ///
-    /// - Throws: `.byteCount`, `.timedOut`, `.vfio`. Nobody tells the driver when the IOMMU refuses the device an address:
-    ///   what is read there is zeros.
+    /// - Throws: `.byteCount`, `.timedOut`, `.vfio`. An address that the IOMMU refuses is not an error: the device
+    ///   reads zeros.
     public func load(_ byteCount: Int, from iova: IOVA, completion: Completion = .polling) throws(EduError) {
         try transfer(byteCount, from: iova.rawValue, to: Self.bufferAddress, Command.start, completion)
     }
 
-    /// Moves bytes out of the device's buffer.
+    /// Copies bytes out of the device's buffer.
     ///
-    /// - Throws: As ``load(_:from:completion:)``. What is written to an address that the IOMMU refuses is gone.
+    /// - Throws: As ``load(_:from:completion:)``. Writes to an address that the IOMMU refuses are lost.
     public func store(_ byteCount: Int, to iova: IOVA, completion: Completion = .polling) throws(EduError) {
         try transfer(
             byteCount, from: Self.bufferAddress, to: iova.rawValue, Command.start | Command.toMemory, completion)
     }
 
-    /// Moves bytes from one address to another, by way of the buffer.
+    /// Copies bytes from one address to another, through the device's buffer.
     public func copy(_ byteCount: Int, from source: IOVA, to destination: IOVA) throws(EduError) {
         try load(byteCount, from: source)
         try store(byteCount, to: destination)
@@ -131,25 +131,25 @@ public struct Edu: ~Copyable, Sendable {
     private func transfer(
         _ byteCount: Int, from source: UInt64, to destination: UInt64, _ command: UInt64, _ completion: Completion
     ) throws(EduError) {
-        // The device does not check it well: QEMU ends the machine when the transfer leaves the buffer.
+        // The device does not check the size: QEMU aborts when the transfer exceeds the buffer.
         guard (1...Self.bufferByteCount).contains(byteCount) else { throw .byteCount(byteCount) }
         bank.write64(source, at: Register.source)
         bank.write64(destination, at: Register.destination)
         bank.write64(UInt64(byteCount), at: Register.count)
         switch completion {
         case .polling:
-            // After the bytes that it is to fetch.
+            // Release: after the writes of the data that the device reads.
             bank.writeReleasing64(command, at: Register.command)
             try poll("move \(byteCount) bytes") {
-                // Before the bytes that it has brought.
+                // Acquire: before the reads of the data that the device has written.
                 bank.readAcquiring64(at: Register.command) & Command.start == 0
             }
         case .interrupt:
-            // One that came too late for an earlier transfer is not this one's.
+            // Discard a late interrupt of an earlier transfer.
             try EduError.wrapping { () throws(VFIOError) in _ = try interrupt.poll() }
             bank.writeReleasing64(command | Command.interrupt, at: Register.command)
             try waitForInterrupt("move \(byteCount) bytes")
-            // It may still have been that one's, if it came just now.
+            // The interrupt may still be a late one of an earlier transfer.
             try poll("move \(byteCount) bytes") {
                 bank.readAcquiring64(at: Register.command) & Command.start == 0
             }
@@ -161,7 +161,7 @@ public struct Edu: ~Copyable, Sendable {
     private func poll(_ operation: String, until isDone: () -> Bool) throws(EduError) {
         let deadline = ContinuousClock.now + timeout
         while !isDone() {
-            // A read that was refused gives all ones, as if the device were busy for ever.
+            // A failed read returns all ones, as if the device were always busy.
             try check()
             guard ContinuousClock.now < deadline else { throw .timedOut(operation) }
         }
@@ -179,7 +179,7 @@ public struct Edu: ~Copyable, Sendable {
         try check()
     }
 
-    /// Throws the first access to a register that was refused.
+    /// Throws the first error of a register access.
     private func check() throws(EduError) {
         try EduError.wrapping { () throws(VFIOError) in try bank.check() }
     }

@@ -1,14 +1,14 @@
 public import VFIO
 
-/// What can go wrong with an edu.
+/// An error of the edu driver.
 public enum EduError: Error, Sendable, Hashable {
-    /// The library or the kernel refused something.
+    /// An error of the library or the kernel.
     case vfio(VFIOError)
-    /// The device is another one.
+    /// The device is not an edu.
     case notAnEdu(vendor: UInt16, device: UInt16)
-    /// The device has a buffer of 4096 bytes, and something else was to be moved.
+    /// The size is not within the device's buffer of 4096 bytes.
     case byteCount(Int)
-    /// The device did not finish, or its interrupt did not come.
+    /// The device did not finish, or its interrupt did not arrive, in time.
     case timedOut(String)
 }
 
@@ -25,7 +25,7 @@ extension EduError: CustomStringConvertible {
 }
 
 extension EduError {
-    /// Runs what throws the library's errors, and throws them as the driver's.
+    /// Runs a closure, and rethrows the library's errors as the driver's.
     static func wrapping<Result: ~Copyable>(_ body: () throws(VFIOError) -> Result) throws(EduError) -> Result {
         do throws(VFIOError) {
             return try body()

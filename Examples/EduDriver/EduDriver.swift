@@ -3,7 +3,7 @@ import ExampleSupport
 import VFIO
 import VFIOMock
 
-/// Drives QEMU's edu: its registers, its DMA and its interrupt. The driver itself is `Examples/Edu`.
+/// Uses QEMU's edu: its registers, its DMA and its interrupt. The driver itself is `Examples/Edu`.
 @main
 struct EduDriver {
     static func main() {
@@ -17,7 +17,7 @@ struct EduDriver {
             print("\(machine.devices[0]) is an edu of version \(version.major).\(version.minor)")
             print("10! is \(try edu.factorial(of: 10))")
 
-            // Memory that the CPU and the device share. What the device is told is not its address but its IOVA.
+            // Memory that the CPU and the device share. The device gets its IOVA, not its CPU address.
             let buffer = try space.allocate(byteCount: 4096)
             buffer.write("there and back again")
             try edu.load(64, from: buffer.iova)
@@ -27,14 +27,14 @@ struct EduDriver {
             try edu.store(64, to: buffer.iova + 2048, completion: .interrupt)
             print("and once more, told by the interrupt: \(buffer.text(at: 2048))")
 
-            // What cannot be right is refused before the device hears of it.
+            // The driver rejects invalid arguments without accessing the device.
             do {
                 try edu.load(5000, from: buffer.iova)
             } catch EduError.byteCount(let count) {
                 print("\(count) bytes at once were refused: the device's buffer has \(Edu.bufferByteCount)")
             }
 
-            // An address where nothing is mapped: the IOMMU stands between, and the device gets zeros.
+            // Nothing is mapped at this address, so the IOMMU refuses the read and the device gets zeros.
             let nowhere = buffer.iova + 0x10_0000
             try edu.copy(64, from: nowhere, to: buffer.iova)
             print("from \(nowhere), where nothing is mapped, it got \(buffer.text()): \(machine.lastFault())")

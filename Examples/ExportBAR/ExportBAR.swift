@@ -2,7 +2,7 @@ import ExampleSupport
 import VFIO
 import VFIOMock
 
-/// Exports a BAR of one device as a dma-buf, and maps it where other devices reach it.
+/// Exports a BAR of one device as a dma-buf, and maps it for other devices.
 @main
 struct ExportBAR {
     static func main() {

@@ -1,9 +1,10 @@
 import VFIO
 import VFIOMock
 
-/// What stands for the edu on the mock: its identity, an MSI, and a BAR that is plain memory.
+/// The replacement of the edu on the mock: its identity, an MSI, and a BAR that is plain memory.
 ///
-/// A BAR with side effects, as that of `EduModel`, cannot be mapped on the mock, and so not be shown to a guest either.
+/// A BAR with side effects, such as that of `EduModel`, cannot be mapped on the mock, so it cannot be passed to a
+/// guest.
 struct EduStandIn: MockDevice {
     let pci = MockPCIFunction(
         vendor: 0x1234, device: 0x11e8, classCode: 0x00ff00, revision: 0x10, bars: [0: .init(.memory, 1 << 20)],

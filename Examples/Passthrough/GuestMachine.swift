@@ -3,9 +3,9 @@ import ExampleSupport
 import VFIO
 import VFIOPassthrough
 
-/// A virtual machine with a device passed to it: everything but its processor.
+/// A virtual machine with an assigned device, without its processor.
 struct GuestMachine: ~Copyable {
-    // In the order in which they end.
+    // In the order of destruction.
     private let interrupt: IRQFD
     private let vector: InterruptVector
     let bar: GuestBAR
@@ -16,22 +16,22 @@ struct GuestMachine: ~Copyable {
     /// The memory slots of KVM: the guest's memory, and the device's BAR.
     private static let memorySlot: UInt32 = 0
     private static let barSlots: Range<UInt32> = 1..<8
-    /// The first line that no pin of the interrupt controllers has.
+    /// The first line that is not a pin of the interrupt controllers.
     private static let interruptLine: UInt32 = 24
 
-    /// Makes a machine with memory, a device and the device's interrupt.
+    /// Creates a machine with memory, a device and the device's interrupt.
     static func make(_ kernel: any Kernel, with address: PCIAddress) throws(VFIOError) -> GuestMachine {
         let kvm = try KVMFile.open(kernel)
         let file = try kvm.make("the virtual machine", .createMachine)
-        // The interrupt controllers have to be there before an interrupt can be connected.
+        // The interrupt controllers must exist before an interrupt can be connected.
         try file.control(.createInterruptControllers)
         let machine = try VirtualMachine(file.descriptor, kernel: kernel)
-        // The device comes before the memory: it says which addresses its DMA can have.
+        // The device comes before the memory, because it limits the valid IOVAs.
         let space = try AddressSpace(kernel: kernel)
         let device = try Device(at: address, in: space, for: machine)
         try device.config.updateCommand { $0.formUnion([.memoryDecode, .busMaster]) }
         let memory = try GuestMemory([.new(at: 0, byteCount: GuestProgram.memoryByteCount)], in: space)
-        // What the device finds in the memory, the processor has to find there as well.
+        // Map the same memory at the same addresses for the processor.
         try unsafe memory.withUnsafeMemory(at: 0) { (bytes) throws(VFIOError) in
             try unsafe setMemorySlot(of: file, bytes)
         }
@@ -42,7 +42,7 @@ struct GuestMachine: ~Copyable {
             interrupt: interrupt, vector: vector, bar: bar, memory: memory, device: device, file: file)
     }
 
-    /// Takes all of it apart and reports what the kernel said.
+    /// Closes everything and reports errors of the kernel.
     consuming func close() throws(VFIOError) {
         try interrupt.close()
         try vector.close()
@@ -54,19 +54,19 @@ struct GuestMachine: ~Copyable {
 
     // MARK: The device
 
-    /// A register of the device, for a guest that cannot reach it by itself.
+    /// Reads a register of the device for a guest that cannot access it directly.
     borrowing func read(_ address: GuestAddress) throws(VFIOError) -> UInt32 {
         let offset = try offset(of: address)
         return try device.withRegisters(.bar0) { (registers) throws(VFIOError) in registers.read32(at: offset) }
     }
 
-    /// Writes a register of the device, for a guest that cannot reach it by itself.
+    /// Writes a register of the device for a guest that cannot access it directly.
     borrowing func write(_ value: UInt32, at address: GuestAddress) throws(VFIOError) {
         let offset = try offset(of: address)
         try device.withRegisters(.bar0) { (registers) throws(VFIOError) in registers.write32(value, at: offset) }
     }
 
-    /// Where in BAR 0 an address of the guest's is. A guest may reach for anything.
+    /// Returns the offset in BAR 0 of a guest address, which may be any address.
     private borrowing func offset(of address: GuestAddress) throws(VFIOError) -> Int {
         let start = GuestProgram.barAddress.rawValue
         guard address.rawValue >= start, address.rawValue - start < bar.byteCount, address.rawValue % 4 == 0 else {
@@ -77,7 +77,7 @@ struct GuestMachine: ~Copyable {
 
     // MARK: The guest's memory
 
-    /// Puts the program and what it works with into the guest's memory, and nothing into its results.
+    /// Writes the program and its data to the guest's memory, and clears its results.
     borrowing func load() throws(VFIOError) {
         try write(GuestProgram.segments, at: GuestProgram.descriptorTable)
         try write([GuestProgram.gate], at: GuestProgram.interruptTable + UInt64(GuestProgram.vector) * 8)
@@ -88,7 +88,7 @@ struct GuestMachine: ~Copyable {
         try write([UInt64](repeating: 0, count: 8), at: GuestProgram.destination)
     }
 
-    /// A number that the guest has left.
+    /// Returns a result of the guest program.
     borrowing func result(_ result: GuestProgram.Result) throws(VFIOError) -> UInt32 {
         let address = GuestAddress(GuestProgram.results + result.rawValue)
         return try memory.withMemory(at: address) { (view, start) throws(VFIOError) in
@@ -96,7 +96,7 @@ struct GuestMachine: ~Copyable {
         }
     }
 
-    /// The text at an address of the guest's, in quotes.
+    /// Returns the text at a guest address, in quotes.
     borrowing func text(at address: UInt64) throws(VFIOError) -> String {
         try memory.withMemory(at: GuestAddress(address)) { (view, start) throws(VFIOError) in view.text(at: start) }
     }
@@ -115,7 +115,7 @@ struct GuestMachine: ~Copyable {
 
     // MARK: KVM
 
-    /// Shows memory to the processor from guest address 0 on, or takes it away.
+    /// Adds or removes a memory slot at guest address 0.
     private static func setMemorySlot(
         of machine: borrowing KVMFile, _ memory: UnsafeMutableRawBufferPointer?
     ) throws(VFIOError) {
@@ -128,10 +128,10 @@ struct GuestMachine: ~Copyable {
         try machine.control(.setMemorySlot, with: &slot)
     }
 
-    /// Makes the interrupt line a message to the processor.
+    /// Routes the interrupt line to an MSI message.
     ///
-    /// A monitor does that with what the guest has written into the device's MSI capability. This guest writes nothing there:
-    /// it knows.
+    /// A monitor uses the message that the guest has written to the device's MSI capability. This guest does not write
+    /// one; the message is fixed.
     borrowing func routeInterrupt() throws(VFIOError) {
         var route = ckvm_irq_routing_of_one()
         route.nr = 1

@@ -1,22 +1,22 @@
 import VFIO
 import VFIOPassthrough
 
-/// What the guest does, and where: a program for a processor in 32-bit protected mode, without page tables.
+/// The guest program and its memory layout. It runs in 32-bit protected mode without paging.
 enum GuestProgram {
-    /// All of the guest's memory, from address 0 on.
+    /// The size of the guest's memory, which begins at address 0.
     static let memoryByteCount: UInt64 = 1 << 20
-    /// Where the guest finds BAR 0 of the device.
+    /// The guest address of the device's BAR 0.
     static let barAddress: GuestAddress = 0xc000_0000
-    /// The interrupt vector that the device's MSI is to be.
+    /// The interrupt vector of the device's MSI.
     static let vector: UInt8 = 0x40
-    /// The IO port that the guest writes to when it is done: its one exit to the monitor.
+    /// The I/O port that the guest writes when it is done: its only exit to the monitor.
     static let donePort: UInt16 = 0x10
-    /// What the device computes the factorial of.
+    /// The argument of the factorial.
     static let number: UInt32 = 10
-    /// What goes through the device's buffer by DMA.
+    /// The text that is copied through the device's buffer by DMA.
     static let text = "from one place in the guest's memory to another"
 
-    // Where things are in the guest's memory.
+    // The layout of the guest's memory.
     static let descriptorTable: UInt64 = 0x500
     static let interruptTable: UInt64 = 0x600
     static let stackTop: UInt64 = 0x7000
@@ -26,7 +26,7 @@ enum GuestProgram {
     static let source: UInt64 = 0x1_0000
     static let destination: UInt64 = 0x2_0000
 
-    /// What the guest leaves for the monitor: numbers of four bytes from `results` on.
+    /// The results of the guest: numbers of four bytes, starting at `results`.
     enum Result: UInt64 {
         case identification = 0x0
         case factorial = 0x4
@@ -34,7 +34,7 @@ enum GuestProgram {
         case interruptCount = 0xc
     }
 
-    /// The main program. What is longer than two bytes ends with its operand, the low byte first.
+    /// The main program. Instructions of more than two bytes end with their little-endian operand.
     static let code: [UInt8] = [
         0xbb, 0x00, 0x00, 0x00, 0xc0,  //                                mov  ebx, 0xc0000000      ; the device
         0xc7, 0x05, 0xf0, 0x00, 0xe0, 0xfe, 0xff, 0x01, 0x00, 0x00,  //  mov  [0xfee000f0], 0x1ff  ; the APIC on
@@ -48,7 +48,7 @@ enum GuestProgram {
         0x8b, 0x43, 0x08,  //                                            mov  eax, [ebx + 0x08]
         0xa3, 0x04, 0x90, 0x00, 0x00,  //                                mov  [0x9004], eax
 
-        // From memory into the device's buffer, seen by polling.
+        // DMA from memory to the device's buffer, with polling.
         0xc7, 0x83, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00,  //  mov  [ebx + 0x80], 0x10000  ; source
         0xc7, 0x83, 0x88, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00,  //  mov  [ebx + 0x88], 0x40000  ; destination
         0xc7, 0x83, 0x90, 0x00, 0x00, 0x00, 0x40, 0x00, 0x00, 0x00,  //  mov  [ebx + 0x90], 64       ; count
@@ -57,7 +57,7 @@ enum GuestProgram {
         0xa8, 0x01,  //                                                  test al, 1                  ; running?
         0x75, 0xf6,  //                                                  jnz  1b
 
-        // And out of it to another place, told by the interrupt.
+        // DMA from the buffer to another address, with an interrupt.
         0xc7, 0x83, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04, 0x00,  //  mov  [ebx + 0x80], 0x40000
         0xc7, 0x83, 0x88, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00,  //  mov  [ebx + 0x88], 0x20000
         0xc7, 0x83, 0x98, 0x00, 0x00, 0x00, 0x07, 0x00, 0x00, 0x00,  //  mov  [ebx + 0x98], 7        ; start, and
@@ -70,7 +70,7 @@ enum GuestProgram {
         0xe6, 0x10,  //                                            2:    out  0x10, al               ; done
     ]
 
-    /// What runs when the device's interrupt comes.
+    /// The handler of the device's interrupt.
     static let handlerCode: [UInt8] = [
         0x50,  //                                                        push eax
         0x8b, 0x43, 0x24,  //                                            mov  eax, [ebx + 0x24]      ; which interrupt
@@ -82,12 +82,12 @@ enum GuestProgram {
         0xcf,  //                                                        iret
     ]
 
-    /// The segments: none, all of the 4 GiB as code, and all of them as data.
+    /// The segment descriptors: null, code with 4 GiB, and data with 4 GiB.
     static let segments: [UInt64] = [0, 0x00cf_9b00_0000_ffff, 0x00cf_9300_0000_ffff]
     static let codeSelector: UInt16 = 1 << 3
     static let dataSelector: UInt16 = 2 << 3
 
-    /// The interrupt table's entry for the handler: an interrupt gate.
+    /// The interrupt descriptor of the handler: an interrupt gate.
     static let gate: UInt64 =
         (handler & 0xffff) | UInt64(codeSelector) << 16 | 0x8e00 << 32 | (handler >> 16) << 48
 }

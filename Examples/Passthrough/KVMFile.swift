@@ -1,7 +1,8 @@
 import SystemPackage
 import VFIO
 
-/// A file of KVM's: `/dev/kvm` itself, a machine, or a processor. It is closed at the end of this value's life.
+/// A descriptor of KVM: `/dev/kvm`, a virtual machine, or a virtual processor. It is closed when this value is
+/// destroyed.
 struct KVMFile: ~Copyable {
     let descriptor: FileDescriptor
     let kernel: any Kernel
@@ -27,12 +28,12 @@ struct KVMFile: ~Copyable {
         }
     }
 
-    /// A request that makes another file.
+    /// Makes a request that returns another descriptor.
     borrowing func make(_ name: String, _ request: KVMRequest) throws(VFIOError) -> KVMFile {
         KVMFile(FileDescriptor(rawValue: Int32(try control(request))), kernel, name)
     }
 
-    /// A request without an argument.
+    /// Makes a request without an argument.
     @discardableResult
     borrowing func control(_ request: KVMRequest) throws(VFIOError) -> Int {
         do throws(Errno) {
@@ -42,7 +43,7 @@ struct KVMFile: ~Copyable {
         }
     }
 
-    /// A request with a structure of C.
+    /// Makes a request with a C structure.
     borrowing func control<Argument>(_ request: KVMRequest, with argument: inout Argument) throws(VFIOError) {
         do throws(Errno) {
             try unsafe withUnsafeMutableBytes(of: &argument) { (bytes) throws(Errno) in
@@ -53,7 +54,7 @@ struct KVMFile: ~Copyable {
         }
     }
 
-    /// Maps what the file shares with its owner.
+    /// Maps the memory that the file shares with user space.
     borrowing func map(byteCount: Int) throws(VFIOError) -> UnsafeMutableRawBufferPointer {
         do throws(Errno) {
             let request = MemoryMapRequest(byteCount: byteCount, source: .file(descriptor, offset: 0))

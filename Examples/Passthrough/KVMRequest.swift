@@ -1,6 +1,6 @@
 import CKVM
 
-/// A request of KVM's, by its number and its name.
+/// A KVM request: its number and name.
 struct KVMRequest {
     let number: UInt
     let name: String

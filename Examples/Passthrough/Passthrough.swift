@@ -2,10 +2,10 @@ import ExampleSupport
 import VFIO
 import VFIOPassthrough
 
-/// The smallest virtual machine monitor that shows what passthrough is: a guest that drives QEMU's edu by itself.
+/// A minimal virtual machine monitor with device passthrough: the guest drives QEMU's edu directly.
 ///
-/// The guest reads and writes the device's registers, has it do DMA in its own memory, and takes its interrupt; none of that
-/// goes through this program. On the mock, whose machines have no processors, it ends before the guest begins.
+/// The guest accesses the device's registers, starts DMA to its own memory, and receives its interrupt without the
+/// monitor. On the mock, which has no processors, the program ends before the guest runs.
 @main
 struct Passthrough {
     static func main() {
@@ -40,15 +40,16 @@ struct Passthrough {
         print("exits to the monitor: \(exits), the OUT by which the guest said that it was done")
         try Example.require(exits == 1, "the guest needed the monitor")
 
-        // For comparison: what cannot be shown to a guest, such as a page with an MSI-X table, costs an exit each time.
+        // For comparison: pages that cannot be mapped into the guest, such as those of an MSI-X table, cause an exit
+        // for each access.
         try guest.bar.unmap()
         try guest.load()
         print("with BAR 0 hidden, so that the monitor has to answer: \(try run(guest, on: processor)) exits to it")
     }
 
-    /// Runs the guest from its beginning to its end, and checks what it did.
+    /// Runs the guest to completion, and checks its results.
     ///
-    /// - Returns: How often it came back to this program.
+    /// - Returns: The number of exits to this program.
     private static func run(_ guest: borrowing GuestMachine, on processor: borrowing Processor) throws -> Int {
         try processor.begin(at: GuestProgram.start, stack: GuestProgram.stackTop)
         var exits = 0

@@ -2,26 +2,26 @@ import CKVM
 import VFIO
 import VFIOPassthrough
 
-/// The guest's processor.
+/// The guest's virtual processor.
 @safe
 struct Processor: ~Copyable {
     private let file: KVMFile
-    /// What KVM shares with the monitor: a `struct kvm_run`, which says why the processor stopped.
+    /// The memory shared with KVM: a `struct kvm_run`, which has the exit reason.
     private let state: UnsafeMutableRawBufferPointer
 
-    /// Why a processor stopped.
+    /// The reason of an exit.
     enum Exit: Equatable {
-        /// The guest has used an IO port.
+        /// The guest has accessed an I/O port.
         case port(UInt16)
-        /// The guest reads four bytes where no memory is: see ``answer(_:)``.
+        /// The guest reads four bytes at an unmapped address: see ``answer(_:)``.
         case read(GuestAddress)
-        /// The guest writes four bytes where no memory is.
+        /// The guest writes four bytes at an unmapped address.
         case write(UInt32, GuestAddress)
-        /// Anything else, by KVM's number for it.
+        /// Any other reason, by KVM's number.
         case other(UInt32)
     }
 
-    /// Makes the one processor of a machine.
+    /// Creates the only processor of a machine.
     static func make(of machine: borrowing KVMFile) throws(VFIOError) -> Processor {
         let byteCount = try KVMFile.open(machine.kernel).control(.stateByteCount)
         let file = try machine.make("the processor", .createProcessor)
@@ -36,7 +36,7 @@ struct Processor: ~Copyable {
 
     deinit { try? unsafe file.kernel.unmap(state) }
 
-    /// Puts the processor before the first instruction of a program, in 32-bit protected mode and without page tables.
+    /// Sets the processor to the start of a program, in 32-bit protected mode without paging.
     borrowing func begin(at start: UInt64, stack: UInt64) throws(VFIOError) {
         var special = kvm_sregs()
         try file.control(.specialRegisters, with: &special)
@@ -47,18 +47,18 @@ struct Processor: ~Copyable {
         special.cs = Self.segment(GuestProgram.codeSelector, type: 0xb)
         let data = Self.segment(GuestProgram.dataSelector, type: 0x3)
         (special.ds, special.es, special.fs, special.gs, special.ss) = (data, data, data, data, data)
-        // Protection enable.
+        // CR0.PE: protected mode.
         special.cr0 |= 1
         try file.control(.setSpecialRegisters, with: &special)
         var registers = kvm_regs()
         registers.rip = start
         registers.rsp = stack
-        // A bit that is always one; interrupts are off.
+        // Bit 1 is always set; interrupts are disabled.
         registers.rflags = 1 << 1
         try file.control(.setRegisters, with: &registers)
     }
 
-    /// All of the 4 GiB, 32 bits wide, for the most privileged.
+    /// A segment of 4 GiB, 32-bit, for ring 0.
     private static func segment(_ selector: UInt16, type: UInt8) -> kvm_segment {
         var segment = kvm_segment()
         segment.limit = .max
@@ -71,7 +71,7 @@ struct Processor: ~Copyable {
         return segment
     }
 
-    /// Runs the guest until it stops.
+    /// Runs the guest until its next exit.
     borrowing func run() throws(VFIOError) -> Exit {
         try file.control(.run)
         let run = unsafe state.load(as: kvm_run.self)
@@ -86,7 +86,7 @@ struct Processor: ~Copyable {
         }
     }
 
-    /// What the guest's read is to give, when it runs on.
+    /// Sets the value of the guest's pending read.
     borrowing func answer(_ value: UInt32) {
         unsafe state.storeBytes(of: value.littleEndian, toByteOffset: KVM_RUN_MMIO_DATA_OFFSET, as: UInt32.self)
     }

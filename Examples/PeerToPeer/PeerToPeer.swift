@@ -3,7 +3,7 @@ import ExampleSupport
 import VFIO
 import VFIOMock
 
-/// Lets one device reach the memory of another by DMA, through a dma-buf that the kernel revokes.
+/// Lets one device access the memory of another by DMA, through a dma-buf that the kernel revokes.
 @main
 struct PeerToPeer {
     static func main() {
@@ -34,7 +34,7 @@ struct PeerToPeer {
             print("and wrote into it: \(bar.text())")
             try check(buffer.text() == bar.text())
 
-            // Either takes the memory away from everybody who has imported it.
+            // Either revokes the memory for all importers.
             if exporter.info.canReset {
                 try exporter.reset()
                 print("\(exporter.address) was reset: the mapping is \(peer.state), the dma-buf \(window.state)")

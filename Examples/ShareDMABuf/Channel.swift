@@ -3,13 +3,13 @@ import Glibc
 import ProgramSupport
 import SystemPackage
 
-/// One end of a Unix socket: what dma-bufs go through, and what keeps the two sides in step.
+/// One end of a Unix socket, which transfers dma-bufs and synchronises the two sides.
 struct Channel: Sendable {
     let descriptor: FileDescriptor
 
     init(_ descriptor: FileDescriptor) { self.descriptor = descriptor }
 
-    /// Two ends that are connected with each other.
+    /// Returns two connected ends.
     static func makePair() throws(Errno) -> (Channel, Channel) {
         var ends: [Int32] = [-1, -1]
         guard unsafe socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
@@ -18,10 +18,10 @@ struct Channel: Sendable {
         return (Channel(FileDescriptor(rawValue: ends[0])), Channel(FileDescriptor(rawValue: ends[1])))
     }
 
-    /// Lets the other side go on.
+    /// Signals the other side to continue.
     func signal() throws { try descriptor.writeAll([1]) }
 
-    /// Waits until the other side lets this one go on.
+    /// Waits for a signal of the other side.
     func wait() throws {
         var byte: [UInt8] = [0]
         guard try unsafe byte.withUnsafeMutableBytes({ try unsafe descriptor.read(into: $0) }) == 1 else {
@@ -29,7 +29,7 @@ struct Channel: Sendable {
         }
     }
 
-    /// Prints at once, since the other side prints to the same place.
+    /// Prints and flushes, because both sides print to the same output.
     func say(_ sentence: String) {
         print(sentence)
         StandardOutput.flush()

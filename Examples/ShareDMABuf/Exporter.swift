@@ -1,7 +1,7 @@
 import ExampleSupport
 import VFIO
 
-/// The side that has the memory.
+/// The side that owns the memory.
 struct Exporter {
     let device: PCIAddress
     let kernel: any Kernel
@@ -19,7 +19,7 @@ struct Exporter {
         try channel.wait()
         say("its memory now holds \(bar.text())")
         try Example.require(bar.text() == "\"\(Importer.answer)\"", "the importer's device has not written here")
-        // This is what revokes. A reset does the same, and so does the end of this process, however it ends.
+        // This revokes the dma-buf. So do a reset and the exit of this process, for any reason.
         try device.config.updateCommand { $0.remove(.memoryDecode) }
         say("memory decode of \(device.address) is off: the dma-buf is \(window.state)")
         try channel.signal()

@@ -2,10 +2,10 @@ import Edu
 import ExampleSupport
 import VFIO
 
-/// The side that is given the memory, and lets a device of its own reach it.
+/// The side that receives the dma-buf, and maps it for its own device.
 ///
-/// Nobody tells it of a revocation. It learns of one in two ways: what its device reads is zeros, with a fault of the IOMMU in
-/// the kernel's log; and mapping the memory anew is refused for as long as the exporter does not answer.
+/// It is not notified of a revocation. It can detect one in two ways: its device reads zeros, with an IOMMU fault in
+/// the kernel log; and mapping the memory again fails until the exporter makes it available again.
 struct Importer {
     static let answer = "an answer, by DMA"
 
@@ -51,7 +51,7 @@ struct Importer {
         try edu.close()
     }
 
-    /// What the kernel says to mapping the memory anew.
+    /// Returns the kernel's error for mapping the memory again.
     private func refusal(of peer: borrowing PeerMapping) throws -> String {
         do {
             try peer.restore()

@@ -2,18 +2,18 @@ import ExampleSupport
 import Glibc
 import SystemPackage
 
-/// This program once more, in a process of its own.
+/// A second process that runs this program.
 struct SecondProcess {
-    /// The number under which it finds the descriptor that it inherits.
+    /// The number of the inherited descriptor in that process.
     static let inheritedNumber: Int32 = 3
     private let id: pid_t
 
-    /// Starts it. The channel becomes the second process's: this one closes it.
+    /// Starts the process. It takes over the channel, which is closed in this process.
     init(_ arguments: [String], inheriting channel: Channel) throws {
         var actions = unsafe posix_spawn_file_actions_t()
         unsafe posix_spawn_file_actions_init(&actions)
         defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-        // Onto itself too: that takes close-on-exec away, in the new process alone.
+        // Also when both numbers are equal: dup2 clears close-on-exec, and only in the new process.
         unsafe posix_spawn_file_actions_adddup2(&actions, channel.descriptor.rawValue, Self.inheritedNumber)
         var words = unsafe ([CommandLine.arguments[0]] + arguments).map { unsafe strdup($0) } + [nil]
         defer { for index in unsafe words.indices { unsafe free(words[index]) } }
@@ -24,7 +24,7 @@ struct SecondProcess {
         try channel.descriptor.close()
     }
 
-    /// Waits for its end.
+    /// Waits until the process exits.
     func wait() throws {
         var status: Int32 = 0
         while unsafe waitpid(id, &status, 0) < 0 {

@@ -5,12 +5,14 @@ import SystemPackage
 import VFIO
 import VFIOMock
 
-/// Two processes, each with a device of its own: one hands its device's memory to the other as a dma-buf, over a Unix socket.
+/// Two processes, each with its own device: one sends its device's memory to the other as a dma-buf, over a Unix
+/// socket.
 ///
-/// The program starts itself a second time for the other side. On the mock, which is in one process, that is a thread.
+/// The program starts itself a second time for the other side. The mock exists in one process only, so there the other
+/// side is a thread.
 @main
 struct ShareDMABuf {
-    /// What tells the second process that it is one: its device follows, and the socket is descriptor 3.
+    /// The option of the second process; its device follows, and the socket is descriptor 3.
     private static let importOption = "--import"
 
     static func main() {

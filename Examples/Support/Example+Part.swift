@@ -2,13 +2,13 @@ public import VFIO
 public import VFIOMock
 
 extension Example {
-    /// A device that an example wants.
+    /// A device that an example needs.
     public struct Part: Sendable {
-        /// Where it is on the mock, which is also where the lab has it.
+        /// Its address on the mock, which is the same in the lab.
         public let address: PCIAddress
-        /// What it is on the mock.
+        /// The device's model on the mock.
         public let model: any MockDevice
-        /// What it has to be on the real kernel, for ``Example``'s help.
+        /// The required device on the real kernel, for ``Example``'s help.
         public let description: String
 
         public init(_ address: PCIAddress, _ model: any MockDevice, _ description: String) {

@@ -4,26 +4,25 @@ import SystemPackage
 public import VFIO
 public import VFIOMock
 
-/// What every example does besides its one thing: it takes devices from its arguments, or else makes up a mock machine, and
-/// says what went wrong.
+/// The shared part of the examples: takes devices from the arguments or creates a mock machine, and reports errors.
 public struct Example: Sendable {
-    /// How the program is called.
+    /// The program's name.
     public let name: String
-    /// What it shows, in a sentence or two.
+    /// A description in one or two sentences.
     public let summary: String
-    /// The devices that it wants.
+    /// The required devices.
     public let devices: [Part]
 
-    /// A machine to run on.
+    /// The machine to run on.
     public struct Machine: Sendable {
         public let kernel: any Kernel
-        /// As many as the example has ``Example/devices``, in their order.
+        /// The addresses of ``Example/devices``, in the same order.
         public let devices: [PCIAddress]
         /// `nil` on the real kernel.
         public let mock: MockMachine?
     }
 
-    /// What the example set out to show did not happen.
+    /// The example had another result than expected.
     public struct Failure: Error, CustomStringConvertible {
         public let description: String
 
@@ -36,7 +35,7 @@ public struct Example: Sendable {
         self.devices = devices
     }
 
-    /// Runs the example on the real kernel with the devices of the command line, or without any on the mock.
+    /// Runs the example on the real kernel with the devices of the command line, or without arguments on the mock.
     public func run(_ body: (Machine) throws -> Void) {
         StandardOutput.protect()
         let arguments = CommandLine.arguments.dropFirst()
@@ -53,7 +52,7 @@ public struct Example: Sendable {
         }
     }
 
-    /// A mock machine with the devices.
+    /// Creates a mock machine with the devices.
     public func mockMachine() -> Machine {
         let mock = MockMachine()
         for device in devices { mock.plug(device.model, at: device.address) }
@@ -78,14 +77,14 @@ public struct Example: Sendable {
             """
     }
 
-    /// Ends the program with a complaint. Swift's own report of an error at the top level is a crash, with a backtrace.
+    /// Prints an error message and exits. An uncaught Swift error would be reported as a crash with a backtrace.
     public static func fail(_ message: String, status: Int32) {
         StandardOutput.flush()
         _ = try? FileDescriptor.standardError.writeAll(Array("\(message)\n".utf8))
         exit(status)
     }
 
-    /// Holds the example to its word.
+    /// Throws a failure unless the condition holds.
     public static func require(_ condition: Bool, _ complaint: String) throws(Failure) {
         guard condition else { throw Failure(complaint) }
     }

@@ -1,12 +1,12 @@
 import VFIO
 public import VFIOMock
 
-/// The machine behind the tools' `--mock`: devices of the project's lab, where the lab has them.
+/// The machine of the tools' `--mock`: the lab's devices at the lab's addresses.
 public enum SampleMachine {
-    /// What a tool's help says of `--mock`.
+    /// The help text of `--mock`.
     public static let help = "Use a machine in memory, for learning and testing."
 
-    /// The rest of it: which machine that is.
+    /// The description of the machine, for the help's discussion.
     public static let discussion = """
         It has what the project's lab has, at the same addresses: an edu at 0000:00:02.0, shared memory at 0000:00:03.0 and \
         0000:01:00.0, an NVMe disk at 0000:00:04.0, and virtio network cards at 0000:03:00.0 and 0000:04:00.0, whose \
@@ -14,7 +14,7 @@ public enum SampleMachine {
         machine is touched. That of `vfioctl --mock` is another one.
         """
 
-    /// A new one, with all devices ready for VFIO.
+    /// Creates a machine with all devices ready for VFIO.
     public static func make() -> MockMachine {
         let machine = MockMachine()
         machine.plug(EduModel(), at: "0000:00:02.0")

@@ -3,10 +3,10 @@ import ExampleSupport
 import VFIO
 import VFIOMock
 
-/// Shows why a BAR does not belong into a type1 container, and what takes its place.
+/// Shows why a BAR must not be mapped into a type1 container, and the alternative.
 ///
-/// The story is in `seeds/README.md`: type1 takes the physical address of a BAR out of the page table, and nothing tells it
-/// when the BAR's device is closed.
+/// `seeds/README.md` has the background: type1 reads the physical address of a BAR from the page table, and is not
+/// notified when the BAR's device is closed.
 @main
 struct Type1Hazard {
     private static let secret = "of the next owner of the device"
@@ -27,12 +27,12 @@ struct Type1Hazard {
         }
     }
 
-    /// The old way.
+    /// The type1 method.
     private static func useAfterFree(_ machine: Example.Machine) throws {
         let space = try AddressSpace(.type1, kernel: machine.kernel)
         let edu = try Edu(at: machine.devices[0], in: space)
         let buffer = try space.allocate(byteCount: 4096)
-        // The owner of the memory has an address space of its own, and nothing to do with the edu.
+        // The owner of the memory has its own address space, and no relation to the edu.
         let owner = try Device(at: machine.devices[1], in: AddressSpace(.type1, kernel: machine.kernel))
         try owner.config.updateCommand { $0.insert(.memoryDecode) }
         let bar = try owner.map(.bar2, 0..<4096)
@@ -49,7 +49,7 @@ struct Type1Hazard {
         try edu.close()
     }
 
-    /// The way that ends it.
+    /// The dma-buf method.
     private static func withDMABuf(_ machine: Example.Machine) throws {
         let space = try AddressSpace(.iommufd, kernel: machine.kernel)
         let edu = try Edu(at: machine.devices[0], in: space)

@@ -3,7 +3,7 @@ import VFIO
 
 /// The common configuration structure (virtio 1.2, 4.1.4.3): status, features, and the set-up of queues.
 ///
-/// At the end of its life the device is reset, so that no DMA of it is under way when its memory goes.
+/// The device is reset when this value is destroyed, so that its DMA has ended before its memory is freed.
 struct CommonConfiguration: ~Copyable, Sendable {
     private let registers: CommonRegisters
 
@@ -33,10 +33,10 @@ struct CommonConfiguration: ~Copyable, Sendable {
         registers = CommonRegisters(try device.bank(of: structure), at: Int(structure.offset), device.config)
     }
 
-    /// Resets the device, for good; one that does not come out of its reset does no DMA any more either.
+    /// Resets the device permanently. If the reset fails, its DMA is disabled.
     func shutDown() throws(VirtioNetError) { try registers.shutDown() }
 
-    /// Throws the first access that the kernel refused.
+    /// Throws the first error of a register access.
     func check() throws(VirtioNetError) {
         try rethrowing { () throws(VFIOError) in try registers.bank.check() }
     }
@@ -45,10 +45,10 @@ struct CommonConfiguration: ~Copyable, Sendable {
 
     var status: DeviceStatus { DeviceStatus(rawValue: registers.bank.read8(at: registers.offset + Field.status)) }
 
-    /// Tells the device that the driver has come further.
+    /// Sets a further bit of the device status.
     func add(_ step: DeviceStatus) throws(VirtioNetError) {
         let sum = status.union(step)
-        // What a refused read gives is no status; nor may the device go on when what was written before did not reach it.
+        // A refused read does not return a status, and the device must not continue if earlier writes were lost.
         try check()
         registers.bank.write8(sum.rawValue, at: registers.offset + Field.status)
     }
@@ -61,7 +61,7 @@ struct CommonConfiguration: ~Copyable, Sendable {
 
     // MARK: Features
 
-    /// What the device offers.
+    /// Returns the features that the device offers.
     func offeredFeatures() throws(VirtioNetError) -> VirtioFeatures {
         var features: UInt64 = 0
         for word in 0..<2 {
@@ -72,7 +72,7 @@ struct CommonConfiguration: ~Copyable, Sendable {
         return VirtioFeatures(rawValue: features)
     }
 
-    /// Tells the device what the driver has chosen, and asks whether it agrees.
+    /// Writes the accepted features, and checks that the device agrees.
     func accept(_ features: VirtioFeatures) throws(VirtioNetError) {
         for word in 0..<2 {
             registers.bank.write32(UInt32(word), at: registers.offset + Field.driverFeatureSelect)
@@ -88,7 +88,7 @@ struct CommonConfiguration: ~Copyable, Sendable {
 
     // MARK: Queues
 
-    /// The largest size of a queue, and where its doorbell is, counted in doorbells.
+    /// Returns the maximum size of a queue, and the index of its doorbell.
     ///
     /// - Throws: `.missingQueue`.
     func select(_ queue: UInt16) throws(VirtioNetError) -> (size: UInt16, doorbell: UInt16) {
@@ -101,7 +101,7 @@ struct CommonConfiguration: ~Copyable, Sendable {
         return (size, doorbell)
     }
 
-    /// Sets a queue up and switches it on.
+    /// Sets up and enables a queue.
     func enable(_ queue: borrowing Virtqueue, vector: UInt16) throws(VirtioNetError) {
         registers.bank.write16(queue.index, at: registers.offset + Field.queueSelect)
         registers.bank.write16(UInt16(queue.layout.size), at: registers.offset + Field.queueSize)
@@ -113,12 +113,12 @@ struct CommonConfiguration: ~Copyable, Sendable {
         writeAddress(start, at: Field.queueDescriptors)
         writeAddress(start + UInt64(queue.layout.availableOffset), at: Field.queueAvailable)
         writeAddress(start + UInt64(queue.layout.usedOffset), at: Field.queueUsed)
-        // A queue whose address did not reach the device would have it look, and write, at another.
+        // If a write of the addresses failed, the device would access wrong memory.
         try check()
         registers.bank.write16(1, at: registers.offset + Field.queueEnable)
     }
 
-    /// Which vector tells of changes of the device's configuration and status.
+    /// Sets the vector for changes of the device's configuration and status.
     func setConfigVector(_ vector: UInt16) throws(VirtioNetError) {
         registers.bank.write16(vector, at: registers.offset + Field.configVector)
         let answer = registers.bank.read16(at: registers.offset + Field.configVector)
@@ -126,7 +126,7 @@ struct CommonConfiguration: ~Copyable, Sendable {
         guard answer == vector else { throw .vectorRefused(queue: nil) }
     }
 
-    /// The specification has addresses written as two halves.
+    /// The specification requires addresses to be written as two halves.
     private func writeAddress(_ address: UInt64, at field: Int) {
         registers.bank.write32(UInt32(truncatingIfNeeded: address), at: registers.offset + field)
         registers.bank.write32(UInt32(truncatingIfNeeded: address >> 32), at: registers.offset + field + 4)
@@ -134,7 +134,7 @@ struct CommonConfiguration: ~Copyable, Sendable {
 }
 
 extension Device {
-    /// The registers of the BAR that a structure is in.
+    /// The register bank of the BAR that contains a structure.
     borrowing func bank(of structure: VirtioStructure) throws(VirtioNetError) -> RegisterBank {
         guard let bar = RegionIndex.bar(Int(structure.bar)) else { throw .badStructure(structure) }
         do throws(VFIOError) { return try makeRegisterBank(of: bar) } catch { throw .vfio(error) }

@@ -1,14 +1,15 @@
 import Synchronization
 import VFIO
 
-/// The registers of the common configuration structure, whose end ends the device's DMA.
+/// The registers of the common configuration structure. Its deinitialization ends the device's DMA.
 ///
-/// A class, which no packet's way leads by: the optimiser of Swift 6.3 fails on a port that has a `deinit` inside of it.
+/// A class, which the packet path does not use, because the optimiser of Swift 6.3 fails on a port that contains a
+/// `deinit`.
 final class CommonRegisters: Sendable {
     let bank: RegisterBank
-    /// Where the structure begins in its BAR, in bytes.
+    /// The offset of the structure in its BAR in bytes.
     let offset: Int
-    /// Whether the device is to be reset at the end.
+    /// Whether the device must be reset on deinitialization.
     let isLive = Atomic(true)
     private let config: ConfigSpace
 
@@ -20,7 +21,7 @@ final class CommonRegisters: Sendable {
 
     deinit { try? shutDown() }
 
-    /// Ends the device's DMA for good: by a reset, or when that fails, by taking away its right to it.
+    /// Ends the device's DMA permanently: by a reset or, if that fails, by disabling bus mastering.
     ///
     /// Does nothing when it was called before.
     func shutDown() throws(VirtioNetError) {
@@ -28,13 +29,13 @@ final class CommonRegisters: Sendable {
         do throws(VirtioNetError) {
             try reset()
         } catch {
-            // What went wrong first is what counts; a device whose config space is gone as well does no DMA.
+            // The first error has precedence. A device whose config space also fails does no DMA.
             try? config.updateCommand { $0.remove(.busMaster) }
             throw error
         }
     }
 
-    /// Resets the device: it has done so once its status reads as 0.
+    /// Resets the device. The reset is complete when its status reads as 0.
     func reset() throws(VirtioNetError) {
         let status = offset + CommonConfiguration.Field.status
         bank.write8(0, at: status)

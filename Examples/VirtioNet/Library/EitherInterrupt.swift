@@ -2,18 +2,18 @@ import Glibc
 import SystemPackage
 import VFIO
 
-/// A wait for two interrupts at once (`poll(2)`), of which the library waits for one at a time.
+/// Waits for one of two interrupts (`poll(2)`); the library waits for a single one.
 enum EitherInterrupt {
-    /// Waits until one of two has come, and takes both.
+    /// Waits until at least one of two interrupts has arrived, and consumes both.
     ///
-    /// It may end early, when a signal comes in between.
+    /// It may return early, when a signal arrives.
     static func wait(
         _ first: borrowing InterruptVector?, _ second: borrowing InterruptVector?, timeout: Duration
     ) throws(VirtioNetError) {
         var events = [try event(of: first), try event(of: second)].map {
             pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
         }
-        // Rounded up, so that a wait for less than a millisecond does not spin.
+        // Rounded up, so that a wait of less than a millisecond does not spin.
         let (seconds, attoseconds) = timeout.components
         let milliseconds = Int32(clamping: min(seconds, 1 << 20) * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
         if unsafe poll(&events, 2, milliseconds) < 0, errno != EINTR {
@@ -23,7 +23,7 @@ enum EitherInterrupt {
         try take(second)
     }
 
-    // Not inlined, for the compiler's sake: the optimiser of Swift 6.3 fails on the switches over two borrowed optionals.
+    // Not inlined, because the optimiser of Swift 6.3 fails on the switches over two borrowed optionals.
     @inline(never)
     private static func event(of interrupt: borrowing InterruptVector?) throws(VirtioNetError) -> Int32 {
         switch interrupt {

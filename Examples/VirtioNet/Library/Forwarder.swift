@@ -1,46 +1,46 @@
 public import VFIO
 
-/// Passes packets on between two ports, in bursts and without a copy, and counts them.
+/// Forwards packets between two ports, in bursts and without copying, and counts them.
 ///
-/// It counts up one byte of each packet, so that each is touched, as a router would.
+/// It increments one byte of each packet, so that each packet is accessed, as in a router.
 /// ```swift
 /// var forwarder = Forwarder(first, second, pool: pool, batchSize: 32)
 /// while isRunning { try forwarder.forward() }
 /// print(forwarder.fromFirst.sent, forwarder.fromSecond.sent)
 /// ```
 public struct Forwarder: ~Copyable, Sendable {
-    /// What has become of the packets of one direction.
+    /// Packet counts of one direction.
     @frozen public struct Counts: Sendable, Hashable {
-        /// Taken from the port that they came to.
+        /// Packets received from the source port.
         public var received: UInt64 = 0
-        /// Handed to the other one.
+        /// Packets sent by the target port.
         public var sent: UInt64 = 0
-        /// Left out, since the other one's queue was full.
+        /// Packets dropped because the target port's queue was full.
         public var dropped: UInt64 = 0
 
         @inlinable public init() {}
     }
 
-    /// The ports that it passes packets between. A packet can be put in by either.
+    /// The two ports. Packets can also be sent through either directly.
     public var first: Port
     public var second: Port
-    /// The buffers of both.
+    /// The buffers of both ports.
     public var pool: PacketPool
-    /// What came to the first port, and went on to the second.
+    /// Packets from the first port to the second.
     public var fromFirst = Counts()
-    /// What came to the second port, and went on to the first.
+    /// Packets from the second port to the first.
     public var fromSecond = Counts()
     @usableFromInline var storage: PacketStorage
 
-    /// How many packets have been passed on, both ways.
+    /// The number of forwarded packets in both directions.
     public var forwardedCount: Int { Int(truncatingIfNeeded: fromFirst.sent &+ fromSecond.sent) }
 
     /// - Parameters:
     ///   - first: A port.
-    ///   - second: Another one, of the same address space.
-    ///   - pool: The pool that both were made for. It has at least as many buffers as the four queues have entries: with
-    ///     fewer, all of them could be in the transmit queues while the forwarder waits for packets.
-    ///   - batchSize: The most packets that are taken at once.
+    ///   - second: Another port of the same address space.
+    ///   - pool: The pool of both ports. It needs at least as many buffers as the four queues have entries: with fewer,
+    ///     all buffers could be in the transmit queues while the forwarder waits for packets.
+    ///   - batchSize: The maximum size of a burst.
     public init(_ first: consuming Port, _ second: consuming Port, pool: consuming PacketPool, batchSize: Int) {
         precondition(batchSize > 0, "a batch has at least one packet")
         precondition(
@@ -55,9 +55,9 @@ public struct Forwarder: ~Copyable, Sendable {
         storage = PacketStorage(count: batchSize)
     }
 
-    /// Passes on one burst in each direction. At its first call the devices get the buffers that they receive into.
+    /// Forwards one burst in each direction. The first call gives the devices their receive buffers.
     ///
-    /// - Returns: How many packets have come.
+    /// - Returns: The number of received packets.
     /// - Throws: As `receive` and `transmit` of ``Port``.
     @inlinable @discardableResult
     public mutating func forward() throws(VirtioNetError) -> Int {
@@ -71,7 +71,7 @@ public struct Forwarder: ~Copyable, Sendable {
         return Int(truncatingIfNeeded: forth.received &+ back.received)
     }
 
-    /// Passes one burst on in one direction.
+    /// Forwards one burst in one direction.
     @inlinable
     static func forward(
         from source: inout Port, to target: inout Port, pool: inout PacketPool, storage: inout PacketStorage
@@ -80,7 +80,7 @@ public struct Forwarder: ~Copyable, Sendable {
         var span = storage.packets
         let count = try source.receiveBurst(into: &span, pool: &pool)
         guard count > 0 else {
-            // Buffers that have been sent are needed elsewhere, though nothing is to be sent now.
+            // Sent buffers are needed for receiving, even if there is nothing to send.
             try target.reclaimBurst(to: &pool)
             return counts
         }
@@ -101,10 +101,10 @@ public struct Forwarder: ~Copyable, Sendable {
         return counts
     }
 
-    /// Waits until a packet has come to one of the ports, and blocks the thread meanwhile.
+    /// Waits until a packet has arrived at one of the ports. Blocks the thread.
     ///
-    /// - Parameter timeout: How long to wait.
-    /// - Returns: Whether there are packets to pass on.
+    /// - Parameter timeout: The maximum time to wait.
+    /// - Returns: Whether there are packets to forward.
     /// - Throws: As `wait` of ``Port``.
     public mutating func wait(timeout: Duration) throws(VirtioNetError) -> Bool {
         let deadline = ContinuousClock.now + timeout
@@ -127,7 +127,7 @@ public struct Forwarder: ~Copyable, Sendable {
 
     /// Closes both ports and the pool.
     ///
-    /// - Throws: The first error; all is ended nevertheless.
+    /// - Throws: The first error; everything is closed anyway.
     public consuming func close() throws(VirtioNetError) {
         var failure: VirtioNetError?
         do throws(VirtioNetError) { try first.close(returningBuffersTo: &pool) } catch { failure = error }

@@ -1,9 +1,9 @@
 public import VFIO
 
-/// The bytes of a packet, from the destination's address on.
+/// The bytes of a packet, starting with the destination address.
 ///
-/// An access outside of the frame, or at an offset that is no multiple of its width, stops the program. Values are in the
-/// CPU's byte order: those of the network's protocols are the other way round.
+/// An access outside of the frame, or at an offset that is not a multiple of its width, traps. Values are in the CPU's
+/// byte order; network protocols use big-endian byte order.
 @safe
 public struct Frame: ~Escapable, Copyable, VolatileMemory {
     @unsafe public let unsafeBaseAddress: UnsafeMutableRawPointer

@@ -1,27 +1,27 @@
-/// Sends test frames, each with its number.
+/// Sends numbered test frames.
 public struct Generator: ~Copyable, Sendable {
-    /// What it sends.
+    /// The frame that is sent.
     public let frame: TestFrame
     /// The number of the next frame.
     public private(set) var nextNumber: UInt64 = 0
     private var storage: PacketStorage
 
     /// - Parameters:
-    ///   - frame: What to send.
-    ///   - batchSize: The most frames that are sent at once.
+    ///   - frame: The frame to send.
+    ///   - batchSize: The maximum size of a burst.
     public init(_ frame: TestFrame, batchSize: Int = 32) {
         precondition(batchSize > 0, "a batch has at least one frame")
         self.frame = frame
         storage = PacketStorage(count: batchSize)
     }
 
-    /// Sends one batch of frames, or what there are buffers and room for.
+    /// Sends one batch of frames, limited by the available buffers and queue entries.
     ///
     /// - Parameters:
-    ///   - count: The most frames to send.
-    ///   - port: The port to send by.
+    ///   - count: The maximum number of frames.
+    ///   - port: The port that sends them.
     ///   - pool: The port's pool.
-    /// - Returns: How many were sent.
+    /// - Returns: The number of frames sent.
     /// - Throws: As `transmit` of ``Port``.
     public mutating func send(
         upTo count: Int, by port: inout Port, pool: inout PacketPool

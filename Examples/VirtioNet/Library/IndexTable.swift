@@ -1,13 +1,13 @@
-/// Numbers by number: the free buffers of a pool, the buffers behind a queue's descriptors.
+/// An array of numbers: the free buffers of a pool, or the buffers of a queue's descriptors.
 ///
-/// Indices are the driver's own, or a device's that were compared with the queue's length before: so they are compared again
+/// Indices are the driver's own, or a device's that were compared with the queue's length before, so bounds are checked
 /// in debug builds only.
 @safe @usableFromInline
 struct IndexTable: ~Copyable, @unchecked Sendable {
     @usableFromInline let base: UnsafeMutablePointer<UInt32>
     @usableFromInline let count: Int
 
-    /// A place for each number below `count`.
+    /// Creates a table with the indices below `count`.
     init(count: Int, filledWith value: UInt32) {
         unsafe base = .allocate(capacity: count)
         unsafe base.initialize(repeating: value, count: count)

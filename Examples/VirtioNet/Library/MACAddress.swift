@@ -1,12 +1,12 @@
-/// The address of a port on an Ethernet.
+/// The Ethernet address of a port.
 public struct MACAddress: Sendable, Hashable {
-    /// The 48 bits, the first byte as the highest.
+    /// The 48 bits, with the first byte as the most significant.
     public let rawValue: UInt64
 
-    /// The address of 48 bits; higher ones are dropped.
+    /// Creates an address from the low 48 bits.
     public init(_ rawValue: UInt64) { self.rawValue = rawValue & 0xffff_ffff_ffff }
 
-    /// The six bytes in their order on the network.
+    /// The six bytes in network order.
     public var bytes: [UInt8] { (0..<6).map { UInt8(truncatingIfNeeded: rawValue >> (40 - $0 * 8)) } }
 }
 

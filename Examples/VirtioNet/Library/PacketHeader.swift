@@ -1,20 +1,20 @@
 public import VFIO
 
-/// What precedes each frame in memory that the device reads or writes: `virtio_net_hdr` (virtio 1.2, 5.1.6), 12 bytes, which
+/// The header before each frame in memory shared with the device: `virtio_net_hdr` (virtio 1.2, 5.1.6), 12 bytes, which
 /// end where the frame begins.
 @safe @usableFromInline
 struct PacketHeader {
-    /// Its length, as any device of version 1.0 has it.
+    /// Its length for devices of version 1.0 and newer.
     @inlinable @inline(__always)
     static var byteCount: Int { 12 }
 
     @usableFromInline let end: RingMemory
 
-    /// - Parameter base: Where the frame begins, with at least 16 bytes of the buffer before it.
+    /// - Parameter base: The start of the frame, with at least 16 bytes of the buffer before it.
     @inlinable @inline(__always)
     init(base: UnsafeMutableRawPointer) { end = unsafe RingMemory(base - 16) }
 
-    /// No checksum to be filled in, no segments to be made, and no count of buffers, which is the device's to write.
+    /// Requests no checksum and no segmentation; the number of buffers is written by the device.
     @inlinable @inline(__always)
     func clear() {
         end.write32(0, at: 4)

@@ -1,8 +1,8 @@
 public import VFIO
 
-/// Buffers for packets, in one piece of memory that devices reach.
+/// A pool of packet buffers in one DMA buffer.
 ///
-/// Ports of one address space can share a pool, and then hand packets to one another without a copy.
+/// Ports of one address space can share a pool, and then pass packets to one another without copying.
 /// ```swift
 /// var pool = try PacketPool(in: space, count: 1024)
 /// if var packet = pool.allocate(length: 60) {
@@ -10,38 +10,38 @@ public import VFIO
 ///     …
 /// }
 /// ```
-/// Each buffer has room for the header that goes to the device before the frame, and the frame begins at a multiple of 64
-/// bytes, as a line of the processor's cache does.
+/// Each buffer has space for the header before the frame, and the frame is aligned to 64 bytes, the size of a cache
+/// line.
 @safe
 public struct PacketPool: ~Copyable, @unchecked Sendable {
-    /// How far one buffer is from the next, in bytes.
+    /// The distance between buffers in bytes.
     public static var stride: Int { 2048 }
-    /// Where in its buffer a frame begins, in bytes.
+    /// The offset of the frame in its buffer in bytes.
     @inlinable public static var frameOffset: Int { 64 }
-    /// The longest frame, in bytes.
+    /// The maximum length of a frame in bytes.
     @inlinable public static var frameCapacity: Int { 2048 - 64 }
 
     private var lease: PoolMemory
-    /// The memory of the buffers: for a test, or to look at all of it.
+    /// The memory of all buffers, for tests and inspection.
     public var memory: DMABuffer {
         _read { yield lease.buffer }
     }
-    // Both as the memory has them, for the packets' way, which does not lead by the class.
+    // Copies of the memory's addresses, because the packet path does not access the class.
     @unsafe @usableFromInline let base: UnsafeMutableRawPointer
     @usableFromInline let start: UInt64
-    /// How many buffers there are.
+    /// The number of buffers.
     public let count: Int
     @usableFromInline var free: IndexTable
-    /// How many buffers are free.
+    /// The number of free buffers.
     @inlinable public var freeCount: Int { available }
     @usableFromInline var available: Int
 
     /// Allocates the buffers.
     ///
     /// - Parameters:
-    ///   - space: The addresses that the ports' devices see. With type1 it needs a device first.
-    ///   - count: How many buffers, at least one. Each port holds as many as its receive queue is long, and those that it
-    ///     is sending.
+    ///   - space: The address space of the ports' devices. With type1 it must have a device.
+    ///   - count: The number of buffers, at least one. Each port uses as many as its receive queue has entries, and
+    ///     those being sent.
     public init(in space: AddressSpace, count: Int) throws(VirtioNetError) {
         precondition(count > 0 && count < Int(UInt32.max), "a pool has at least one buffer")
         let memory = try rethrowing { () throws(VFIOError) in try space.allocate(byteCount: count * Self.stride) }
@@ -50,47 +50,49 @@ public struct PacketPool: ~Copyable, @unchecked Sendable {
         lease = PoolMemory(memory)
         self.count = count
         free = IndexTable(count: count, filledWith: 0)
-        // The first buffer is on top.
+        // The first buffer is on top of the stack.
         for index in 0..<count { free[index] = UInt32(count - 1 - index) }
         available = count
     }
 
-    /// Frees the memory and reports what the kernel said.
+    /// Frees the memory and reports errors of the kernel.
     ///
-    /// While there are ports that were made for it, the memory stays theirs, and goes silently with the last of them.
+    /// While ports of the pool are open, they keep the memory; it is then freed with the last port, and errors are
+    /// ignored.
     public consuming func close() throws(VirtioNetError) {
         guard isKnownUniquelyReferenced(&lease) else { return }
         do throws(VFIOError) { try lease.close() } catch { throw .vfio(error) }
     }
 
-    /// A share in the memory, for a port.
+    /// A reference to the memory, for a port.
     func share() -> PoolMemory { lease }
 
-    /// What tells the pool from all others: where its memory is. As long as a port has a share in it, no other pool's is there.
+    /// The identity of the pool: the address of its memory. While a port keeps the memory, no other pool has the same
+    /// address.
     @inlinable var identity: UInt {
         @inline(__always) get { unsafe UInt(bitPattern: base) }
     }
 
     // MARK: Buffers
 
-    /// A free buffer for a packet to be sent; `nil` when none is left. What is in it is left from the last packet.
+    /// Allocates a buffer for a packet to be sent; `nil` when none is free. The content is undefined.
     ///
-    /// - Parameter length: Of the frame, at most ``frameCapacity``.
+    /// - Parameter length: The length of the frame, at most ``frameCapacity``.
     @inlinable
     public mutating func allocate(length: Int) -> Packet? {
         precondition(UInt(bitPattern: length) <= UInt(Self.frameCapacity), "the frame is longer than a buffer")
         return take().map { Packet(buffer: $0, length: UInt32(truncatingIfNeeded: length)) }
     }
 
-    /// Gives a packet's buffer back. Who gives one back twice is stopped only when more buffers are free than there are:
-    /// keeping account of each would cost every packet a store.
+    /// Frees a packet's buffer. Freeing a buffer twice is detected only when there are more free buffers than buffers:
+    /// tracking each buffer would cost a store per packet.
     @inlinable
     public mutating func free(_ packet: Packet) {
         precondition(packet.buffer < UInt32(truncatingIfNeeded: count), "the packet has no buffer of this pool")
         put(packet.buffer)
     }
 
-    /// The number of a free buffer; `nil` when none is left.
+    /// Takes the number of a free buffer; `nil` when none is free.
     @inlinable @inline(__always)
     mutating func take() -> UInt32? {
         guard available > 0 else { return nil }
@@ -114,8 +116,7 @@ public struct PacketPool: ~Copyable, @unchecked Sendable {
             "the packet is none of this pool")
     }
 
-    /// The frame of a packet: its bytes, to be read and written. Of a pool that is kept in a class or an actor there is
-    /// ``withFrame(of:_:)`` instead.
+    /// The frame of a packet. For a pool that is stored in a class or an actor, use ``withFrame(of:_:)``.
     @inlinable @inline(__always)
     @_lifetime(borrow self)
     public borrowing func frame(of packet: Packet) -> Frame {
@@ -125,9 +126,9 @@ public struct PacketPool: ~Copyable, @unchecked Sendable {
         return unsafe _overrideLifetime(frame, borrowing: self)
     }
 
-    /// Gives access to the frame of a packet for the duration of a closure, wherever the pool is kept.
+    /// Calls a closure with the frame of a packet, wherever the pool is stored.
     ///
-    /// - Throws: What the closure throws.
+    /// - Throws: The error of the closure.
     @inlinable @inline(__always)
     public func withFrame<Result: ~Copyable, Failure: Error>(
         of packet: Packet, _ body: (Frame) throws(Failure) -> Result
@@ -137,14 +138,14 @@ public struct PacketPool: ~Copyable, @unchecked Sendable {
 
     // MARK: What devices see
 
-    /// Where devices find the header of a buffer, right before its frame.
+    /// The IOVA of a buffer's header, directly before its frame.
     @inlinable @inline(__always)
     func headerAddress(_ buffer: UInt32) -> UInt64 {
         start &+ UInt64(buffer) &* UInt64(Self.stride)
             &+ UInt64(Self.frameOffset &- PacketHeader.byteCount)
     }
 
-    /// Clears the header of a buffer: nothing of the frame is left for the device to do.
+    /// Clears the header of a buffer: no offloads are requested.
     @inlinable @inline(__always)
     func clearHeader(_ buffer: UInt32) {
         let header = unsafe PacketHeader(

@@ -1,4 +1,4 @@
-/// Room for a burst of packets. Unlike an array's, its use does not begin with the question whether it is shared.
+/// Storage for a burst of packets. Unlike an array, it has no uniqueness check on mutation.
 @safe @usableFromInline
 struct PacketStorage: ~Copyable, @unchecked Sendable {
     @usableFromInline let base: UnsafeMutablePointer<Packet>

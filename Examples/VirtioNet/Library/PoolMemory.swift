@@ -1,12 +1,12 @@
 import VFIO
 
-/// The memory of a pool, which ends with the last of those who hold it: the pool, and each port that was made for it, whose
-/// device writes there until it has been reset.
+/// The memory of a pool, shared by the pool and by each port of the pool, whose device may write there until it has
+/// been reset. It is freed with the last of them.
 ///
-/// A class, which is not touched for a packet.
+/// A class, which the packet path does not access.
 @safe
 final class PoolMemory: @unchecked Sendable {
-    // A place of its own, since what a class stores cannot be moved out of it.
+    // Allocated separately, because a stored property of a class cannot be consumed.
     private let place: UnsafeMutablePointer<DMABuffer>
     private var isOpen = true
 
@@ -24,7 +24,7 @@ final class PoolMemory: @unchecked Sendable {
         _read { yield unsafe place.pointee }
     }
 
-    /// Frees the memory. The caller has to be the only one who holds it, and may not use it any more.
+    /// Frees the memory. The caller must hold the only reference, and must not use it any more.
     func close() throws(VFIOError) {
         isOpen = false
         try unsafe place.move().close()

@@ -1,15 +1,15 @@
 import VFIO
 
 extension Port {
-    /// Waits until a packet has come, and blocks the thread meanwhile. Packets that have come already end it at once.
+    /// Waits until a packet has arrived. Blocks the thread. Returns immediately if packets have arrived already.
     ///
-    /// The device needs buffers for what is to come: with a pool of fewer buffers than both queues have entries, all of them
-    /// may be in the transmit queue, and none comes back while this waits. Call ``reclaim(to:)`` and ``receive(into:pool:)``
+    /// The device needs receive buffers: with a pool of fewer buffers than both queues have entries, all of them may be
+    /// in the transmit queue, and none is returned while this waits. Call ``reclaim(to:)`` and ``receive(into:pool:)``
     /// before.
     ///
-    /// - Parameter timeout: How long to wait; `nil` for ever.
+    /// - Parameter timeout: The maximum time to wait; `nil` for no limit.
     /// - Returns: Whether there are packets to receive.
-    /// - Throws: `.noInterrupts` for a port that was made without, `.needsReset`, `.usedIndexJumped`.
+    /// - Throws: `.noInterrupts` for a port without interrupts, `.needsReset`, `.usedIndexJumped`.
     public mutating func wait(timeout: Duration? = nil) throws(VirtioNetError) -> Bool {
         guard interrupt != nil else { throw .noInterrupts }
         let deadline = timeout.map { ContinuousClock.now + $0 }
@@ -18,7 +18,7 @@ extension Port {
         while try !hasPackets() {
             let left = deadline.map { $0 - .now }
             if let left, left <= .zero { return false }
-            // An interrupt may be one for packets that were taken already, or for an error.
+            // The interrupt may be for packets that were taken already, or for an error.
             if try takeInterrupt(timeout: left) { try check() }
         }
         return true

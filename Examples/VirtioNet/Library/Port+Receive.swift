@@ -1,14 +1,14 @@
 public import VFIO
 
 extension Port {
-    /// Takes packets that have come, and gives the device new buffers in their place.
+    /// Takes received packets, and gives the device new buffers in their place.
     ///
     /// - Parameters:
-    ///   - packets: Filled from its start on, with as many packets as have come and it has room for.
-    ///   - pool: The pool that the port was made for. When it has no buffer left, the device gets fewer.
-    /// - Returns: How many packets there are; 0 when none has come.
-    /// - Throws: `.usedIndexJumped`, `.unknownDescriptor` and `.badLength` for what the device cannot mean. The packets before
-    ///   it are handed out first, and the port can only be closed then.
+    ///   - packets: Receives the packets, from its first element on.
+    ///   - pool: The port's pool. If it has no free buffers, the device gets fewer.
+    /// - Returns: The number of packets; 0 when none has arrived.
+    /// - Throws: `.usedIndexJumped`, `.unknownDescriptor` and `.badLength` for invalid values of the device. The
+    ///   packets before the error are returned first; the port can then only be closed.
     @inlinable
     public mutating func receive(
         into packets: inout MutableSpan<Packet>, pool: inout PacketPool
@@ -17,7 +17,7 @@ extension Port {
         return try receiveBurst(into: &packets, pool: &pool)
     }
 
-    /// As `receive`, for who knows that the pool is the port's, and has all of it in one function.
+    /// As `receive`, without the check that the pool is the port's, in one function.
     @inlinable @inline(__always)
     mutating func receiveBurst(
         into packets: inout MutableSpan<Packet>, pool: inout PacketPool
@@ -29,7 +29,7 @@ extension Port {
         for index in 0..<count {
             let (id, written) = receiveQueue.rings.usedElement(receiveQueue.nextUsed)
             let buffer = receiveQueue.buffer(of: id)
-            // One comparison for both ends: a length below the header's is a huge one.
+            // One comparison for both bounds: a length below the header's wraps to a large value.
             let length = written &- UInt32(PacketHeader.byteCount)
             guard buffer != Packet.none.buffer, length <= UInt32(PacketPool.frameCapacity) else {
                 return try endBurst(at: index, from: firstAvailable, id, written)
@@ -49,8 +49,8 @@ extension Port {
         return count
     }
 
-    // Mutating, though it changes nothing: otherwise the port would be copied for the call.
-    /// Ends a burst at an entry of the used ring that the device cannot mean.
+    // Mutating, though it changes nothing, because otherwise the port would be copied for the call.
+    /// Ends a burst at an invalid entry of the used ring.
     @usableFromInline @inline(never)
     mutating func endBurst(
         at index: Int, from firstAvailable: UInt32, _ id: UInt32, _ written: UInt32
@@ -60,17 +60,17 @@ extension Port {
         throw Virtqueue.badElement(of: receiveQueue.index, id, written, buffer: receiveQueue.buffer(of: id))
     }
 
-    /// Whether packets have come.
+    /// Whether packets have arrived.
     ///
     /// - Throws: `.usedIndexJumped`.
     @inlinable
     public func hasPackets() throws(VirtioNetError) -> Bool {
-        // It comes after what the device was told before, such as that interrupts are wanted.
+        // Orders the read after earlier writes, such as a request for interrupts.
         DeviceBarrier.full()
         return try receiveQueue.pendingCount() > 0
     }
 
-    /// Gives the device buffers for all descriptors that have none, as far as the pool goes.
+    /// Gives the device buffers for all free descriptors, as long as the pool has free buffers.
     @usableFromInline @inline(never)
     mutating func fillReceiver(from pool: inout PacketPool) {
         let firstAvailable = receiveQueue.nextAvailable
@@ -86,11 +86,11 @@ extension Port {
         if receiveQueue.nextAvailable != firstAvailable { notify(receiveQueue) }
     }
 
-    /// Publishes the new entries of a queue, and tells the device of them if it wants to be told.
+    /// Publishes the new entries of a queue, and notifies the device if it requests notifications.
     @inlinable @inline(__always)
     func notify(_ queue: borrowing Virtqueue) {
         queue.rings.publish(queue.nextAvailable)
-        // The device looks at the index after it has said that it wants to be told: so the other way round here.
+        // The device sets its flag and then reads the index; the driver does both in the opposite order.
         DeviceBarrier.full()
         if !queue.rings.isNotificationUnwanted() {
             doorbells.writeReleasing16(queue.index, at: queue.doorbell)

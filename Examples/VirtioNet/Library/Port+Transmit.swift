@@ -1,11 +1,12 @@
 extension Port {
-    /// Sends packets, as many as the queue has room for, and gives the buffers of those that have been sent to the pool.
+    /// Sends packets, limited by the free queue entries, and returns the buffers of sent packets to the pool.
     ///
     /// - Parameters:
-    ///   - packets: From the pool. The buffers of those that are taken are the port's from here on.
-    ///   - pool: The pool that the port was made for.
-    /// - Returns: How many packets were taken, from the first on.
-    /// - Throws: `.usedIndexJumped` and `.unknownDescriptor` for what the device cannot mean; no packet is taken then.
+    ///   - packets: Packets of the pool. The port takes ownership of the buffers of those that it accepts.
+    ///   - pool: The port's pool.
+    /// - Returns: The number of accepted packets, from the first on.
+    /// - Throws: `.usedIndexJumped` and `.unknownDescriptor` for invalid values of the device; no packet is accepted
+    ///   then.
     @inlinable
     public mutating func transmit(
         _ packets: Span<Packet>, pool: inout PacketPool
@@ -14,7 +15,7 @@ extension Port {
         return try transmitBurst(packets, pool: &pool, areChecked: false)
     }
 
-    /// As `transmit`, for who knows that the pool is the port's, and has all of it in one function.
+    /// As `transmit`, without the check that the pool is the port's, in one function.
     ///
     /// - Parameter areChecked: Whether the packets are known to be of the pool.
     @inlinable @inline(__always)
@@ -39,16 +40,16 @@ extension Port {
         return count
     }
 
-    /// Gives the buffers of packets that have been sent back to the pool.
+    /// Returns the buffers of sent packets to the pool.
     ///
-    /// - Throws: As for `transmit`.
+    /// - Throws: As `transmit`.
     @inlinable @inline(__always)
     public mutating func reclaim(to pool: inout PacketPool) throws(VirtioNetError) {
         precondition(pool.identity == poolIdentity, "the port was made for another pool")
         try reclaimBurst(to: &pool)
     }
 
-    /// As `reclaim`, for who knows that the pool is the port's.
+    /// As `reclaim`, without the check that the pool is the port's.
     @inlinable @inline(__always)
     mutating func reclaimBurst(to pool: inout PacketPool) throws(VirtioNetError) {
         var pending = try transmitQueue.pendingCount()

@@ -1,6 +1,6 @@
 public import VFIO
 
-/// A virtio network device, with one queue to receive from and one to send by.
+/// A virtio network device, with one receive queue and one transmit queue.
 ///
 /// ```swift
 /// let device = try Device(at: "0000:03:00.0", in: space)
@@ -11,49 +11,52 @@ public import VFIO
 /// let count = try port.receive(into: &span, pool: &pool)
 /// let sent = try port.transmit(packets.span.extracting(..<count), pool: &pool)
 /// ```
-/// A port and its pool belong to one thread at a time. Nothing is allocated, locked or counted for a packet.
+/// A port and its pool must be used by one thread at a time. There is no allocation, lock or reference count for a
+/// packet.
 public struct Port: ~Copyable, Sendable {
-    // In the order in which they are to end: the device is reset and closed before its memory goes. Should the reset fail,
-    // it is the kernel that ends the device's DMA when it closes it.
+    // In the order of destruction: the device is reset and closed before its memory is freed. If the reset fails, the
+    // kernel ends the device's DMA when it closes the device.
     private let common: CommonConfiguration
     @usableFromInline let doorbells: RegisterBank
     let interrupt: InterruptVector?
     private let device: Device
     @usableFromInline var receiveQueue: Virtqueue
     @usableFromInline var transmitQueue: Virtqueue
-    /// What tells the pool that the port was made for from others.
+    /// Identifies the port's pool.
     @usableFromInline let poolIdentity: UInt
-    /// Keeps the pool's memory until the device has been reset, though the pool may end before.
+    /// Keeps the pool's memory until the device has been reset, even if the pool has been closed before.
     private let poolMemory: PoolMemory
-    /// Where the device sits.
+    /// The device's address.
     public let address: DeviceAddress
-    /// What driver and device have agreed on.
+    /// The negotiated features.
     public let features: VirtioFeatures
-    /// The device's address on the network; `nil` when it tells none.
+    /// The device's Ethernet address; `nil` when it does not report one.
     public let macAddress: MACAddress?
 
-    /// Resets a device and sets it up. It receives once ``receive(into:pool:)`` has been called, which gives it buffers.
+    /// Resets a device and sets it up. It can receive after the first call of ``receive(into:pool:)``, which gives it
+    /// buffers.
     ///
     /// - Parameters:
-    ///   - device: It is the port's from here on, and is closed when this fails.
-    ///   - pool: Where the packets' buffers come from and go to. The port is always to be called with the same one.
-    /// - Throws: What is wrong with the device; see ``VirtioNetError``.
+    ///   - device: The device. The port takes ownership of it, and closes it on errors.
+    ///   - pool: The pool of the packets' buffers. The port must always be called with the same pool.
+    /// - Throws: See ``VirtioNetError``.
     public init(
         _ device: consuming Device, pool: borrowing PacketPool, options: PortOptions = PortOptions()
     ) throws(VirtioNetError) {
         let port = try Port(setUp: device, pool: pool, options)
-        // Only a port tells its device of its queues, so that after a failure all ends in the order of the fields.
+        // Only an initialised port gives the device its queues, so that the stored properties are destroyed in order on
+        // errors.
         try port.start(usesInterrupts: options.usesInterrupts)
         self = port
     }
 
-    /// Resets a device, and makes what it needs.
+    /// Resets a device, and allocates its resources.
     private init(
         setUp device: consuming Device, pool: borrowing PacketPool, _ options: PortOptions
     ) throws(VirtioNetError) {
         guard pool.memory.space === device.space else { throw .poolInOtherSpace }
         let structures = try VirtioStructures(of: device)
-        // It may do DMA only once it has been reset: what it did before, it did for another driver.
+        // DMA is enabled only after the reset, because earlier DMA belongs to another driver.
         try Self.updateCommand(of: device) { $0.insert(.memoryDecode) }
         let common = try CommonConfiguration(structures.common, of: device)
         try common.reset()
@@ -66,7 +69,7 @@ public struct Port: ~Copyable, Sendable {
         let notify = structures.notify
         let receiver = try Self.makeQueue(0, notify, common, options, in: device.space)
         let transmitter = try Self.makeQueue(1, notify, common, options, in: device.space)
-        // One vector for packets and for what happens to the device.
+        // One vector for packets and for configuration changes.
         let interrupt = try options.usesInterrupts ? Self.enableInterrupt(of: device) : nil
         let macAddress = try Self.macAddress(structures.device, features, common, of: device)
         doorbells = try device.bank(of: notify)
@@ -82,13 +85,13 @@ public struct Port: ~Copyable, Sendable {
         self.device = device
     }
 
-    /// Gives the device its queues, and lets it go ahead.
+    /// Gives the device its queues, and starts it.
     private func start(usesInterrupts: Bool) throws(VirtioNetError) {
         let vector = usesInterrupts ? 0 : CommonConfiguration.noVector
         try common.setConfigVector(vector)
         try common.enable(receiveQueue, vector: vector)
         try common.enable(transmitQueue, vector: CommonConfiguration.noVector)
-        // The device does DMA from here on: all that was written before has to have reached it.
+        // The device may start DMA from here on, so all earlier writes must have reached it.
         try common.add(.driverOK)
         try common.check()
     }
@@ -99,10 +102,10 @@ public struct Port: ~Copyable, Sendable {
         do throws(VFIOError) { try device.config.updateCommand(change) } catch { throw .vfio(error) }
     }
 
-    /// What the driver takes of what is offered.
+    /// Chooses the features to accept.
     private static func chooseFeatures(_ offered: VirtioFeatures) throws(VirtioNetError) -> VirtioFeatures {
         guard offered.contains(.version1) else { throw .missingFeatures(.version1) }
-        // Without it the device would write to physical memory that is not ours, at the addresses of our buffers.
+        // Without this feature the device would use our IOVAs as physical addresses.
         guard offered.contains(.accessPlatform) else { throw .bypassesIOMMU }
         return offered.intersection(.known)
     }
@@ -130,7 +133,8 @@ public struct Port: ~Copyable, Sendable {
     ) throws(VirtioNetError) -> MACAddress? {
         guard features.contains(.mac) else { return nil }
         let bank = try device.bank(of: structure)
-        // A device that changes it meanwhile says so by another generation. One that never ends to is not waited for.
+        // The generation changes when the device changes its configuration during the read. The number of attempts is
+        // limited.
         for _ in 0..<16 {
             let generation = common.generation
             let address = (0..<6).reduce(0) { $0 << 8 | UInt64(bank.read8(at: Int(structure.offset) + $1)) }
@@ -142,19 +146,19 @@ public struct Port: ~Copyable, Sendable {
         throw .configurationUnstable
     }
 
-    /// The queue of received packets.
+    /// The receive queue.
     public var receiver: Virtqueue {
         @inlinable _read { yield receiveQueue }
     }
 
-    /// The queue of packets to be sent.
+    /// The transmit queue.
     public var transmitter: Virtqueue {
         @inlinable _read { yield transmitQueue }
     }
 
-    /// Whether the device works.
+    /// Checks that the device works.
     ///
-    /// - Throws: `.needsReset` when it has met an error, and the first register access that the kernel refused.
+    /// - Throws: `.needsReset` when the device has met an error, and the first error of a register access.
     public func check() throws(VirtioNetError) {
         let status = common.status
         try common.check()
@@ -162,12 +166,11 @@ public struct Port: ~Copyable, Sendable {
         if status.contains(.needsReset) { throw .needsReset }
     }
 
-    /// Resets and closes the device, gives the buffers that it had back to the pool, and frees the queues.
+    /// Resets and closes the device, returns its buffers to the pool, and frees the queues.
     ///
-    /// Without it the same happens silently at the end of the port's life, except that the pool does not get its buffers
-    /// back.
+    /// Deinitialization does the same, except that it ignores errors and does not return the buffers.
     ///
-    /// - Throws: The first error; all is ended nevertheless.
+    /// - Throws: The first error; everything is closed anyway.
     public consuming func close(returningBuffersTo pool: inout PacketPool) throws(VirtioNetError) {
         precondition(pool.identity == poolIdentity, "the port was made for another pool")
         var failure: VirtioNetError?

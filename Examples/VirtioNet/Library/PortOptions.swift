@@ -1,8 +1,8 @@
-/// How a port is set up.
+/// The options of a port.
 public struct PortOptions: Sendable, Hashable {
-    /// The most entries that each queue is to have. It has as many as the device lets it, and a power of two.
+    /// The maximum number of entries of each queue. The actual number is limited by the device, and a power of two.
     public var queueSize: Int
-    /// Whether the port can wait for packets (MSI-X), or is only polled.
+    /// Whether the port can wait for packets with interrupts (MSI-X), or is only polled.
     public var usesInterrupts: Bool
 
     public init(queueSize: Int = 256, usesInterrupts: Bool = false) {

@@ -1,13 +1,13 @@
 public import VFIO
 
-/// Memory whose offsets are known to be inside of it, so that comparing them is left out: those of a ring are masked, those
-/// of a packet's header fixed.
+/// Memory without bounds checks. Offsets are known to be valid: those of a ring are masked, those of a packet's header
+/// constant.
 ///
-/// Not for anything else: an access outside is not noticed.
+/// Not for other uses: an access outside of the memory is not detected.
 @safe @usableFromInline
 struct RingMemory: VolatileMemory {
     @unsafe @usableFromInline let unsafeBaseAddress: UnsafeMutableRawPointer
-    /// A constant beyond all offsets, for which the compiler leaves out the comparison.
+    /// A constant larger than all offsets, with which the compiler removes the bounds checks.
     @inlinable var byteCount: Int {
         @inline(__always) get { 1 << 40 }
     }

@@ -1,43 +1,43 @@
 public import VFIO
 
-/// What went wrong with a virtio network device.
+/// An error of the driver or a virtio network device.
 public enum VirtioNetError: Error, Sendable, Hashable {
-    /// The library or the kernel refused.
+    /// An error of the library or the kernel.
     case vfio(VFIOError)
-    /// The device is no modern virtio network device (1af4:1041); its identity is given.
+    /// The device is not a modern virtio network device (1af4:1041); its identity is given.
     case notVirtioNet(vendor: UInt16, device: UInt16)
-    /// A structure that the driver needs is in none of the device's capabilities.
+    /// No capability of the device describes a required structure.
     case missingStructure(VirtioStructure.Kind)
-    /// A structure is too short, misaligned, or not inside of its BAR.
+    /// A structure is too short, misaligned, or not within its BAR.
     case badStructure(VirtioStructure)
-    /// The device lacks features that the driver cannot do without.
+    /// The device lacks required features.
     case missingFeatures(VirtioFeatures)
-    /// The device does its DMA past the IOMMU: it does not offer ``VirtioFeatures/accessPlatform``, so it would take an IOVA
-    /// for a physical address.
+    /// The device's DMA would bypass the IOMMU: it does not offer ``VirtioFeatures/accessPlatform``, so it would use an
+    /// IOVA as a physical address.
     case bypassesIOMMU
-    /// The device did not take the features that the driver chose.
+    /// The device did not accept the features that the driver chose.
     case featuresRefused(VirtioFeatures)
-    /// The device's configuration does not stop changing while it is read.
+    /// The device's configuration kept changing while it was read.
     case configurationUnstable
-    /// The device has not come out of its reset in time.
+    /// The device's reset did not complete in time.
     case resetTimedOut
-    /// The device has met an error, and does nothing more before it is reset.
+    /// The device has met an error, and does nothing until it is reset.
     case needsReset
     /// The device has no queue of this number.
     case missingQueue(UInt16)
-    /// The device's queue cannot have a size that is a power of two, as the specification wants.
+    /// The device's queue cannot have a size that is a power of two, as the specification requires.
     case badQueueSize(queue: UInt16, size: UInt16)
-    /// The device has no vector to spare for the interrupt of a queue, or of changes (`nil`).
+    /// The device refused a vector for the interrupt of a queue, or of configuration changes (`nil`).
     case vectorRefused(queue: UInt16?)
-    /// The port was made without interrupts, so it cannot wait for one.
+    /// The port has no interrupts, so it cannot wait for one.
     case noInterrupts
     /// The pool's memory is mapped into another address space than the device's.
     case poolInOtherSpace
-    /// The device says that it has used more buffers than it has.
+    /// The device reports more used buffers than it has.
     case usedIndexJumped(queue: UInt16, from: UInt16, to: UInt16)
-    /// The device says that it has used a buffer that it does not have.
+    /// The device reports a used buffer that it does not have.
     case unknownDescriptor(queue: UInt16, id: UInt32)
-    /// The device says that it has written more into a buffer than there is room for, or less than a packet's header.
+    /// The device reports a length that exceeds the buffer, or is less than a packet's header.
     case badLength(queue: UInt16, id: UInt32, length: UInt32)
 }
 
@@ -75,7 +75,7 @@ extension VirtioNetError: CustomStringConvertible {
     }
 }
 
-/// Runs code of the library's, and takes its errors for ours.
+/// Runs a closure, and rethrows the library's errors as the driver's.
 func rethrowing<Result: ~Copyable>(
     _ body: () throws(VFIOError) -> Result
 ) throws(VirtioNetError) -> Result {

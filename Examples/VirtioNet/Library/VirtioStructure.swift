@@ -1,8 +1,9 @@
 public import VFIO
 
-/// Where one of the device's structures is, as a vendor's capability of its config space says (virtio 1.2, 4.1.4).
+/// The location of one of the device's structures, from a vendor-specific capability of its config space (virtio 1.2,
+/// 4.1.4).
 public struct VirtioStructure: Sendable, Hashable {
-    /// What a structure is for: the specification's `cfg_type`.
+    /// The type of a structure: the specification's `cfg_type`.
     public struct Kind: RawRepresentable, Sendable, Hashable {
         public let rawValue: UInt8
 
@@ -12,25 +13,25 @@ public struct VirtioStructure: Sendable, Hashable {
         public static let common = Kind(rawValue: 1)
         /// The doorbells.
         public static let notify = Kind(rawValue: 2)
-        /// What interrupted, for INTx.
+        /// The interrupt status, for INTx.
         public static let isr = Kind(rawValue: 3)
-        /// What is particular to network devices.
+        /// The configuration of network devices.
         public static let device = Kind(rawValue: 4)
-        /// The other structures by way of config space.
+        /// Access to the other structures through config space.
         public static let configAccess = Kind(rawValue: 5)
     }
 
     public let kind: Kind
-    /// The number of the BAR that it is in.
+    /// The number of its BAR.
     public let bar: UInt8
-    /// Where it begins in the BAR, in bytes.
+    /// The offset in the BAR in bytes.
     public let offset: UInt32
     /// Its length in bytes.
     public let byteCount: UInt32
-    /// How far one doorbell is from the next, in bytes; 0 when they are the same, and for structures of other kinds.
+    /// The distance between doorbells in bytes; 0 when all queues share one, and for structures of other types.
     public let doorbellStride: UInt32
 
-    /// `nil` for what is too short to be a capability of virtio's.
+    /// Returns `nil` for a capability that is too short.
     init?(_ capability: PCIVendorCapability) {
         let bytes = capability.bytes
         guard bytes.count >= 16 else { return nil }
@@ -49,7 +50,7 @@ public struct VirtioStructure: Sendable, Hashable {
         }
     }
 
-    /// The structures that a device lists in its config space.
+    /// Returns the structures that a device lists in its config space.
     public static func all(of device: borrowing Device) throws(VirtioNetError) -> [VirtioStructure] {
         let config = device.config
         return try rethrowing { () throws(VFIOError) in
@@ -57,7 +58,7 @@ public struct VirtioStructure: Sendable, Hashable {
         }
     }
 
-    /// Whether all of it is in its BAR, at an alignment that its accesses need, and no shorter than that.
+    /// Whether the structure is within its BAR, aligned for its accesses, and at least `byteCount` bytes long.
     func fits(atLeast byteCount: UInt32, in region: RegionInfo) -> Bool {
         self.byteCount >= byteCount && offset & 3 == 0
             && UInt64(offset) + UInt64(self.byteCount) <= region.byteCount

@@ -1,13 +1,13 @@
 import VFIO
 
-/// The structures that the driver works with: of each kind the first that the device lists and
-/// that fits, since it lists the best first.
+/// The structures that the driver uses: of each type the first valid one, because devices list them in order of
+/// preference.
 struct VirtioStructures {
     let common: VirtioStructure
     let notify: VirtioStructure
     let device: VirtioStructure
 
-    /// The identity of a network device of virtio 1.0 or later (virtio 1.2, 4.1.2: 0x1040 and the device's number, 1).
+    /// The identity of a network device of virtio 1.0 or later (virtio 1.2, 4.1.2: 0x1040 and the device type, 1).
     static let identity: (vendor: UInt16, device: UInt16) = (0x1af4, 0x1041)
 
     /// Finds the structures of a device.

@@ -1,26 +1,26 @@
 public import VFIO
 
-/// A split virtqueue of one-descriptor buffers, and what the driver remembers of it.
+/// A split virtqueue with one descriptor per buffer, and the driver's state for it.
 public struct Virtqueue: ~Copyable, Sendable {
     /// Its number: 0 receives, 1 transmits.
     public let index: UInt16
-    /// The memory of its rings: for a test or a measurement that plays the device.
+    /// The memory of its rings, for tests and measurements that simulate the device.
     public let memory: DMABuffer
-    /// Where in the memory they are.
+    /// The layout of that memory.
     public let layout: VirtqueueLayout
-    /// Where its doorbell is in the BAR of the doorbells, in bytes.
+    /// The offset of its doorbell in the doorbells' BAR in bytes.
     @usableFromInline let doorbell: Int
     @usableFromInline let rings: VirtqueueRings
-    /// The buffer behind each descriptor that the device has; `Packet.none`'s behind the others.
+    /// For each descriptor in use by the device its buffer; the buffer of `Packet.none` for the others.
     @usableFromInline var buffers: IndexTable
-    /// The descriptors that the device does not have.
+    /// The free descriptors.
     @usableFromInline var free: IndexTable
     @usableFromInline var freeCount: Int
-    // Of these two only the low 16 bits count. They are wider, since the compiler would load 32 bits right after 16 were
-    // stored, and the processor would then wait until the store has reached the cache.
-    /// The number of the next entry that is made available.
+    // Only the low 16 bits of these two are significant. They are wider because the compiler would load 32 bits
+    // directly after a store of 16, which causes a store-forwarding stall.
+    /// The number of the next available entry.
     @usableFromInline var nextAvailable: UInt32 = 0
-    /// The number of the next entry that the device uses.
+    /// The number of the next used entry.
     @usableFromInline var nextUsed: UInt32 = 0
 
     init(index: UInt16, size: Int, doorbell: Int, in space: AddressSpace) throws(VirtioNetError) {
@@ -38,15 +38,15 @@ public struct Virtqueue: ~Copyable, Sendable {
         rings.wantInterrupts(false)
     }
 
-    /// How many entries it has.
+    /// The number of entries.
     @inlinable public var size: Int { rings.mask &+ 1 }
 
-    /// How many buffers the device has.
+    /// The number of buffers in use by the device.
     @inlinable public var outstandingCount: Int { size &- freeCount }
 
-    /// How many entries the device has used since the last look.
+    /// The number of entries that the device has used since the last call.
     ///
-    /// - Throws: `.usedIndexJumped` when it says that it has used more than it had.
+    /// - Throws: `.usedIndexJumped` when the device reports more than it had.
     @inlinable @inline(__always)
     func pendingCount() throws(VirtioNetError) -> Int {
         let used = rings.usedIndex()
@@ -57,15 +57,15 @@ public struct Virtqueue: ~Copyable, Sendable {
         return pending
     }
 
-    // Errors are made out of line, which leaves the registers to the packets that are right; and by functions that do not take
-    // the queue itself, which the compiler would copy for them, each time.
-    /// What is wrong with a used ring's index.
+    // Errors are created out of line, which keeps registers free on the fast path, and by functions that do not take
+    // the queue, because the compiler would copy it for each call.
+    /// The error for an invalid used index.
     @usableFromInline @inline(never)
     static func badIndex(of queue: UInt16, from: UInt16, to used: UInt16) -> VirtioNetError {
         .usedIndexJumped(queue: queue, from: from, to: used)
     }
 
-    /// Takes a descriptor that is free. There has to be one.
+    /// Takes a free descriptor. There must be one.
     @inlinable @inline(__always)
     mutating func takeDescriptor() -> UInt32 {
         freeCount &-= 1
@@ -78,23 +78,23 @@ public struct Virtqueue: ~Copyable, Sendable {
         freeCount &+= 1
     }
 
-    /// Puts a descriptor into the available ring, for the device to see once it is published.
+    /// Writes a descriptor to the available ring. The device sees it when it is published.
     @inlinable @inline(__always)
     mutating func makeAvailable(_ id: UInt32) {
         rings.setAvailable(nextAvailable, id)
         nextAvailable &+= 1
     }
 
-    /// The buffer behind a descriptor that the device says it has used; `Packet.none`'s when it did not have it.
+    /// The buffer of a descriptor that the device reports as used; the buffer of `Packet.none` when it did not have it.
     @inlinable @inline(__always)
     func buffer(of id: UInt32) -> UInt32 {
         guard id <= UInt32(truncatingIfNeeded: rings.mask) else { return Packet.none.buffer }
         return buffers[Int(id)]
     }
 
-    /// What is wrong with an entry of the used ring.
+    /// The error for an invalid entry of the used ring.
     ///
-    /// - Parameter buffer: The one behind the descriptor, `Packet.none`'s when the device did not have it.
+    /// - Parameter buffer: The buffer of the descriptor; that of `Packet.none` when the device did not have it.
     @usableFromInline @inline(never)
     static func badElement(
         of queue: UInt16, _ id: UInt32, _ length: UInt32, buffer: UInt32
@@ -103,7 +103,7 @@ public struct Virtqueue: ~Copyable, Sendable {
             ? .unknownDescriptor(queue: queue, id: id) : .badLength(queue: queue, id: id, length: length)
     }
 
-    /// Gives all buffers back to the pool, once the device has been reset.
+    /// Returns all buffers to the pool, after the device has been reset.
     mutating func returnBuffers(to pool: inout PacketPool) {
         for id in 0..<size where buffers[id] != Packet.none.buffer {
             pool.put(buffers[id])

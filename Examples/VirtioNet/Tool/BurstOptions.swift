@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// How frames are sent and received.
+/// Options for sending and receiving frames.
 struct BurstOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The most frames that are handled at once.", valueName: "n"))
     var batch = 32

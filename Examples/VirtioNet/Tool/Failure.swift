@@ -1,4 +1,4 @@
 import ExampleSupport
 
-/// What a command found to be wrong.
+/// The failure of a command.
 typealias Failure = Example.Failure

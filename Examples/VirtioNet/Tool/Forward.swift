@@ -48,7 +48,7 @@ struct Forward: ParsableCommand {
             batchSize: burst.batch)
         let address = forwarder.first.senderAddress
         let frame = TestFrame(from: address, to: forwarder.second.macAddress ?? address)
-        // Gives both devices their buffers.
+        // Gives both devices their receive buffers.
         try forwarder.forward()
         var generator = Generator(frame, batchSize: 128)
         let injected = try generator.send(upTo: inject, by: &forwarder.first, pool: &forwarder.pool)
@@ -94,7 +94,7 @@ struct Forward: ParsableCommand {
                 : "no frame comes any more: do the networks of both devices return what they are sent?")
     }
 
-    /// Takes all frames out, and compares how often each was forwarded with what the forwarder has counted.
+    /// Takes all frames out, and compares their hop counts with the forwarder's counts.
     private func takeOut(of forwarder: inout Forwarder, _ frame: TestFrame) throws {
         var seen: Set<UInt64> = []
         var hops = 0
@@ -118,7 +118,7 @@ struct Forward: ParsableCommand {
                 }
             }
         }
-        // Each frame counts modulo 256, and so do all of them together.
+        // Each frame counts modulo 256, so the sum is compared modulo 256.
         let dropped = forwarder.fromFirst.dropped + forwarder.fromSecond.dropped
         guard dropped == 0, hops % 256 == forwarder.forwardedCount % 256 else {
             throw Failure("\(seen.count) frames were forwarded \(hops) times modulo 256, and \(dropped) were dropped")

@@ -27,7 +27,7 @@ struct Generate: ParsableCommand {
         var (sent, received) = (0, 0)
         while sent < count || traffic.port.transmitter.outstandingCount > 0 {
             let made = try traffic.send(upTo: count - sent)
-            // What comes is taken away: a network that returns frames would not take more otherwise.
+            // Take received frames, because a network that returns frames would otherwise stop accepting new ones.
             let came = try traffic.receive(into: &packets)
             for index in 0..<came { traffic.pool.free(packets[index]) }
             sent += made

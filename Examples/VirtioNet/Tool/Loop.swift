@@ -27,12 +27,12 @@ struct Loop: ParsableCommand {
     func run() throws {
         var packets = [Packet](repeating: .none, count: traffic.burst.batch)
         var traffic = try Traffic(of: device, traffic, usesInterrupts: interrupts)
-        // Buffers for what is going to come.
+        // Gives the device its receive buffers.
         _ = try traffic.receive(into: &packets)
         let start = ContinuousClock.now
         var (sent, returned, other, waits) = (0, 0, 0, 0)
         while returned < count {
-            // No more on their way than there are buffers for.
+            // Limit the frames in flight to the available buffers.
             if sent - returned < 128 {
                 sent += try traffic.send(upTo: min(count - sent, 128))
             }

@@ -3,12 +3,12 @@ import ToolSupport
 import VFIO
 import VFIOMock
 
-/// What all commands have in common.
+/// Options that all commands share.
 struct MachineOptions: ParsableArguments {
     @Flag(help: ArgumentHelp(SampleMachine.help, discussion: SampleMachine.discussion))
     var mock = false
 
-    /// An address space of the machine's kernel.
+    /// Returns a new address space of the machine's kernel.
     func makeSpace() throws -> AddressSpace {
         try mock ? AddressSpace(kernel: SampleMachine.make().kernel) : AddressSpace()
     }

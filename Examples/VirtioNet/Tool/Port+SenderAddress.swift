@@ -1,6 +1,6 @@
 import VirtioNet
 
 extension Port {
-    /// What the frames that it sends come from: its own address, or one that nobody was given.
+    /// The source address of sent frames: the device's own, or a locally administered one.
     var senderAddress: MACAddress { macAddress ?? MACAddress(0x0200_0000_0001) }
 }

@@ -1,4 +1,4 @@
-/// How many frames go by in a second.
+/// A rate in frames per second.
 struct Rate: CustomStringConvertible {
     private let perSecond: Double
 

@@ -1,11 +1,11 @@
 import VFIO
 import VirtioNet
 
-/// A port that numbered frames are sent by, and what belongs to it.
+/// A port that sends numbered frames, with its pool and generator.
 struct Traffic: ~Copyable {
     var pool: PacketPool
     var port: Port
-    /// What the generator sends: to the port itself, for a network that returns frames.
+    /// The frame that is sent: addressed to the port itself, for a network that returns frames.
     let frame: TestFrame
     var generator: Generator
 
@@ -20,12 +20,12 @@ struct Traffic: ~Copyable {
         generator = Generator(frame, batchSize: options.burst.batch)
     }
 
-    /// Sends one batch of frames, or what there are buffers and room for.
+    /// Sends one batch of frames, limited by the available buffers and queue entries.
     mutating func send(upTo count: Int) throws(VirtioNetError) -> Int {
         try generator.send(upTo: count, by: &port, pool: &pool)
     }
 
-    /// Takes packets that have come.
+    /// Takes received packets.
     mutating func receive(into packets: inout [Packet]) throws(VirtioNetError) -> Int {
         var span = packets.mutableSpan
         return try port.receive(into: &span, pool: &pool)

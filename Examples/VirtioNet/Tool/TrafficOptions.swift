@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// How numbered frames are made, sent and received. Each command has the device before it, and a count of its own.
+/// Options for numbered frames. Each command has its own device argument and count.
 struct TrafficOptions: ParsableArguments {
     @Flag(help: "Compute UDP's checksum for each frame.")
     var checksum = false

@@ -124,7 +124,7 @@ struct Demo {
         return largest
     }
 
-    // MARK: Telling
+    // MARK: Output
 
     /// Prints a paragraph, wrapped to the width of a terminal.
     private func say(_ sentences: String...) {

@@ -5,11 +5,11 @@ import ProgramSupport
 @main
 struct VFIOCtl: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "vfioctl", abstract: "See, prepare and use PCI devices for VFIO, and be told what is wrong.",
+        commandName: "vfioctl", abstract: "Inspect PCI devices, prepare them for VFIO, access them, and diagnose problems.",
         discussion: """
-            A first hour: `vfioctl list` shows what is there, `vfioctl doctor BDF` what is in the way and the command that mends \
-            it, `vfioctl bind BDF` gives the device to vfio-pci, and `vfioctl info BDF` opens it. Every command works with \
-            --mock on a machine in memory.
+            Getting started: `vfioctl list` shows the devices, `vfioctl doctor BDF` shows problems and the commands that fix \
+            them, `vfioctl bind BDF` binds the device to vfio-pci, and `vfioctl info BDF` opens it. Every command accepts \
+            --mock, for an in-memory machine.
             """,
         groupedSubcommands: [
             CommandGroup(name: "See", subcommands: [ListCommand.self, TopologyCommand.self, DoctorCommand.self]),

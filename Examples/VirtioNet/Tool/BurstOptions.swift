@@ -2,7 +2,7 @@ import ArgumentParser
 
 /// Options for sending and receiving frames.
 struct BurstOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The most frames that are handled at once.", valueName: "n"))
+    @Option(help: ArgumentHelp("The maximum number of frames in a burst.", valueName: "n"))
     var batch = 32
 
     func validate() throws {

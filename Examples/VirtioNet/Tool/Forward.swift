@@ -8,24 +8,24 @@ struct Forward: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Forwards frames between two devices.",
         discussion: """
-            The frames come from the networks of the two; where none come within 10 seconds, it ends. With --inject it puts \
-            numbered frames in, which circulate when each device's network returns what it is sent. At the end all of them are \
-            taken out again, and what was done to them all has to add up (modulo 256) to what was forwarded.
+            The frames come from the networks of the two devices; the command ends if none arrives within 10 seconds. --inject \
+            sends numbered frames, which circulate if each device's network returns frames. At the end they are taken out, and \
+            the sum of their hop counts must equal the number of forwarded frames (modulo 256).
             """)
 
-    @Argument(help: ArgumentHelp("The one device.", valueName: "bdf"), transform: PCIAddress.parse)
+    @Argument(help: ArgumentHelp("The first device.", valueName: "bdf"), transform: PCIAddress.parse)
     var first: PCIAddress
 
-    @Argument(help: ArgumentHelp("The other device.", valueName: "bdf"), transform: PCIAddress.parse)
+    @Argument(help: ArgumentHelp("The second device.", valueName: "bdf"), transform: PCIAddress.parse)
     var second: PCIAddress
 
-    @Option(help: ArgumentHelp("How many frames to put in: up to 128.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of frames to inject, at most 128.", valueName: "n"))
     var inject = 0
 
-    @Option(help: ArgumentHelp("How many frames to forward at least.", valueName: "n"))
+    @Option(help: ArgumentHelp("The minimum number of frames to forward.", valueName: "n"))
     var count = 10000
 
-    @Flag(help: "Wait for interrupts, and do not poll.")
+    @Flag(help: "Wait for interrupts instead of polling.")
     var interrupts = false
 
     @OptionGroup var burst: BurstOptions

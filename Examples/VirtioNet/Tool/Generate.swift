@@ -10,7 +10,7 @@ struct Generate: ParsableCommand {
     @Argument(help: ArgumentHelp("The device, such as 0000:03:00.0.", valueName: "bdf"), transform: PCIAddress.parse)
     var device: PCIAddress
 
-    @Option(help: ArgumentHelp("How many frames to send.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of frames to send.", valueName: "n"))
     var count = 1_000_000
 
     @OptionGroup var traffic: TrafficOptions

@@ -6,16 +6,16 @@ import VirtioNet
 
 struct Loop: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Sends numbered frames, and expects each of them back.",
+        abstract: "Sends numbered frames, and checks that each is returned.",
         discussion: "For a device whose network returns what it is sent, as that of the project's lab does.")
 
     @Argument(help: ArgumentHelp("The device, such as 0000:03:00.0.", valueName: "bdf"), transform: PCIAddress.parse)
     var device: PCIAddress
 
-    @Option(help: ArgumentHelp("How many frames to send.", valueName: "n"))
+    @Option(help: ArgumentHelp("The number of frames to send.", valueName: "n"))
     var count = 1000
 
-    @Flag(help: "Wait for interrupts, and do not poll.")
+    @Flag(help: "Wait for interrupts instead of polling.")
     var interrupts = false
 
     @OptionGroup var traffic: TrafficOptions

@@ -8,8 +8,8 @@ struct NetCtl: ParsableCommand {
         commandName: "netctl",
         abstract: "Drives virtio network devices that are bound to vfio-pci.",
         discussion: """
-            The device's own driver is out of the way then, and the frames go between the device and this program. With \
-            --mock a machine in memory takes the place of the real one, with two cards at 0000:03:00.0 and 0000:04:00.0.
+            The kernel's network driver is not used; frames are exchanged between the device and this program. With --mock an \
+            in-memory machine is used, with two cards at 0000:03:00.0 and 0000:04:00.0.
             """,
         subcommands: [Info.self, Generate.self, Loop.self, Forward.self])
 

@@ -4,11 +4,11 @@ import VFIO
 /// `vfioctl bind`.
 struct BindCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bind", abstract: "Take devices from the kernel's drivers and give them to vfio-pci.",
+        commandName: "bind", abstract: "Unbind devices from the kernel's drivers and bind them to vfio-pci.",
         discussion: """
-            Each device gets its own driver_override, so that no other device of the same make is taken with it, and the driver \
-            that it had is remembered for `vfioctl restore`. A device that the machine is using is refused: a mounted disk, a network \
-            interface that is up and has an address, the boot display. Needs root.
+            Sets each device's driver_override, so that no other device of the same type is bound, and records the previous driver \
+            for `vfioctl restore`. Refuses devices that the machine is using: a mounted disk, a network interface that is up and has an \
+            address, the boot display. Needs root.
             """
     )
 
@@ -16,11 +16,11 @@ struct BindCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
 
-    @Flag(name: .shortAndLong, help: "Take a device that is in use, too. What uses it will fail.")
+    @Flag(name: .shortAndLong, help: "Bind a device even if it is in use. Its users will fail.")
     var force = false
-    @Flag(help: "Take all devices of their IOMMU groups, bridges excepted.")
+    @Flag(help: "Bind all devices of their IOMMU groups, except bridges.")
     var group = false
-    @Option(help: ArgumentHelp("The driver that gets them.", valueName: "name"))
+    @Option(help: ArgumentHelp("The driver to bind to.", valueName: "name"))
     var driver = "vfio-pci"
     @Argument(help: ArgumentHelp("The devices.", valueName: "bdf"), transform: PCIAddress.parse)
     var devices: [PCIAddress]

@@ -6,15 +6,15 @@ struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config", abstract: "Show the config space of a device, decoded or in bytes.",
         discussion: """
-            It is config space as VFIO shows it to programs: some of its bits are the kernel's own. The device has to be bound to \
-            vfio-pci, and nobody else may have it open.
+            Shows config space as VFIO presents it to programs, with some bits virtualised by the kernel. The device must be bound \
+            to vfio-pci and not be open in another process.
             """
     )
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var options: DeviceOptions
-    @Flag(help: "All bytes, sixteen a line, as `lspci -xxxx` has them.")
+    @Flag(help: "Print all bytes, sixteen a line, like `lspci -xxxx`.")
     var hex = false
 
     func run() throws {

@@ -7,16 +7,16 @@ struct DemoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo", abstract: "Move bytes from one device to another through a revocable dma-buf.",
         discussion: """
-            Exports a BAR of one device as a dma-buf, maps it for another, moves bytes between the two, takes the memory \
-            away by a reset, shows that the kernel has revoked it, restores it and moves bytes again.
+            Exports a BAR of one device as a dma-buf, maps it for another, copies bytes between the two, resets the first \
+            device, shows that the kernel has revoked the memory, restores the mapping and copies bytes again.
 
-            Without options all of it happens on a mock kernel, in memory. With --from and --to it is done by real \
-            devices, which have to be bound to vfio-pci: any with a memory BAR for --from, and QEMU's edu for --to, since \
-            the demo has to make that one do DMA. A real kernel has to be Linux 6.19 or newer, with iommufd.
+            Without options it runs on an in-memory mock kernel. With --from and --to it uses real devices, which must be \
+            bound to vfio-pci: any device with a memory BAR for --from, and QEMU's edu for --to, because the demo needs a \
+            DMA engine that it can control. It needs Linux 6.19 or newer, with iommufd.
             """
     )
 
-    @Flag(help: "On a mock kernel, as without options.")
+    @Flag(help: "Use a mock kernel, as without options.")
     var mock = false
 
     @Option(help: ArgumentHelp("The device whose BAR is exported.", valueName: "bdf"), transform: PCIAddress.parse)

@@ -5,7 +5,7 @@ import VFIO
 struct DeviceOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The token that a virtual function is opened with, and a physical one that has some.", valueName: "uuid"),
+            "The VF token, for a virtual function or a physical function that has some.", valueName: "uuid"),
         transform: VFToken.parse)
     var token: VFToken?
     @Argument(help: ArgumentHelp("The device.", valueName: "bdf"), transform: PCIAddress.parse)

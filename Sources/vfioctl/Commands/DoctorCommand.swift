@@ -4,15 +4,14 @@ import VFIO
 /// `vfioctl doctor`.
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "doctor", abstract: "Find out why a device cannot be used, and say what to do.",
+        commandName: "doctor", abstract: "Find out why a device cannot be used, and print the remedy.",
         discussion: """
-            Walks the whole way from the IOMMU to the open device, and says of each step what it found and, where something is \
-            missing, the command that mends it, or else what to do. Without a device it looks at the machine alone; with two, also at what the first \
-            can do with the memory of the second. A device that nothing keeps from being opened is opened, and closed again: the kernel \
-            resets it by that, where it can. The commands that it gives need root.
+            Checks everything from the IOMMU to the open device. For each problem it prints the command that fixes it, or an advice. \
+            Without a device it checks the machine only; with two, also whether the first can access the memory of the second. If no \
+            check fails, it opens and closes the device, and the kernel resets the device if it can. The printed commands need root.
 
-            The exit status is 0 when the device can be opened (without a device: when one could be), and 1 when not. What two devices \
-            cannot do for each other does not change it.
+            The exit status is 0 if the device can be opened (without a device: if one could be), and 1 if not. The check of access \
+            between two devices does not change it.
             """
     )
 
@@ -20,11 +19,11 @@ struct DoctorCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
     @Option(
         help: ArgumentHelp(
-            "The token that a virtual function is opened with, and a physical one that has some.",
-            discussion: "Of two devices those get it that have to do with virtual functions.", valueName: "uuid"),
+            "The VF token, for a virtual function or a physical function that has some.",
+            discussion: "Of two devices, it is used for those with SR-IOV and for virtual functions.", valueName: "uuid"),
         transform: VFToken.parse)
     var token: VFToken?
-    @Argument(help: ArgumentHelp("The device, or two.", valueName: "bdf"), transform: PCIAddress.parse)
+    @Argument(help: ArgumentHelp("One or two devices.", valueName: "bdf"), transform: PCIAddress.parse)
     var devices: [PCIAddress] = []
 
     func validate() throws {

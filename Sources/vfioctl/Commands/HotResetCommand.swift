@@ -4,10 +4,10 @@ import VFIO
 /// `vfioctl hot-reset`.
 struct HotResetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "hot-reset", abstract: "Reset the bus or slot that a device is on, with all devices there.",
+        commandName: "hot-reset", abstract: "Reset the bus or slot of a device, with all devices on it.",
         discussion: """
-            A dry run opens the device too, since only then the kernel tells what else is reset. Every device that the reset reaches has to be bound to vfio-pci and in nobody else's hands; those in other IOMMU groups are \
-            opened for it.
+            All affected devices must be bound to vfio-pci and not be open in another process; those in other IOMMU groups are opened \
+            for the reset. A dry run also opens the device, because the kernel lists the affected devices only then.
             """
     )
 

@@ -4,10 +4,10 @@ import VFIO
 /// `vfioctl info`.
 struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "info", abstract: "Open a device and show what VFIO offers of it.",
+        commandName: "info", abstract: "Open a device and show its VFIO properties.",
         discussion: """
-            Regions and how they can be reached, interrupts, ways to reset it, features, and the addresses that its DMA can use. \
-            The device has to be bound to vfio-pci, and nobody else may have it open. The kernel resets it, where it can.
+            Shows regions and their access methods, interrupts, reset methods, features, and the valid IOVA ranges. The device must \
+            be bound to vfio-pci and not be open in another process. The kernel resets it if it can.
             """
     )
 

@@ -4,32 +4,32 @@ import VFIO
 /// `vfioctl list`.
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "list", abstract: "List the PCI devices, who holds them, and which of them VFIO can have.",
+        commandName: "list", abstract: "List the PCI devices with their drivers and their VFIO state.",
         discussion: """
-            Bridges are left out unless --all is given. The column VFIO says how a device stands to VFIO: "ready" (a \
-            program can open it), "in-use" (a program has it open), "blocked" (bound, but a driver of the kernel holds \
-            another device of its group), "free" (no driver), "kernel" (a driver of the kernel holds it), "unprotected" (bound, but \
-            without an IOMMU: VFIO's unsafe no-IOMMU mode).
+            Bridges are omitted unless --all is given. The column VFIO has the state of a device: "ready" (a program can open it), \
+            "in-use" (a program has it open), "blocked" (bound, but another device of its group is bound to a kernel driver), "free" \
+            (no driver), "kernel" (bound to a kernel driver), "unprotected" (bound, but without an IOMMU: VFIO's unsafe no-IOMMU \
+            mode).
             """
     )
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions
 
-    @Flag(name: .shortAndLong, help: "Bridges too.")
+    @Flag(name: .shortAndLong, help: "Include bridges.")
     var all = false
-    @Option(help: ArgumentHelp("Only those that this driver holds; \"none\" for none.", valueName: "name"))
+    @Option(help: ArgumentHelp("Only devices of this driver; \"none\" for no driver.", valueName: "name"))
     var driver: String?
-    @Option(help: ArgumentHelp("Only those of this IOMMU group.", valueName: "number"))
+    @Option(help: ArgumentHelp("Only devices of this IOMMU group.", valueName: "number"))
     var group: Int?
     @Option(
         name: .customLong("class"),
         help: ArgumentHelp(
-            "Only those whose class number starts with these digits: 01 for storage, 0108 for NVMe.",
+            "Only devices whose class starts with these digits: 01 for storage, 0108 for NVMe.",
             valueName: "digits")) var classPrefix: String?
     @Option(
         help: ArgumentHelp(
-            "Only those of this vendor and device; either may be left out: 1b36:, :0010.", valueName: "vendor:device"))
+            "Only devices of this vendor and device ID; either may be omitted: 1b36:, :0010.", valueName: "vendor:device"))
     var id: DeviceNumberFilter?
     @Argument(help: ArgumentHelp("Only these devices.", valueName: "bdf"), transform: PCIAddress.parse)
     var devices: [PCIAddress] = []

@@ -6,8 +6,8 @@ struct ReadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "read", abstract: "Read registers of a device.",
         discussion: """
-            The device is opened for it and closed afterwards: the kernel resets it both times, where it can. Memory decode is \
-            switched on for a BAR. Registers may do something when they are read.
+            Opens the device and closes it afterwards. The kernel resets it both times if it can. Memory decode is enabled for a BAR. \
+            Reading a register may have side effects.
             """
     )
 
@@ -16,11 +16,11 @@ struct ReadCommand: ParsableCommand {
     @OptionGroup var options: DeviceOptions
     @Argument(help: "The region: bar0 to bar5, rom, config, vga, or a number.")
     var region: RegionArgument
-    @Argument(help: ArgumentHelp("Where, in bytes from the start of the region.", valueName: "offset"))
+    @Argument(help: ArgumentHelp("The offset in the region in bytes.", valueName: "offset"))
     var offset: NumberArgument
-    @Option(help: "Bits of an access: 8, 16, 32, 64.")
+    @Option(help: "The width of an access in bits: 8, 16, 32, 64.")
     var width = AccessWidth.bits32
-    @Option(help: "How many, one after the other.")
+    @Option(help: "The number of consecutive registers.")
     var count = 1
 
     func validate() throws { guard (1...65536).contains(count) else { throw ValidationError("--count is 1 to 65536") } }

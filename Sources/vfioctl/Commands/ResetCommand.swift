@@ -4,8 +4,8 @@ import VFIO
 /// `vfioctl reset`.
 struct ResetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "reset", abstract: "Reset a device alone, by FLR or what else it has.",
-        discussion: "The device has to be bound to vfio-pci, and nobody else may have it open.")
+        commandName: "reset", abstract: "Reset a single device, by FLR or another method.",
+        discussion: "The device must be bound to vfio-pci and not be open in another process.")
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions

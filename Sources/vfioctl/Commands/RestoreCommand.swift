@@ -4,10 +4,10 @@ import VFIO
 /// `vfioctl restore`.
 struct RestoreCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "restore", abstract: "Give devices back to the drivers that they had before `vfioctl bind`.",
+        commandName: "restore", abstract: "Bind devices to the drivers that they had before `vfioctl bind`.",
         discussion: """
-            Takes the driver_override away and lets the kernel choose. Where it chooses another driver than the one that is \
-            remembered, that one is asked for by name. Needs root.
+            Clears the driver_override and lets the kernel choose a driver. If it chooses another driver than the recorded one, the \
+            device is bound to the recorded driver by name. Needs root.
             """
     )
 
@@ -15,7 +15,7 @@ struct RestoreCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
 
-    @Flag(name: .shortAndLong, help: "Take a device that a program has open, too; waits until it lets go.")
+    @Flag(name: .shortAndLong, help: "Restore a device even if a program has it open; waits until the program closes it.")
     var force = false
     @Argument(help: ArgumentHelp("The devices.", valueName: "bdf"), transform: PCIAddress.parse)
     var devices: [PCIAddress]

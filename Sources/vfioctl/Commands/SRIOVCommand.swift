@@ -5,10 +5,10 @@ import VFIO
 /// `vfioctl sriov`.
 struct SRIOVCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "sriov", abstract: "Make the virtual functions of a device with SR-IOV, or take them away.",
+        commandName: "sriov", abstract: "Create or remove the virtual functions of a device with SR-IOV.",
         discussion: """
-            The kernel's drivers do not get the new functions unless --probe is given: bind them with `vfioctl bind`. A physical \
-            function that vfio-pci holds needs the module's parameter enable_sriov. Needs root.
+            The kernel's drivers do not bind to the new functions unless --probe is given; use `vfioctl bind`. A physical function \
+            bound to vfio-pci needs the module parameter enable_sriov. Needs root.
             """
     )
 
@@ -16,13 +16,13 @@ struct SRIOVCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
 
-    @Flag(name: .shortAndLong, help: "Take virtual functions away that are in use, too. What uses them will fail.")
+    @Flag(name: .shortAndLong, help: "Remove virtual functions even if they are in use. Their users will fail.")
     var force = false
-    @Flag(help: "Let the kernel's drivers take the new functions.")
+    @Flag(help: "Let the kernel's drivers bind to the new functions.")
     var probe = false
     @Argument(help: ArgumentHelp("The physical function.", valueName: "bdf"), transform: PCIAddress.parse)
     var device: PCIAddress
-    @Argument(help: "How many virtual functions it is to have; 0 for none.")
+    @Argument(help: "The number of virtual functions; 0 for none.")
     var count: Int
 
     func run() throws {

@@ -5,10 +5,10 @@ import VFIO
 struct TopologyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "topology",
-        abstract: "Draw the PCI tree with its IOMMU groups: what shares a group, and what a root port.",
+        abstract: "Draw the PCI tree with the shared IOMMU groups.",
         discussion: """
-            --format text is for terminals, svg for people who would rather look, dot for Graphviz, and json for programs, which \
-            get a list of the devices, each with its parent and group, as from `list --all --json`.
+            The formats are text for terminals, svg for an image, dot for Graphviz, and json for programs: a list of the devices \
+            with parent and group, as from `list --all --json`.
             """
     )
 
@@ -16,7 +16,7 @@ struct TopologyCommand: ParsableCommand {
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions
-    @Option(help: "How it is drawn: text, svg, dot, json.")
+    @Option(help: "The format: text, svg, dot, json.")
     var format = Format.text
 
     func run() throws {

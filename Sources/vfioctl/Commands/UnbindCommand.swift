@@ -4,14 +4,14 @@ import VFIO
 /// `vfioctl unbind`.
 struct UnbindCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "unbind", abstract: "Take devices from their drivers and leave them without one.",
-        discussion: "A device that the machine or a program is using is refused. Needs root.")
+        commandName: "unbind", abstract: "Unbind devices from their drivers.",
+        discussion: "Refuses devices that the machine or a program is using. Needs root.")
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
 
-    @Flag(name: .shortAndLong, help: "Take a device that is in use, too. What uses it will fail.")
+    @Flag(name: .shortAndLong, help: "Unbind a device even if it is in use. Its users will fail.")
     var force = false
     @Argument(help: ArgumentHelp("The devices.", valueName: "bdf"), transform: PCIAddress.parse)
     var devices: [PCIAddress]

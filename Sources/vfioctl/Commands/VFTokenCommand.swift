@@ -6,8 +6,8 @@ struct VFTokenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vf-token", abstract: "Set the token that virtual functions are opened with.",
         discussion: """
-            A physical function that vfio-pci holds shares a token with the users of its virtual functions: who does not know it \
-            cannot open them. It stays until the physical function leaves vfio-pci. Without a UUID a new one is made and printed.
+            Virtual functions of a physical function that is bound to vfio-pci can only be opened with its token. The token is kept \
+            until the physical function is unbound from vfio-pci. Without a UUID a random one is generated and printed.
             """
     )
 

@@ -6,8 +6,8 @@ struct WriteCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "write", abstract: "Write a register of a device.",
         discussion: """
-            The device is opened for it and closed afterwards: the kernel resets it both times, where it can, so what was \
-            written lasts only in devices that cannot be reset. Memory decode is switched on for a BAR.
+            Opens the device and closes it afterwards. The kernel resets it both times if it can, so the written value persists only \
+            in devices without a reset. Memory decode is enabled for a BAR.
             """
     )
 
@@ -17,13 +17,13 @@ struct WriteCommand: ParsableCommand {
     @OptionGroup var options: DeviceOptions
     @Argument(help: "The region: bar0 to bar5, rom, config, vga, or a number.")
     var region: RegionArgument
-    @Argument(help: ArgumentHelp("Where, in bytes from the start of the region.", valueName: "offset"))
+    @Argument(help: ArgumentHelp("The offset in the region in bytes.", valueName: "offset"))
     var offset: NumberArgument
-    @Argument(help: "What, decimal or hexadecimal after 0x.")
+    @Argument(help: "The value, decimal or hexadecimal with 0x.")
     var value: NumberArgument
-    @Option(help: "Bits of the access: 8, 16, 32, 64.")
+    @Option(help: "The width of the access in bits: 8, 16, 32, 64.")
     var width = AccessWidth.bits32
-    @Flag(help: "Read the register afterwards, before the device is closed, and print it.")
+    @Flag(help: "Read the register back before the device is closed, and print it.")
     var verify = false
 
     func run() throws {

@@ -3,7 +3,7 @@ import ArgumentParser
 /// `vfioctl dmabuf`.
 struct DMABufCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "dmabuf", abstract: "Hand the memory of a device to another program, revocably, and take it.",
+        commandName: "dmabuf", abstract: "Share the memory of a device with another program as a revocable dma-buf.",
         subcommands: [DMABufExportCommand.self, DMABufImportCommand.self])
 
     /// The environment variable that holds the number of the inherited descriptor.

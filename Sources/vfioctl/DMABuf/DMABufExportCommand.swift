@@ -5,15 +5,15 @@ import VFIO
 /// `vfioctl dmabuf export`.
 struct DMABufExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "export", abstract: "Export a part of a BAR as a dma-buf, and hand its descriptor to a program.",
+        commandName: "export", abstract: "Export a part of a BAR as a dma-buf, and pass its descriptor to a program.",
         usage: "vfioctl dmabuf export <bdf> <bar> <ranges> (--socket <path> | -- <command> ...)",
         discussion: """
-            The program is either a command after --, which inherits the descriptor and finds its number in the variable \
+            The program is either a command after --, which inherits the descriptor, with its number in the variable \
             \(DMABufCommand.descriptorVariable), or one that connects to the Unix socket of --socket and receives it (SCM_RIGHTS). The device \
-            stays open until the command ends, or the connection does; then the kernel revokes the memory for good. The exit status is the \
-            command's.
+            stays open until the command or the connection ends; then the kernel revokes the memory permanently. The exit status is \
+            the command's.
 
-            Several ranges make one dma-buf, in the order given; an iommufd maps only those of one range.
+            Several ranges are exported as one dma-buf, in the given order; an iommufd can only map a dma-buf with one range.
             """
     )
 
@@ -26,9 +26,9 @@ struct DMABufExportCommand: ParsableCommand {
             "START..END in bytes from the start of the BAR, multiples of a page; several with commas between them, or \"all\".",
             discussion: "Numbers may end in K, M or G: 0..64K,1M..2M."))
     var ranges: ByteRangesArgument
-    @Option(help: "What the dma-buf is called in /sys/kernel/debug/dma_buf and in fdinfo, 31 bytes at most.")
+    @Option(help: "The dma-buf's name in /sys/kernel/debug/dma_buf and in fdinfo, at most 31 bytes.")
     var name: String?
-    @Flag(help: "Open it for reading only.")
+    @Flag(help: "Export it read-only.")
     var readOnly = false
     @Option(help: ArgumentHelp("Wait for a connection to this Unix socket.", valueName: "path"))
     var socket: String?

@@ -8,18 +8,18 @@ import VFIOMock
 /// `vfioctl dmabuf import`.
 struct DMABufImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "import", abstract: "Take a dma-buf from another program and map it for the DMA of a device.",
+        commandName: "import", abstract: "Receive a dma-buf from another program and map it for a device's DMA.",
         discussion: """
-            The descriptor is the inherited one that the variable \(DMABufCommand.descriptorVariable) names, that of --fd, or one that comes \
-            over the Unix socket of --socket. Prints where the device finds the memory, and ends; with --hold it waits for the end of \
-            its input first. With --mock the dma-buf is one of the mock's own devices.
+            The descriptor is inherited, with its number in the variable \(DMABufCommand.descriptorVariable) or in --fd, or received over \
+            the Unix socket of --socket. Prints the IOVA of the memory and exits; with --hold it first waits for the end of its input. \
+            With --mock the dma-buf is exported by one of the mock's devices.
             """
     )
 
     @OptionGroup var machine: MachineOptions
     @OptionGroup var output: OutputOptions
     @Option(
-        name: .customLong("for"), help: ArgumentHelp("The device that is to reach the memory.", valueName: "bdf"),
+        name: .customLong("for"), help: ArgumentHelp("The device that accesses the memory.", valueName: "bdf"),
         transform: PCIAddress.parse)
     var device: PCIAddress
     @Option(help: ArgumentHelp("An inherited descriptor.", valueName: "number"))

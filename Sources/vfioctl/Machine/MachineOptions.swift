@@ -6,10 +6,10 @@ import VFIOMock
 struct MachineOptions: ParsableArguments {
     @Flag(
         help: ArgumentHelp(
-            "Use a machine in memory, for learning and testing.",
+            "Use an in-memory machine, for learning and testing.",
             discussion: """
-                It has a device in each state that vfioctl tells apart: `vfioctl list --mock` shows them. It is made anew for \
-                each command and forgotten after it; nothing of this machine is touched.
+                It has a device in each state that vfioctl distinguishes; `vfioctl list --mock` shows them. It is created anew for \
+                each command, and the host's devices are not accessed.
                 """))
     var mock = false
 

@@ -2,7 +2,7 @@ import ArgumentParser
 
 /// The output format of a command.
 struct OutputOptions: ParsableArguments {
-    @Flag(help: "Print JSON, in the form that docs/vfioctl-json.md describes.")
+    @Flag(help: "Print JSON, as described in docs/vfioctl-json.md.")
     var json = false
 
     @Option(help: "Colours: auto (on a terminal), always, never.")

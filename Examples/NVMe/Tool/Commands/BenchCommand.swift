@@ -7,25 +7,25 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure random reads.",
         discussion: """
-            Prints one line: size, depth and mode as asked for, then the number of reads, the seconds that they took, reads \
-            a second (iops), and how many failed.
+            Prints one line: the given size, depth and mode, then the number of reads, the elapsed seconds, reads per second \
+            (iops), and the number of failed reads.
             """)
 
     @OptionGroup var disk: DiskOptions
 
-    @Option(help: "The bytes of a read, a multiple of the block size.")
+    @Option(help: "The size of a read in bytes, a multiple of the block size.")
     var size = 4096
 
-    @Option(help: "How many reads are in flight.")
+    @Option(help: "The number of reads in flight.")
     var depth = 32
 
-    @Option(help: "How long to measure.")
+    @Option(help: "The duration in seconds.")
     var seconds = 5.0
 
-    @Option(help: "How many reads to do, instead of a time.")
+    @Option(help: "The number of reads, instead of a duration.")
     var count: Int?
 
-    @Flag(help: "Sleep until an interrupt tells of completions, instead of polling.")
+    @Flag(help: "Wait for interrupts instead of polling.")
     var interrupts = false
 
     func validate() throws {

@@ -5,7 +5,7 @@ import VFIO
 /// `nvmectl flush`.
 struct FlushCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "flush", abstract: "Have the controller save what is in its cache.")
+        commandName: "flush", abstract: "Flush the controller's write cache.")
 
     @OptionGroup var disk: DiskOptions
 

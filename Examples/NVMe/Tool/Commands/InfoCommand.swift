@@ -5,7 +5,7 @@ import VFIO
 /// `nvmectl info`.
 struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "info", abstract: "Show what the controller and its namespaces are (Identify).")
+        commandName: "info", abstract: "Show the controller and its namespaces (Identify).")
 
     @OptionGroup var disk: DiskOptions
 

@@ -8,28 +8,28 @@ import VFIOMock
 struct PeerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "peer",
-        abstract: "Read from the disk straight into another device's memory, and see it revoked.",
+        abstract: "Read from the disk directly into another device's memory, and show its revocation.",
         discussion: """
             Writes a pattern to the disk, reads it back into a BAR of another device through a dma-buf, and verifies it there. \
-            Then the other device is reset: the next read fails with an error, and disk and driver go on. The mapping is \
+            Then the other device is reset: the next read fails with an error, and the disk and the driver continue to work. The mapping is \
             restored, and the read works again.
 
-            At the end, and after an error, the disk has what it had before. Not when the program is killed, or the machine \
-            fails: choose blocks that nothing needs. The start of the other device's largest BAR is overwritten.
+            At the end, and after an error, the previous content of the disk is restored, but not if the program is killed or the \
+            machine fails, so choose unused blocks. The start of the other device's largest BAR is overwritten.
 
-            Both devices have to be bound to vfio-pci. A real kernel has to be Linux 6.19 or newer, with iommufd.
+            Both devices must be bound to vfio-pci. It needs Linux 6.19 or newer, with iommufd.
             """)
 
     @OptionGroup var disk: DiskOptions
 
     @Option(
-        help: ArgumentHelp("The device whose memory is read into.", valueName: "bdf"), transform: PCIAddress.parse)
+        help: ArgumentHelp("The device whose memory is the destination.", valueName: "bdf"), transform: PCIAddress.parse)
     var into: PCIAddress
 
-    @Option(help: "The first block of the disk that is used. The pattern overwrites it for a while.")
+    @Option(help: "The first block to use on the disk. The pattern overwrites it temporarily.")
     var block: UInt64
 
-    @Option(help: "How many bytes go from the disk to the other device: a multiple of 4096.")
+    @Option(help: "The number of bytes to read, a multiple of 4096.")
     var size = 256 << 10
 
     func validate() throws {

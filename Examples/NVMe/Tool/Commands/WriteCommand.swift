@@ -6,15 +6,15 @@ import VFIO
 struct WriteCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "write", abstract: "Overwrite blocks with a text or a byte, and flush.",
-        discussion: "What was in the blocks is lost.")
+        discussion: "The previous content of the blocks is lost.")
 
     @OptionGroup var disk: DiskOptions
     @OptionGroup var blocks: BlockOptions
 
-    @Option(help: "What goes to the start of the first block. The rest is filled.")
+    @Option(help: "The text at the start of the first block. The rest is filled.")
     var text = ""
 
-    @Option(help: "The byte that fills what the text leaves.")
+    @Option(help: "The byte that fills the rest.")
     var fill: UInt8 = 0
 
     func run() throws {

@@ -7,7 +7,7 @@ struct BlockOptions: ParsableArguments {
     @Option(help: "The first block.")
     var block: UInt64
 
-    @Option(help: "How many blocks.")
+    @Option(help: "The number of blocks.")
     var count = 1
 
     func validate() throws {

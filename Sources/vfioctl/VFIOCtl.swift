@@ -5,7 +5,7 @@ import ProgramSupport
 @main
 struct VFIOCtl: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "vfioctl", abstract: "Inspect PCI devices, prepare them for VFIO, access them, and diagnose problems.",
+        commandName: "vfioctl", abstract: "Inspect, prepare and access PCI devices for VFIO, and diagnose problems.",
         discussion: """
             Getting started: `vfioctl list` shows the devices, `vfioctl doctor BDF` shows problems and the commands that fix \
             them, `vfioctl bind BDF` binds the device to vfio-pci, and `vfioctl info BDF` opens it. Every command accepts \

@@ -90,7 +90,7 @@ struct Forward: ParsableCommand {
     private var silence: Failure {
         Failure(
             inject == 0
-                ? "no frame has come for 10 seconds: let somebody send, or put some in with --inject"
+                ? "no frame has arrived for 10 seconds: send some to the devices, or use --inject"
                 : "no frame comes any more: do the networks of both devices return what they are sent?")
     }
 

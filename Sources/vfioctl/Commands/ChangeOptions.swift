@@ -4,7 +4,7 @@ import VFIO
 /// Options of the commands that change the machine.
 struct ChangeOptions: ParsableArguments {
     @Flag(
-        name: [.customShort("n"), .long], help: "Print what would be done, for drivers as shell commands, and do nothing."
+        name: [.customShort("n"), .long], help: "Print what would be done (for drivers as shell commands) only."
     ) var dryRun = false
 }
 

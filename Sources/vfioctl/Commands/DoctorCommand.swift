@@ -20,7 +20,8 @@ struct DoctorCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "The VF token, for a virtual function or a physical function that has some.",
-            discussion: "Of two devices, it is used for those with SR-IOV and for virtual functions.", valueName: "uuid"),
+            discussion: "Of two devices, it is used for those with SR-IOV and for virtual functions.", valueName: "uuid"
+        ),
         transform: VFToken.parse)
     var token: VFToken?
     @Argument(help: ArgumentHelp("One or two devices.", valueName: "bdf"), transform: PCIAddress.parse)

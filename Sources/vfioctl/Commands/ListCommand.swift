@@ -29,7 +29,7 @@ struct ListCommand: ParsableCommand {
             valueName: "digits")) var classPrefix: String?
     @Option(
         help: ArgumentHelp(
-            "Only devices of this vendor and device ID; either may be omitted: 1b36:, :0010.", valueName: "vendor:device"))
+            "Only devices with these IDs; either may be omitted: 1b36:, :0010.", valueName: "vendor:device"))
     var id: DeviceNumberFilter?
     @Argument(help: ArgumentHelp("Only these devices.", valueName: "bdf"), transform: PCIAddress.parse)
     var devices: [PCIAddress] = []

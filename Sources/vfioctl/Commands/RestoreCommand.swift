@@ -15,7 +15,7 @@ struct RestoreCommand: ParsableCommand {
     @OptionGroup var output: OutputOptions
     @OptionGroup var change: ChangeOptions
 
-    @Flag(name: .shortAndLong, help: "Restore a device even if a program has it open; waits until the program closes it.")
+    @Flag(name: .shortAndLong, help: "Restore a device even if a program has it open; waits until it is closed.")
     var force = false
     @Argument(help: ArgumentHelp("The devices.", valueName: "bdf"), transform: PCIAddress.parse)
     var devices: [PCIAddress]

@@ -12,7 +12,7 @@ enum UnixListener {
             guard unsafe bind(listener.rawValue, address, length) == 0, listen(listener.rawValue, 1) == 0 else {
                 throw failure(
                     "listen on the socket", path,
-                    hint: errno == EADDRINUSE ? "somebody listens there, or a file was left behind: rm \(path)" : nil)
+                    hint: errno == EADDRINUSE ? "a process listens there, or a file was left behind: rm \(path)" : nil)
             }
         }
         defer { unsafe unlink(path) }

@@ -23,7 +23,8 @@ struct PeerCommand: ParsableCommand {
     @OptionGroup var disk: DiskOptions
 
     @Option(
-        help: ArgumentHelp("The device whose memory is the destination.", valueName: "bdf"), transform: PCIAddress.parse)
+        help: ArgumentHelp("The device whose memory is the destination.", valueName: "bdf"), transform: PCIAddress.parse
+    )
     var into: PCIAddress
 
     @Option(help: "The first block to use on the disk. The pattern overwrites it temporarily.")

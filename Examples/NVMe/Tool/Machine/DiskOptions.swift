@@ -9,7 +9,7 @@ struct DiskOptions: ParsableArguments {
     @Flag(help: ArgumentHelp(SampleMachine.help, discussion: SampleMachine.discussion))
     var mock = false
 
-    @Option(name: .customLong("namespace"), help: "The namespace; by default 1, or all namespaces if the command supports it.")
+    @Option(name: .customLong("namespace"), help: "The namespace; by default 1, or all if the command supports that.")
     var chosenNamespace: UInt32?
 
     /// The namespace, for a command that needs one.

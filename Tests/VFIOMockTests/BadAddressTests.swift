@@ -73,10 +73,6 @@ import VFIOMock
         return machine
     }
 
-    private static func bytes(_ words: [UInt32]) -> [UInt8] {
-        words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
-    }
-
     /// An iommufd with an address space, and the device edu attached to it: number 1 and 2 in it.
     private static func openIOMMUFD(
         _ driver: Driver
@@ -226,22 +222,22 @@ import VFIOMock
             let (container, _, _) = try driver.openLegacy("0000:00:02.0", group: 1)
             try driver.map(container, try driver.allocate(4096).baseAddress!, 4096, at: 0)
             let start: [UInt32] = [8, CVFIO_IOMMU_DIRTY_PAGES_FLAG_START]
-            _ = try driver.control(container, CVFIO_IOMMU_DIRTY_PAGES, bytes: bytes(start))
+            _ = try driver.control(container, CVFIO_IOMMU_DIRTY_PAGES, bytes: Driver.bytes(start))
             // Page size, size of the bitmap, its address.
             let bitmap: [UInt32] = [4096, 0, 8, 0, UInt32(nowhere), 0]
             if pointer == .type1Bitmap {
                 let get: [UInt32] = [48, CVFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP, 0, 0, 4096, 0] + bitmap
-                _ = try driver.control(container, CVFIO_IOMMU_DIRTY_PAGES, bytes: bytes(get))
+                _ = try driver.control(container, CVFIO_IOMMU_DIRTY_PAGES, bytes: Driver.bytes(get))
             } else {
                 let unmap: [UInt32] = [48, CVFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP, 0, 0, 4096, 0] + bitmap
-                _ = try driver.control(container, CVFIO_IOMMU_UNMAP_DMA, bytes: bytes(unmap))
+                _ = try driver.control(container, CVFIO_IOMMU_UNMAP_DMA, bytes: Driver.bytes(unmap))
             }
         case .loggingRanges:
             let start: [UInt32] = [
                 32, CVFIO_DEVICE_FEATURE_SET | CVFIO_DEVICE_FEATURE_DMA_LOGGING_START, 4096, 0, 1, 0, UInt32(nowhere),
                 0,
             ]
-            _ = try driver.control(try openMediated(driver), CVFIO_DEVICE_FEATURE, bytes: bytes(start))
+            _ = try driver.control(try openMediated(driver), CVFIO_DEVICE_FEATURE, bytes: Driver.bytes(start))
         case .token:
             let file = try driver.kernel.open("/dev/iommu", .readWrite)
             let device = try driver.kernel.open("/dev/vfio/devices/vfio2", .readWrite)

@@ -40,6 +40,22 @@ struct DescriptorTests {
         #expect(machine.openFiles.isEmpty)
     }
 
+    @Test("a call on a known descriptor makes no system call to identify it, and an unknown duplicate costs one")
+    func costOfLookUps() throws {
+        let machine = MockMachine()
+        let driver = Driver(machine)
+        let file = try driver.kernel.open("/dev/vfio/vfio", .readWrite)
+        let copy = try driver.kernel.duplicate(file)
+        let before = machine.identityLookupCount
+        let unknown = FileDescriptor(rawValue: dup(file.rawValue))
+        for (descriptor, cost) in [(file, 0), (copy, 0), (unknown, 1)] {
+            for _ in 0..<8 { #expect(try driver.kernel.control(descriptor, CVFIO_GET_API_VERSION, value: 0) == 0) }
+            #expect(machine.identityLookupCount == before + cost)
+        }
+        try driver.close(file, copy, unknown)
+        #expect(machine.identityLookupCount == before + 1)
+    }
+
     /// In a process of its own, since the tests beside this one take free numbers too.
     @Test func aNumberThatWasClosedBehindTheSeamIsUsedAgain() async {
         await #expect(processExitsWith: .success) {
@@ -105,9 +121,7 @@ struct DescriptorTests {
         let kernel = driver.kernel
         let (container, group, device) = try driver.openLegacy("0000:00:03.0", group: 2)
         func text(_ file: FileDescriptor) throws -> String {
-            let path = FilePath("/proc/self/fdinfo/\(file.rawValue)")
-            let text = String(decoding: try kernel.readFile(path), as: UTF8.self)
-            return text
+            String(decoding: try kernel.readFile(FilePath("/proc/self/fdinfo/\(file.rawValue)")), as: UTF8.self)
         }
         let buffer = try driver.export(device, bar: 2, [(0, 8192)])
         let end = "size:\t8192\ncount:\t1\nexp_name:\tvfio_pci_core\n"
@@ -125,10 +139,7 @@ struct DescriptorTests {
         // Read only, and inherited.
         let words: [UInt32] = [40, CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_BUF, 2, 0, 0, 1, 0, 0, 4096, 0]
         let plain = FileDescriptor(
-            rawValue: Int32(
-                try driver.control(
-                    device, CVFIO_DEVICE_FEATURE,
-                    bytes: words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } })))
+            rawValue: Int32(try driver.control(device, CVFIO_DEVICE_FEATURE, bytes: Driver.bytes(words))))
         #expect(try text(plain).contains("\nflags:\t00\n"))
         #expect(try text(container).contains("\nflags:\t02100002\n"))
         #expect(try text(device).hasSuffix("\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:03.0\n"))

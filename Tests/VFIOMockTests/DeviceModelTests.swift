@@ -69,9 +69,7 @@ struct DeviceModelTests {
         let unmask = try driver.kernel.makeEvent()
         try driver.enableMSI(device, CVFIO_PCI_INTX_IRQ_INDEX, [event])
         let words: [UInt32] = [24, 0x14, 0, 0, 1, UInt32(unmask.rawValue)]
-        _ = try driver.control(
-            device, CVFIO_DEVICE_SET_IRQS,
-            bytes: words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } })
+        _ = try driver.control(device, CVFIO_DEVICE_SET_IRQS, bytes: Driver.bytes(words))
         for _ in 0..<3 {
             try driver.write(device, 0, 0x60, UInt32(1))
             var count: UInt64 = 0
@@ -141,9 +139,7 @@ struct DeviceModelTests {
         #expect(info.count == 2)
         func reset(_ groups: [FileDescriptor]) throws {
             let words = [UInt32(12 + 4 * groups.count), 0, UInt32(groups.count)] + groups.map { UInt32($0.rawValue) }
-            _ = try driver.control(
-                one.device, CVFIO_DEVICE_PCI_HOT_RESET,
-                bytes: words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } })
+            _ = try driver.control(one.device, CVFIO_DEVICE_PCI_HOT_RESET, bytes: Driver.bytes(words))
         }
         #expect(throws: Errno.invalidArgument) { try reset([one.group]) }
         try reset([one.group, two.group])

@@ -30,6 +30,10 @@ struct Driver {
         return try kernel.control(file, request, buffer)
     }
 
+    static func bytes(_ words: [UInt32]) -> [UInt8] {
+        words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+    }
+
     // MARK: Opening
 
     /// Opens a device through its group, in a container.
@@ -146,8 +150,7 @@ struct Driver {
                 words += [UInt32(truncatingIfNeeded: value), UInt32(truncatingIfNeeded: value >> 32)]
             }
         }
-        let bytes = words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
-        return FileDescriptor(rawValue: Int32(try control(device, CVFIO_DEVICE_FEATURE, bytes: bytes)))
+        return FileDescriptor(rawValue: Int32(try control(device, CVFIO_DEVICE_FEATURE, bytes: Self.bytes(words))))
     }
 
     // MARK: Registers
@@ -192,9 +195,7 @@ struct Driver {
                 UInt32(20 + 4 * events.count),
                 CVFIO_IRQ_SET_DATA_EVENTFD | CVFIO_IRQ_SET_ACTION_TRIGGER, index, 0, UInt32(events.count),
             ] + events.map { UInt32(bitPattern: $0.rawValue) }
-        _ = try control(
-            device, CVFIO_DEVICE_SET_IRQS,
-            bytes: words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } })
+        _ = try control(device, CVFIO_DEVICE_SET_IRQS, bytes: Self.bytes(words))
     }
 
     func close(_ files: FileDescriptor...) throws(Errno) { for file in files { try kernel.close(file) } }

@@ -33,11 +33,18 @@ import VFIOPassthrough
         return guest
     }
 
+    /// Runs a test with a virtual machine, and expects nothing to be left open.
+    private static func withGuest(_ body: (MockMachine, VirtualMachine) throws -> Void) throws {
+        let machine = machine()
+        let guest = try monitor(machine.kernel)
+        try body(machine, try VirtualMachine(guest, kernel: machine.kernel))
+        try machine.kernel.close(guest)
+        #expect(machine.openFiles.isEmpty)
+        #expect(machine.pendingFailureCount == 0)
+    }
+
     @Test func registrationsAreShown() throws {
-        let machine = Self.machine()
-        let guest = try Self.monitor(machine.kernel)
-        do {
-            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+        try Self.withGuest { machine, virtual in
             let device = try Device(at: Self.edu, in: AddressSpace(.iommufd, kernel: machine.kernel), for: virtual)
             #expect(machine.virtualMachines.map(\.registrations) == [[.device(.pci(Self.edu))]])
             try device.close()
@@ -51,8 +58,6 @@ import VFIOPassthrough
             try other.close()
             #expect(machine.virtualMachines.map(\.registrations) == [[]])
         }
-        try machine.kernel.close(guest)
-        #expect(machine.openFiles.isEmpty)
     }
 
     /// The machine has to be known when the device is opened, so that its driver learns of it.
@@ -80,10 +85,7 @@ import VFIOPassthrough
     }
 
     @Test func slotsLeadToTheBARAroundItsMSIXTable() throws {
-        let machine = Self.machine()
-        let guest = try Self.monitor(machine.kernel)
-        do {
-            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+        try Self.withGuest { machine, virtual in
             let device = try Device(at: Self.adapter, in: AddressSpace(kernel: machine.kernel))
             let bar = try device.makeGuestBAR(.bar0, of: virtual, slots: 4..<8)
             #expect(machine.virtualMachines[0].slots == [])
@@ -102,15 +104,10 @@ import VFIOPassthrough
             try bar.close()
             try device.close()
         }
-        try machine.kernel.close(guest)
-        #expect(machine.openFiles.isEmpty)
     }
 
     @Test func aSlotThatCannotBeMadeTakesTheOthersBack() throws {
-        let machine = Self.machine()
-        let guest = try Self.monitor(machine.kernel)
-        do {
-            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+        try Self.withGuest { machine, virtual in
             let space = try AddressSpace(.iommufd, kernel: machine.kernel)
             let device = try Device(at: Self.adapter, in: space)
             let bar = try device.makeGuestBAR(.bar0, of: virtual, slots: 4..<8, peersIn: space)
@@ -130,16 +127,11 @@ import VFIOPassthrough
             try bar.close()
             try device.close()
         }
-        try machine.kernel.close(guest)
-        #expect(machine.openFiles.isEmpty)
     }
 
     /// What is shown and what is not is known at each moment, also when KVM refuses to take a slot away.
     @Test func aBARThatIsHiddenInPartIsPutBackOrHiddenAgain() throws {
-        let machine = Self.machine()
-        let guest = try Self.monitor(machine.kernel)
-        do {
-            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+        try Self.withGuest { machine, virtual in
             let space = try AddressSpace(.iommufd, kernel: machine.kernel)
             let device = try Device(at: Self.adapter, in: space)
             let bar = try device.makeGuestBAR(.bar0, of: virtual, slots: 4..<8, peersIn: space)
@@ -182,9 +174,6 @@ import VFIOPassthrough
             #expect(peers() == [])
             try device.close()
         }
-        #expect(machine.pendingFailureCount == 0)
-        try machine.kernel.close(guest)
-        #expect(machine.openFiles.isEmpty)
     }
 
     /// The guest must never find other memory of the process where a BAR was.
@@ -217,10 +206,7 @@ import VFIOPassthrough
     }
 
     @Test func anINTxComesAgainUntilTheDeviceIsServed() throws {
-        let machine = Self.machine()
-        let guest = try Self.monitor(machine.kernel)
-        do {
-            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+        try Self.withGuest { machine, virtual in
             let device = try Device(at: Self.edu, in: AddressSpace(kernel: machine.kernel))
             let vector = try device.interrupts(.intx).enable()
             let connection = try virtual.makeIRQFD(for: vector, to: 11)
@@ -245,15 +231,10 @@ import VFIOPassthrough
             try vector.close()
             try device.close()
         }
-        try machine.kernel.close(guest)
-        #expect(machine.openFiles.isEmpty)
     }
 
     @Test func aGuestRingsADoorbell() throws {
-        let machine = Self.machine()
-        let guest = try Self.monitor(machine.kernel)
-        do {
-            let virtual = try VirtualMachine(guest, kernel: machine.kernel)
+        try Self.withGuest { machine, virtual in
             let device = try Device(at: Self.adapter, in: AddressSpace(kernel: machine.kernel))
             let doorbell = try virtual.makeIOEventFD(
                 try device.makeIOEventFD(UInt32(7), at: 0x1000, of: .bar0), at: 0xc000_1000)
@@ -269,7 +250,5 @@ import VFIOPassthrough
             #expect(machine.writeAsGuest(7, width: 4, at: 0xc000_1000) == false)
             try device.close()
         }
-        try machine.kernel.close(guest)
-        #expect(machine.openFiles.isEmpty)
     }
 }

@@ -105,6 +105,16 @@ final class NVMeHost {
         #expect(addQueue(1, entryCount: entryCount, vector: vector, interrupts: interrupts) == .success)
     }
 
+    func enabled() -> NVMeHost {
+        enable()
+        return self
+    }
+
+    func started() -> NVMeHost {
+        start()
+        return self
+    }
+
     /// Creates a pair of I/O queues. The first have room for 256 entries each.
     func addQueue(_ number: Int, entryCount: Int = 64, vector: Int = 0, interrupts: Bool = true) -> Status {
         let queue = Queue(
@@ -148,16 +158,13 @@ final class NVMeHost {
         dwords: [UInt32] = [], flags: UInt8 = 0
     ) -> UInt16 {
         nextIdentifier &+= 1
-        var words = [UInt32](repeating: 0, count: 16)
-        words[0] = UInt32(opcode) | UInt32(flags) << 8 | UInt32(nextIdentifier) << 16
-        words[1] = namespace
-        words[6] = UInt32(truncatingIfNeeded: prp1)
-        words[7] = UInt32(truncatingIfNeeded: prp1 >> 32)
-        words[8] = UInt32(truncatingIfNeeded: prp2)
-        words[9] = UInt32(truncatingIfNeeded: prp2 >> 32)
-        for (index, dword) in dwords.enumerated() { words[10 + index] = dword }
         let start = queues[queue]!.submission + queues[queue]!.tail * 64
-        for (index, word) in words.enumerated() { memory.write32(word, at: start + index * 4) }
+        for index in 0..<8 { memory.write64(0, at: start + index * 8) }
+        memory.write32(UInt32(opcode) | UInt32(flags) << 8 | UInt32(nextIdentifier) << 16, at: start)
+        memory.write32(namespace, at: start + 4)
+        memory.write64(prp1, at: start + 24)
+        memory.write64(prp2, at: start + 32)
+        for (index, dword) in dwords.enumerated() { memory.write32(dword, at: start + 40 + index * 4) }
         queues[queue]!.tail = (queues[queue]!.tail + 1) % queues[queue]!.entryCount
         return nextIdentifier
     }
@@ -216,8 +223,7 @@ final class NVMeHost {
         dwords: [UInt32] = [], flags: UInt8 = 0
     ) -> Completion {
         finish(
-            queue,
-            submit(queue, opcode, namespace: namespace, prp1: prp1, prp2: prp2, dwords: dwords, flags: flags))
+            queue, submit(queue, opcode, namespace: namespace, prp1: prp1, prp2: prp2, dwords: dwords, flags: flags))
     }
 
     /// Reads or writes blocks.

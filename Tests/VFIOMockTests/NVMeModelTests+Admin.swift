@@ -23,8 +23,7 @@ struct NVMeModelAdminTests {
     }
 
     @Test func identifyTellsOfTheController() throws {
-        let host = try NVMeHost()
-        host.enable()
+        let host = try NVMeHost().enabled()
         let bytes = structure(host, 1)
         #expect(Self.number(bytes, 0, 2) == 0x1b36)
         #expect(Self.number(bytes, 2, 2) == 0x1af4)
@@ -41,8 +40,7 @@ struct NVMeModelAdminTests {
 
     @Test(arguments: [(512, 0), (4096, 1)])
     func identifyTellsOfTheNamespace(blockByteCount: Int, format: UInt8) throws {
-        let host = try NVMeHost(NVMeModel(blockCount: 1000, blockByteCount: blockByteCount))
-        host.enable()
+        let host = try NVMeHost(NVMeModel(blockCount: 1000, blockByteCount: blockByteCount)).enabled()
         let bytes = structure(host, 0, namespace: 1)
         #expect(Self.number(bytes, 0, 8) == 1000)
         #expect(Self.number(bytes, 8, 8) == 1000)
@@ -57,8 +55,7 @@ struct NVMeModelAdminTests {
     }
 
     @Test func identifyKnowsWhatItKnows() throws {
-        let host = try NVMeHost()
-        host.enable()
+        let host = try NVMeHost().enabled()
         let data = host.iova(NVMeHost.data)
         #expect(host.run(0, 6, prp1: data, dwords: [0]).status == .invalidNamespace)
         #expect(host.run(0, 6, namespace: 257, prp1: data, dwords: [0]).status == .invalidNamespace)
@@ -82,8 +79,7 @@ struct NVMeModelAdminTests {
     // MARK: Queues
 
     @Test func queuesAreCheckedWhenTheyAreCreated() throws {
-        let host = try NVMeHost(NVMeModel(queueLimit: 4))
-        host.enable()
+        let host = try NVMeHost(NVMeModel(queueLimit: 4)).enabled()
         for number in [0, 5, 0xffff] {
             #expect(host.createCompletionQueue(number) == .invalidQueueIdentifier)
             #expect(host.createSubmissionQueue(number, completionQueue: 1) == .invalidQueueIdentifier)
@@ -126,8 +122,7 @@ struct NVMeModelAdminTests {
     // MARK: Features
 
     @Test func featuresAreKept() throws {
-        let host = try NVMeHost(NVMeModel(queueLimit: 8))
-        host.enable()
+        let host = try NVMeHost(NVMeModel(queueLimit: 8)).enabled()
         func get(_ feature: UInt32, _ dword11: UInt32 = 0) -> UInt32? {
             let completion = host.run(0, 10, dwords: [feature, dword11])
             return completion.status == .success ? completion.result : nil
@@ -163,8 +158,7 @@ struct NVMeModelAdminTests {
     // MARK: Log pages, events, and Abort
 
     @Test func logPagesCanBeRead() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         host.run(1, block: 0, count: 8)
         host.run(2, block: 0)
         let data = host.iova(NVMeHost.data)
@@ -189,8 +183,7 @@ struct NVMeModelAdminTests {
     }
 
     @Test func badDoorbellsAreEvents() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         let requests = (0..<4).map { _ in host.submit(0, 12) }
         host.ring(0)
         #expect(host.reap(0) == [])
@@ -217,8 +210,7 @@ struct NVMeModelAdminTests {
     }
 
     @Test func anEventWaitsForItsRequest() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         // Nothing has completed: no head can move.
         host.write(1, host.doorbell(1, isCompletion: true))
         host.write(0, host.doorbell(1, isCompletion: true))
@@ -235,8 +227,7 @@ struct NVMeModelAdminTests {
     }
 
     @Test func abortTakesBackWhatIsHeld() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         host.inject(.holdCommand, count: 2)
         let first = host.submit(2, block: 0)
         let second = host.submit(2, block: 1)

@@ -7,8 +7,7 @@ struct NVMeModelFaultTests {
     typealias Status = NVMeModel.Status
 
     private func started() throws -> NVMeHost {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         return host
     }
 

@@ -13,7 +13,7 @@ struct NVMeModelIOTests {
     @Test(arguments: [512, 4096])
     func blocksGoThereAndBack(blockByteCount: Int) throws {
         let host = try NVMeHost(NVMeModel(blockCount: 1000, blockByteCount: blockByteCount, doorbellStride: 1))
-        host.start()
+            .started()
         let bytes = NVMeHost.pattern(blockByteCount)
         host.memory.copy(bytes, to: NVMeHost.data)
         #expect(host.run(1, block: 999) == .success)
@@ -38,8 +38,7 @@ struct NVMeModelIOTests {
     /// PRP1 with an offset, PRP2 as a page, and PRP2 as a list that goes on in another one.
     @Test(arguments: [0, 512, 4092])
     func prpsLeadWhereTheySay(offset: Int) throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         let page = NVMeHost.data
         // Two pages that are apart.
         let bytes = NVMeHost.pattern(4096, seed: 3)
@@ -55,8 +54,7 @@ struct NVMeModelIOTests {
 
     @Test(arguments: [(0, 0), (0x200, 0xff0), (4, 0), (0, 0xff8)])
     func listsMayBeginAnywhereAndGoOn(offset: Int, listOffset: Int) throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         // 512 KiB, in pages that come in the reverse order.
         let count = 512 << 10
         let pages = 129
@@ -110,8 +108,7 @@ struct NVMeModelIOTests {
     }
 
     @Test func badCommandsAreRefused() throws {
-        let host = try NVMeHost(NVMeModel(blockCount: 2000))
-        host.start()
+        let host = try NVMeHost(NVMeModel(blockCount: 2000)).started()
         let data = host.iova(NVMeHost.data)
         for opcode: UInt8 in [1, 2, 8] {
             #expect(host.run(opcode, block: 2000) == .blockOutOfRange)
@@ -142,8 +139,7 @@ struct NVMeModelIOTests {
     }
 
     @Test func whatTheIOMMURefusesIsATransferError() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         let bytes = NVMeHost.pattern(512)
         host.withModel { model, _ in model.disk.setBytes(bytes, at: 1) }
         #expect(host.run(1, block: 1, prp1: 0x7000_0000) == .dataTransferError)
@@ -161,8 +157,7 @@ struct NVMeModelIOTests {
 
     /// As QEMU's controller does not: with its data lost, a command tells of success.
     @Test func aControllerNeedNotNotice() throws {
-        let host = try NVMeHost(NVMeModel(noticesRefusedDMA: false))
-        host.start()
+        let host = try NVMeHost(NVMeModel(noticesRefusedDMA: false)).started()
         host.withModel { model, _ in model.disk.setBytes(NVMeHost.pattern(512), at: 1) }
         #expect(host.run(2, block: 1, prp1: 0x7000_1000) == .success)
         #expect(host.run(1, block: 1, prp1: 0x7000_0000) == .success)
@@ -184,8 +179,7 @@ struct NVMeModelIOTests {
     }
 
     @Test func zeroesNeedNoData() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         host.withModel { model, _ in model.disk.setBytes([UInt8](repeating: 7, count: 512 * 400), at: 0) }
         #expect(host.run(8, block: 10, count: 300, prp1: 0) == .success)
         #expect(disk(host, 0, 10).allSatisfy { $0 == 7 })
@@ -237,8 +231,7 @@ struct NVMeModelIOTests {
     }
 
     @Test func manyCommandsGoInReasonableTime() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         var done = 0
         while done < 20_000 {
             for index in 0..<50 { host.submit(2, block: UInt64(index)) }

@@ -43,8 +43,7 @@ struct NVMeModelTests {
     }
 
     @Test func itComesUpAndGoesDown() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         #expect(host.run(1, block: 5) == .success)
         // A shutdown: it is told to be complete, and no command is taken any more.
         host.write(0x0046_4001, 0x14)
@@ -103,8 +102,7 @@ struct NVMeModelTests {
     }
 
     @Test func aResetTakesTheQueues() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         try host.device.reset()
         try host.device.config.updateCommand { $0.insert([.memoryDecode, .busMaster]) }
         #expect(host.read(0x14) == 0)
@@ -129,16 +127,14 @@ struct NVMeModelTests {
     }
 
     private static func useAndDrop() throws -> MockMachine {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         #expect(host.run(1, block: 5) == .success)
         return host.machine
     }
 
     /// A queue that cannot be read leaves no command to answer.
     @Test func aSubmissionQueueThatCannotBeReadIsFatal() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         #expect(host.createCompletionQueue(2) == .success)
         #expect(host.createSubmissionQueue(2, at: 0x7000_0000) == .success)
         host.write(1, host.doorbell(2))
@@ -150,8 +146,7 @@ struct NVMeModelTests {
 
     /// A write on PCI Express has no answer, so nobody learns of this one.
     @Test func aCompletionThatCannotBeWrittenIsLost() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         #expect(host.createCompletionQueue(2, at: 0x7000_0000) == .success)
         #expect(host.createSubmissionQueue(2) == .success)
         host.queues[2] = .init(submission: 0x11000, completion: 0x12000, entryCount: 64)
@@ -164,8 +159,7 @@ struct NVMeModelTests {
     }
 
     @Test func withoutBusMasterNothingGoes() throws {
-        let host = try NVMeHost()
-        host.start()
+        let host = try NVMeHost().started()
         try host.device.config.updateCommand { $0.remove(.busMaster) }
         host.submit(2, block: 0)
         host.ring()

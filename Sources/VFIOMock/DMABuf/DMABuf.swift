@@ -4,18 +4,17 @@ import VFIO
 
 /// A device that exports parts of its BARs.
 protocol DMABufExporter: BusTarget {
-    /// The dma-buf is no more.
+    /// The last reference to the dma-buf was dropped.
     func exportWasReleased(_ buffer: DMABuf)
 }
 
-/// What has imported a dma-buf.
+/// An importer of a dma-buf.
 protocol DMABufImporter: AnyObject {
-    /// Its memory cannot be reached any more, for good.
+    /// The memory is revoked for this import, permanently.
     func importWasRevoked()
 }
 
-/// A dma-buf: ranges of a BAR, exported by vfio-pci; or a picture of a virtual GPU, which stays good whatever becomes of
-/// the device.
+/// A dma-buf: ranges of a BAR, exported by vfio-pci; or a framebuffer of a virtual GPU, which is never revoked.
 final class DMABuf: FileOperations {
     struct Range {
         let bar: Int
@@ -23,13 +22,13 @@ final class DMABuf: FileOperations {
         let byteCount: UInt64
     }
 
-    /// The device, for as long as it is open; afterwards the dma-buf is dead for good. A picture has none.
+    /// The device until it is closed; afterwards the dma-buf stays revoked. `nil` for a framebuffer.
     private(set) weak var exporter: (any DMABufExporter)?
     let ranges: [Range]
     let byteCount: UInt64
     private(set) var isRevoked = false
     private let exporterName: String
-    /// `nil` until it was given one, which may be empty.
+    /// `nil` until it is set; it may be set to an empty one.
     private var name: String?
     private var importers: [ObjectIdentifier: any DMABufImporter] = [:]
 
@@ -41,7 +40,7 @@ final class DMABuf: FileOperations {
         exporterName = "vfio_pci_core"
     }
 
-    /// A picture.
+    /// A framebuffer.
     init(byteCount: Int, exporterName: String) {
         ranges = []
         self.byteCount = UInt64(byteCount)
@@ -50,7 +49,7 @@ final class DMABuf: FileOperations {
 
     // MARK: Revocation
 
-    /// Revokes it, so that every import is dead for good; or makes the dma-buf good for new imports.
+    /// Revokes all imports permanently, or allows new imports again.
     func move(revoked: Bool) {
         guard revoked != isRevoked else { return }
         isRevoked = revoked
@@ -63,7 +62,6 @@ final class DMABuf: FileOperations {
 
     func removeImporter(_ importer: any DMABufImporter) { importers[ObjectIdentifier(importer)] = nil }
 
-    /// The device is closed.
     func exporterWasClosed() {
         move(revoked: true)
         exporter = nil
@@ -72,9 +70,7 @@ final class DMABuf: FileOperations {
     // MARK: As a file
 
     var kind: MockOpenFile.Kind { .dmaBuf(name: name ?? "") }
-
     var isStream: Bool { true }
-
     func size() throws(Errno) -> UInt64 { byteCount }
 
     func control(_ request: UInt, _ argument: Argument) throws(Errno) -> Int {
@@ -90,7 +86,7 @@ final class DMABuf: FileOperations {
         return 0
     }
 
-    /// vfio-pci maps none; the samples open their dma-bufs for reading, and map them only for writing as well.
+    /// vfio-pci has no mmap; the samples open their dma-bufs for reading, and map them only for writing as well.
     func map(_ request: MemoryMapRequest, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
         throw .invalidArgument
     }

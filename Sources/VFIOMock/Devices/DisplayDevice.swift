@@ -1,10 +1,10 @@
 public import VFIO
 
-/// A virtual GPU as the kernel's samples make them: a mediated device that shows a picture, which lies in BAR 0.
+/// A virtual GPU like the kernel's samples: a mediated device with a framebuffer in BAR 0.
 public protocol DisplayDevice: MockDevice {
-    /// How it hands out its picture: as region 16, which is BAR 0 by another number, or as a dma-buf.
+    /// How it exposes its framebuffer: as region 16, an alias of BAR 0, or as a dma-buf.
     var displayPlaneType: DisplayPlane.PlaneType { get }
 
-    /// What it shows; `nil` while that is nothing.
+    /// The current framebuffer; `nil` while the display is off.
     var picture: MockPicture? { get }
 }

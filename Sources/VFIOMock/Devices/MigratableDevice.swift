@@ -1,17 +1,17 @@
-/// A device whose state can be taken from it and given to another one of its kind: migration, as VFIO has it.
+/// A device whose state can be migrated to another device of its type.
 ///
-/// The mock keeps the migration state and the streams, as the kernel's sample driver mtty does; a model tells what is in
-/// the streams. All optional states are there (P2P, PRE_COPY), and a log of DMA, which stays empty.
+/// The mock keeps the migration state and the streams, as the kernel's sample driver mtty does; a model supplies the
+/// contents of the streams. All optional states are supported (P2P, PRE_COPY), and DMA logging, whose log stays empty.
 public protocol MigratableDevice: MockDevice {
-    /// What a stream begins with, ready before the device has stopped. Of the same length at all times.
+    /// The start of a stream, available before the device has stopped. Its length is constant.
     var streamHeader: [UInt8] { get }
 
-    /// What follows once the device has stopped. Of the same length at all times.
+    /// The rest of a stream, available once the device has stopped. Its length is constant.
     var streamState: [UInt8] { get }
 
-    /// Whether another device's stream header is one that this device can go on from.
+    /// Returns whether the device can resume from a stream with this header.
     func accepts(streamHeader: [UInt8]) -> Bool
 
-    /// Takes another device's ``streamState`` over, which has the right length.
+    /// Loads another device's ``streamState``, which has the right length.
     mutating func load(streamState: [UInt8])
 }

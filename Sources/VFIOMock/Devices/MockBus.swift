@@ -1,14 +1,14 @@
 public import VFIO
 
-/// A device's place in the machine: what is behind a ``MockBus``.
+/// A device's slot, which a ``MockBus`` gives access to.
 protocol DeviceSlot: AnyObject {
     var address: PCIAddress { get }
     var isBusMaster: Bool { get }
     var isMSIEnabled: Bool { get }
     var isMSIXEnabled: Bool { get }
-    /// Where the BARs are on the bus.
+    /// The addresses of the BARs on the bus.
     var barAddresses: [Int: UInt64] { get }
-    /// What is behind the BARs of the kind `memory`.
+    /// The memory of the BARs of the kind `memory`.
     var memory: [Int: MemoryObject] { get }
 
     func dmaRead(_ iova: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool
@@ -18,36 +18,36 @@ protocol DeviceSlot: AnyObject {
     func setINTx(_ isAsserted: Bool)
 }
 
-/// A device's way to the rest of the machine: DMA, interrupts, its own memory.
+/// A device's access to the machine: DMA, interrupts, its own memory.
 ///
-/// It is good only during the call that it came with, which the compiler sees to: it cannot be copied or kept.
+/// It is valid only during the call that it is passed to, and cannot be copied or stored.
 @safe public struct MockBus: ~Copyable {
     private let slot: any DeviceSlot
 
     init(_ slot: any DeviceSlot) { self.slot = slot }
 
-    /// Where the device sits.
+    /// The address of the device.
     public var address: PCIAddress { slot.address }
 
-    /// Whether the driver lets the device do DMA (bit 2 of the command register). While it does not, reads give zeros,
-    /// writes vanish, no message signalled interrupt arrives, and no fault is recorded.
+    /// Whether the driver has enabled bus mastering (bit 2 of the command register). Otherwise reads return zeros,
+    /// writes are dropped, no message signalled interrupt arrives, and no fault is recorded.
     public var isMaster: Bool { slot.isBusMaster }
 
-    /// Whether the kernel has turned MSI on. A device with MSI on does not use its pin.
+    /// Whether MSI is enabled. A device with MSI enabled does not use its pin.
     public var isMSIEnabled: Bool { slot.isMSIEnabled }
 
-    /// Whether the kernel has turned MSI-X on.
+    /// Whether MSI-X is enabled.
     public var isMSIXEnabled: Bool { slot.isMSIXEnabled }
 
-    /// DMA from memory, or from another device, into a buffer. What could not be read is zero.
+    /// Reads memory or another device by DMA into a buffer. What cannot be read is zero.
     ///
-    /// - Returns: Whether all of it could be read.
+    /// - Returns: Whether all of it was read.
     @discardableResult
     public func read(_ iova: IOVA, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
         unsafe slot.dmaRead(iova.rawValue, into: buffer)
     }
 
-    /// DMA from memory, or from another device. What could not be read is zero.
+    /// Reads memory or another device by DMA. What cannot be read is zero.
     public func read(_ iova: IOVA, byteCount: Int) -> [UInt8] {
         unsafe [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, count in
             _ = unsafe slot.dmaRead(iova.rawValue, into: UnsafeMutableRawBufferPointer(buffer))
@@ -55,31 +55,31 @@ protocol DeviceSlot: AnyObject {
         }
     }
 
-    /// DMA from a buffer to memory, or to another device. What the IOMMU refuses vanishes.
+    /// Writes a buffer to memory or another device by DMA. What the IOMMU refuses is dropped.
     ///
-    /// - Returns: Whether all of it could be written.
+    /// - Returns: Whether all of it was written.
     @discardableResult
     public func write(_ buffer: UnsafeRawBufferPointer, to iova: IOVA) -> Bool {
         unsafe slot.dmaWrite(iova.rawValue, from: buffer)
     }
 
-    /// DMA of bytes to memory, or to another device. What the IOMMU refuses vanishes.
+    /// Writes bytes to memory or another device by DMA. What the IOMMU refuses is dropped.
     ///
-    /// - Returns: Whether all of it could be written.
+    /// - Returns: Whether all of it was written.
     @discardableResult
     public func write(_ bytes: some Collection<UInt8>, to iova: IOVA) -> Bool {
         let bytes = Array(bytes)
         return unsafe bytes.withUnsafeBytes { unsafe slot.dmaWrite(iova.rawValue, from: $0) }
     }
 
-    /// Sends a message signalled interrupt; nothing while MSI is off, or while the device may not do DMA: the message is
-    /// a write to memory, and is not made up for later. (A mediated device's is no such write, and always arrives.)
+    /// Sends an MSI. It is lost while MSI or bus mastering is off, since the message is a memory write. (A mediated
+    /// device's message is not one, and always arrives.)
     public func raiseMSI(vector: Int = 0) { slot.raiseMSI(vector) }
 
-    /// Sends an MSI-X interrupt; nothing while MSI-X is off, or while the device may not do DMA.
+    /// Sends an MSI-X interrupt. It is lost while MSI-X or bus mastering is off.
     public func raiseMSIX(vector: Int) { slot.raiseMSIX(vector) }
 
-    /// Sets the level of the interrupt pin, which no bit of the command register but its own holds back.
+    /// Sets the level of the interrupt pin. Of the command register only the interrupt disable bit masks it.
     public func setINTx(_ isAsserted: Bool) { slot.setINTx(isAsserted) }
 
     private func memory(_ bar: Int) -> MemoryObject {
@@ -105,7 +105,7 @@ protocol DeviceSlot: AnyObject {
         unsafe memory(bar).write(at: offset, from: buffer)
     }
 
-    /// Where a BAR is on the bus. The BAR has to be there.
+    /// Returns the address of a BAR on the bus. The BAR must exist.
     public func barAddress(_ bar: Int) -> UInt64 {
         guard let address = slot.barAddresses[bar] else { preconditionFailure("there is no BAR \(bar)") }
         return address

@@ -1,12 +1,12 @@
 public import VFIO
 
-/// What a PCI function says of itself: identity, BARs, interrupts, capabilities.
+/// The description of a PCI function: identity, BARs, interrupts, capabilities.
 public struct MockPCIFunction: Sendable, Hashable {
-    /// A base address register and what is behind it.
+    /// A base address register and its contents.
     public struct BAR: Sendable, Hashable {
-        /// What is behind a BAR.
+        /// The contents of a BAR.
         public enum Kind: Sendable, Hashable {
-            /// Registers: each access is a call of the model, and the region cannot be mapped.
+            /// Registers: each access calls the model, and the region cannot be mapped.
             case registers
             /// Plain memory, which can be mapped.
             case memory
@@ -15,7 +15,7 @@ public struct MockPCIFunction: Sendable, Hashable {
         public var kind: Kind
         /// The size in bytes, a power of two: 16 or more on a PCI bus, 8 or more on a mediated device.
         public var byteCount: Int
-        /// It takes two BARs and may sit anywhere.
+        /// Whether it is 64-bit: it takes two BARs.
         public var is64Bit: Bool
         public var isPrefetchable: Bool
 
@@ -36,15 +36,15 @@ public struct MockPCIFunction: Sendable, Hashable {
         }
     }
 
-    /// MSI-X: its vectors, and where its table and pending bits are.
+    /// MSI-X: the number of vectors, and the place of its table and pending bits.
     public struct MSIX: Sendable, Hashable {
-        /// 1 to 2048.
+        /// The number of vectors, 1 to 2048.
         public var vectors: Int
-        /// The BAR of both.
+        /// The BAR of the table and the pending bits.
         public var bar: Int
-        /// Where the table is, in bytes.
+        /// The offset of the table in bytes.
         public var tableOffset: Int
-        /// Where the pending bits are, in bytes.
+        /// The offset of the pending bits in bytes.
         public var pendingOffset: Int
 
         public init(vectors: Int, bar: Int, tableOffset: Int, pendingOffset: Int) {
@@ -55,16 +55,15 @@ public struct MockPCIFunction: Sendable, Hashable {
             self.pendingOffset = pendingOffset
         }
 
-        /// Where the table is in the BAR.
         var table: Range<Int> { tableOffset..<tableOffset + vectors * 16 }
     }
 
-    /// An extended capability, which can only be read.
+    /// An extended capability. It is read-only.
     public struct ExtendedCapability: Sendable, Hashable {
         public var id: UInt16
         /// 0 to 15.
         public var version: UInt8
-        /// What follows the header of 4 bytes.
+        /// The bytes after the 4-byte header.
         public var bytes: [UInt8]
 
         public init(id: UInt16, version: UInt8 = 1, bytes: [UInt8]) {
@@ -75,7 +74,7 @@ public struct MockPCIFunction: Sendable, Hashable {
         }
     }
 
-    /// A region of registers behind the fixed ones, whose type says what it holds.
+    /// A region of registers after the fixed ones, whose type identifies its contents.
     public struct TypedRegion: Sendable, Hashable {
         public var type: RegionInfo.TypeID
         /// The size in bytes.
@@ -97,24 +96,25 @@ public struct MockPCIFunction: Sendable, Hashable {
     public var revision: UInt8
     /// By number, 0 to 5. A 64-bit BAR takes the next number too.
     public var bars: [Int: BAR]
-    /// The regions from number 9 on. Their accesses are the model's, with that number in place of a BAR's.
+    /// The regions from number 9 on. An access calls the model, with the region's number as the BAR.
     public var typedRegions: [TypedRegion]
-    /// Whether it has an interrupt pin, INTA.
+    /// Whether it has the interrupt pin INTA.
     public var hasINTx: Bool
-    /// 0, or a power of two up to 32.
+    /// The number of MSI vectors: 0, or a power of two up to 32.
     public var msiVectors: Int
     public var msix: MSIX?
-    /// A PCI Express endpoint, with 4096 bytes of config space; without, they are 256.
+    /// Whether it is a PCI Express endpoint with 4096 bytes of config space, rather than 256.
     public var isExpress: Bool
-    /// Function level reset, which needs PCI Express.
+    /// Whether it has function level reset, which requires PCI Express.
     public var hasFunctionLevelReset: Bool
-    /// The power management capability: D0 and D3hot, without a reset on the way back.
+    /// Whether it has the power management capability: D0 and D3hot, without a reset on the transition back.
     public var hasPowerManagement: Bool
 
-    /// The vendor's own capabilities, each without the two bytes of its number and link, so that its length comes first: that
-    /// of all of it. They can only be read, and are at the end of the list, in this order.
+    /// The vendor-specific capabilities, each without the bytes of its number and link; its first byte is the length of
+    /// the whole capability. They are read-only, and last in the list, in this order.
     public var vendorCapabilities: [[UInt8]]
-    /// In the order of the list; they need PCI Express. That of SR-IOV is the mock's: see ``SingleRootIOVDevice``.
+    /// The extended capabilities in order; they require PCI Express. The mock adds that of SR-IOV: see
+    /// ``SingleRootIOVDevice``.
     public var extendedCapabilities: [ExtendedCapability]
 
     public init(

@@ -1,17 +1,17 @@
 public import VFIO
 
-/// What a ``DisplayDevice`` shows, and where in BAR 0 that is.
+/// The framebuffer of a ``DisplayDevice``, and its place in BAR 0.
 public struct MockPicture: Sendable, Hashable {
     public var format: DRMFormat
     /// In pixels.
     public var width: Int
     /// In pixels.
     public var height: Int
-    /// From one row to the next, in bytes.
+    /// The distance between rows in bytes.
     public var stride: Int
-    /// Where it begins in BAR 0, in bytes.
+    /// The offset in BAR 0 in bytes.
     public var offset: Int
-    /// The memory that it takes, in bytes.
+    /// The size in bytes.
     public var byteCount: Int
 
     public init(format: DRMFormat, width: Int, height: Int, stride: Int, offset: Int, byteCount: Int) {

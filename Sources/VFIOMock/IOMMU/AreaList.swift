@@ -1,7 +1,33 @@
-/// A range of IOVA that something is mapped at.
+import SystemPackage
+
+extension UInt64 {
+    /// The last address of a range that begins here. `EINVAL` for an empty range, `wraps` for one that wraps around.
+    func last(of byteCount: UInt64, wraps: Errno = .overflow) throws(Errno) -> UInt64 {
+        if byteCount == 0 { throw .invalidArgument }
+        let (last, overflow) = addingReportingOverflow(byteCount - 1)
+        if overflow { throw wraps }
+        return last
+    }
+}
+
+extension [ClosedRange<UInt64>] {
+    /// The gaps between ranges that are in order, up to a last address.
+    func gaps(upTo last: UInt64) -> [ClosedRange<UInt64>] {
+        var gaps: [ClosedRange<UInt64>] = []
+        var start: UInt64 = 0
+        for range in self where range.upperBound >= start && range.lowerBound <= last {
+            if range.lowerBound > start { gaps.append(start...range.lowerBound - 1) }
+            if range.upperBound >= last { return gaps }
+            start = range.upperBound + 1
+        }
+        return gaps + [start...last]
+    }
+}
+
+/// A mapped range of IOVA.
 protocol IOVAArea {
     var iova: UInt64 { get }
-    /// Not 0, and the range does not wrap round.
+    /// Not 0; the range does not wrap around.
     var byteCount: UInt64 { get }
 }
 
@@ -9,19 +35,13 @@ extension IOVAArea {
     var last: UInt64 { iova + (byteCount - 1) }
 }
 
-/// Areas that do not overlap, in the order of their addresses.
+/// Disjoint areas in the order of their addresses.
 struct AreaList<Area: IOVAArea> {
     private(set) var areas: [Area] = []
 
     /// The index of the first area that ends at an address or after it.
     func firstIndex(endingFrom address: UInt64) -> Int {
-        var low = 0
-        var high = areas.count
-        while low < high {
-            let middle = (low + high) / 2
-            if areas[middle].last < address { low = middle + 1 } else { high = middle }
-        }
-        return low
+        areas.partitionIndex(after: { $0.last < address })
     }
 
     /// The areas that touch a range, by index.

@@ -1,14 +1,15 @@
 internal import CVFIO
 import SystemPackage
 
-/// A queue of what the IOMMU reports for a guest (vEVENTQ).
-final class EventQueueFile: IOMMUFDObject, FileOperations {
+/// A queue of events for a virtual IOMMU (vEVENTQ).
+final class EventQueueFile: IOMMUFDObject, IOMMUFDQueue {
     private let type: UInt32
     private let guest: GuestIOMMU
-    private let iommufd: OpenFile
+    let iommufd: OpenFile
+    let pipe = Readiness()
     private let depth: Int
     private var events: [(sequence: UInt32, bytes: [UInt8])] = []
-    /// The number of the last event that was lost, since there was no room after the others.
+    /// The number of the last event that was lost for lack of room.
     private var lost: UInt32?
     private var sequence: UInt32 = 0
 
@@ -29,7 +30,7 @@ final class EventQueueFile: IOMMUFDObject, FileOperations {
 
     func report(_ bytes: [UInt8]) {
         if events.count < depth {
-            // The report of a loss that nobody has read gives way to what came after it: the gap in the numbers tells.
+            // An unread report of a loss gives way to a new event, whose number shows the gap.
             lost = nil
             events.append((sequence, bytes))
         } else {
@@ -41,24 +42,7 @@ final class EventQueueFile: IOMMUFDObject, FileOperations {
 
     // MARK: As a file
 
-    private let pipe = Readiness()
-
-    var readiness: Readiness? { pipe }
-
     var kind: MockOpenFile.Kind { .eventQueue }
-
-    var isStream: Bool { true }
-
-    /// Its file keeps the object, and the iommufd open.
-    func opened(as file: OpenFile) {
-        users += 1
-        iommufd.hold()
-    }
-
-    func release() {
-        users -= 1
-        iommufd.release()
-    }
 
     func read(into buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         let headerSize = MemoryLayout<ciommufd_vevent_header>.size

@@ -2,11 +2,10 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// A queue of page faults.
-final class FaultQueueFile: IOMMUFDObject, FileOperations {
-    /// A device asks for a page (PRI).
+/// A queue of page requests (PRI).
+final class FaultQueueFile: IOMMUFDObject, IOMMUFDQueue {
     struct PageRequest {
-        /// The number that the test knows it by.
+        /// The number by which the test refers to it.
         let number: Int
         let fault: ciommu_hwpt_pgfault
         let device: ObjectIdentifier
@@ -14,7 +13,8 @@ final class FaultQueueFile: IOMMUFDObject, FileOperations {
     }
 
     private unowned let iommu: SystemIOMMU
-    private let iommufd: OpenFile
+    let iommufd: OpenFile
+    let pipe = Readiness()
     private var waiting: [PageRequest] = []
     private var delivered: [UInt32: PageRequest] = [:]
 
@@ -28,7 +28,7 @@ final class FaultQueueFile: IOMMUFDObject, FileOperations {
         pipe.set(true)
     }
 
-    /// What a device has asked for and nobody has answered is refused, when it leaves the page table.
+    /// Answers a device's pending requests with a failure when it is detached from the page table.
     func refuse(_ device: IOMMUFDDevice, _ pasid: UInt32?) {
         let isItsOwn = { (request: PageRequest) in
             request.device == ObjectIdentifier(device) && request.pasid == pasid
@@ -43,24 +43,7 @@ final class FaultQueueFile: IOMMUFDObject, FileOperations {
 
     // MARK: As a file
 
-    private let pipe = Readiness()
-
-    var readiness: Readiness? { pipe }
-
     var kind: MockOpenFile.Kind { .faultQueue }
-
-    var isStream: Bool { true }
-
-    /// Its file keeps the object, and the iommufd open.
-    func opened(as file: OpenFile) {
-        users += 1
-        iommufd.hold()
-    }
-
-    func release() {
-        users -= 1
-        iommufd.release()
-    }
 
     func read(into buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         let size = MemoryLayout<ciommu_hwpt_pgfault>.size

@@ -1,10 +1,10 @@
-/// A virtual machine's share of the IOMMU (vIOMMU).
+/// A virtual IOMMU of a virtual machine (vIOMMU).
 final class GuestIOMMU: IOMMUFDObject {
-    /// The page table with the guest's memory.
+    /// The stage-2 page table, which maps the guest's memory.
     let parent: IOMMUFDTable
-    /// Its devices, by their names in it.
+    /// Its devices by their virtual IDs.
     var devices: [UInt64: GuestDevice] = [:]
-    /// Its queues, by their types.
+    /// Its event queues by type.
     var queues: [UInt32: EventQueueFile] = [:]
 
     init(over parent: IOMMUFDTable) {
@@ -15,7 +15,7 @@ final class GuestIOMMU: IOMMUFDObject {
     override func destroyed() { parent.users -= 1 }
 }
 
-/// A device's name in a virtual IOMMU (vDEVICE).
+/// A device in a virtual IOMMU, under its virtual ID (vDEVICE).
 final class GuestDevice: IOMMUFDObject {
     let guest: GuestIOMMU
     private weak var device: IOMMUFDDevice?

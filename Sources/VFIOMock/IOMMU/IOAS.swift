@@ -1,7 +1,7 @@
 import SystemPackage
 import VFIO
 
-/// An IO address space of iommufd.
+/// An I/O address space of an iommufd (IOAS).
 final class IOAS: IOMMUFDObject, MappingSpace {
     struct Area: IOVAArea {
         let iova: UInt64
@@ -9,11 +9,11 @@ final class IOAS: IOMMUFDObject, MappingSpace {
         let isReadable: Bool
         let isWritable: Bool
         let source: PageSource
-        /// Where it begins in the source, in bytes.
+        /// Its offset in the source in bytes.
         let sourceOffset: UInt64
     }
 
-    /// A piece of a source, to be mapped.
+    /// Part of a source, to be mapped.
     struct Piece {
         let source: PageSource
         let offset: UInt64
@@ -23,16 +23,16 @@ final class IOAS: IOMMUFDObject, MappingSpace {
     private unowned let system: SystemIOMMU
     private let iommu: MockIOMMU
     private(set) var list = AreaList<Area>()
-    /// Ranges that the process wants kept free of reservations (`IOMMU_IOAS_ALLOW_IOVAS`).
+    /// Ranges that devices must not reserve (`IOMMU_IOAS_ALLOW_IOVAS`).
     private(set) var allowed: [ClosedRange<UInt64>] = []
-    /// The page tables made from it; while there is none, pages are not pinned and nothing is reserved.
+    /// Its page tables. Without one, pages are not pinned and nothing is reserved.
     private(set) var tables: [IOMMUFDTable] = []
-    /// Those of them that are for devices with an IOMMU, and so narrow what can be mapped.
+    /// The number of page tables for devices with an IOMMU, which limit what can be mapped.
     private(set) var translatingTableCount = 0
-    /// The table that was made first, and so pins the memory, is for devices without an IOMMU.
+    /// Whether the first table, which pins the memory, is for devices without an IOMMU.
     private(set) var isNoIOMMU = false
     private(set) var deviceCount = 0
-    /// How many drivers of mediated devices reach it.
+    /// The number of mediated devices attached to it.
     var accessCount = 0 { didSet { users += accessCount - oldValue } }
     private(set) var combinesPages = true
 
@@ -48,28 +48,18 @@ final class IOAS: IOMMUFDObject, MappingSpace {
         system.remove(self)
     }
 
-    /// What mappings are aligned to, in bytes.
+    /// The alignment of mappings in bytes.
     var alignment: UInt64 { !tables.isEmpty ? iommu.granule : combinesPages && accessCount == 0 ? 1 : 4096 }
 
-    /// What no mapping may touch: what devices reserve, and what the page table cannot reach.
+    /// The ranges that no mapping may touch: those that devices reserve, and those out of the page table's reach.
     private var reserved: [ClosedRange<UInt64>] {
         var ranges = deviceCount > 0 ? iommu.reservedRanges : []
         if translatingTableCount > 0, iommu.lastAddress < .max { ranges.append(iommu.lastAddress + 1...UInt64.max) }
         return ranges.sorted { $0.lowerBound < $1.lowerBound }
     }
 
-    /// Where mappings may be, as `IOMMU_IOAS_IOVA_RANGES` tells it.
-    var usableRanges: [ClosedRange<UInt64>] {
-        var ranges: [ClosedRange<UInt64>] = []
-        var start: UInt64 = 0
-        for range in reserved {
-            if range.lowerBound > start { ranges.append(start...range.lowerBound - 1) }
-            if range.upperBound == .max { return ranges }
-            start = max(start, range.upperBound + 1)
-        }
-        ranges.append(start...UInt64.max)
-        return ranges
-    }
+    /// The ranges of `IOMMU_IOAS_IOVA_RANGES`.
+    var usableRanges: [ClosedRange<UInt64>] { reserved.gaps(upTo: .max) }
 
     func setAllowed(_ ranges: [ClosedRange<UInt64>]) throws(Errno) {
         if ranges.contains(where: { range in reserved.contains { $0.overlaps(range) } }) { throw .addressInUse }
@@ -79,16 +69,20 @@ final class IOAS: IOMMUFDObject, MappingSpace {
     func setCombinesPages(_ isOn: Bool) throws(Errno) {
         if !isOn && combinesPages {
             if !tables.isEmpty && !list.areas.isEmpty { throw .invalidArgument }
-            if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & 0xfff != 0 }) {
-                throw .addressInUse
-            }
+            try checkAlignment(4096)
         }
         combinesPages = isOn
     }
 
+    private func checkAlignment(_ size: UInt64) throws(Errno) {
+        if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & (size - 1) != 0 }) {
+            throw .addressInUse
+        }
+    }
+
     // MARK: Page tables and devices
 
-    /// A page table is made from it: from now on pages are pinned, and mappings aligned.
+    /// Adds a page table: with the first one pages are pinned, and mappings aligned.
     func addTable(_ table: IOMMUFDTable) throws(Errno) {
         if !table.isNoIOMMU, translatingTableCount == 0 {
             let beyond = iommu.lastAddress < .max ? iommu.lastAddress + 1 : nil
@@ -97,10 +91,7 @@ final class IOAS: IOMMUFDObject, MappingSpace {
             }
         }
         if tables.isEmpty {
-            let mask = iommu.granule - 1
-            if list.areas.contains(where: { ($0.iova | $0.byteCount | $0.source.alignmentHint) & mask != 0 }) {
-                throw .addressInUse
-            }
+            try checkAlignment(iommu.granule)
             try pin(list.areas.map(\.source))
             isNoIOMMU = table.isNoIOMMU
         }
@@ -111,13 +102,13 @@ final class IOAS: IOMMUFDObject, MappingSpace {
     func removeTable(_ table: IOMMUFDTable) {
         tables.removeAll { $0 === table }
         if !table.isNoIOMMU { translatingTableCount -= 1 }
-        // Of two kinds, the one that stays has the memory from now on.
+        // The memory passes to the kind of table that is left.
         isNoIOMMU =
             !tables.isEmpty && (translatingTableCount == 0 || isNoIOMMU && tables.count > translatingTableCount)
         if tables.isEmpty { for area in list.areas { area.source.unpin() } }
     }
 
-    /// Pins all of some sources, or none.
+    /// Pins all of the sources, or none.
     private func pin(_ sources: [PageSource]) throws(Errno) {
         for (index, source) in sources.enumerated() {
             do throws(Errno) {
@@ -129,7 +120,7 @@ final class IOAS: IOMMUFDObject, MappingSpace {
         }
     }
 
-    /// A device comes in, with the ranges that it reserves.
+    /// Adds a device with the ranges that it reserves.
     func addDevice() throws(Errno) {
         if deviceCount == 0 {
             for range in iommu.reservedRanges
@@ -144,9 +135,7 @@ final class IOAS: IOMMUFDObject, MappingSpace {
 
     // MARK: Mapping
 
-    /// Maps pieces one after the other, from an address that is given or found.
-    ///
-    /// - Returns: The address.
+    /// Maps pieces one after the other, at a given address or one that it finds, and returns the address.
     func map(
         _ pieces: [Piece], byteCount: UInt64, at fixed: UInt64?, isReadable: Bool, isWritable: Bool
     ) throws(Errno) -> UInt64 {
@@ -177,13 +166,12 @@ final class IOAS: IOMMUFDObject, MappingSpace {
 
     private func check(_ iova: UInt64, _ byteCount: UInt64) throws(Errno) {
         if iova & (alignment - 1) != 0 { throw .invalidArgument }
-        let (last, wraps) = iova.addingReportingOverflow(byteCount - 1)
-        if wraps { throw .overflow }
+        let last = try iova.last(of: byteCount)
         if reserved.contains(where: { $0.overlaps(iova...last) }) { throw .invalidArgument }
         if list.touches(iova, last) { throw .fileExists }
     }
 
-    /// The first free range, aligned so that large pages can be used; never from 0.
+    /// Returns the first free range, aligned for large pages; never 0.
     private func find(_ byteCount: UInt64, near address: UInt64) throws(Errno) -> UInt64 {
         if byteCount >= .max / 2 { throw .overflow }
         var best = byteCount <= 1 ? 1 : UInt64(1) << UInt64(64 - (byteCount - 1).leadingZeroBitCount)
@@ -213,11 +201,9 @@ final class IOAS: IOMMUFDObject, MappingSpace {
         throw .noSpace
     }
 
-    /// What is mapped at a range that has to be mapped from end to end.
+    /// Returns the pieces of a range that must be mapped completely.
     func pieces(_ iova: UInt64, _ byteCount: UInt64) throws(Errno) -> [Piece] {
-        if byteCount == 0 { throw .invalidArgument }
-        let (last, wraps) = iova.addingReportingOverflow(byteCount - 1)
-        if wraps { throw .overflow }
+        let last = try iova.last(of: byteCount)
         var pieces: [Piece] = []
         var next = iova
         for area in list.areas[list.indices(touching: iova, last)] {
@@ -231,9 +217,8 @@ final class IOAS: IOMMUFDObject, MappingSpace {
         throw .noSuchFileOrDirectory
     }
 
-    /// Unmaps what lies in a range. A mapping that lies in it only by a part ends the work with `ENOENT`.
-    ///
-    /// - Returns: How many bytes were mapped.
+    /// Unmaps the mappings in a range and returns their bytes. A mapping that is only partially inside ends it with
+    /// `ENOENT`.
     func unmap(_ first: UInt64, _ last: UInt64) throws(Errno) -> UInt64 {
         var byteCount: UInt64 = 0
         var start = first
@@ -250,7 +235,7 @@ final class IOAS: IOMMUFDObject, MappingSpace {
         return byteCount
     }
 
-    /// Cuts the mapping in two that goes on behind an address.
+    /// Splits the mapping that continues after an address.
     func cut(after address: UInt64) throws(Errno) {
         guard let index = list.indices(touching: address, address).first else { return }
         let area = list.areas[index]
@@ -302,7 +287,7 @@ final class IOAS: IOMMUFDObject, MappingSpace {
     var pinnedSegments: [PinnedMemory.Segment] { list.areas.flatMap(\.source.pinned.segments) }
 
     var pinnedByteCount: UInt64 {
-        // Nothing is pinned without a page table; while the first one is made, what is pinned up to then counts.
+        // Without a page table nothing is pinned. While the first one is made, what is pinned so far counts.
         var sources: [ObjectIdentifier: UInt64] = [:]
         for area in list.areas { sources[ObjectIdentifier(area.source)] = area.source.pinned.accountedByteCount }
         return sources.values.reduce(0, +)

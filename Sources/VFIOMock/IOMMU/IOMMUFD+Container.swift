@@ -2,9 +2,9 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// An iommufd in the place of a container: it answers the requests of type1, on one of its address spaces.
+/// An iommufd used as a container: it answers the requests of type1 on one of its address spaces.
 extension IOMMUFD {
-    /// The requests of `/dev/vfio/vfio`, as `vfio_compat.c` answers them.
+    /// `vfio_compat.c`.
     func containerControl(_ request: UInt, _ argument: Argument) throws(Errno) -> Int {
         switch request {
         case CVFIO_GET_API_VERSION: return Int(CVFIO_API_VERSION)
@@ -18,7 +18,7 @@ extension IOMMUFD {
         return 0
     }
 
-    /// A group takes it as its container.
+    /// A group uses it as its container.
     func becomeContainer(hasIOMMU: Bool) throws(Errno) {
         if !hasIOMMU {
             if containerSpace != nil { throw .invalidArgument }
@@ -38,7 +38,7 @@ extension IOMMUFD {
         switch number {
         case CVFIO_TYPE1_IOMMU, CVFIO_TYPE1v2_IOMMU, CVFIO_UNMAP_ALL: return !isNoIOMMUContainer
         case CVFIO_NOIOMMU_IOMMU: return iommu.release.hasUnsafeNoIOMMUMode
-        // The IOMMU cannot enforce it, so no page table has it; where there is none, all of them do.
+        // The IOMMU cannot enforce coherency, so it is reported only without page tables.
         case CVFIO_DMA_CC_IOMMU: return try space().tables.isEmpty
         default: return false
         }
@@ -51,7 +51,7 @@ extension IOMMUFD {
         }
         guard type == CVFIO_TYPE1_IOMMU || type == CVFIO_TYPE1v2_IOMMU else { throw .invalidArgument }
         let ioas = try space()
-        // Version 1 can unmap the middle of a mapping, which large pages would not let it.
+        // Version 1 can unmap part of a mapping, which large pages would prevent.
         if type == CVFIO_TYPE1_IOMMU { try ioas.setCombinesPages(false) }
     }
 
@@ -61,7 +61,7 @@ extension IOMMUFD {
         let room = info.argsz
         let ioas = try space()
         info.flags = CVFIO_IOMMU_INFO_PGSIZES | CVFIO_IOMMU_INFO_CAPS
-        // Without a page table every size will do, down to the alignment of mappings.
+        // Without a page table every size from the alignment of mappings is usable.
         let sizes = ioas.translatingTableCount > 0 ? iommu.configuration.pageSizes : UInt64.max & ~0xfff
         info.iova_pgsizes = max(sizes, ioas.alignment)
         var chain = CapabilityChain()

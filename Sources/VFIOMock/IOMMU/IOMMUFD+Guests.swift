@@ -3,7 +3,7 @@ import SystemPackage
 import VFIO
 import VFIOPassthrough
 
-/// What an iommufd has for the IOMMUs of virtual machines.
+/// Virtual IOMMUs and invalidation.
 extension IOMMUFD {
     func makeGuestIOMMU(_ argument: Argument) throws(Errno) {
         try argument.update(ciommu_viommu_alloc(), minimum: 24) { (command) throws(Errno) in
@@ -27,21 +27,20 @@ extension IOMMUFD {
             let guest = try object(command.viommu_id, GuestIOMMU.self)
             let device = try object(command.dev_id, IOMMUFDDevice.self)
             if device.guestDevice != nil || guest.devices[command.virt_id] != nil { throw .fileExists }
-            // A stream number has 32 bits.
+            // A stream ID has 32 bits.
             if command.virt_id > UInt64(UInt32.max) { throw .invalidArgument }
-            let name = GuestDevice(in: guest, device, number: command.virt_id)
-            objects.add(name)
-            command.out_vdevice_id = name.id
+            let virtual = GuestDevice(in: guest, device, number: command.virt_id)
+            objects.add(virtual)
+            command.out_vdevice_id = virtual.id
         }
     }
 
     func makeHardwareQueue(_ argument: Argument) throws(Errno) {
         let command = try argument.loadSized(ciommu_hw_queue_alloc(), minimum: 40)
         if command.flags != 0 || command.type == CIOMMU_HW_QUEUE_TYPE_DEFAULT { throw .notSupported }
-        if command.length == 0 { throw .invalidArgument }
-        if command.nesting_parent_iova.addingReportingOverflow(command.length - 1).overflow { throw .overflow }
+        _ = try command.nesting_parent_iova.last(of: command.length)
         _ = try object(command.viommu_id, GuestIOMMU.self)
-        // Neither make has any.
+        // Neither type of IOMMU has any.
         throw .notSupported
     }
 
@@ -74,7 +73,7 @@ extension IOMMUFD {
         try argument.update(ciommu_hwpt_invalidate(), minimum: 32) { (command) throws(Errno) in
             let entries = command
             command.entry_num = 0
-            // The count of those that were done is told of a failure too.
+            // The number of completed entries is stored on failure too.
             do throws(Errno) { try invalidate(entries, &command.entry_num) } catch { failure = error }
         }
         if let failure { throw failure }
@@ -90,7 +89,7 @@ extension IOMMUFD {
         }
         switch objects[entries.hwpt_id] {
         case let table as IOMMUFDTable where table.parent != nil:
-            // What is in a virtual IOMMU is invalidated by that.
+            // A page table in a virtual IOMMU is invalidated through that.
             if table.guest != nil { throw .notSupported }
             try invalidateTable(entries, &done)
         case let guest as GuestIOMMU: try invalidate(entries, in: guest, &done)
@@ -99,7 +98,7 @@ extension IOMMUFD {
         }
     }
 
-    /// As Intel's IOMMU does, entry by entry.
+    /// Intel VT-d, entry by entry.
     private func invalidateTable(_ entries: ciommu_hwpt_invalidate, _ done: inout UInt32) throws(Errno) {
         let size = MemoryLayout<ciommu_hwpt_vtd_s1_invalidate>.size
         if entries.data_type != CIOMMU_HWPT_INVALIDATE_DATA_VTD_S1 { throw .invalidArgument }
@@ -119,7 +118,7 @@ extension IOMMUFD {
         }
     }
 
-    /// As Arm's does, command by command.
+    /// Arm SMMUv3, command by command.
     private func invalidate(
         _ entries: ciommu_hwpt_invalidate, in guest: GuestIOMMU, _ done: inout UInt32
     ) throws(Errno) {
@@ -136,7 +135,7 @@ extension IOMMUFD {
             switch words.0 & 0xff {
             // TLBI_NH_ALL, _ASID, _VA, _VAA, and TLBI_NSNH_ALL.
             case 0x10, 0x11, 0x12, 0x13, 0x30: break
-            // CFGI_CD, CFGI_CD_ALL and ATC_INV are about a stream, which has to be one of the guest's.
+            // CFGI_CD, CFGI_CD_ALL and ATC_INV name a stream, which must be one of the guest's.
             case 0x05, 0x06, 0x40: if guest.devices[words.0 >> 32] == nil { throw .ioError }
             default: throw .ioError
             }

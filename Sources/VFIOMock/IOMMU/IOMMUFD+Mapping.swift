@@ -87,14 +87,12 @@ extension IOMMUFD {
             if command.iova == .max || command.length == .max { throw .overflow }
             try checkAccess(command.flags)
             let ioas = try ioas(command.ioas_id)
-            if command.length == 0 { throw .invalidArgument }
-            let (last, wraps) = command.start.addingReportingOverflow(command.length - 1)
-            if wraps { throw .overflow }
+            let last = try command.start.last(of: command.length)
             let kind: PageSource.Kind
             if let (file, buffer) = try iommu.core.file(command.fd, as: DMABuf.self) {
                 if buffer.byteCount <= last { throw .invalidArgument }
                 if buffer.isRevoked { throw .operationNotSupportedByDevice }
-                // Nobody but vfio-pci can revoke, and so nothing else is taken; and of that only one range.
+                // Only dma-bufs of vfio-pci are accepted, since only they can be revoked; and of those only one range.
                 if buffer.ranges.count != 1 { throw .notSupported }
                 kind = .dmaBuf(buffer, file, command.start)
             } else {
@@ -105,7 +103,7 @@ extension IOMMUFD {
         }
     }
 
-    /// Part of a memfd, mapped for the mock; no object for files of other kinds, and for ranges past the end.
+    /// Maps part of a memfd for the mock; no object for files of other types, and for ranges past the end.
     private func memoryFile(
         _ number: Int32, _ start: UInt64, _ byteCount: UInt64
     ) throws(Errno) -> (MemoryObject?, Int) {
@@ -136,10 +134,7 @@ extension IOMMUFD {
                 return
             }
             if command.iova == .max || command.length == .max { throw .overflow }
-            if command.length == 0 { throw .invalidArgument }
-            let (last, wraps) = command.iova.addingReportingOverflow(command.length - 1)
-            if wraps { throw .overflow }
-            command.length = try ioas.unmap(command.iova, last)
+            command.length = try ioas.unmap(command.iova, try command.iova.last(of: command.length))
             if command.length == 0 { throw .noSuchFileOrDirectory }
         }
     }
@@ -149,7 +144,7 @@ extension IOMMUFD {
     /// `IOMMU_IOAS_NOIOMMU_GET_PA`.
     func physicalAddress(_ argument: Argument) throws(Errno) {
         try argument.update(ciommu_ioas_noiommu_get_pa(), minimum: 40) { (command) throws(Errno) in
-            // Without the mode there is nothing behind the request.
+            // The request requires the unsafe no-IOMMU mode.
             guard iommu.release.hasUnsafeNoIOMMUMode else { throw .notSupported }
             if command.flags != 0 || command.__reserved != 0 { throw .notSupported }
             if command.length == 0 { throw .invalidArgument }

@@ -2,7 +2,7 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// Page tables as objects of an iommufd.
+/// Hardware page tables (HWPT) and fault queues.
 extension IOMMUFD {
     func makeTable(_ argument: Argument) throws(Errno) {
         try argument.update(ciommu_hwpt_alloc(), minimum: 24) { (command) throws(Errno) in
@@ -29,7 +29,7 @@ extension IOMMUFD {
         }
     }
 
-    /// One with an address space's mappings.
+    /// Makes a page table with an address space's mappings.
     func makeTable(_ ioas: IOAS, isAutomatic: Bool, isNoIOMMU: Bool) throws(Errno) -> IOMMUFDTable {
         let table = IOMMUFDTable(ioas, isAutomatic: isAutomatic, isNoIOMMU: isNoIOMMU)
         do throws(Errno) {
@@ -59,7 +59,7 @@ extension IOMMUFD {
         return table
     }
 
-    /// A guest's over a page table, as Intel's IOMMU takes them.
+    /// Makes a nested (stage-1) page table over a page table, as for Intel VT-d.
     private func makeNestedTable(
         over parent: IOMMUFDTable, _ command: ciommu_hwpt_alloc
     ) throws(Errno) -> IOMMUFDTable {
@@ -77,7 +77,7 @@ extension IOMMUFD {
         return table
     }
 
-    /// A guest's in a virtual IOMMU, as Arm's takes them.
+    /// Makes a nested (stage-1) page table in a virtual IOMMU, as for Arm SMMUv3.
     private func makeNestedTable(
         in guest: GuestIOMMU, _ command: ciommu_hwpt_alloc
     ) throws(Errno) -> IOMMUFDTable {
@@ -88,14 +88,14 @@ extension IOMMUFD {
             throw .invalidArgument
         }
         let entry = try UserMemory.load(ciommu_hwpt_arm_smmuv3(), at: command.data_uptr).ste.0
-        // One that is valid aborts, bypasses or translates by the first stage.
+        // A valid entry aborts, bypasses, or translates by stage 1.
         if entry & 1 != 0 && ![0b000, 0b100, 0b101].contains(entry >> 1 & 0b111) { throw .ioError }
         let table = IOMMUFDTable(over: guest.parent, guest: guest)
         objects.add(table)
         return table
     }
 
-    // MARK: Written pages
+    // MARK: Dirty tracking
 
     func setDirtyTracking(_ argument: Argument) throws(Errno) {
         let command = try argument.loadSized(ciommu_hwpt_set_dirty_tracking(), minimum: 16)
@@ -111,9 +111,7 @@ extension IOMMUFD {
             throw .notSupported
         }
         let table = try table(command.hwpt_id)
-        if command.length == 0 { throw .invalidArgument }
-        let (last, wraps) = command.iova.addingReportingOverflow(command.length - 1)
-        if wraps { throw .overflow }
+        let last = try command.iova.last(of: command.length)
         if (command.iova | (last &+ 1)) & (table.ioas.alignment - 1) != 0 || command.page_size == 0
             || (command.iova | (last &+ 1)) & (command.page_size - 1) != 0
         {

@@ -5,16 +5,16 @@ import VFIO
 /// An open `/dev/iommu`.
 final class IOMMUFD: FileOperations {
     unowned let iommu: SystemIOMMU
-    /// The open file, which queues keep open.
+    /// The open file, which its queues hold.
     private(set) weak var file: OpenFile?
     var objects = IOMMUFDObjects()
-    /// The devices that are bound to it, by their groups.
+    /// The bound devices by group.
     var devices: [Int: [IOMMUFDDevice]] = [:]
-    /// `IOMMU_OPTION_RLIMIT_MODE`: locked memory counts by process.
+    /// `IOMMU_OPTION_RLIMIT_MODE`: whether locked memory counts by process.
     private var countsByProcess = false
     /// The address space that a container's requests act on (`IOMMU_VFIO_IOAS`).
     var containerSpace: IOAS?
-    /// A group without an IOMMU has taken it as its container, which rules out the others.
+    /// Whether a group without an IOMMU uses it as its container, which excludes groups with one.
     var isNoIOMMUContainer = false
 
     init(_ iommu: SystemIOMMU) { self.iommu = iommu }
@@ -23,7 +23,7 @@ final class IOMMUFD: FileOperations {
 
     func opened(as file: OpenFile) { self.file = file }
 
-    /// The last descriptor is gone, and no device is bound any more.
+    /// The last descriptor is closed, and no device is bound.
     func release() { objects.removeAll() }
 
     func map(_ request: MemoryMapRequest, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
@@ -39,7 +39,7 @@ final class IOMMUFD: FileOperations {
 
     func ioas(_ id: UInt32) throws(Errno) -> IOAS { try object(id, IOAS.self) }
 
-    /// A page table that the kernel keeps.
+    /// Returns a page table that is not nested.
     func table(_ id: UInt32) throws(Errno) -> IOMMUFDTable {
         let table = try object(id, IOMMUFDTable.self)
         if table.parent != nil { throw .noSuchFileOrDirectory }
@@ -161,7 +161,7 @@ final class IOMMUFD: FileOperations {
             let (type, info) = iommu.configuration.hardwareData
             if wanted != CIOMMU_HW_INFO_TYPE_DEFAULT && wanted != type { throw .notSupported }
             if command.data_len > 0 {
-                // What the process has room for beyond the data is cleared.
+                // The rest of the buffer is cleared.
                 let room = Int(command.data_len)
                 let zeros = [UInt8](repeating: 0, count: max(0, room - info.count))
                 try UserMemory.store(command.data_uptr, bytes: info.prefix(room) + zeros)
@@ -177,7 +177,7 @@ final class IOMMUFD: FileOperations {
 }
 
 extension MockIOMMU {
-    /// What `IOMMU_GET_HW_INFO` tells of it.
+    /// The answer to `IOMMU_GET_HW_INFO`.
     fileprivate var hardwareData: (type: UInt32, bytes: [UInt8]) {
         switch make {
         case .intelVTD:

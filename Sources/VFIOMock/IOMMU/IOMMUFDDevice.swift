@@ -7,16 +7,16 @@ final class IOMMUFDDevice: IOMMUFDObject {
     let iommufd: IOMMUFD
     unowned let function: any DMADevice
     private(set) var table: IOMMUFDTable?
-    /// What the device's PASIDs are attached to.
+    /// The page tables of the device's PASIDs.
     private var pasidTables: [UInt32: IOMMUFDTable] = [:]
-    /// Its name in a guest's IOMMU.
+    /// Its vDEVICE.
     weak var guestDevice: GuestDevice?
-    /// What the driver of a mediated device reaches memory by; it has no page table.
+    /// The address space of a mediated device, which has no page table.
     private var access: IOAS?
 
     private var iommu: SystemIOMMU { iommufd.iommu }
 
-    /// Binds a device. `IOMMU_DESTROY` is refused as long as it is bound.
+    /// Binds a device. `IOMMU_DESTROY` fails while it is bound.
     init(_ function: any DMADevice, to iommufd: IOMMUFD) {
         self.function = function
         self.iommufd = iommufd
@@ -26,7 +26,7 @@ final class IOMMUFDDevice: IOMMUFDObject {
         iommufd.devices[function.groupNumber, default: []].append(self)
     }
 
-    /// The device goes, and with it its name in a guest's IOMMU.
+    /// Unbinds the device and destroys its vDEVICE.
     func unbind() {
         for pasid in pasidTables.keys { detach(pasid: pasid) }
         detach()
@@ -37,9 +37,8 @@ final class IOMMUFDDevice: IOMMUFDObject {
 
     // MARK: Attachment
 
-    /// Gives the device another page table, or its first: `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
-    ///
-    /// - Returns: The number of the page table.
+    /// Attaches the device to a page table or address space and returns the page table's number:
+    /// `VFIO_DEVICE_ATTACH_IOMMUFD_PT`.
     func attach(to id: UInt32) throws(Errno) -> UInt32 {
         if function.isMediated { return try attachAccess(to: id) }
         switch iommufd.objects[id] {
@@ -49,10 +48,10 @@ final class IOMMUFDDevice: IOMMUFDObject {
             try replace(table)
             return table.id
         case let ioas as IOAS:
-            // A page table that the kernel makes by itself is none for PASIDs.
+            // The kernel's automatic page tables do not support PASIDs.
             if !pasidTables.isEmpty { throw .invalidArgument }
             let isNoIOMMU = !function.hasIOMMU
-            // A device without an IOMMU takes any table, since it uses none.
+            // A device without an IOMMU accepts any table, since it uses none.
             if let table = ioas.tables.first(where: { $0.isAutomatic && (isNoIOMMU || !$0.isNoIOMMU) }) {
                 try replace(table)
                 return table.id
@@ -70,7 +69,7 @@ final class IOMMUFDDevice: IOMMUFDObject {
         }
     }
 
-    /// Lets the driver of a mediated device reach an address space, which limits nothing.
+    /// Attaches a mediated device, which limits nothing.
     private func attachAccess(to id: UInt32) throws(Errno) -> UInt32 {
         let ioas = try iommufd.ioas(id)
         access?.accessCount -= 1
@@ -81,7 +80,7 @@ final class IOMMUFDDevice: IOMMUFDObject {
 
     private func check(_ table: IOMMUFDTable) throws(Errno) {
         if table.faultQueue != nil && !iommu.configuration.takesPageRequests { throw .operationNotSupportedByDevice }
-        // What the hardware reports goes to the guest under the device's name there.
+        // Events go to the guest under the device's virtual ID.
         if let guest = table.guest, guestDevice?.guest !== guest { throw .noSuchFileOrDirectory }
     }
 
@@ -105,11 +104,11 @@ final class IOMMUFDDevice: IOMMUFDObject {
 
     private func replace(_ table: IOMMUFDTable) throws(Errno) {
         guard self.table !== table else { return }
-        // The devices of a group share one page table, so none of them moves alone.
+        // The devices of a group share one page table, so none changes alone.
         let others = iommufd.devices[function.groupNumber, default: []].filter { $0 !== self }
         if others.contains(where: { $0.table != nil && $0.table !== table }) { throw .invalidArgument }
         if table.isNoIOMMU && function.hasIOMMU { throw .invalidArgument }
-        // What the platform reserves counts only where an IOMMU translates.
+        // Reserved ranges apply only where an IOMMU translates.
         if self.table?.ioas !== table.ioas, function.hasIOMMU {
             try table.ioas.addDevice()
             self.table?.ioas.removeDevice()
@@ -121,7 +120,7 @@ final class IOMMUFDDevice: IOMMUFDObject {
         if let old { leave(old, nil) }
     }
 
-    /// Takes the device's page table away; its DMA is blocked from then on.
+    /// Detaches the device; its DMA is blocked from then on.
     func detach() {
         access?.accessCount -= 1
         access = nil
@@ -138,11 +137,9 @@ final class IOMMUFDDevice: IOMMUFDObject {
         if table.users == 0 && table.isAutomatic { iommufd.objects.remove(table) }
     }
 
-    // MARK: What the IOMMU reports
+    // MARK: Page requests and events
 
-    /// The device asks for a page.
-    ///
-    /// - Returns: The number of the page request; `nil` when no queue takes it.
+    /// Makes a page request (PRI) and returns its number; `nil` without a fault queue.
     func requestPage(_ iova: UInt64, _ access: UInt32, pasid: UInt32?) -> Int? {
         guard iommu.configuration.takesPageRequests,
             let queue = (pasid.map { pasidTables[$0] } ?? table)?.faultQueue
@@ -159,17 +156,15 @@ final class IOMMUFDDevice: IOMMUFDObject {
         return number
     }
 
-    /// The SMMU has an event about the device, which goes to the guest that has the device.
-    ///
-    /// - Returns: Whether there is a queue for it.
+    /// Reports an SMMU event to the device's guest and returns whether there is a queue for it.
     func reportEvent(_ record: [UInt64]) -> Bool {
         guard let number = guestDevice?.number, let queue = table?.guest?.queues[CIOMMU_VEVENTQ_TYPE_ARM_SMMUV3] else {
             return false
         }
-        // The upper half of the first word is the stream number, which is the guest's for the guest.
+        // The upper half of the first word is the stream ID: here the guest's.
         var words = record
         words[0] = words[0] & 0xffff_ffff | number << 32
-        queue.report(CapabilityChain.bytes(words))
+        queue.report(words.flatMap(\.littleEndianBytes))
         return true
     }
 }

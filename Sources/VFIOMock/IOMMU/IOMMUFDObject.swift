@@ -1,29 +1,49 @@
 import SystemPackage
 
-/// What an iommufd has under a number. One of this class itself stands where an object went with its device; the number
-/// stays taken.
+/// An object of an iommufd. An instance of this class itself is a tombstone: the object was destroyed with its device,
+/// and the number stays in use.
 class IOMMUFDObject {
     fileprivate(set) var id: UInt32 = 0
-    /// How many devices, open files and other objects need it.
+    /// The number of devices, open files and objects that reference it.
     var users = 0
 
     init() {}
 
-    /// It is an object no more.
     func destroyed() {}
+}
+
+/// A queue of an iommufd that is read through a file of its own, which holds the object and the iommufd.
+protocol IOMMUFDQueue: IOMMUFDObject, FileOperations {
+    var iommufd: OpenFile { get }
+    var pipe: Readiness { get }
+}
+
+extension IOMMUFDQueue {
+    var readiness: Readiness? { pipe }
+    var isStream: Bool { true }
+
+    func opened(as file: OpenFile) {
+        users += 1
+        iommufd.hold()
+    }
+
+    func release() {
+        users -= 1
+        iommufd.release()
+    }
 }
 
 /// The objects of an iommufd, by their numbers.
 struct IOMMUFDObjects {
     private var objects: [UInt32: IOMMUFDObject] = [:]
-    /// The number that the next object gets: the lowest that is free, from 1.
+    /// The number of the next object: the lowest free one, from 1.
     private(set) var nextID: UInt32 = 1
 
     var isEmpty: Bool { objects.isEmpty }
 
     subscript(id: UInt32) -> IOMMUFDObject? { objects[id] }
 
-    /// All objects, in the order of their numbers.
+    /// The objects in the order of their numbers.
     var all: [IOMMUFDObject] { objects.values.sorted { $0.id < $1.id } }
 
     mutating func add(_ object: IOMMUFDObject) {
@@ -38,7 +58,7 @@ struct IOMMUFDObjects {
         object.destroyed()
     }
 
-    /// Takes an object away and keeps its number.
+    /// Destroys an object and keeps its number in use.
     mutating func bury(_ object: IOMMUFDObject) {
         let grave = IOMMUFDObject()
         grave.id = object.id

@@ -1,24 +1,25 @@
-/// A hardware page table: made from an address space, or a guest's over such a one.
+/// A hardware page table (HWPT) of an address space, or a nested (stage-1) one over another.
 final class IOMMUFDTable: IOMMUFDObject, TranslationSpace {
     let ioas: IOAS
-    /// The kernel made it for a device that was attached to the address space, and ends it with the last such device.
+    /// Whether the kernel made it for a device attached to the address space; it is destroyed with the last such
+    /// device.
     let isAutomatic: Bool
-    /// The page table below, if this is a guest's.
+    /// The stage-2 page table of a nested one.
     let parent: IOMMUFDTable?
-    /// The virtual IOMMU that a guest's is in; it then holds the page table below.
+    /// The virtual IOMMU of a nested page table; it holds the stage-2 one.
     let guest: GuestIOMMU?
-    /// Who is to hear of page faults.
+    /// The queue for its page requests.
     var faultQueue: FaultQueueFile? { didSet { faultQueue?.users += 1 } }
-    /// It is for devices without an IOMMU: it only keeps memory pinned, and tells where it is.
+    /// Whether it is for devices without an IOMMU: it only pins memory and reports physical addresses.
     let isNoIOMMU: Bool
     var isNestParent = false
     var isForPASIDs = false
-    /// It was made to note which pages are written.
+    /// Whether it supports dirty tracking.
     var canTrack = false
     private var isTracking = false
     private var dirtyPages: Set<UInt64> = []
 
-    /// One with an address space's mappings.
+    /// Makes one of an address space.
     init(_ ioas: IOAS, isAutomatic: Bool, isNoIOMMU: Bool) {
         self.ioas = ioas
         self.isAutomatic = isAutomatic
@@ -29,7 +30,7 @@ final class IOMMUFDTable: IOMMUFDObject, TranslationSpace {
         holder.users += 1
     }
 
-    /// A guest's, over a page table or in a virtual IOMMU.
+    /// Makes a nested one over a page table or in a virtual IOMMU.
     init(over parent: IOMMUFDTable, guest: GuestIOMMU? = nil) {
         ioas = parent.ioas
         isAutomatic = false
@@ -40,7 +41,7 @@ final class IOMMUFDTable: IOMMUFDObject, TranslationSpace {
         holder.users += 1
     }
 
-    /// What it is made from.
+    /// The object that it references.
     private var holder: IOMMUFDObject {
         if let guest { guest } else if let parent { parent } else { ioas }
     }
@@ -53,7 +54,7 @@ final class IOMMUFDTable: IOMMUFDObject, TranslationSpace {
 
     func translate(_ iova: UInt64) -> Translation? { ioas.translate(iova) }
 
-    // MARK: Written pages
+    // MARK: Dirty tracking
 
     private static let pageSize: UInt64 = 4096
 
@@ -62,14 +63,14 @@ final class IOMMUFDTable: IOMMUFDObject, TranslationSpace {
         isTracking = isOn
     }
 
-    /// A device has written, by this page table or one above it.
+    /// Records a write through this page table or a nested one.
     func noteWrite(at iova: UInt64, _ byteCount: Int) {
         if let parent { return parent.noteWrite(at: iova, byteCount) }
         guard isTracking, byteCount > 0 else { return }
         for page in iova / Self.pageSize...(iova + UInt64(byteCount) - 1) / Self.pageSize { dirtyPages.insert(page) }
     }
 
-    /// The pages of a range that were written since they were last forgotten, in order.
+    /// The dirty pages of a range in order.
     func writtenPages(_ first: UInt64, _ last: UInt64) -> [UInt64] {
         dirtyPages.filter { $0 >= first / Self.pageSize && $0 <= last / Self.pageSize }.sorted()
             .map { $0 * Self.pageSize }

@@ -1,8 +1,6 @@
-/// What the machine's IOMMU can do.
+/// The configuration of the machine's IOMMU.
 ///
-/// The defaults are those of QEMU's `intel-iommu`, which the project's lab uses.
-///
-/// One with nesting, for tests of a virtual machine monitor:
+/// The defaults are those of QEMU's `intel-iommu`. One with nesting, for tests of a virtual machine monitor:
 /// ```swift
 /// var iommu = MockIOMMU()
 /// iommu.make = .armSMMUv3
@@ -10,7 +8,7 @@
 /// let machine = MockMachine(iommu: iommu)
 /// ```
 public struct MockIOMMU: Sendable, Hashable {
-    /// Whose IOMMU it is.
+    /// The type of an IOMMU.
     public enum Make: Sendable, Hashable {
         /// Intel VT-d. It nests page tables, and has no virtual IOMMUs.
         case intelVTD
@@ -18,23 +16,23 @@ public struct MockIOMMU: Sendable, Hashable {
         case armSMMUv3
     }
 
-    /// How many bits an IOVA has: 39 makes 0x7f_ffff_ffff the last one.
+    /// The width of an IOVA in bits: with 39 the last one is 0x7f_ffff_ffff.
     public var addressWidth: Int
-    /// The page sizes, one bit each. The smallest is what mappings are aligned to.
+    /// The page sizes, one bit each. Mappings are aligned to the smallest.
     public var pageSizes: UInt64
-    /// IOVA ranges that no mapping may touch: by default the window that x86 takes for message signalled interrupts.
+    /// IOVA ranges that no mapping may touch: by default the MSI window of x86.
     public var reservedRanges: [ClosedRange<UInt64>]
-    /// How many mappings one type1 container takes (the parameter `dma_entry_limit` of `vfio_iommu_type1`).
+    /// The maximum number of mappings of a type1 container (the parameter `dma_entry_limit` of `vfio_iommu_type1`).
     public var mappingLimit: Int
-    /// Whose it is: what it tells of itself, and which page tables of guests it takes.
+    /// The type: what the IOMMU reports about itself, and which nested page tables it accepts.
     public var make = Make.intelVTD
-    /// Whether it takes page tables of guests. It does not walk them: what they lead to is as if they changed no address.
+    /// Whether it accepts nested (stage-1) page tables. They are not walked: they act as an identity mapping.
     public var nests = false
-    /// Whether it can note which pages are written.
+    /// Whether it supports dirty tracking.
     public var tracksDirtyPages = false
-    /// How many bits the PASIDs of its devices have; 0 for none.
+    /// The width of its devices' PASIDs in bits; 0 for none.
     public var pasidBits = 0
-    /// Whether devices can ask for pages (``MockMachine/requestPage(at:_:pasid:by:)``).
+    /// Whether devices can make page requests (``MockMachine/requestPage(at:_:pasid:by:)``).
     public var takesPageRequests = false
 
     public init(
@@ -51,27 +49,17 @@ public struct MockIOMMU: Sendable, Hashable {
         self.mappingLimit = mappingLimit
     }
 
-    /// Intel's capability register, as QEMU sets it up: second-level tables of 39 bits, caching mode.
+    /// Intel's capability register as in QEMU: second-level tables of 39 bits, caching mode.
     var capabilityRegister: UInt64 { 0xd2_008c_2226_0286 }
     /// Intel's extended capability register: interrupt remapping and queued invalidation.
     var extendedCapabilityRegister: UInt64 { 0xf0_0f4a }
 
-    /// The last IOVA that fits the address width.
+    /// The last IOVA.
     var lastAddress: UInt64 { UInt64.max >> UInt64(64 - addressWidth) }
 
     /// The smallest page size in bytes.
     var granule: UInt64 { 1 << UInt64(pageSizes.trailingZeroBitCount) }
 
-    /// Where mappings may be.
-    var usableRanges: [ClosedRange<UInt64>] {
-        var ranges: [ClosedRange<UInt64>] = []
-        var start: UInt64 = 0
-        for reserved in reservedRanges where reserved.upperBound >= start && reserved.lowerBound <= lastAddress {
-            if reserved.lowerBound > start { ranges.append(start...reserved.lowerBound - 1) }
-            if reserved.upperBound >= lastAddress { return ranges }
-            start = reserved.upperBound + 1
-        }
-        ranges.append(start...lastAddress)
-        return ranges
-    }
+    /// The ranges for mappings.
+    var usableRanges: [ClosedRange<UInt64>] { reservedRanges.gaps(upTo: lastAddress) }
 }

@@ -1,14 +1,14 @@
 public import VFIO
 
-/// A mapping of the IOMMU, as ``MockMachine/mappings`` shows it.
+/// An IOMMU mapping in ``MockMachine/mappings``.
 public struct MockMapping: Sendable, Hashable {
-    /// What devices reach through a mapping.
+    /// The target of a mapping.
     public enum Target: Sendable, Hashable {
         /// Memory of the process, pinned while it is mapped.
         case memory
         /// A BAR of a device, by its number.
         case bar(Int, of: PCIAddress)
-        /// A dma-buf that has been revoked since it was mapped: DMA faults until it is unmapped and mapped again.
+        /// A revoked dma-buf: DMA faults until it is unmapped and mapped again.
         case revoked
     }
 

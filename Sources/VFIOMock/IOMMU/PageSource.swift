@@ -1,26 +1,26 @@
 import SystemPackage
 
-/// What an iommufd mapping was made from, shared by the copies of the mapping.
+/// The source of an iommufd mapping, shared by the copies of the mapping.
 final class PageSource: DMABufImporter {
     enum Kind {
         /// Memory of the process, at an address.
         case process(UInt64)
-        /// A file in memory, from an offset in bytes; `nil` for a file of another kind, which fails when it is pinned.
+        /// A file in memory, from an offset in bytes; `nil` for a file of another type, which cannot be pinned.
         case file(MemoryObject?, Int)
-        /// A dma-buf, from an offset in bytes. The open file is kept as long as the mapping is.
+        /// A dma-buf, from an offset in bytes. Mappings hold the open file.
         case dmaBuf(DMABuf, OpenFile, UInt64)
     }
 
     let kind: Kind
     let byteCount: UInt64
-    /// The mapping may be writable; so may its copies be.
+    /// Whether the mapping and its copies may be writable.
     let isWritable: Bool
-    /// The dma-buf has been revoked since: for this source it is over.
+    /// Whether the dma-buf was revoked, which is permanent for this source.
     private(set) var isRevoked = false
     private(set) var pinned = PinnedMemory()
     private let memory: ProcessMappings
     private var pinCount = 0
-    /// Mappings that use it.
+    /// The number of mappings that use it.
     private var areaCount = 0
 
     init(_ kind: Kind, byteCount: UInt64, isWritable: Bool, _ memory: ProcessMappings) {
@@ -30,7 +30,7 @@ final class PageSource: DMABufImporter {
         self.memory = memory
     }
 
-    /// Where the kernel would look for an aligned IOVA.
+    /// The address or offset that the kernel aligns a free IOVA to.
     var alignmentHint: UInt64 {
         switch kind {
         case .process(let address): address
@@ -41,7 +41,7 @@ final class PageSource: DMABufImporter {
 
     func importWasRevoked() { isRevoked = true }
 
-    /// Pins the pages for one more mapping that a device can use.
+    /// Pins the pages for another mapping.
     func pin() throws(Errno) {
         if pinCount == 0 {
             var pages = PinnedMemory()
@@ -62,7 +62,7 @@ final class PageSource: DMABufImporter {
         pinCount += 1
     }
 
-    /// Counts one more mapping of pages that are pinned.
+    /// Counts another mapping of pinned pages.
     func pinAgain() { pinCount += 1 }
 
     func unpin() {
@@ -72,7 +72,7 @@ final class PageSource: DMABufImporter {
         pinned = PinnedMemory()
     }
 
-    /// One mapping more; with the first one a dma-buf is imported.
+    /// Adds a mapping; the first one imports a dma-buf.
     func addArea() {
         areaCount += 1
         guard areaCount == 1, case .dmaBuf(let buffer, let file, _) = kind else { return }
@@ -80,7 +80,7 @@ final class PageSource: DMABufImporter {
         file.hold()
     }
 
-    /// One mapping fewer; with the last one the dma-buf is let go.
+    /// Removes a mapping; the last one drops the dma-buf.
     func removeArea() {
         areaCount -= 1
         guard areaCount == 0, case .dmaBuf(let buffer, let file, _) = kind else { return }

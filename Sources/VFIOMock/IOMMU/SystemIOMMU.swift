@@ -2,7 +2,7 @@ import SystemPackage
 import VFIO
 import VFIOPassthrough
 
-/// The machine's IOMMU, and what has happened at it.
+/// The machine's IOMMU and its records.
 final class SystemIOMMU {
     let configuration: MockIOMMU
     let release: MockRelease
@@ -11,9 +11,9 @@ final class SystemIOMMU {
     private var physicalMemory = PhysicalMemory()
     private var spaces: [ObjectIdentifier: any MappingSpace] = [:]
     var faults: [IOMMUFault] = []
-    /// What the hardware was told to forget of guests' page tables, in order.
+    /// The invalidations of nested page tables in order.
     var invalidations: [IOMMUInvalidation] = []
-    /// What devices were told of the pages that they have asked for, by the number of the page request.
+    /// The responses to page requests, by number.
     var pageResponses: [Int: FaultQueue.Response] = [:]
     private var pageRequestCount = 0
 
@@ -29,7 +29,7 @@ final class SystemIOMMU {
 
     func remove(_ space: any MappingSpace) { spaces[ObjectIdentifier(space)] = nil }
 
-    /// Bytes of memory that are pinned: what two spaces have pinned counts twice.
+    /// The bytes of pinned memory; pages pinned by two spaces count twice.
     var pinnedByteCount: UInt64 { spaces.values.reduce(0) { $0 + $1.pinnedByteCount } }
 
     func nextPageRequest() -> Int {
@@ -39,14 +39,14 @@ final class SystemIOMMU {
 
     // MARK: Devices without an IOMMU
 
-    /// Where memory is in the machine, and how far it goes there.
+    /// The physical address of a translation, and the number of contiguous bytes.
     func physicalAddress(of translation: Translation) -> (address: UInt64, byteCount: UInt64) {
         let piece = physicalMemory.address(of: translation.backing, translation.offset)
         return (piece.address, min(piece.byteCount, translation.byteCount))
     }
 
-    /// What a device without an IOMMU finds at an address: memory that is pinned for such devices. Elsewhere it would hit
-    /// memory in other use, which is recorded as a fault.
+    /// The memory at a physical address, if it is pinned for devices without an IOMMU. Elsewhere DMA would hit memory
+    /// in other use, and is recorded as a fault.
     func physicalTranslation(_ address: UInt64) -> Translation? {
         guard let found = physicalMemory.backing(at: address) else { return nil }
         for case let ioas as IOAS in spaces.values where ioas.isNoIOMMU {
@@ -62,7 +62,7 @@ final class SystemIOMMU {
 }
 
 extension PinnedMemory.Segment {
-    /// How many bytes of it follow a place in it; `nil` for a place elsewhere.
+    /// The bytes of the segment from a place in it; `nil` for a place elsewhere.
     fileprivate func byteCount(from place: PinnedMemory.Backing) -> UInt64? {
         let start: UInt64
         let position: UInt64

@@ -1,4 +1,4 @@
-/// Where an address leads, and how far in the same direction.
+/// The target of an address.
 struct Translation {
     let isReadable: Bool
     let isWritable: Bool
@@ -9,33 +9,32 @@ struct Translation {
     let byteCount: UInt64
 }
 
-/// A page table of the IOMMU: what a device's addresses lead to.
+/// A page table of the IOMMU.
 protocol TranslationSpace: AnyObject {
-    /// The mapping that holds an address, `nil` where a DMA faults. It says as well how far the mapping goes from
-    /// there.
+    /// The target of an address and the number of bytes from there to the end of the mapping; `nil` where DMA faults.
     func translate(_ iova: UInt64) -> Translation?
 
-    /// A device has written.
+    /// Records a device's write.
     func noteWrite(at iova: UInt64, _ byteCount: Int)
 }
 
-/// Mappings for devices, which keep memory pinned.
+/// A set of mappings, which pin memory.
 protocol MappingSpace: AnyObject {
     /// All mappings in order.
     var mappings: [MockMapping] { get }
-    /// What is pinned, in no order; a page may be in it more than once.
+    /// The pinned memory in any order; pages may repeat.
     var pinnedSegments: [PinnedMemory.Segment] { get }
     /// Bytes of memory that are pinned.
     var pinnedByteCount: UInt64 { get }
 }
 
-/// A device as the IOMMU knows it.
+/// A device from the IOMMU's side.
 protocol DMADevice: AnyObject {
-    /// An IOMMU translates its DMA. Without one its DMA is to physical addresses.
+    /// Whether an IOMMU translates its DMA. Otherwise its DMA uses physical addresses.
     var hasIOMMU: Bool { get }
-    /// Its driver does the DMA for it, by the process's addresses.
+    /// Whether its driver does the DMA for it, by the process's addresses.
     var isMediated: Bool { get }
     var groupNumber: Int { get }
-    /// The page table that its DMA goes through.
+    /// The page table of its DMA.
     var space: (any TranslationSpace)? { get set }
 }

@@ -16,7 +16,7 @@ extension Type1IOMMU {
 
     private var follows6_1: Bool { system.release.follows6_1 }
 
-    /// How a range that wraps round is refused.
+    /// The errno for a range that wraps around.
     private var overflow: Errno { follows6_1 ? .invalidArgument : .overflow }
 
     private func info(_ argument: Argument) throws(Errno) {
@@ -24,7 +24,7 @@ extension Type1IOMMU {
         let size = MemoryLayout<cvfio_iommu_type1_info>.size
         let room = info.argsz
         info.flags = CVFIO_IOMMU_INFO_PGSIZES | CVFIO_IOMMU_INFO_CAPS
-        // Without hardware any size will do.
+        // Without hardware every page size is usable.
         info.iova_pgsizes = hasDomain ? iommu.pageSizes : ~0xfff
         var chain = CapabilityChain(alignment: follows6_1 ? 1 : 8)
         let largestBitmap = UInt64(Int32.max) / 8 + 1
@@ -42,11 +42,8 @@ extension Type1IOMMU {
         let map = try argument.loadSized(cvfio_iommu_type1_dma_map())
         let known = CVFIO_DMA_MAP_FLAG_READ | CVFIO_DMA_MAP_FLAG_WRITE | CVFIO_DMA_MAP_FLAG_VADDR
         if map.flags & ~known != 0 { throw .invalidArgument }
-        if map.size == 0 { throw .invalidArgument }
-        let (last, wraps) = map.iova.addingReportingOverflow(map.size - 1)
-        if wraps || map.vaddr.addingReportingOverflow(map.size - 1).overflow {
-            throw overflow
-        }
+        let last = try map.iova.last(of: map.size, wraps: overflow)
+        _ = try map.vaddr.last(of: map.size, wraps: overflow)
         let isReadable = map.flags & CVFIO_DMA_MAP_FLAG_READ != 0
         let isWritable = map.flags & CVFIO_DMA_MAP_FLAG_WRITE != 0
         let setsAddress = map.flags & CVFIO_DMA_MAP_FLAG_VADDR != 0
@@ -88,7 +85,7 @@ extension Type1IOMMU {
             unsafe bitmap = try argument.load(bitmap, at: size)
             try unsafe checkBitmap(bitmap, unmap.size)
         }
-        // The drivers of mediated devices may be using the addresses.
+        // Drivers of mediated devices may be using the addresses.
         if invalidates && hasEmulated { throw .resourceBusy }
         let mask = iommu.granule - 1
         if unmap.iova & mask != 0 { throw .invalidArgument }
@@ -96,10 +93,8 @@ extension Type1IOMMU {
         if isAll {
             if unmap.iova != 0 || unmap.size != 0 { throw .invalidArgument }
         } else {
-            if unmap.size == 0 || unmap.size & mask != 0 { throw .invalidArgument }
-            let sum = unmap.iova.addingReportingOverflow(unmap.size - 1)
-            if sum.overflow { throw overflow }
-            last = sum.partialValue
+            if unmap.size & mask != 0 { throw .invalidArgument }
+            last = try unmap.iova.last(of: unmap.size, wraps: overflow)
         }
         if wantsBitmap {
             guard isTrackingDirtyPages, unsafe bitmap.pgsize == iommu.granule else { throw .invalidArgument }
@@ -121,7 +116,7 @@ extension Type1IOMMU {
 
     // MARK: Dirty pages
 
-    /// No device of the mock tells which pages it writes, so, as on most hardware, each page that is mapped is dirty.
+    /// No device of the mock reports its writes, so every mapped page is dirty, as on most hardware.
     private func dirtyPages(_ argument: Argument) throws(Errno) {
         if !isVersion2 { throw .permissionDenied }
         let size = MemoryLayout<cvfio_iommu_type1_dirty_bitmap>.size
@@ -140,9 +135,7 @@ extension Type1IOMMU {
         let range = unsafe try argument.load(cvfio_iommu_type1_dirty_bitmap_get(), at: size)
         let iova = unsafe range.iova
         let count = unsafe range.size
-        if count == 0 { throw .invalidArgument }
-        let (last, wraps) = iova.addingReportingOverflow(count - 1)
-        if wraps { throw overflow }
+        let last = try iova.last(of: count, wraps: overflow)
         try unsafe checkBitmap(range.bitmap, count)
         guard unsafe range.bitmap.pgsize == iommu.granule, (iova | count) & (iommu.granule - 1) == 0,
             isTrackingDirtyPages, !splits(iova, last)

@@ -8,11 +8,12 @@ final class Type1IOMMU: TranslationSpace, MappingSpace {
         let byteCount: UInt64
         let isReadable: Bool
         let isWritable: Bool
-        /// What is pinned for the IOMMU; nothing while there are only mediated devices, whose drivers pin for themselves.
+        /// The memory pinned for the IOMMU; empty while there are only mediated devices, whose drivers pin for
+        /// themselves.
         var pinned: PinnedMemory
         /// The process's address.
         let address: UInt64
-        /// The process has taken its address back, and owes another one (`VFIO_DMA_UNMAP_FLAG_VADDR`).
+        /// Whether the process's address was invalidated and not yet replaced (`VFIO_DMA_UNMAP_FLAG_VADDR`).
         var hasLostAddress = false
 
         init(
@@ -27,7 +28,7 @@ final class Type1IOMMU: TranslationSpace, MappingSpace {
         }
     }
 
-    /// Version 2: an unmap never splits a mapping, nor does it take more than it was told.
+    /// Version 2: an unmap neither splits a mapping nor extends beyond its range.
     let isVersion2: Bool
     unowned let system: SystemIOMMU
     var iommu: MockIOMMU { system.configuration }
@@ -35,9 +36,9 @@ final class Type1IOMMU: TranslationSpace, MappingSpace {
     private(set) var available: Int
     private(set) var pinnedByteCount: UInt64 = 0
     var isTrackingDirtyPages = false
-    /// There is a group of hardware, and so a page table of the IOMMU's.
+    /// Whether there is a group with hardware, and so a page table of the IOMMU.
     var hasDomain = false
-    /// There is a group of a mediated device.
+    /// Whether there is a group of a mediated device.
     var hasEmulated = false
 
     init(isVersion2: Bool, _ system: SystemIOMMU) {
@@ -47,7 +48,7 @@ final class Type1IOMMU: TranslationSpace, MappingSpace {
         system.add(self)
     }
 
-    /// The container has no groups any more.
+    /// The last group left the container.
     func close() {
         _ = try? unmap(0, .max, isAll: true)
         system.remove(self)
@@ -61,23 +62,21 @@ final class Type1IOMMU: TranslationSpace, MappingSpace {
         available -= 1
     }
 
-    /// Why a new mapping cannot be at a range, if so.
+    /// The errno for a new mapping at a range; `nil` if it is possible.
     func refusal(_ first: UInt64, _ last: UInt64) -> Errno? {
         if list.touches(first, last) { return .fileExists }
         if available == 0 { return .noSpace }
-        if !hasDomain { return nil }
-        let isUsable = iommu.usableRanges.contains { $0.lowerBound <= first && last <= $0.upperBound }
-        return isUsable ? nil : .invalidArgument
+        return !hasDomain || isUsable(first, last) ? nil : .invalidArgument
     }
 
-    /// Whether all mappings are where the IOMMU's hardware can have them.
-    var fitsHardware: Bool {
-        list.areas.allSatisfy { area in
-            iommu.usableRanges.contains { $0.lowerBound <= area.iova && area.last <= $0.upperBound }
-        }
+    private func isUsable(_ first: UInt64, _ last: UInt64) -> Bool {
+        iommu.usableRanges.contains { $0.lowerBound <= first && last <= $0.upperBound }
     }
 
-    /// Pins what was mapped while there were only mediated devices.
+    /// Whether the IOMMU's hardware supports all mappings.
+    var fitsHardware: Bool { list.areas.allSatisfy { isUsable($0.iova, $0.last) } }
+
+    /// Pins the mappings that were made while there were only mediated devices.
     func pinAll() throws(Errno) {
         for area in list.areas where area.pinned.segments.isEmpty {
             let pinned = try system.memory.pin(
@@ -88,15 +87,13 @@ final class Type1IOMMU: TranslationSpace, MappingSpace {
         }
     }
 
-    /// Removes the mappings in a range.
-    ///
-    /// - Returns: How many bytes they had; `nil` where version 2 would have to split one.
+    /// Removes the mappings in a range and returns their bytes; `nil` where version 2 would have to split one.
     func unmap(
         _ first: UInt64, _ last: UInt64, isAll: Bool, _ body: (Area) throws(Errno) -> Void = { (_) throws(Errno) in }
     ) throws(Errno) -> UInt64? {
         if isVersion2 && !isAll && splits(first, last) { return nil }
         var range = list.indices(touching: first, last)
-        // Version 1 takes a mapping whole once its first address is in the range, and leaves it alone otherwise.
+        // Version 1 removes a whole mapping if its first address is in the range, and keeps it otherwise.
         if !isVersion2, let area = range.first.map({ list.areas[$0] }), area.iova < first {
             range = range.lowerBound..<range.lowerBound
         }
@@ -119,13 +116,12 @@ final class Type1IOMMU: TranslationSpace, MappingSpace {
         return false
     }
 
-    /// Takes the process's addresses of the mappings in a range back; the mappings themselves stay.
-    ///
-    /// - Returns: How many bytes they had; `nil` when one has lost its address already.
+    /// Invalidates the process's addresses of the mappings in a range and returns their bytes; `nil` when one is
+    /// invalid already. The mappings stay.
     func invalidateAddresses(_ first: UInt64, _ last: UInt64) -> UInt64? {
         let areas = list.areas[list.indices(touching: first, last)]
         if areas.contains(where: \.hasLostAddress) {
-            // As the kernel does: those before it are good again.
+            // As in the kernel, those before it become valid again.
             for area in areas.prefix(while: { !$0.hasLostAddress }) { area.hasLostAddress = false }
             return nil
         }
@@ -135,7 +131,7 @@ final class Type1IOMMU: TranslationSpace, MappingSpace {
 
     // MARK: Translation
 
-    /// The container marks no pages by what was written.
+    /// The container does not track writes.
     func noteWrite(at iova: UInt64, _ byteCount: Int) {}
 
     func translate(_ iova: UInt64) -> Translation? {

@@ -5,9 +5,9 @@ import VFIO
 /// The kvm-vfio device of a virtual machine.
 final class KVMVFIOFile: FileOperations {
     private let machine: VirtualMachineFile
-    /// The machine's own file, which stays open for it.
+    /// The machine's file, which it holds.
     private let machineFile: OpenFile
-    /// The files of groups and devices that were added, which stay open for it.
+    /// The added files of groups and devices, which it holds.
     private(set) var files: [OpenFile] = []
 
     init(_ machine: VirtualMachineFile, _ file: OpenFile) {

@@ -1,17 +1,17 @@
 public import VFIO
 public import VFIOPassthrough
 
-/// A virtual machine of the mock's `/dev/kvm`, as ``MockMachine/virtualMachines`` shows it.
+/// A virtual machine in ``MockMachine/virtualMachines``.
 public struct MockVirtualMachine: Sendable, Hashable {
     /// A memory slot.
     public struct Slot: Sendable, Hashable {
-        /// What the guest reaches.
+        /// The target of a slot.
         public enum Target: Sendable, Hashable {
             /// Memory of the process.
             case memory
             /// A BAR of a device, by its number, from an offset in bytes.
             case bar(Int, of: DeviceAddress, offset: UInt64)
-            /// Addresses at which the process has nothing mapped (any more): what should never be.
+            /// Addresses where the process has no mapping: a bug of the process.
             case nothing
         }
 
@@ -34,13 +34,13 @@ public struct MockVirtualMachine: Sendable, Hashable {
         }
     }
 
-    /// An eventfd that is an interrupt of the machine (`KVM_IRQFD`).
+    /// An interrupt by eventfd (`KVM_IRQFD`).
     public struct Interrupt: Sendable, Hashable {
         /// The interrupt line (GSI).
         public let line: UInt32
-        /// Whether the guest's acknowledgement is passed on (`KVM_IRQFD_FLAG_RESAMPLE`).
+        /// Whether an acknowledgement is forwarded (`KVM_IRQFD_FLAG_RESAMPLE`).
         public let isResampled: Bool
-        /// How often the interrupt has come.
+        /// The number of interrupts so far.
         public let count: UInt64
 
         public init(line: UInt32, isResampled: Bool, count: UInt64) {
@@ -50,12 +50,12 @@ public struct MockVirtualMachine: Sendable, Hashable {
         }
     }
 
-    /// An eventfd that is signalled by a guest's write (`KVM_IOEVENTFD`).
+    /// An eventfd signalled by a guest's write (`KVM_IOEVENTFD`).
     public struct Doorbell: Sendable, Hashable {
         public let guestAddress: GuestAddress
         /// The width of the write in bytes; 0 for any.
         public let width: Int
-        /// What has to be written; `nil` for anything.
+        /// The value that must be written; `nil` for any.
         public let value: UInt64?
 
         public init(guestAddress: GuestAddress, width: Int, value: UInt64?) {
@@ -65,7 +65,7 @@ public struct MockVirtualMachine: Sendable, Hashable {
         }
     }
 
-    /// What the kvm-vfio device was told of.
+    /// A file added to the kvm-vfio device.
     public enum Registration: Sendable, Hashable {
         /// A device, by its own node.
         case device(DeviceAddress)
@@ -104,7 +104,7 @@ extension MockVirtualMachine {
 }
 
 extension VirtualMachineFile {
-    /// What the process has behind a slot, which is looked up at each of the guest's accesses.
+    /// The target of a slot, which is looked up at each of the guest's accesses.
     fileprivate func target(of slot: Slot) -> MockVirtualMachine.Slot.Target {
         if let mapping = kvm.memory.mapping(holding: slot.address, slot.byteCount) {
             switch mapping.source {

@@ -2,7 +2,7 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// A virtual machine: what KVM knows of it, without processors.
+/// A virtual machine without processors.
 final class VirtualMachineFile: FileOperations, EventWatcher {
     struct Slot {
         let guestAddress: UInt64
@@ -13,7 +13,7 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
         var isWritable: Bool { flags & CKVM_MEM_READONLY == 0 }
     }
 
-    /// An eventfd that is an interrupt line of the
+    /// An interrupt by eventfd.
     struct Interrupt {
         let event: EventDescriptor
         let line: UInt32
@@ -21,7 +21,7 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
         var count: UInt64 = 0
     }
 
-    /// An eventfd that is signalled by a write of the guest.
+    /// An eventfd signalled by a write of the guest.
     struct Doorbell {
         let event: EventDescriptor
         let address: UInt64
@@ -31,7 +31,7 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
         let isPort: Bool
     }
 
-    /// By their numbers, which hold the address space in their upper bits.
+    /// By their numbers, whose upper bits are the address space.
     var slots: [UInt32: Slot] = [:]
     var interrupts: [Interrupt] = []
     var doorbells: [Doorbell] = []
@@ -43,7 +43,7 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
 
     init(_ kvm: KVM) { self.kvm = kvm }
 
-    /// Takes what has come on the interrupts' eventfds, as KVM does as soon as one is signalled.
+    /// Counts the signals of the interrupts' eventfds, as KVM does at once.
     func serveEvents() {
         for index in interrupts.indices where interrupts[index].event.take() > 0 { interrupts[index].count += 1 }
     }
@@ -54,11 +54,11 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
 
     func opened(as file: OpenFile) {
         self.file = file
-        kvm.add(self)
+        kvm.machines.append(self)
     }
 
     func release() {
-        kvm.remove(self)
+        kvm.machines.removeAll { $0 === self }
         kvm.core.setWatching(self, false)
         for interrupt in interrupts { kvm.interruptEvents.remove(interrupt.event.identity) }
     }
@@ -109,13 +109,12 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
             slots[request.slot] = nil
             return
         }
-        if let old {
-            // A slot may be moved, and no more.
-            if old.address != request.userspace_addr || old.byteCount != size
+        // Only the guest's address of a slot may change.
+        if let old,
+            old.address != request.userspace_addr || old.byteCount != size
                 || (old.flags ^ request.flags) & CKVM_MEM_READONLY != 0
-            {
-                throw .invalidArgument
-            }
+        {
+            throw .invalidArgument
         }
         let isElsewhere = slots.contains { number, slot in
             number != request.slot && number >> 16 == request.slot >> 16
@@ -127,7 +126,7 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
             guestAddress: guest, byteCount: size, address: request.userspace_addr, flags: request.flags)
     }
 
-    /// Those of x86: the numbers that KVM leaves to user space, its address spaces, and the pages of a slot.
+    /// The values of x86.
     private static var slotCount: UInt32 { 32764 }
     private static var addressSpaceCount: UInt32 { 2 }
     private static var mostPages: UInt64 { 1 << 31 - 1 }
@@ -150,7 +149,7 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
         let resample =
             request.flags & CKVM_IRQFD_FLAG_RESAMPLE == 0
             ? nil : try EventDescriptor(Int32(bitPattern: request.resamplefd))
-        // Of any machine.
+        // An eventfd is the interrupt of one machine at most.
         if !kvm.interruptEvents.insert(event.identity).inserted { throw .resourceBusy }
         interrupts.append(.init(event: event, line: request.gsi, resample: resample))
         kvm.core.setWatching(self, true)
@@ -171,7 +170,7 @@ final class VirtualMachineFile: FileOperations, EventWatcher {
             doorbells.remove(at: index)
             return
         }
-        // Bit 3 is for a bus of another architecture, which the kernel takes on any.
+        // Bit 3 is for another architecture's bus; the kernel accepts it on any.
         let known =
             CKVM_IOEVENTFD_FLAG_DATAMATCH | CKVM_IOEVENTFD_FLAG_PIO | CKVM_IOEVENTFD_FLAG_DEASSIGN | 1 << 3
         if ![0, 1, 2, 4, 8].contains(request.len)

@@ -1,13 +1,12 @@
 import SystemPackage
 
-/// What an `ioctl` was given: the address of a structure, or a number.
+/// The argument of an `ioctl`: the address of a structure, or a number.
 ///
-/// The caller says how long the structure is, so what is outside of it is what the kernel would call a bad address; only
-/// a structure that is shorter than the kernel's smallest is read as if zeros followed, since its size is refused anyway.
+/// The caller states the length of the structure, so an access outside of it is a bad address. A structure shorter than
+/// the kernel's smallest is padded with zeros, since its size is refused anyway.
 struct Argument {
-    /// The number, or the address.
     let value: UInt
-    /// How many bytes are at the address; `nil` for a number.
+    /// The length of the structure; `nil` for a number.
     private let byteCount: Int?
 
     init(_ buffer: UnsafeMutableRawBufferPointer) {
@@ -20,7 +19,6 @@ struct Argument {
         byteCount = nil
     }
 
-    /// The address of a range of the structure.
     private func address(_ offset: Int, _ count: Int) throws(Errno) -> UInt64 {
         guard let byteCount, offset >= 0, count >= 0, offset <= byteCount, count <= byteCount - offset else {
             throw .badAddress
@@ -28,7 +26,7 @@ struct Argument {
         return UInt64(value) + UInt64(offset)
     }
 
-    /// The first bytes as a structure. The rest of the structure keeps its value.
+    /// Loads the first bytes over `structure`; the rest keeps its value.
     func load<Structure>(_ structure: Structure, _ count: Int? = nil, at offset: Int = 0) throws(Errno) -> Structure {
         guard let byteCount else { throw .badAddress }
         let known = MemoryLayout<Structure>.size
@@ -56,13 +54,13 @@ struct Argument {
         try UserMemory.array(type, count, at: try address(offset, count * MemoryLayout<Structure>.stride))
     }
 
-    /// Text up to a zero, as `strndup_user`. `EINVAL` when there is no zero within the limit.
+    /// Returns the text up to a zero, as `strndup_user`. `EINVAL` when there is no zero within the limit.
     func text(limit: Int) throws(Errno) -> String {
         guard let byteCount else { throw .badAddress }
         let most = min(byteCount, limit)
         var bytes: [UInt8] = []
         while bytes.count < most {
-            // No further than to the end of a page, since nothing need be there behind the zero.
+            // Page by page: what follows the zero need not be mapped.
             let rest = 4096 - (Int(bitPattern: value) + bytes.count) & 4095
             let part = try self.bytes(at: bytes.count, min(rest, most - bytes.count))
             if let end = part.firstIndex(of: 0) { return String(decoding: bytes + part[..<end], as: UTF8.self) }
@@ -73,7 +71,7 @@ struct Argument {
 
     // MARK: Sizes
 
-    /// A structure of VFIO, whose first field is its size (`argsz`): `EINVAL` for one that is shorter than `minimum`.
+    /// Loads a structure of VFIO, whose first field is its size (`argsz`): `EINVAL` when that is below `minimum`.
     func loadSized<Structure>(
         _ structure: Structure, argsz minimum: Int = MemoryLayout<Structure>.size
     ) throws(Errno) -> Structure {
@@ -82,22 +80,22 @@ struct Argument {
         return structure
     }
 
-    /// What the first field of a structure says.
+    /// The value of the first field.
     private static func size<Structure>(of structure: Structure) -> Int {
         unsafe withUnsafeBytes(of: structure) { unsafe Int($0.loadUnaligned(as: UInt32.self)) }
     }
 
-    /// Puts a chain of capabilities behind a structure of VFIO when there is room for it.
+    /// Stores a chain of capabilities behind a structure of VFIO if there is room.
     ///
-    /// - Returns: Where it is; 0 when there was no room.
+    /// - Returns: Its offset; 0 without room.
     func store(_ chain: CapabilityChain, behind size: Int, argsz: UInt32) throws(Errno) -> UInt32 {
         if Int(argsz) < size + chain.bytes.count { return 0 }
         try store(bytes: chain.placed(at: size), at: size)
         return UInt32(size)
     }
 
-    /// A structure of iommufd, whose first field is its size: `EINVAL` for one that is too short, `E2BIG` when bytes
-    /// that the kernel does not know are not zero.
+    /// Loads a structure of iommufd, whose first field is its size: `EINVAL` when that is below `minimum`, `E2BIG` when
+    /// a byte that the kernel does not know is not zero.
     func loadSized<Structure>(_ structure: Structure, minimum: Int) throws(Errno) -> Structure {
         let size = Int(try load(UInt32(0)))
         if size < minimum { throw .invalidArgument }
@@ -106,7 +104,7 @@ struct Argument {
         return try load(structure, min(size, known))
     }
 
-    /// Carries out a request of iommufd, and stores as much of the structure as the process has room for.
+    /// Performs a request of iommufd and stores as much of the structure as fits the caller's size.
     func update<Structure>(
         _ structure: Structure, minimum: Int, _ body: (inout Structure) throws(Errno) -> Void
     ) throws(Errno) {

@@ -4,20 +4,20 @@ internal import Synchronization
 import SystemPackage
 import VFIO
 
-/// The kernel's table of descriptors, its lock, and the failures that a test has asked for. The lock has to be held for
-/// any access, also to all other state of the machine.
+/// The kernel's table of descriptors, its lock, and the planned failures. Every access to it, and to all other state of
+/// the machine, requires the lock.
 final class Core {
-    /// A failure that a test has asked for.
+    /// A failure that a test has planned.
     struct FailurePlan {
         let call: MockCall
         let errno: Errno
         let request: UInt?
-        /// How many matching calls still pass before the first one fails.
+        /// The number of matching calls that still pass.
         var skipping: Int
-        /// How many fail then.
+        /// The number of calls that then fail.
         var count: Int
 
-        /// Whether a call is to fail, counting it.
+        /// Counts a call and returns whether it fails.
         mutating func takes(_ call: MockCall, request: UInt?) -> Bool {
             guard call == self.call, self.request == nil || self.request == request, count > 0 else { return false }
             if skipping > 0 {
@@ -35,15 +35,16 @@ final class Core {
     var isRecording = false
     var records: [MockCallRecord] = []
     private var files: [OpenFile.Identity: OpenFile] = [:]
-    /// By descriptor number. A number that was closed and used again behind the seam stays until the seam meets it.
+    /// By descriptor number. A number that the process closed and reused without the seam stays until the next call on
+    /// it.
     private var table: [OpenFile?] = []
     private var openCount = 0
-    /// What waits for eventfds.
+    private(set) var identityLookupCount = 0
     private var watchers: [ObjectIdentifier: any EventWatcher] = [:]
 
     // MARK: Calls
 
-    /// The start of every call: it is recorded, fails if it is to, and the kernel does what it does meanwhile.
+    /// Starts a call: records it, serves the eventfds, and throws a planned failure.
     func begin(_ call: MockCall, request: UInt? = nil) throws(Errno) {
         if isRecording { records.append(MockCallRecord(call, request: request)) }
         serveEvents()
@@ -56,22 +57,22 @@ final class Core {
         if let failure { throw failure }
     }
 
-    /// Has a watcher look at its eventfds at the start of each call, or no more.
+    /// Starts or stops serving a watcher's eventfds at the start of each call.
     func setWatching(_ watcher: any EventWatcher, _ isOn: Bool) {
         watchers[ObjectIdentifier(watcher)] = isOn ? watcher : nil
     }
 
-    /// Serves the eventfds that the kernel waits for. The kernel is woken by them; the mock looks at them at each call.
+    /// Serves the eventfds that the kernel waits for. Linux is woken by them; the mock polls them at each call.
     func serveEvents() { for watcher in watchers.values { watcher.serveEvents() } }
 
     // MARK: Descriptors
 
-    /// All open files, in the order of their opening.
+    /// The open files in the order of their opening.
     var openFiles: [OpenFile] { files.values.sorted { $0.number < $1.number } }
 
     /// Opens a file for the process.
     ///
-    /// - Parameter byteCount: How large it is by `fstat`.
+    /// - Parameter byteCount: Its size by `fstat`.
     func open(
         _ operations: some FileOperations, byteCount: UInt64 = 0, flags: Int32 = O_RDWR
     ) throws(Errno) -> FileDescriptor {
@@ -93,27 +94,29 @@ final class Core {
         return FileDescriptor(rawValue: number)
     }
 
+    /// Asks the host which file a descriptor refers to: the one system call of a look-up.
     private func identity(_ number: Int32) -> OpenFile.Identity? {
-        var device: UInt64 = 0
-        var inode: UInt64 = 0
+        identityLookupCount += 1
+        var (device, inode): (UInt64, UInt64) = (0, 0)
         guard unsafe cmock_file_identity(number, &device, &inode) == 0 else { return nil }
         return OpenFile.Identity(device: device, inode: inode)
     }
 
-    /// The open file of the mock that a descriptor refers to, `nil` for descriptors that are not the mock's.
+    /// The mock's open file that a descriptor refers to; `nil` for other descriptors. A known descriptor costs no
+    /// system call.
     func file(_ descriptor: FileDescriptor) -> OpenFile? {
         let number = Int(descriptor.rawValue)
         if table.indices.contains(number), let file = table[number] { return file }
         guard !files.isEmpty, let identity = identity(descriptor.rawValue), let file = files[identity] else {
             return nil
         }
-        // One that came in by a way that the mock did not see: dup(2), or recvmsg(2).
+        // It was duplicated or received without the seam: dup(2), recvmsg(2).
         if file.inFlight > 0 { file.inFlight -= 1 }
         register(descriptor.rawValue, file)
         return file
     }
 
-    /// The open file behind a descriptor, if it is of a kind. `EBADF` for a number that is no descriptor of the process.
+    /// The open file of a descriptor, if it is of a type. `EBADF` for a number that is no descriptor of the process.
     func file<Operations>(
         _ number: Int32, as type: Operations.Type
     ) throws(Errno) -> (file: OpenFile, operations: Operations)? {
@@ -132,7 +135,7 @@ final class Core {
         file.descriptors.insert(number)
     }
 
-    /// A number is no file of the mock's: it was closed, perhaps behind the mock's back, and used again since.
+    /// Drops a number that no longer refers to a file of the mock's.
     func forget(_ number: Int32) {
         guard table.indices.contains(Int(number)), let file = table[Int(number)] else { return }
         table[Int(number)] = nil
@@ -140,7 +143,7 @@ final class Core {
         releaseIfUnused(file)
     }
 
-    /// The process ends: no descriptor refers to anything any more.
+    /// Closes all descriptors, as at the end of the process.
     func exit() {
         for file in openFiles {
             file.inFlight = 0

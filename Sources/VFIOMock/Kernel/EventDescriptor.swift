@@ -2,7 +2,7 @@ internal import CVFIOMock
 import SystemPackage
 import VFIO
 
-/// The kernel's hold on an eventfd: it stays good when the process closes its own descriptor.
+/// The kernel's reference to an eventfd, which outlives the descriptor of the process.
 final class EventDescriptor {
     private let descriptor: FileDescriptor
 
@@ -16,17 +16,15 @@ final class EventDescriptor {
 
     deinit { try? HostKernel().close(descriptor) }
 
-    /// What tells this eventfd from others, whichever descriptor of it was given.
+    /// The number of the eventfd, which all its descriptors share.
     var identity: Int64 { cmock_event_identity(descriptor.rawValue) }
 
-    /// Adds one to the count.
     func signal() { _ = cmock_signal_event(descriptor.rawValue) }
 
-    /// Takes the count, which is 0 when there was no signal.
+    /// Resets the count and returns it; 0 without a signal.
     func take() -> UInt64 { cmock_take_event(descriptor.rawValue) }
 }
 
-/// What acts when an eventfd is signalled.
 protocol EventWatcher: AnyObject {
     func serveEvents()
 }

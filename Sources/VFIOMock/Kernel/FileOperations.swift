@@ -1,40 +1,29 @@
 import SystemPackage
 import VFIO
 
-/// What a kind of open file does: Linux's `file_operations`. What a kind does not have gets the errno that Linux gives
-/// where the operation is missing.
+/// The operations of a type of open file, as Linux's `file_operations`. The default of each throws the errno that Linux
+/// returns where the operation is missing.
 protocol FileOperations: AnyObject {
-    /// What the test is told that is open.
     var kind: MockOpenFile.Kind { get }
-
-    /// Whether it has no positions, so that `pread` and `pwrite` are `ESPIPE`.
+    /// Whether it has no position: `pread` and `pwrite` throw `ESPIPE`.
     var isStream: Bool { get }
-
-    /// Its size, for `lseek`.
+    /// The size that `lseek` returns.
     func size() throws(Errno) -> UInt64
-
     /// `read` and `pread`.
     ///
-    /// - Parameter position: Where to read; moved on by the number of bytes.
+    /// - Parameter position: Where to read; advanced by the number of bytes.
     func read(into buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int
 
     /// `write` and `pwrite`.
     func write(from buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int
-
     func control(_ request: UInt, _ argument: Argument) throws(Errno) -> Int
-
     func map(_ request: MemoryMapRequest, at offset: UInt64) throws(Errno) -> UnsafeMutableRawPointer
-
-    /// What makes its descriptor readable; `nil` for files that are not polled.
+    /// Makes its descriptor readable; `nil` for files that are not polled.
     var readiness: Readiness? { get }
-
-    /// What it adds to `/proc/self/fdinfo/N`.
+    /// Its own lines of `/proc/self/fdinfo/N`.
     func information(_ file: OpenFile) -> String
-
-    /// The file has been opened.
     func opened(as file: OpenFile)
-
-    /// The last descriptor, and all else that held the file, is gone.
+    /// The last reference to the file was dropped.
     func release()
 }
 

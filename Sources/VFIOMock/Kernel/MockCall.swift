@@ -1,4 +1,4 @@
-/// A call of the seam, `Kernel`, by the name of the system call that it stands for.
+/// A call of the `Kernel` protocol, named after its system call.
 public enum MockCall: String, Sendable, Hashable, CaseIterable {
     case open
     case close

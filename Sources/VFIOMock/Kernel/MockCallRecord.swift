@@ -1,4 +1,4 @@
-/// A call that was made, as ``MockMachine/calls`` keeps it.
+/// A recorded call of ``MockMachine/calls``.
 public struct MockCallRecord: Sendable, Hashable {
     public let call: MockCall
     /// The request number of an `ioctl`.

@@ -1,8 +1,8 @@
 public import VFIO
 
-/// An open file, as ``MockMachine/openFiles`` shows it.
+/// An open file in ``MockMachine/openFiles``.
 public struct MockOpenFile: Sendable, Hashable {
-    /// What is open.
+    /// The type of an open file.
     public enum Kind: Sendable, Hashable {
         /// `/dev/vfio/vfio`
         case container
@@ -14,11 +14,11 @@ public struct MockOpenFile: Sendable, Hashable {
         case iommufd
         /// An exported dma-buf, with its name.
         case dmaBuf(name: String)
-        /// A queue of page faults of an iommufd.
+        /// A fault queue of an iommufd.
         case faultQueue
-        /// A queue of what the IOMMU reports for a guest.
+        /// An event queue of a virtual IOMMU (vEVENTQ).
         case eventQueue
-        /// A stream of a device's state.
+        /// A migration stream.
         case migration
         /// `/dev/kvm`
         case kvm
@@ -29,7 +29,7 @@ public struct MockOpenFile: Sendable, Hashable {
     }
 
     public let kind: Kind
-    /// How many descriptors there are for it.
+    /// The number of its descriptors.
     public let descriptorCount: Int
 
     init(_ file: OpenFile) {

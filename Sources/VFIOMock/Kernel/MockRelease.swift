@@ -1,43 +1,42 @@
-/// What a mock kernel offers: the release that it calls itself, the features that depend on its configuration, and
-/// whose details it follows.
+/// The release of a mock kernel: its name, its configuration, and the kernel whose details it follows.
 ///
-/// The presets are the kernels that the project's lab boots; the contract suite holds the mock to them. For anything
-/// else, take the nearest one and change it:
+/// The presets are the kernels of the project's lab; the contract suite runs on both. For another configuration, change
+/// the nearest preset:
 /// ```swift
 /// var release = MockRelease.iommufd
 /// release.hasDMABuf = false
 /// let machine = MockMachine(release)
 /// ```
 public struct MockRelease: Sendable, Hashable {
-    /// Which kernel is followed where releases differ in details: which errno, which sizes, which widths of access.
+    /// The kernel to follow where releases differ in details: errno, sizes, access widths.
     public enum Generation: Sendable, Hashable {
-        /// A range that wraps round is `EINVAL` to a container; conventional PCI devices have no error interrupt; MSI-X
-        /// vectors are all turned on at once; memory that a device may write it may read as well.
+        /// A range that wraps around is `EINVAL` to a container; conventional PCI devices have no error interrupt; all
+        /// MSI-X vectors are enabled at once; memory that a device may write is readable too.
         case linux6_1
-        /// As the sources of 7.3 have it.
+        /// Linux 7.3.
         case linux7_3
     }
 
-    /// What `/proc/sys/kernel/osrelease` says.
+    /// The contents of `/proc/sys/kernel/osrelease`.
     public var name: String
     public var generation: Generation
-    /// There are groups and containers: `/dev/vfio/vfio`, `/dev/vfio/NUMBER` (CONFIG_VFIO_GROUP,
+    /// Whether there are groups and containers, `/dev/vfio/vfio` and `/dev/vfio/NUMBER` (CONFIG_VFIO_GROUP,
     /// CONFIG_VFIO_CONTAINER).
     public var hasContainer: Bool
-    /// There is `/dev/iommu` (CONFIG_IOMMUFD, since 6.2).
+    /// Whether there is `/dev/iommu` (CONFIG_IOMMUFD, since 6.2).
     public var hasIOMMUFD: Bool
-    /// Devices have nodes of their own, `/dev/vfio/devices/vfioN` (CONFIG_VFIO_DEVICE_CDEV, since 6.6).
+    /// Whether devices have nodes `/dev/vfio/devices/vfioN` (CONFIG_VFIO_DEVICE_CDEV, since 6.6).
     public var hasDeviceNodes: Bool
-    /// `IOMMU_IOAS_MAP_FILE` takes memfds (since 6.13); dma-bufs as well when ``hasDMABuf`` is set.
+    /// Whether `IOMMU_IOAS_MAP_FILE` accepts memfds (since 6.13), and dma-bufs if ``hasDMABuf`` is set.
     public var hasMapFile: Bool
-    /// BARs can be exported as dma-bufs (CONFIG_VFIO_PCI_DMABUF, since 6.19).
+    /// Whether BARs can be exported as dma-bufs (CONFIG_VFIO_PCI_DMABUF, since 6.19).
     public var hasDMABuf: Bool
-    /// Devices in low power are suspended when they are idle, and woken by an access (CONFIG_PM).
+    /// Whether idle devices in low power are suspended, and resumed by an access (CONFIG_PM).
     public var hasRuntimePowerManagement: Bool
-    /// vfio-pci takes devices without an IOMMU (CONFIG_VFIO_NOIOMMU, and the parameter `enable_unsafe_noiommu_mode` of the
-    /// module vfio).
+    /// Whether vfio-pci binds devices without an IOMMU (CONFIG_VFIO_NOIOMMU, and the parameter
+    /// `enable_unsafe_noiommu_mode` of the module vfio).
     public var hasUnsafeNoIOMMUMode: Bool
-    /// There is `/dev/kvm`, with the kvm-vfio device (CONFIG_KVM, CONFIG_KVM_VFIO).
+    /// Whether there is `/dev/kvm` with the kvm-vfio device (CONFIG_KVM, CONFIG_KVM_VFIO).
     public var hasKVM: Bool
 
     public init(
@@ -72,13 +71,12 @@ public struct MockRelease: Sendable, Hashable {
     /// Debian's 7.3.4: containers and dma-bufs, but neither iommufd nor device nodes.
     public static let stock = MockRelease(name: "7.3.4+deb13-amd64", generation: .linux7_3, hasDMABuf: true)
 
-    /// Debian's 6.1: containers, and nothing newer.
+    /// Debian's 6.1: containers only.
     public static let linux6_1 = MockRelease(name: "6.1.0-50-amd64", generation: .linux6_1)
 }
 
 extension MockRelease: CustomStringConvertible {
     public var description: String { name }
 
-    /// Whether it is 6.1 whose details count.
     var follows6_1: Bool { generation == .linux6_1 }
 }

@@ -1,9 +1,9 @@
 internal import CVFIO
 
-/// An ioctl, by its request number: which one is to fail.
+/// The request number of an ioctl, for ``MockMachine/failNextCall(_:with:request:skipping:count:)``.
 ///
-/// The names are those of the kernel's headers, without the prefix. VFIO reuses a few numbers for different kinds of
-/// descriptors, and so do these names: `.iommuMapDMA` and `.deviceGetPCIHotResetInfo` are one number.
+/// The names are those of the kernel's headers without the prefix. VFIO uses some numbers for several types of
+/// descriptor: `.iommuMapDMA` and `.deviceGetPCIHotResetInfo` are equal.
 public struct MockRequest: RawRepresentable, Sendable, Hashable {
     public let rawValue: UInt
 

@@ -1,12 +1,12 @@
 internal import Glibc
 import SystemPackage
 
-/// An open file of the mock: what `struct file` is to Linux.
+/// An open file of the mock, as Linux's `struct file`.
 ///
-/// Its descriptors are those of an empty file in memory, or of a pipe where `poll` has to work. The inode tells which
-/// open file a descriptor belongs to, however the process came by it.
+/// Its descriptors are those of an empty file in memory, or of a pipe where `poll` must work. The inode identifies the
+/// open file, however the process obtained the descriptor.
 final class OpenFile {
-    /// What tells files of the host apart.
+    /// The identity of a file of the host.
     struct Identity: Hashable {
         let device: UInt64
         let inode: UInt64
@@ -14,18 +14,18 @@ final class OpenFile {
 
     let identity: Identity
     let operations: any FileOperations
-    /// How many files were opened before.
+    /// The number of files opened before it.
     let number: Int
     private unowned let core: Core
-    /// The descriptors that the mock knows of.
+    /// The descriptors known to the mock.
     var descriptors: Set<Int32> = []
-    /// Descriptors on their way through sockets.
+    /// The descriptors in transit through sockets.
     var inFlight = 0
-    /// What else keeps it open: mappings of the process, and other objects of the kernel.
+    /// References by mappings of the process and by other objects of the kernel.
     private var holds = 0
-    /// How it was opened, as `fcntl` and fdinfo tell it. The mock's own file below is always open for both.
+    /// The flags for `fcntl` and fdinfo. The host file below is always open for both.
     var statusFlags = O_RDWR
-    /// For `read` and `write` without an offset.
+    /// The position of `read` and `write` without an offset.
     private var position: UInt64 = 0
 
     init(_ operations: any FileOperations, _ identity: Identity, number: Int, _ core: Core) {
@@ -65,7 +65,7 @@ final class OpenFile {
         return try operations.write(from: buffer, at: &position)
     }
 
-    /// What `/proc/self/fdinfo` says of it under a number.
+    /// The contents of `/proc/self/fdinfo/NUMBER`.
     func information(_ number: Int32) -> String {
         let closesOnExec = fcntl(number, F_GETFD) & FD_CLOEXEC != 0
         let flags = String(statusFlags | (closesOnExec ? O_CLOEXEC : 0), radix: 8)

@@ -1,12 +1,12 @@
 internal import Glibc
 
-/// Makes a pipe readable while there is something to be read elsewhere, so that `poll` and `epoll` work as in Linux.
+/// A pipe that is readable while a queue has entries, so that `poll` and `epoll` work.
 final class Readiness {
     private var reader: Int32 = -1
     private var writer: Int32 = -1
     private var isSignalled = false
 
-    /// The process has the descriptor, which holds the object.
+    /// Whether the process has a descriptor of it.
     private(set) var isOpen = false
 
     func open(reader: Int32, writer: Int32) {
@@ -15,7 +15,6 @@ final class Readiness {
         isOpen = true
     }
 
-    /// The process has closed its descriptor.
     func close() {
         isOpen = false
         if writer >= 0 { _ = Glibc.close(writer) }
@@ -28,7 +27,7 @@ final class Readiness {
         guard isOpen, isReadable != isSignalled else { return }
         isSignalled = isReadable
         var byte: UInt8 = 0
-        // One byte always fits, and is there to be taken.
+        // Neither call can block: the pipe holds one byte or none.
         if isReadable {
             _ = unsafe Glibc.write(writer, &byte, 1)
         } else {

@@ -1,6 +1,6 @@
 import SystemPackage
 
-/// The memory that `read` and `write` were given.
+/// The buffer of a `read` or `write`.
 struct UserBuffer {
     private let address: UInt64
     let count: Int

@@ -2,15 +2,13 @@ internal import CVFIOMock
 import SystemPackage
 import VFIO
 
-/// The process's memory, as the kernel reaches it: an address that leads nowhere is `EFAULT`, and no fault of the process.
+/// The process's memory: an unmapped address throws `EFAULT` and does not fault.
 enum UserMemory {
-    /// Copies from an address.
     static func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) {
         guard let base = buffer.baseAddress, buffer.count > 0 else { return }
         if unsafe cmock_read_own_memory(base, address, buffer.count) != buffer.count { throw .badAddress }
     }
 
-    /// Copies to an address.
     static func write(_ address: UInt64, from buffer: UnsafeRawBufferPointer) throws(Errno) {
         guard let base = buffer.baseAddress, buffer.count > 0 else { return }
         if unsafe cmock_write_own_memory(address, base, buffer.count) != buffer.count { throw .badAddress }
@@ -32,7 +30,7 @@ enum UserMemory {
         }
     }
 
-    /// A structure, or as many of its first bytes as are asked for; the rest keeps its value.
+    /// Loads a structure, or its first `byteCount` bytes; the rest keeps its value.
     static func load<Structure>(
         _ structure: Structure, _ byteCount: Int = MemoryLayout<Structure>.size, at address: UInt64
     ) throws(Errno) -> Structure {
@@ -53,7 +51,6 @@ enum UserMemory {
         if byteCount > 0 && !isWritten { throw .badAddress }
     }
 
-    /// Structures one after the other.
     static func array<Structure: BitwiseCopyable>(
         _ type: Structure.Type, _ count: Int, at address: UInt64
     ) throws(Errno) -> [Structure] {
@@ -64,7 +61,7 @@ enum UserMemory {
         }
     }
 
-    /// Sets ranges of bits in a bitmap, and leaves the others. The ranges are in order.
+    /// Sets ranges of bits in a bitmap. The ranges must be in order.
     static func setBits(_ ranges: [ClosedRange<UInt64>], at address: UInt64) throws(Errno) {
         guard let first = ranges.first?.lowerBound, let last = ranges.last?.upperBound else { return }
         var bytes = try bytes(address &+ first / 8, Int(last / 8 - first / 8) + 1)
@@ -74,7 +71,7 @@ enum UserMemory {
         try store(address &+ first / 8, bytes: bytes)
     }
 
-    /// Whether all of a range is mapped, and writable if that is asked for; as `/proc/self/maps` tells it.
+    /// Whether a whole range is mapped, and writable if required, by `/proc/self/maps`.
     static func isMapped(_ address: UInt64, _ byteCount: UInt64, writable: Bool) -> Bool {
         guard let bytes = try? HostKernel().readFile("/proc/self/maps") else { return false }
         let end = address + byteCount
@@ -99,7 +96,6 @@ enum UserMemory {
     }
 }
 
-/// What swift-system has no name for.
 extension Errno {
     /// `ESPIPE`.
     static var illegalSeek: Errno { Errno(rawValue: 29) }

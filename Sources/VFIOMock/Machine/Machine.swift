@@ -2,8 +2,8 @@ internal import CVFIOMock
 import SystemPackage
 import VFIO
 
-/// All parts of a machine and its kernel, each of which knows only those above it here. The lock has to be held for any
-/// access.
+/// The parts of a machine and its kernel, each of which refers only to those above it here. Every access requires the
+/// lock.
 final class Machine {
     let release: MockRelease
     let core = Core()
@@ -23,7 +23,7 @@ final class Machine {
         addNodes()
     }
 
-    /// Adds the device nodes that are there without any device.
+    /// Adds the device nodes that exist without devices.
     private func addNodes() {
         let (system, vfio, kvm) = (iommu, vfio, kvm)
         let nodes: [(path: String, isThere: Bool, open: Sysfs.Open)] = [
@@ -34,7 +34,7 @@ final class Machine {
         for node in nodes where node.isThere { bus.sysfs.add([(node.path, .device(node.open))]) }
     }
 
-    /// A test may leave files open. Their objects refer to one another, and are closed as when a process ends.
+    /// A test may leave files open, whose objects refer to one another: they are closed as at the end of a process.
     deinit {
         memory.exit()
         core.exit()
@@ -55,7 +55,7 @@ final class Machine {
 
     // MARK: Paths
 
-    /// `O_LARGEFILE`, which Linux adds by itself to what is opened by a path; to a program on 64 bits the constant is 0.
+    /// `O_LARGEFILE`, which Linux adds on open; to a 64-bit program the constant is 0.
     private static let largeFile: Int32 = 0o100000
 
     func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
@@ -70,16 +70,16 @@ final class Machine {
     private func openHostFile(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
         if mode == .readOnly, let information = descriptorInformation(path) { return try snapshot(information) }
         guard Sysfs.covers(path) else { return try core.host.open(path, mode) }
-        // An attribute: a copy of it, which is all that reading needs. Writing goes by `writeFile`.
+        // An attribute opens as a copy, which suffices for reading. Writes use `writeFile`.
         if mode != .readOnly { throw try bus.sysfs.isFolder(path) ? .isDirectory : .permissionDenied }
         return try snapshot(try bus.sysfs.contents(path))
     }
 
-    /// What `/proc/self/fdinfo/N` says of a file of the mock; `nil` for other paths, and for files of the host.
+    /// The contents of `/proc/self/fdinfo/N` for a file of the mock; `nil` for other paths and files.
     func descriptorInformation(_ path: FilePath) -> [UInt8]? {
         let folder = "/proc/self/fdinfo/"
         let name = path.string.dropFirst(folder.count)
-        // The kernel takes no other spelling of the number.
+        // The kernel accepts no other spelling of the number.
         guard path.string.hasPrefix(folder), let number = Int32(name), name == String(number),
             let file = core.file(FileDescriptor(rawValue: number))
         else { return nil }

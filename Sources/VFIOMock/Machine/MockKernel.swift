@@ -2,16 +2,16 @@ internal import Glibc
 public import SystemPackage
 public import VFIO
 
-/// A kernel in memory: it answers the calls of the library as Linux would. Made by a ``MockMachine``.
+/// A kernel in memory, which answers the calls of the library as Linux does. A ``MockMachine`` makes it.
 ///
-/// Its descriptors are descriptors of this process, and its memory is memory of this process, so `epoll`, Dispatch and
-/// plain loads and stores work on them. Descriptors that are not its own, such as sockets, it hands to Linux.
+/// Its descriptors and memory are those of this process, so `epoll`, Dispatch, loads and stores work on them. Calls on
+/// other descriptors, such as sockets, go to Linux.
 public struct MockKernel: Kernel {
     private let machine: MockMachine
 
     init(_ machine: MockMachine) { self.machine = machine }
 
-    /// Makes a call, unless it is to fail.
+    /// Makes a call, unless a failure is planned.
     private func call<Result>(
         _ call: MockCall, request: UInt? = nil, _ body: (Machine) throws(Errno) -> Result
     ) throws(Errno) -> Result {
@@ -21,7 +21,8 @@ public struct MockKernel: Kernel {
         }
     }
 
-    /// Makes a call on a descriptor, unless it is to fail. Calls on files of the host may block, and so go without the lock.
+    /// Makes a call on a descriptor, unless a failure is planned. Calls on files of the host may block, and run without
+    /// the lock.
     private func call<Result>(
         _ call: MockCall, _ descriptor: FileDescriptor, request: UInt? = nil,
         _ body: (OpenFile) throws(Errno) -> Result, host: (HostKernel) throws(Errno) -> Result
@@ -34,7 +35,7 @@ public struct MockKernel: Kernel {
         return try host(HostKernel())
     }
 
-    /// A descriptor of the host's that the process has got: its number is none of the mock's files.
+    /// Notes that a new descriptor is not one of the mock's files.
     private func forget(_ descriptor: FileDescriptor) -> FileDescriptor {
         machine.locked { $0.core.forget(descriptor.rawValue) }
         return descriptor
@@ -50,7 +51,7 @@ public struct MockKernel: Kernel {
         try machine.locked { (machine) throws(Errno) in
             var failure: Errno?
             do throws(Errno) { try machine.core.begin(.close) } catch { failure = error }
-            // The look-up makes a copy known that was made behind the seam.
+            // The look-up registers a duplicate that was made without the seam.
             _ = machine.core.file(descriptor)
             try machine.core.host.close(descriptor)
             machine.core.forget(descriptor.rawValue)
@@ -150,7 +151,7 @@ public struct MockKernel: Kernel {
     // MARK: Other processes
 
     public func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) {
-        // A full socket blocks until somebody receives, who needs the lock too.
+        // A full socket blocks until another thread receives, which requires the lock.
         let file = try call(.sendmsg) { (machine) throws(Errno) in
             let file = machine.core.file(descriptor)
             file?.inFlight += 1
@@ -160,7 +161,7 @@ public struct MockKernel: Kernel {
             try HostKernel().send(descriptor, over: socket)
         } catch {
             machine.locked { machine in
-                // Unless it was taken for one that has arrived: see `file(_:)`.
+                // Unless it was counted as received: see `file(_:)`.
                 guard let file, file.inFlight > 0 else { return }
                 file.inFlight -= 1
                 machine.core.releaseIfUnused(file)
@@ -172,7 +173,7 @@ public struct MockKernel: Kernel {
     public func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor {
         try call(.recvmsg) { (_) throws(Errno) in }
         let descriptor = forget(try HostKernel().receiveDescriptor(from: socket))
-        // The look-up alone makes the new descriptor known.
+        // The look-up registers the descriptor.
         machine.locked { _ = $0.core.file(descriptor) }
         return descriptor
     }
@@ -205,7 +206,7 @@ public struct MockKernel: Kernel {
                 return try machine.bus.sysfs.write(path, bytes)
             }
             if isDone { return }
-            // As in the kernel, who unbinds a device that is open waits until it is not.
+            // As in the kernel, the unbind of an open device blocks.
             usleep(1000)
         }
     }

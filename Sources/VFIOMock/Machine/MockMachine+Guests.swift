@@ -2,18 +2,18 @@ public import VFIO
 public import VFIOPassthrough
 
 extension MockMachine {
-    /// What the hardware was told to forget of guests' page tables, entry by entry, in order.
+    /// The invalidations of nested page tables, entry by entry, in order.
     public var invalidations: [IOMMUInvalidation] { locked { $0.iommu.invalidations } }
 
-    /// Has a device ask for a page, as those with PRI do.
+    /// Makes a page request (PRI) of a device.
     ///
     /// - Parameters:
-    ///   - iova: The address, of a page.
-    ///   - access: What the device wants to do.
-    ///   - pasid: Which of its address spaces it is about; `nil` for the device's own.
+    ///   - iova: The address of the page.
+    ///   - access: The requested access.
+    ///   - pasid: The PASID; `nil` for a request without one.
     ///   - address: The device.
-    /// - Returns: A number for ``pageResponse(to:)``; `nil` when nobody is to hear of it: the IOMMU takes no page requests
-    ///   (``MockIOMMU/takesPageRequests``), or the page table was made without a fault queue.
+    /// - Returns: A number for ``pageResponse(to:)``; `nil` if the IOMMU does not support page requests
+    ///   (``MockIOMMU/takesPageRequests``) or the page table has no fault queue.
     public func requestPage(
         at iova: IOVA, _ access: FaultQueue.Fault.Access, pasid: UInt32? = nil, by address: PCIAddress
     ) -> Int? {
@@ -22,15 +22,15 @@ extension MockMachine {
         }
     }
 
-    /// What a device was told of a page that it has asked for; `nil` when nothing yet.
+    /// The response to a page request; `nil` while there is none.
     public func pageResponse(to request: Int) -> FaultQueue.Response? { locked { $0.iommu.pageResponses[request] } }
 
-    /// Has the SMMU report an event about a device, to the guest that the device was given to.
+    /// Reports an SMMU event about a device to its guest.
     ///
     /// - Parameters:
-    ///   - record: Four double words as in the SMMU's own queue. The stream number is replaced by the guest's.
+    ///   - record: Four double words as in the SMMU's event queue. The stream ID is replaced by the guest's.
     ///   - address: The device.
-    /// - Returns: Whether a guest hears of it: the device is attached to a page table in a virtual IOMMU that has a queue.
+    /// - Returns: Whether it was queued: the device is attached to a page table in a virtual IOMMU with an event queue.
     @discardableResult
     public func reportEvent(_ record: [UInt64], about address: PCIAddress) -> Bool {
         precondition(record.count == 4, "an event record of SMMUv3 has four double words")
@@ -39,13 +39,13 @@ extension MockMachine {
 
     // MARK: Virtual machines
 
-    /// The virtual machines that are open, in the order of their making.
+    /// The open virtual machines in the order of their creation.
     public var virtualMachines: [MockVirtualMachine] {
         locked { $0.kvm.machines.map { MockVirtualMachine($0) } }
     }
 
-    /// Acknowledges an interrupt as a guest does at its interrupt controller, so that the irqfds of the line with
-    /// `KVM_IRQFD_FLAG_RESAMPLE` pass it on to the device.
+    /// Acknowledges an interrupt as a guest does, which signals the resample eventfds of the line
+    /// (`KVM_IRQFD_FLAG_RESAMPLE`).
     ///
     /// - Parameter line: The interrupt line (GSI), of all virtual machines.
     public func acknowledgeInterrupt(_ line: UInt32) {
@@ -57,13 +57,13 @@ extension MockMachine {
         }
     }
 
-    /// Writes as a guest's processor does, for the ioeventfds that take it.
+    /// Writes as a guest's processor does, for matching ioeventfds.
     ///
     /// - Parameters:
-    ///   - value: What is written.
+    ///   - value: The value.
     ///   - width: In bytes.
-    ///   - address: Where the guest writes, of all virtual machines.
-    /// - Returns: Whether an ioeventfd took the write; otherwise it would have been an exit.
+    ///   - address: The guest's address, of all virtual machines.
+    /// - Returns: Whether an ioeventfd matched; otherwise the write would be an exit.
     @discardableResult
     public func writeAsGuest(_ value: UInt64, width: Int, at address: GuestAddress) -> Bool {
         locked { machine in
@@ -77,8 +77,10 @@ extension MockMachine {
         }
     }
 
-    // MARK: sysfs
+    // MARK: Costs, for tests that bound them
 
-    /// How many nodes of sysfs were made since the start. Tests bound what a call costs by it.
+    /// The number of sysfs nodes made so far.
     package var sysfsNodeCount: Int { locked { $0.bus.sysfs.madeNodeCount } }
+    /// The number of descriptor look-ups that required a system call.
+    package var identityLookupCount: Int { locked { $0.core.identityLookupCount } }
 }

@@ -1,6 +1,6 @@
 extension MockMachine {
-    /// Adds a device whose driver makes mediated devices. They are made and removed as on Linux, through sysfs, and opened
-    /// with `Device(mediated:in:)`.
+    /// Adds a device whose driver creates mediated devices. They are created and removed through sysfs, and opened with
+    /// `Device(mediated:in:)`.
     ///
     /// ```swift
     /// machine.addMediatedParent("mtty", types: ["mtty-1": { SerialPortModel() }])
@@ -11,8 +11,8 @@ extension MockMachine {
     ///
     /// - Parameters:
     ///   - name: The name in `/sys/class/mdev_bus`.
-    ///   - types: The types of device that it makes, by name, and a model of each.
-    ///   - limit: How many there can be at a time.
+    ///   - types: The types of mediated device by name, with a model of each.
+    ///   - limit: The maximum number of devices.
     public func addMediatedParent(
         _ name: String, types: [String: @Sendable () -> any MockDevice], limit: Int = 24
     ) {

@@ -3,9 +3,9 @@ internal import Synchronization
 public import SystemPackage
 public import VFIO
 
-/// A machine in memory: PCI devices, an IOMMU, and a Linux kernel with VFIO on top.
+/// A machine in memory: PCI devices, an IOMMU, and a Linux kernel with VFIO.
 ///
-/// Plug devices in, hand ``kernel`` to whatever takes a `Kernel`, and look at what happened.
+/// Plug devices in, pass ``kernel`` where a `Kernel` is expected, and inspect the machine.
 /// ```swift
 /// let machine = MockMachine()
 /// machine.plug(EduModel(), at: "0000:00:02.0")
@@ -14,24 +14,24 @@ public import VFIO
 /// #expect(machine.faults.isEmpty)
 /// #expect(machine.openFiles.isEmpty)
 /// ```
-/// Each machine is a world of its own, so tests with one machine each can run at the same time.
+/// Machines are independent, so tests with one machine each can run in parallel.
 public final class MockMachine: Sendable {
-    // The lock is apart from what it protects, since the protected objects refer to one another and to the memory of
-    // the caller, which `Mutex` cannot follow. `locked` below is the only way in.
+    // The lock is separate from the objects it protects: they refer to one another and to the caller's memory, which
+    // `Mutex` does not support. `locked` is the only access.
     private nonisolated(unsafe) let machine: Machine
 
     /// - Parameters:
-    ///   - release: What the kernel offers.
-    ///   - iommu: What the IOMMU can do.
+    ///   - release: The kernel's release and configuration.
+    ///   - iommu: The IOMMU's configuration.
     public init(_ release: MockRelease = .iommufd, iommu: MockIOMMU = MockIOMMU()) {
         unsafe machine = Machine(release, iommu)
     }
 
-    /// The machine's kernel, to be given to the library in place of the host's.
+    /// The machine's kernel, for the library in place of the host's.
     public var kernel: MockKernel { MockKernel(self) }
 
     func locked<Result, Failure: Error>(_ body: (Machine) throws(Failure) -> Result) throws(Failure) -> Result {
-        // By way of a variable, since `withLock` gives only what can be sent, and some results are addresses.
+        // `withLock` returns only sendable results, and some results are addresses.
         var result: Result?
         try unsafe machine.core.lock.withLock { (_) throws(Failure) in result = try unsafe body(machine) }
         return result!
@@ -42,15 +42,14 @@ public final class MockMachine: Sendable {
     /// Plugs a device in.
     ///
     /// - Parameters:
-    ///   - device: What the device does.
-    ///   - address: Its slot, which has to be free. On bus 0 it sits on the root complex; devices that share another
-    ///     bus are reset together by a hot reset.
-    ///   - group: The number of its IOMMU group; without one it gets a group of its own.
-    ///   - driver: The driver that is bound to it, `nil` for none. With any other than `vfio-pci`, `pci-stub` and
-    ///     `pcieport` the group is not viable, as the kernel says.
-    ///   - hasIOMMU: Whether the machine's IOMMU stands between the device and the memory. Without one, the device is for
-    ///     a `NoIOMMUAddressSpace`: vfio-pci takes it only when the kernel has
-    ///     ``MockRelease/hasUnsafeNoIOMMUMode``, and its DMA is to physical addresses.
+    ///   - device: The model of the device.
+    ///   - address: Its address, which must be free. On bus 0 it is on the root complex; devices that share another bus
+    /// are reset together by a hot reset.
+    ///   - group: The number of its IOMMU group; `nil` for a group of its own.
+    ///   - driver: The driver bound to it; `nil` for none. With one other than `vfio-pci`, `pci-stub` and `pcieport`
+    /// the group is not viable.
+    ///   - hasIOMMU: Whether the IOMMU translates its DMA. A device without one is for a `NoIOMMUAddressSpace`:
+    /// vfio-pci binds it only with ``MockRelease/hasUnsafeNoIOMMUMode``, and its DMA uses physical addresses.
     public func plug(
         _ device: some MockDevice, at address: PCIAddress, group: Int? = nil, driver: String? = "vfio-pci",
         hasIOMMU: Bool = true
@@ -58,13 +57,12 @@ public final class MockMachine: Sendable {
         locked { $0.bus.plug(device, at: address, group: group, driver: driver, hasIOMMU: hasIOMMU) }
     }
 
-    /// Reaches into a device from outside, as a button on its front would: to look at it, to change it, to let it do
-    /// DMA or raise an interrupt.
+    /// Calls a closure with a device's model and bus: to inspect or change it, or for DMA or an interrupt of its own.
     ///
     /// ```swift
     /// machine.withDevice(EduModel.self, at: "0000:00:02.0") { edu, bus in bus.raiseMSI() }
     /// ```
-    /// The closure must not call the kernel or the machine, which would wait for it to end.
+    /// The closure must not call the kernel or the machine: that deadlocks.
     public func withDevice<Model: MockDevice, Result: Sendable, Failure: Error>(
         _ type: Model.Type, at address: PCIAddress,
         _ body: (inout Model, borrowing MockBus) throws(Failure) -> Result
@@ -75,7 +73,7 @@ public final class MockMachine: Sendable {
                 preconditionFailure("the device at \(address) is no \(Model.self)")
             }
             function.isBusy = true
-            // Held once, so that a change to a large model does not copy it.
+            // Referenced only once, so that a change does not copy a large model.
             function.model = AbsentDevice(pci: function.pci)
             defer {
                 function.model = model
@@ -89,47 +87,47 @@ public final class MockMachine: Sendable {
 
     /// The DMA that the IOMMU refused, in order.
     ///
-    /// DMA of a device without an IOMMU to a physical address where no memory is pinned for it is here as well, though
-    /// nobody refuses it: on a real machine it would have hit somebody else's memory.
+    /// It includes DMA of a device without an IOMMU to a physical address where no memory is pinned for it, which a
+    /// real machine would not refuse.
     public var faults: [IOMMUFault] { locked { $0.iommu.faults } }
 
-    /// Forgets the faults up to now.
+    /// Clears the faults.
     public func clearFaults() { locked { $0.iommu.faults = [] } }
 
-    /// The mappings of all address spaces, each in the order of their addresses.
+    /// The mappings of all address spaces, each in address order.
     public var mappings: [MockMapping] { locked { $0.mappings } }
 
-    /// How much memory is pinned for DMA, in bytes. Memory that is mapped twice counts twice.
+    /// The memory pinned for DMA in bytes. Memory that is mapped twice counts twice.
     public var pinnedByteCount: UInt64 { locked { $0.iommu.pinnedByteCount } }
 
-    /// The open files of the kernel, in the order of their opening: what a test finds empty when nothing leaks.
+    /// The kernel's open files in the order of their opening. It is empty when nothing leaks.
     ///
-    /// A file stays open while a descriptor of it is open or on its way through a socket, while a BAR of it is mapped,
-    /// and while another open file needs it.
+    /// A file is open while there is a descriptor of it, also in transit through a socket, while a BAR of it is mapped,
+    /// and while another open file holds it.
     public var openFiles: [MockOpenFile] {
         locked { $0.core.openFiles.map(MockOpenFile.init) }
     }
 
-    /// How many descriptors the process has for those files.
+    /// The number of descriptors of those files.
     public var descriptorCount: Int { openFiles.reduce(0) { $0 + $1.descriptorCount } }
 
     // MARK: Failures
 
-    /// Makes a call fail.
+    /// Plans a failure of a call.
     ///
     /// ```swift
     /// machine.failNextCall(.ioctl, with: .noMemory)               // the next ioctl, whatever it is
     /// machine.failNextCall(.ioctl, with: .noMemory, request: .ioasMap)   // the next mapping
     /// machine.failNextCall(.mmap, with: .permissionDenied, skipping: 2)  // the third mmap from now
     /// ```
-    /// The call has no effect, except `close`, which closes the descriptor all the same, as Linux does.
+    /// The call has no effect, except `close`, which closes the descriptor anyway, as on Linux.
     ///
     /// - Parameters:
-    ///   - call: Which system call.
-    ///   - errno: What it fails with.
+    ///   - call: The system call.
+    ///   - errno: Its error.
     ///   - request: Only this `ioctl`.
-    ///   - skipping: How many such calls pass first.
-    ///   - count: How many fail then.
+    ///   - skipping: The number of such calls that pass first.
+    ///   - count: The number of calls that then fail.
     public func failNextCall(
         _ call: MockCall, with errno: Errno, request: MockRequest? = nil, skipping: Int = 0, count: Int = 1
     ) {
@@ -139,31 +137,30 @@ public final class MockMachine: Sendable {
         }
     }
 
-    /// How many failures were asked for and have not come yet.
+    /// The number of planned failures that have not happened.
     public var pendingFailureCount: Int { locked { $0.core.plans.reduce(0) { $0 + $1.count } } }
 
-    /// Takes back the failures that have not come yet.
+    /// Removes the planned failures.
     public func clearFailures() { locked { $0.core.plans = [] } }
 
-    /// Whether ``calls`` is kept. Off at first.
+    /// Whether calls are recorded in ``calls``. `false` at first.
     public var recordsCalls: Bool {
         get { locked { $0.core.isRecording } }
         set { locked { $0.core.isRecording = newValue } }
     }
 
-    /// The calls that were made while ``recordsCalls`` was on, those that failed included.
+    /// The calls made while ``recordsCalls`` was `true`, including failed ones.
     public var calls: [MockCallRecord] { locked { $0.core.records } }
 
-    /// How much memory the machine has, in bytes: 4 GiB at first, as in the project's lab. A mapping of anonymous memory
-    /// that is larger fails with `ENOMEM`. Several that together are larger do not, since Linux overcommits.
+    /// The memory of the machine in bytes, 4 GiB at first. A larger mapping of anonymous memory fails with `ENOMEM`.
+    /// Several that exceed it together do not, since Linux overcommits.
     public var memoryByteCount: Int {
         get { locked { $0.memory.memoryByteCount } }
         set { locked { $0.memory.memoryByteCount = newValue } }
     }
 
-    /// How many huge pages are set aside, by their size in bytes: at first 16 of 2 MiB and none of 1 GiB, as in the
-    /// project's lab. A mapping that takes more of a size than are left fails with `ENOMEM`, and one of a size that is not
-    /// here with `EINVAL`.
+    /// The numbers of huge pages by their size in bytes: at first 16 of 2 MiB and none of 1 GiB. A mapping of more
+    /// pages than are free fails with `ENOMEM`, and one of another size with `EINVAL`.
     ///
     /// A huge page is free again once the process has unmapped it and no device can reach it.
     /// ```swift
@@ -179,7 +176,7 @@ public final class MockMachine: Sendable {
         }
     }
 
-    /// How much memory the process may lock, in bytes; `nil`, as at first, without a limit. Pinned memory counts.
+    /// The limit on locked memory in bytes, `nil` for none, as at first. Pinned memory counts.
     public var memoryLockLimit: UInt64? {
         get { locked { $0.memory.lockLimit } }
         set { locked { $0.memory.lockLimit = newValue } }

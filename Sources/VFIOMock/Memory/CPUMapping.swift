@@ -1,4 +1,4 @@
-/// Memory that the process has mapped through the seam: as much of it as is still there.
+/// A mapping of the process that was made through the seam, or the part of it that is left.
 @safe final class CPUMapping {
     enum Source {
         /// Anonymous memory, from an offset in bytes.
@@ -11,9 +11,9 @@
     let byteCount: UInt64
     let source: Source
     let protection: Int32
-    /// The open file that the mapping keeps alive, as Linux does: a device is closed only when it is also unmapped.
+    /// The open file that the mapping references: a device closes only once it is unmapped.
     let file: OpenFile?
-    /// The mapping leads nowhere because memory decode is off.
+    /// Whether an access is SIGBUS because memory decode is off.
     var isZapped = false
 
     init(address: UInt64, byteCount: UInt64, source: Source, protection: Int32, file: OpenFile?) {
@@ -26,7 +26,7 @@
 
     var end: UInt64 { address + byteCount }
 
-    /// The part of the mapping inside a range, as a mapping of its own.
+    /// The part inside a range, as a mapping of its own.
     func part(_ range: Range<UInt64>) -> CPUMapping? {
         let start = max(address, range.lowerBound)
         let stop = min(end, range.upperBound)

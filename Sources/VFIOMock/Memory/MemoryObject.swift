@@ -2,28 +2,26 @@ internal import CVFIOMock
 internal import Glibc
 import SystemPackage
 
-/// Memory that the mock and the process under test share: a file in memory, mapped once for the mock itself.
+/// A file in memory that the mock and the process under test share.
 ///
-/// The process maps the same file, so both see the same bytes, and the memory stays for as long as the mock holds the
-/// object, whatever the process unmaps: just as pages that are pinned, or that are a device's, outlive `munmap`.
+/// Both map the same file. The memory stays while the mock holds the object, as pinned pages and device memory outlive
+/// `munmap`.
 @safe final class MemoryObject {
     let byteCount: Int
-    /// The size of the huge pages that it stands for, in bytes; `nil` for ordinary ones.
+    /// The size in bytes of the huge pages that it models; `nil` for ordinary ones.
     let hugePageSize: Int?
     private let base: UnsafeMutableRawPointer
     /// The file, while it can still be mapped.
     private var file: Int32
 
-    /// Zeroed memory, a multiple of the page size.
-    ///
-    /// It costs a descriptor until `closeFile`.
+    /// Creates zeroed memory, a multiple of the page size. It uses a descriptor until `closeFile`.
     convenience init(name: String, byteCount: Int, hugePageSize: Int? = nil) throws(Errno) {
         let file = unsafe name.withCString { unsafe cmock_memory_file($0, UInt64(byteCount)) }
         guard file >= 0 else { throw Errno(rawValue: -file) }
         try self.init(file: file, at: 0, byteCount: byteCount, ownsFile: true, hugePageSize: hugePageSize)
     }
 
-    /// Part of somebody else's file in memory.
+    /// Maps part of another owner's file in memory.
     ///
     /// - Parameter offset: A multiple of the page size.
     convenience init(file: Int32, at offset: UInt64, byteCount: Int) throws(Errno) {
@@ -60,21 +58,21 @@ import SystemPackage
         return unsafe mapped
     }
 
-    /// Copies out of the memory. The range has to be inside.
+    /// Copies out of the memory. The range must be inside.
     func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) {
         precondition(offset >= 0 && offset + buffer.count <= byteCount)
         guard let target = buffer.baseAddress else { return }
         unsafe memcpy(target, base + offset, buffer.count)
     }
 
-    /// Copies into the memory. The range has to be inside.
+    /// Copies into the memory. The range must be inside.
     func write(at offset: Int, from buffer: UnsafeRawBufferPointer) {
         precondition(offset >= 0 && offset + buffer.count <= byteCount)
         guard let source = buffer.baseAddress else { return }
         unsafe memcpy(base + offset, source, buffer.count)
     }
 
-    /// Gives the descriptor back: the process maps the memory no more than it has.
+    /// Closes the descriptor; no further mappings can be made.
     func closeFile() {
         if file >= 0 { _ = Glibc.close(file) }
         file = -1

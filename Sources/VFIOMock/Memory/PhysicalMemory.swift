@@ -1,19 +1,19 @@
-/// Which page of memory is where in the machine, as far as anybody has asked: devices without an IOMMU work with that.
+/// The physical addresses of memory, assigned on first use: devices without an IOMMU use them.
 ///
-/// Ordinary pages lie together in fours, and no two fours lie together, so that who takes a buffer for one piece is found
-/// out. A huge page is one piece.
+/// Ordinary pages are contiguous in runs of four, and no two runs are adjacent, so a driver that assumes a contiguous
+/// buffer fails. A huge page is one run.
 struct PhysicalMemory {
-    /// Pages that lie together.
+    /// Contiguous pages.
     private struct Run {
         let key: Key
         let first: UInt64
         let byteCount: UInt64
-        /// The memory; nothing for the process's own, which is found by its address.
+        /// The memory; `nil` for the process's own, which its address identifies.
         weak let object: MemoryObject?
     }
 
     private struct Key: Hashable {
-        /// `nil` for memory of the process that did not come through the seam.
+        /// `nil` for memory that was not mapped through the seam.
         let object: ObjectIdentifier?
         let index: UInt64
     }
@@ -23,7 +23,7 @@ struct PhysicalMemory {
     private var positions: [Key: Int] = [:]
     private var next: UInt64 = 0x1000_0000
 
-    /// Where a byte of memory is, and how many bytes follow it there.
+    /// The physical address of a byte, and the number of contiguous bytes from there.
     mutating func address(of backing: PinnedMemory.Backing, _ offset: UInt64) -> (address: UInt64, byteCount: UInt64) {
         switch backing {
         case .object(let object, let start): place(object, UInt64(start) + offset)
@@ -40,7 +40,7 @@ struct PhysicalMemory {
         let size = UInt64(object?.hugePageSize ?? 4 * 4096)
         let key = Key(object: object.map(ObjectIdentifier.init), index: position / size)
         let inside = position % size
-        // An object that is gone may have left its identity to another one.
+        // The identity may be that of a deallocated object.
         if let known = positions[key], runs[known].object === object {
             return (runs[known].first + inside, size - inside)
         }
@@ -51,16 +51,11 @@ struct PhysicalMemory {
         return (next + inside, size - inside)
     }
 
-    /// What memory is at an address, and how far it goes there; `nil` where nobody has asked about.
+    /// The memory at a physical address and the number of contiguous bytes; `nil` where none was assigned.
     func backing(at address: UInt64) -> (backing: PinnedMemory.Backing, byteCount: UInt64)? {
-        var low = 0
-        var high = runs.count
-        while low < high {
-            let middle = (low + high) / 2
-            if runs[middle].first + runs[middle].byteCount <= address { low = middle + 1 } else { high = middle }
-        }
-        guard low < runs.count, runs[low].first <= address else { return nil }
-        let run = runs[low]
+        let index = runs.partitionIndex(after: { $0.first + $0.byteCount <= address })
+        guard index < runs.count, runs[index].first <= address else { return nil }
+        let run = runs[index]
         let position = run.key.index * run.byteCount + (address - run.first)
         let rest = run.byteCount - (address - run.first)
         guard run.key.object != nil else { return (.process(position), rest) }

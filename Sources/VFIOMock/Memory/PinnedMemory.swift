@@ -1,27 +1,27 @@
 import VFIO
 
-/// What answers to accesses of BARs on the bus: a device.
+/// A device, as the target of accesses to its BARs.
 protocol BusTarget: AnyObject {
     var address: PCIAddress { get }
     var deviceAddress: DeviceAddress { get }
-    /// Where its BARs are on the bus.
+    /// The addresses of its BARs on the bus.
     var barAddresses: [Int: UInt64] { get }
     func barSize(_ bar: Int) -> UInt64
     func readBAR(_ bar: Int, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer)
     func writeBAR(_ bar: Int, at offset: UInt64, from buffer: UnsafeRawBufferPointer)
 }
 
-/// What a mapping of the IOMMU leads to, page by page in order.
+/// The pages of an IOMMU mapping, in order.
 ///
-/// Memory that came through the seam is held, so that DMA reaches it even after the process has unmapped it. Memory
-/// from elsewhere is used where it is.
+/// Memory that was mapped through the seam is retained, so that DMA reaches it after `munmap`. Other memory is accessed
+/// at its address in the process.
 struct PinnedMemory {
     enum Backing {
         /// Part of a memory object, from an offset in bytes.
         case object(MemoryObject, Int)
-        /// Memory of the process, at an address.
+        /// Other memory of the process, at an address.
         case process(UInt64)
-        /// A BAR, from an offset in bytes: what a type1 container maps when it is given a BAR's CPU mapping.
+        /// A BAR, from an offset in bytes: a type1 container can map a BAR's CPU mapping.
         case bar(any BusTarget, Int, UInt64)
     }
 
@@ -40,7 +40,7 @@ struct PinnedMemory {
         byteCount += count
     }
 
-    /// How much of it counts against the limit on locked memory: all but BARs, in bytes.
+    /// The bytes that count against the limit on locked memory: all but BARs.
     var accountedByteCount: UInt64 {
         segments.reduce(0) {
             if case .bar = $1.backing { return $0 }
@@ -48,18 +48,9 @@ struct PinnedMemory {
         }
     }
 
-    /// The segment that holds an offset, by bisection.
+    /// The segment that holds an offset.
     func segment(at offset: UInt64) -> Segment? {
-        var low = 0
-        var high = segments.count
-        while low < high {
-            let middle = (low + high) / 2
-            if segments[middle].offset + segments[middle].byteCount <= offset {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        return low < segments.count && segments[low].offset <= offset ? segments[low] : nil
+        let index = segments.partitionIndex(after: { $0.offset + $0.byteCount <= offset })
+        return index < segments.count && segments[index].offset <= offset ? segments[index] : nil
     }
 }

@@ -3,36 +3,35 @@ internal import Glibc
 import SystemPackage
 import VFIO
 
-/// What the process has mapped through the seam, and what is pinned of its memory: what `struct mm_struct` is to Linux.
+/// The process's mappings and its pinned memory, as Linux's `struct mm_struct`.
 final class ProcessMappings {
     private let core: Core
     /// In the order of their addresses.
     private var mappings: [CPUMapping] = []
     /// The mappings of each device's BARs.
     private var barMappings: [ObjectIdentifier: [ObjectIdentifier: CPUMapping]] = [:]
-    /// An empty file: a mapping of it is there, and a touch is `SIGBUS`.
+    /// An empty file: an access to a mapping of it is `SIGBUS`.
     private var emptyFile: Int32 = -1
-    /// How much memory the process may lock, in bytes.
+    /// The limit on locked memory in bytes.
     var lockLimit: UInt64?
-    /// How much of it is locked.
     private(set) var lockedByteCount: UInt64 = 0
-    /// How much memory the machine has, in bytes.
+    /// The memory of the machine in bytes.
     var memoryByteCount = 4 << 30
-    /// How many huge pages were set aside, by their size in bytes.
+    /// The numbers of huge pages by their size in bytes.
     var hugePages = [2 << 20: 16, 1 << 30: 0]
-    /// What devices can reach, whatever the process has unmapped since.
+    /// The memory that devices can reach, also after `munmap`.
     var pinnedSegments: () -> [PinnedMemory.Segment] = { [] }
 
     init(_ core: Core) { self.core = core }
 
     deinit { if emptyFile >= 0 { _ = Glibc.close(emptyFile) } }
 
-    /// The process ends: nothing is mapped any more.
+    /// Drops all mappings, as at the end of the process.
     func exit() { forget(0..<UInt64.max) }
 
     // MARK: Pinning
 
-    /// Counts memory as locked. `ENOMEM` when that is more than the process may lock.
+    /// Counts memory as locked. `ENOMEM` beyond the limit.
     func lock(_ byteCount: UInt64) throws(Errno) {
         if let lockLimit, lockedByteCount + byteCount > lockLimit { throw .noMemory }
         lockedByteCount += byteCount
@@ -40,9 +39,9 @@ final class ProcessMappings {
 
     func unlock(_ byteCount: UInt64) { lockedByteCount -= byteCount }
 
-    /// Finds the pages of a range of the process's memory, as `pin_user_pages` does.
+    /// Finds the pages of a range of the process's memory, as `pin_user_pages`.
     ///
-    /// - Parameter allowsBARs: A BAR's mapping counts as memory: so it is to type1, and not to iommufd.
+    /// - Parameter allowsBARs: Whether a BAR's mapping is accepted, as by type1; iommufd refuses it.
     /// - Throws: `EFAULT`.
     func pin(_ address: UInt64, _ byteCount: UInt64, writable: Bool, allowsBARs: Bool) throws(Errno) -> PinnedMemory {
         var pinned = PinnedMemory()
@@ -75,18 +74,12 @@ final class ProcessMappings {
         return pinned
     }
 
-    /// The index of the first mapping that ends after an address, by bisection.
+    /// The index of the first mapping that ends after an address.
     private func firstMapping(endingAfter address: UInt64) -> Int {
-        var low = 0
-        var high = mappings.count
-        while low < high {
-            let middle = (low + high) / 2
-            if mappings[middle].end <= address { low = middle + 1 } else { high = middle }
-        }
-        return low
+        mappings.partitionIndex(after: { $0.end <= address })
     }
 
-    /// The mapping that a whole range is in, if there is one.
+    /// The mapping that holds a whole range.
     func mapping(holding address: UInt64, _ byteCount: UInt64) -> CPUMapping? {
         let index = firstMapping(endingAfter: address)
         guard index < mappings.count else { return nil }
@@ -100,10 +93,10 @@ final class ProcessMappings {
         (request.isReadable ? PROT_READ : PROT_NONE) | (request.isWritable ? PROT_WRITE : PROT_NONE)
     }
 
-    /// Maps anonymous memory. Huge pages are ordinary ones here, aligned as huge ones are.
+    /// Maps anonymous memory. Huge pages are ordinary pages with the alignment of huge ones.
     func mapMemory(_ request: MemoryMapRequest, hugePageSize: Int?) throws(Errno) -> UnsafeMutableRawPointer {
         let wanted = request.byteCount
-        // To Linux a negative size is a large one.
+        // Linux takes the size as unsigned.
         if wanted == 0 { throw .invalidArgument }
         let pageSize = hugePageSize ?? core.host.pageSize
         let (padded, isTooLarge) = wanted.addingReportingOverflow(pageSize - 1)
@@ -130,9 +123,8 @@ final class ProcessMappings {
         return unsafe address
     }
 
-    /// How many huge pages are mapped by the process or pinned for a device: those that the pool does not have.
-    ///
-    /// Counted when it is asked for, so that every way to let go of a page gives it back.
+    /// The number of huge pages that the process maps or a device can reach. Counted on demand, so that no release can
+    /// be missed.
     private func usedHugePages(_ size: Int) -> Int {
         struct Page: Hashable {
             let object: ObjectIdentifier
@@ -154,7 +146,7 @@ final class ProcessMappings {
         return pages.count
     }
 
-    /// Free addresses with an alignment: the surplus of a larger reservation is given back.
+    /// Reserves aligned addresses: maps more and unmaps the surplus.
     private func reserve(_ byteCount: Int, alignment: Int) throws(Errno) -> UnsafeMutableRawPointer {
         let flags = Int32(MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
         let whole = unsafe mmap(nil, byteCount + alignment, PROT_NONE, flags, -1, 0)
@@ -166,9 +158,7 @@ final class ProcessMappings {
         return unsafe whole + before
     }
 
-    /// Maps a part of a BAR, which a mapping keeps open.
-    ///
-    /// - Parameter isReachable: Whether the BAR answers at present.
+    /// Maps part of a BAR. The mapping holds the file.
     func mapBAR(
         _ memory: MemoryObject, of target: any BusTarget, _ bar: Int, from start: Int, _ byteCount: Int,
         _ request: MemoryMapRequest, isReachable: Bool, file: OpenFile
@@ -205,7 +195,7 @@ final class ProcessMappings {
         forget(start..<end)
     }
 
-    /// Whether an address lies inside of a huge page, which Linux takes apart for nobody.
+    /// Whether an address lies inside a huge page, which Linux does not split.
     private func splitsHugePage(at address: UInt64) -> Bool {
         let index = firstMapping(endingAfter: address)
         guard index < mappings.count, mappings[index].address < address,
@@ -216,8 +206,7 @@ final class ProcessMappings {
 
     // MARK: What is mapped
 
-    @discardableResult
-    private func remember(
+    @discardableResult private func remember(
         _ address: UnsafeMutableRawPointer, _ byteCount: Int, _ source: CPUMapping.Source, _ protection: Int32,
         _ file: OpenFile?
     ) -> CPUMapping {
@@ -236,7 +225,7 @@ final class ProcessMappings {
         barMappings[ObjectIdentifier(target), default: [:]][ObjectIdentifier(mapping)] = isThere ? mapping : nil
     }
 
-    /// Takes a range out of what is known to be mapped; mappings that reach beyond it keep the rest.
+    /// Removes a range from the mappings; mappings that extend beyond it keep the rest.
     private func forget(_ range: Range<UInt64>) {
         let first = firstMapping(endingAfter: range.lowerBound)
         var end = first
@@ -257,14 +246,14 @@ final class ProcessMappings {
         }
     }
 
-    /// Puts the BAR mappings of a device right: they lead nowhere while memory decode is off or power is low.
+    /// Updates a device's BAR mappings: an access is SIGBUS while memory decode is off or power is low.
     func updateMappings(of target: any BusTarget, _ memory: [Int: MemoryObject], isReachable: Bool) {
         for mapping in barMappings[ObjectIdentifier(target), default: [:]].values {
             guard case .bar(_, let bar, let offset) = mapping.source, mapping.isZapped == isReachable,
                 let memory = memory[bar]
             else { continue }
             let address = unsafe UnsafeMutableRawPointer(bitPattern: UInt(mapping.address))
-            // Nothing can be done about a failure here, nor is there one to expect: the addresses are taken already.
+            // The addresses are taken already, so no failure is expected, and none could be handled.
             if isReachable {
                 unsafe _ = try? memory.map(
                     at: address, offset: offset, byteCount: Int(mapping.byteCount), protection: mapping.protection)

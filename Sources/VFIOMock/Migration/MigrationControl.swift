@@ -1,12 +1,12 @@
 internal import CVFIO
 import SystemPackage
 
-/// A device in its slot, whose model may be one that can migrate.
+/// A device in its slot.
 protocol MigratingDevice: AnyObject {
     var model: any MockDevice { get set }
 }
 
-/// The migration state of a device, with the arcs and the streams of the kernel's sample driver mtty.
+/// The migration state of a device, with the arcs and streams of the kernel's sample driver mtty.
 final class MigrationControl {
     private(set) var state = CVFIO_DEVICE_STATE_RUNNING
     private(set) var saving: MigrationFile?
@@ -17,10 +17,10 @@ final class MigrationControl {
 
     private var model: (any MigratableDevice)? { function.model as? any MigratableDevice }
 
-    /// About how many bytes a stream has.
+    /// The size of a stream in bytes.
     var byteCount: Int { (model?.streamHeader.count ?? 0) + (model?.streamState.count ?? 0) }
 
-    /// A reset of the device: it runs, and its streams are over.
+    /// Resets the device: it runs, and its streams end.
     func reset() {
         state = CVFIO_DEVICE_STATE_RUNNING
         closeFiles()
@@ -33,9 +33,7 @@ final class MigrationControl {
         resuming = nil
     }
 
-    /// Goes to a state, by way of others where there is no arc.
-    ///
-    /// - Returns: The stream that the change began.
+    /// Changes to a state, through others where there is no arc, and returns the stream that the change began.
     func change(to target: UInt32) throws(Errno) -> MigrationFile? {
         var begun: MigrationFile?
         while state != target {
@@ -46,8 +44,8 @@ final class MigrationControl {
         return begun
     }
 
-    /// The first step on the way from a state to another, as `vfio_mig_get_next_state` has it for a device with all
-    /// optional states.
+    /// Returns the next state on the way to another, as `vfio_mig_get_next_state` for a device with all optional
+    /// states.
     private static func next(from state: UInt32, to target: UInt32) throws(Errno) -> UInt32 {
         guard target != CVFIO_DEVICE_STATE_ERROR, target <= CVFIO_DEVICE_STATE_PRE_COPY_P2P else {
             throw .invalidArgument
@@ -95,9 +93,8 @@ final class MigrationControl {
             saving?.bytes += model?.streamState ?? []
             return begun
         case (CVFIO_DEVICE_STATE_STOP, CVFIO_DEVICE_STATE_RESUMING):
-            let file = makeFile(isSaving: false)
-            resuming = file
-            return file
+            resuming = makeFile(isSaving: false)
+            return resuming
         default: break
         }
         return nil
@@ -111,10 +108,9 @@ final class MigrationControl {
     }
 
     private func makeFile(isSaving: Bool) -> MigrationFile {
-        let model = model
-        return MigrationFile(
+        MigrationFile(
             isSaving: isSaving, limit: byteCount, headerByteCount: model?.streamHeader.count ?? 0, of: self
-        ) { model?.accepts(streamHeader: $0) ?? false }
+        ) { [model] in model?.accepts(streamHeader: $0) ?? false }
     }
 
     private func load() throws(Errno) {

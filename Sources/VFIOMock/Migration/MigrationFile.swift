@@ -1,17 +1,17 @@
 internal import CVFIO
 import SystemPackage
 
-/// An open stream of a device's state: one that gives it, or one that takes it.
+/// A migration stream of a device, for saving or for resuming.
 final class MigrationFile: FileOperations {
     private let isSaving: Bool
     var bytes: [UInt8] = []
     private var position = 0
-    /// The state that it was made for is over.
+    /// Whether the device has left the state of the stream.
     private var isDisabled = false
     private let limit: Int
     private let headerByteCount: Int
     private let accepts: ([UInt8]) -> Bool
-    /// The device's; `nil` once the device is gone.
+    /// `nil` once the device was removed.
     private weak var migration: MigrationControl?
 
     init(
@@ -32,7 +32,6 @@ final class MigrationFile: FileOperations {
     }
 
     var kind: MockOpenFile.Kind { .migration }
-
     var isStream: Bool { true }
 
     func read(into buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
@@ -51,7 +50,7 @@ final class MigrationFile: FileOperations {
         let hadHeader = bytes.count >= headerByteCount
         bytes += try buffer.bytes(buffer.count)
         self.position += buffer.count
-        // What is wrong with the header is told once, and the bytes stay.
+        // A bad header is reported once, and its bytes stay.
         if !hadHeader, bytes.count >= headerByteCount, !accepts(Array(bytes[..<headerByteCount])) {
             throw .badAddress
         }

@@ -1,16 +1,16 @@
 public import VFIO
 
 /// The kernel's sample mediated device mbochs, 1234:1111: QEMU's standard display, with its memory in BAR 0 and the
-/// registers of the Bochs interface in BAR 2. It hands out what it shows as dma-bufs, and its monitor is region 9.
+/// registers of the Bochs interface in BAR 2. It exports its framebuffer as dma-bufs, and its EDID is region 9.
 public struct BochsDisplayModel: DisplayDevice {
     private enum Register: Int, CaseIterable {
         case identification, width, height, bitsPerPixel, enable, bank, virtualWidth, virtualHeight, offsetX, offsetY
         case memory64K
     }
 
-    /// Where the 16-bit registers are in BAR 2.
+    /// The 16-bit registers in BAR 2.
     private static let registers = 0x500..<0x516
-    /// Where the monitor's description begins in region 9; before it are registers of 32 bits.
+    /// The offset of the EDID in region 9, after registers of 32 bits.
     private static let descriptionOffset = 2048
     private static let descriptionCapacity = 1024
     private static let monitorRegion = 9
@@ -18,14 +18,14 @@ public struct BochsDisplayModel: DisplayDevice {
     public let pci: MockPCIFunction
     private let memoryByteCount: Int
     private var values: [UInt16] = []
-    /// Size of the description, and state of the link: what can be written.
+    /// The registers of region 9. The size of the EDID and the state of the link are writable.
     private var monitor: [UInt32]
     private var description = [UInt8](repeating: 0, count: descriptionCapacity)
 
     /// - Parameters:
-    ///   - memoryByteCount: Of the picture memory: a power of two.
-    ///   - width: What the monitor has at most, in pixels.
-    ///   - height: What the monitor has at most, in pixels.
+    ///   - memoryByteCount: The size of the framebuffer memory, a power of two.
+    ///   - width: The maximum width in pixels.
+    ///   - height: The maximum height in pixels.
     public init(memoryByteCount: Int = 4 << 20, width: Int = 800, height: Int = 600) {
         self.memoryByteCount = memoryByteCount
         monitor = [
@@ -69,7 +69,7 @@ public struct BochsDisplayModel: DisplayDevice {
             }
             let start = offset - Self.descriptionOffset
             guard start + width <= description.count else { return 0 }
-            return (0..<width).reduce(0) { $0 | UInt64(description[start + $1]) << UInt64($1 * 8) }
+            return description.integer(at: start, width)
         }
         guard width == 2, Self.registers.contains(offset) else { return 0 }
         return UInt64(values[(offset - Self.registers.lowerBound) / 2])
@@ -83,8 +83,7 @@ public struct BochsDisplayModel: DisplayDevice {
                 return
             }
             let start = offset - Self.descriptionOffset
-            guard start + width <= description.count else { return }
-            for byte in 0..<width { description[start + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8)) }
+            if start + width <= description.count { description.set(start, value, width) }
             return
         }
         guard width == 2, Self.registers.contains(offset) else { return }

@@ -2,10 +2,10 @@ import VFIO
 
 /// QEMU's educational device, 1234:11e8: a factorial, interrupts, and DMA between memory and a buffer of 4 KiB.
 ///
-/// The registers are those of QEMU's `docs/specs/edu`, in BAR 0. Transfers and factorials are done by the time that the
-/// store that starts them returns, so a driver that polls and one that waits for the interrupt both work.
+/// The registers are those of QEMU's `docs/specs/edu`, in BAR 0. Transfers and factorials complete before the store
+/// that starts them returns, so polling drivers and interrupt-driven ones work.
 public struct EduModel: MockDevice {
-    /// Which address bits its DMA engine has: QEMU's `dma_mask`.
+    /// The address bits of its DMA engine: QEMU's `dma_mask`.
     public let dmaMask: UInt64
 
     public let pci = MockPCIFunction(
@@ -15,7 +15,7 @@ public struct EduModel: MockDevice {
     private var liveness: UInt32 = 0
     private var factorial: UInt32 = 0
     private var raisesWhenComputed = false
-    /// The interrupts that are raised and not acknowledged.
+    /// The raised and not acknowledged interrupts.
     public private(set) var interruptStatus: UInt32 = 0
     private var source: UInt64 = 0
     private var destination: UInt64 = 0
@@ -29,13 +29,11 @@ public struct EduModel: MockDevice {
     private static let computedInterrupt: UInt32 = 0x1
     private static let dmaInterrupt: UInt32 = 0x100
 
-    /// - Parameter dmaMask: Which address bits the DMA engine has; 28 of them unless another mask is given, as in QEMU.
-    public init(dmaMask: UInt64 = (1 << 28) - 1) {
-        self.dmaMask = dmaMask
-    }
+    /// - Parameter dmaMask: The address bits of the DMA engine, 28 as in QEMU unless given.
+    public init(dmaMask: UInt64 = (1 << 28) - 1) { self.dmaMask = dmaMask }
 
     public mutating func read(bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) -> UInt64 {
-        // QEMU refuses narrow accesses altogether, and reads of what is refused give zeros there.
+        // QEMU refuses narrow accesses, and refused reads return zeros.
         guard width >= 4 else { return 0 }
         guard width == 4 || offset >= 0x80 else { return .max }
         switch offset {
@@ -52,22 +50,17 @@ public struct EduModel: MockDevice {
         }
     }
 
-    public mutating func write(
-        _ value: UInt64, bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus
-    ) {
+    public mutating func write(_ value: UInt64, bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) {
         guard width == 4 || (width == 8 && offset >= 0x80) else { return }
         switch offset {
-        case 0x04:
-            liveness = ~UInt32(truncatingIfNeeded: value)
+        case 0x04: liveness = ~UInt32(truncatingIfNeeded: value)
         case 0x08:
             let number = UInt32(truncatingIfNeeded: value)
-            // From 34 on the product is 0 modulo 2^32: no need to go on for minutes.
+            // From 34 on the product is 0 modulo 2^32.
             factorial = number >= 34 ? 0 : (0..<number).reduce(1) { $0 &* ($1 + 1) }
             if raisesWhenComputed { raise(Self.computedInterrupt, bus) }
-        case 0x20:
-            raisesWhenComputed = value & Self.raisesWhenComputedBit != 0
-        case 0x60:
-            raise(UInt32(truncatingIfNeeded: value), bus)
+        case 0x20: raisesWhenComputed = value & Self.raisesWhenComputedBit != 0
+        case 0x60: raise(UInt32(truncatingIfNeeded: value), bus)
         case 0x64:
             interruptStatus &= ~UInt32(truncatingIfNeeded: value)
             if interruptStatus == 0 { bus.setINTx(false) }

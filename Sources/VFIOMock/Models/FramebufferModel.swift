@@ -1,6 +1,6 @@
 public import VFIO
 
-/// The kernel's sample mediated device mdpy, 1b36:000f: a screen of one size, whose memory is BAR 0.
+/// The kernel's sample mediated device mdpy, 1b36:000f: a framebuffer of fixed size in BAR 0.
 public struct FramebufferModel: DisplayDevice {
     public let pci: MockPCIFunction
     private let width: Int
@@ -29,7 +29,7 @@ public struct FramebufferModel: DisplayDevice {
             format: .xrgb8888, width: width, height: height, stride: width * 4, offset: 0, byteCount: byteCount)
     }
 
-    /// It begins with a ramp of grey.
+    /// Fills the framebuffer with a grey ramp.
     public mutating func start(bus: borrowing MockBus) {
         for row in 0..<height {
             bus.writeMemory(

@@ -1,7 +1,7 @@
-/// The kernel's sample mediated device mtty, 4348:3253: serial ports that loop back what is sent, and that can migrate.
+/// The kernel's sample mediated device mtty, 4348:3253: migratable serial ports that loop back what is sent.
 ///
-/// BAR 0, and BAR 1 of two ports, are the eight registers of a 16550. What is written to the first of them is read from
-/// there again, in order; 16 bytes wait at most. Interrupts are those that the interrupt enable register asks for.
+/// BAR 0, and BAR 1 of two ports, are the eight registers of a 16550. Bytes written to the first register are read back
+/// in order; at most 16 are queued. The interrupt enable register selects the interrupts.
 public struct SerialPortModel: MigratableDevice {
     /// The bits of the interrupt enable register.
     private enum Interrupt: UInt8 {
@@ -21,12 +21,12 @@ public struct SerialPortModel: MigratableDevice {
         var divisor: UInt16 = 0
         var fifoControl: UInt8 = 0
         var fifoSize = UInt8(capacity)
-        /// How many bytes wait when the interrupt comes; none does until the FIFO was set up.
+        /// The number of queued bytes that raises the interrupt; none until the FIFO is set up.
         var triggerLevel: UInt8 = 0
 
         static let capacity = 16
 
-        /// As the sample has it in memory: registers, buffer, head, tail, count, DLAB, overrun, and settings.
+        /// The sample's layout: registers, buffer, head, tail, count, DLAB, overrun, and settings.
         static let stateByteCount = 36
 
         var state: [UInt8] {
@@ -39,13 +39,13 @@ public struct SerialPortModel: MigratableDevice {
 
         func asks(for interrupt: Interrupt) -> Bool { registers[1] & interrupt.rawValue != 0 }
 
-        /// The register that tells which interrupts are pending.
+        /// The interrupt identification register.
         var identification: UInt8 {
             var pending: UInt8 = 0
             if asks(for: .lineStatus) && isOverrun { pending |= 0x06 }
             if asks(for: .received) && count >= triggerLevel { pending |= 0x04 }
             if asks(for: .empty) && isEmpty { pending |= 0x02 }
-            // That of the modem has no bits of its own.
+            // The modem interrupt has no bits of its own.
             return (pending == 0 && !(asks(for: .modem) && registers[4] & 0x03 != 0) ? 0x01 : pending) | 0xc0
         }
 
@@ -54,7 +54,7 @@ public struct SerialPortModel: MigratableDevice {
         init(state: [UInt8]) {
             registers = Array(state[0..<8])
             waiting = Array(state[8..<24])
-            // The state comes from outside; what it says must not lead out of the buffer.
+            // The state is untrusted: the indices must stay in the buffer.
             head = state[24] % UInt8(Self.capacity)
             tail = state[25] % UInt8(Self.capacity)
             count = state[26]
@@ -116,7 +116,7 @@ public struct SerialPortModel: MigratableDevice {
         case 2:
             ports[bar].fifoControl = byte
             if byte & 0x06 != 0 { (ports[bar].head, ports[bar].tail, ports[bar].count) = (0, 0, 0) }
-            // Whatever level was chosen, the sample goes by 1.
+            // The sample ignores the chosen level and uses 1.
             ports[bar].triggerLevel = 1
             ports[bar].fifoSize = byte & 1 != 0 ? UInt8(Port.capacity) : 1
         case 3:
@@ -132,7 +132,7 @@ public struct SerialPortModel: MigratableDevice {
         }
     }
 
-    /// What is sent comes back.
+    /// Queues a sent byte for reading.
     private mutating func receive(_ byte: UInt8, _ bar: Int, _ bus: borrowing MockBus) {
         guard ports[bar].count < ports[bar].fifoSize else {
             ports[bar].isOverrun = true
@@ -146,7 +146,7 @@ public struct SerialPortModel: MigratableDevice {
         if ports[bar].asks(for: .received) && ports[bar].count == ports[bar].triggerLevel { interrupt(bus) }
     }
 
-    /// One interrupt, of the kind that is on; one that is masked is lost.
+    /// Sends an interrupt of the enabled kind; a masked one is lost.
     private func interrupt(_ bus: borrowing MockBus) {
         bus.raiseMSI()
         if !bus.isMSIEnabled {
@@ -158,9 +158,9 @@ public struct SerialPortModel: MigratableDevice {
     // MARK: Migration
 
     public var streamHeader: [UInt8] {
-        // A number to know it by, version 1.0, the number of ports, and flags.
-        Self.bytes(0x7e9d_0989_8c3e_2c4e as UInt64) + Self.bytes(1 as UInt32) + Self.bytes(0 as UInt32)
-            + Self.bytes(UInt32(ports.count)) + Self.bytes(0 as UInt32)
+        // Magic number, version 1.0, number of ports, flags.
+        (0x7e9d_0989_8c3e_2c4e as UInt64).littleEndianBytes
+            + [1, 0, UInt32(ports.count), 0].flatMap(\.littleEndianBytes)
     }
 
     public var streamState: [UInt8] { ports.flatMap(\.state) }
@@ -172,9 +172,5 @@ public struct SerialPortModel: MigratableDevice {
             let start = number * Port.stateByteCount
             ports[number] = Port(state: Array(streamState[start..<start + Port.stateByteCount]))
         }
-    }
-
-    private static func bytes<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
-        (0..<Value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> Value($0 * 8)) }
     }
 }

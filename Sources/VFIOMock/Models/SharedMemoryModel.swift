@@ -1,6 +1,7 @@
-/// QEMU's `ivshmem-plain`, 1af4:1110: a piece of memory on the bus, in BAR 2. The plainest of exporters.
+/// QEMU's `ivshmem-plain`, 1af4:1110: memory in BAR 2. The simplest exporter of dma-bufs.
 ///
-/// BAR 0 holds the four registers of the device, which do nothing in its plain form. No interrupts, no reset.
+/// BAR 0 holds the four registers of the device, which have no effect in its plain form. It has no interrupts and no
+/// reset.
 public struct SharedMemoryModel: MockDevice {
     public let pci: MockPCIFunction
 

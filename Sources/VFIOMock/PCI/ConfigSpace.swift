@@ -1,7 +1,7 @@
 /// A function's config space: the hardware's bytes, and vfio-pci's virtual ones over them.
 ///
-/// As in the kernel each byte has a mask of the bits that are read from the virtual space, and one of the bits that may
-/// be written at all; what is written and not virtual goes to the hardware, which has a mask of its own.
+/// As in the kernel each byte has a mask of the virtual bits, and one of the writable bits. Writes to bits that are not
+/// virtual go to the hardware, which has a mask of its own.
 struct ConfigSpace {
     enum Register {
         static let command = 0x04
@@ -27,43 +27,42 @@ struct ConfigSpace {
         static let msix: UInt8 = 0x11
         /// Any extended capability.
         static let extended: UInt8 = 0xfe
-        /// Config space that no capability claims.
+        /// Config space outside of capabilities.
         static let none: UInt8 = 0xff
-        /// The standard header, which has no capability number.
+        /// The standard header.
         static let header: UInt8 = 0
     }
 
     let byteCount: Int
-    /// What the hardware holds.
     var hardware: [UInt8]
-    /// Which of its bits can be written.
+    /// The hardware's writable bits.
     private var hardwareMask: [UInt8]
-    /// What vfio-pci holds for whoever has the device open.
+    /// vfio-pci's virtual bytes while the device is open.
     private(set) var shadow: [UInt8]
     private var shadowMask: [UInt8]
     private var writeMask: [UInt8]
-    /// Which capability each byte belongs to.
+    /// The capability of each byte.
     private(set) var owner: [UInt8]
     private(set) var position: [UInt8: Int] = [:]
     private let pci: MockPCIFunction
     private let barAddresses: [Int: UInt64]
     private let place: Place
-    /// Where the capability of SR-IOV is.
+    /// The offset of the SR-IOV capability.
     private var virtualFunctions: Int?
 
-    /// Where the function is, as far as it shows in its config space.
+    /// The function's place, as far as config space shows it.
     struct Place {
-        /// Behind a port, and not on the root complex.
+        /// Whether it is behind a port rather than on the root complex.
         var isBehindPort = false
-        /// It is a virtual function, whose memory decode is switched in the physical one.
+        /// Whether it is a virtual function, whose memory decode is controlled by the physical one.
         var isVirtual = false
-        /// How many virtual functions it can have, if any, and what they are.
+        /// The maximum number of virtual functions and their description.
         var virtualFunctions: (limit: Int, pci: MockPCIFunction)?
     }
 
     init(_ pci: MockPCIFunction, barAddresses: [Int: UInt64], _ place: Place = Place()) {
         self.pci = pci
-        // A virtual function's addresses are in the capability of the physical one, and its own registers zero.
+        // A virtual function's addresses are in the physical one's SR-IOV capability, and its own BARs are zero.
         self.barAddresses = place.isVirtual ? [:] : barAddresses
         self.place = place
         byteCount = pci.isExpress ? 4096 : 256
@@ -82,11 +81,11 @@ struct ConfigSpace {
     // MARK: Access to both kinds of bytes
 
     static func load(_ bytes: [UInt8], _ offset: Int, _ count: Int) -> UInt32 {
-        (0..<count).reduce(0) { $0 | UInt32(bytes[offset + $1]) << UInt32($1 * 8) }
+        UInt32(bytes.integer(at: offset, count))
     }
 
     static func store(_ bytes: inout [UInt8], _ offset: Int, _ count: Int, _ value: UInt32) {
-        for index in 0..<count { bytes[offset + index] = UInt8(truncatingIfNeeded: value >> UInt32(index * 8)) }
+        bytes.set(offset, value, count)
     }
 
     var hardwareCommand: UInt16 {
@@ -110,10 +109,10 @@ struct ConfigSpace {
         }
     }
 
-    /// Whether the device answers to accesses of its BARs.
+    /// Whether the device answers accesses to its BARs.
     var respondsToMemory: Bool { (place.isVirtual || hardwareCommand & Command.memory != 0) && powerState < 3 }
 
-    /// Whether vfio-pci lets the process reach the BARs.
+    /// Whether vfio-pci allows access to the BARs.
     var isMemoryEnabled: Bool { (place.isVirtual || shadowCommand & Command.memory != 0) && powerState < 3 }
 
     mutating func setInterruptStatus(_ isAsserted: Bool) {
@@ -125,24 +124,21 @@ struct ConfigSpace {
         hardware[position + 3] = hardware[position + 3] & 0x7f | (isEnabled ? 0x80 : 0)
     }
 
-    // MARK: What the device is
+    // MARK: Hardware
 
     private mutating func setHeader() {
-        Self.store(&hardware, 0x00, 2, UInt32(pci.vendor))
-        Self.store(&hardware, 0x02, 2, UInt32(pci.device))
-        // Firmware leaves I/O and memory decode on, and errors reported.
+        hardware.set(0x00, pci.vendor)
+        hardware.set(0x02, pci.device)
+        // Firmware leaves I/O and memory decode and error reporting on.
         hardwareCommand = 0x0103
         hardware[0x08] = pci.revision
-        for index in 0..<3 { hardware[0x09 + index] = UInt8(truncatingIfNeeded: pci.classCode >> UInt32(index * 8)) }
+        hardware.set(0x09, pci.classCode, 3)
         for (bar, address) in barAddresses {
-            let low = UInt32(truncatingIfNeeded: address) | barFlags(bar)
-            Self.store(&hardware, Register.bars + bar * 4, 4, low)
-            if pci.bars[bar]?.is64Bit == true {
-                Self.store(&hardware, Register.bars + bar * 4 + 4, 4, UInt32(truncatingIfNeeded: address >> 32))
-            }
+            let byteCount = pci.bars[bar]?.is64Bit == true ? 8 : 4
+            hardware.set(Register.bars + bar * 4, address | UInt64(barFlags(bar)), byteCount)
         }
-        Self.store(&hardware, 0x2c, 2, UInt32(pci.subsystemVendor))
-        Self.store(&hardware, 0x2e, 2, UInt32(pci.subsystem))
+        hardware.set(0x2c, pci.subsystemVendor)
+        hardware.set(0x2e, pci.subsystem)
         if pci.hasINTx {
             hardware[Register.interruptLine] = 0x0b
             hardware[Register.interruptPin] = 1
@@ -154,7 +150,7 @@ struct ConfigSpace {
         if place.isVirtual {
             Self.store(&hardware, 0x00, 4, .max)
             hardwareCommand = 0
-            // Bus master alone.
+            // Bus master only.
             Self.store(&hardwareMask, Register.command, 2, UInt32(Command.busMaster))
         }
     }
@@ -168,13 +164,10 @@ struct ConfigSpace {
         var chain: [(id: UInt8, at: Int, bytes: [UInt8])] = []
         var next = 0x40
         if let msix = pci.msix {
-            let size = UInt16(msix.vectors - 1)
-            let table = UInt32(msix.tableOffset | msix.bar)
-            let pending = UInt32(msix.pendingOffset | msix.bar)
             var bytes = [UInt8](repeating: 0, count: 12)
-            Self.store(&bytes, 2, 2, UInt32(size))
-            Self.store(&bytes, 4, 4, table)
-            Self.store(&bytes, 8, 4, pending)
+            bytes.set(2, UInt16(msix.vectors - 1))
+            bytes.set(4, UInt32(msix.tableOffset | msix.bar))
+            bytes.set(8, UInt32(msix.pendingOffset | msix.bar))
             chain.append((Capability.msix, next, bytes))
             next += 0x10
         }
@@ -214,7 +207,7 @@ struct ConfigSpace {
             hardware[link] = UInt8(at)
             hardware.replaceSubrange(at..<at + bytes.count, with: bytes)
             hardware[at] = id
-            // There can be several of a vendor's, and the kernel makes nothing of them.
+            // There can be several vendor-specific ones, which the kernel does not virtualize.
             if id != Capability.vendor { position[id] = at }
             owner.replaceSubrange(at..<at + bytes.count, with: repeatElement(id, count: bytes.count))
             link = at + 1
@@ -247,7 +240,7 @@ struct ConfigSpace {
         for (number, capability) in list.enumerated() {
             if capability.id == 0x10 { virtualFunctions = position }
             let end = position + 4 + capability.bytes.count
-            // Each begins at a multiple of 32 bytes, as QEMU has it.
+            // Aligned to 32 bytes, as in QEMU.
             let next = (end + 31) & ~31
             precondition(end <= byteCount, "the extended capabilities do not fit")
             let link = number == list.count - 1 ? 0 : next
@@ -259,7 +252,7 @@ struct ConfigSpace {
         }
     }
 
-    /// Notes in the capability of SR-IOV how many virtual functions there are.
+    /// Sets the number of virtual functions in the SR-IOV capability.
     mutating func setVirtualFunctions(_ count: Int) {
         guard let virtualFunctions else { return }
         // Enabled, with memory decode, and with routing ids that need no slots.
@@ -267,9 +260,9 @@ struct ConfigSpace {
         Self.store(&hardware, virtualFunctions + 0x10, 2, UInt32(count))
     }
 
-    // MARK: What vfio-pci makes of it
+    // MARK: Virtual space
 
-    /// Sets up the virtual space, as when the device is opened.
+    /// Sets up the virtual space when the device is opened.
     mutating func open() {
         shadow = hardware
         shadowMask = [UInt8](repeating: 0, count: byteCount)
@@ -288,13 +281,13 @@ struct ConfigSpace {
         set(Register.interruptLine, 1, shadow: 0xff, write: 0xff)
         set(Register.interruptPin, 1, shadow: 0xff, write: 0)
         if place.isVirtual {
-            // The kernel fills in what a virtual function leaves to the physical one.
+            // The kernel fills in the IDs that a virtual function does not have.
             Self.store(&shadow, 0x00, 2, UInt32(pci.vendor))
             Self.store(&shadow, 0x02, 2, UInt32(pci.device))
             shadowCommand |= Command.memory
         }
         for (id, at) in position {
-            // The link to the next capability, and the number before it, can be read only.
+            // The ID and link of a capability are read-only.
             set(at, 2, shadow: 0xffff, write: 0)
             switch id {
             case Capability.powerManagement:
@@ -307,7 +300,7 @@ struct ConfigSpace {
                 set(at + 4, 4, shadow: .max, write: .max)
                 set(at + 8, 4, shadow: .max, write: .max)
                 set(at + 12, 2, shadow: 0xffff, write: 0xffff)
-                // How many vectors there are to enable is known only once they are on.
+                // The number of enabled vectors is set only when MSI is enabled.
                 shadow[at + 2] &= ~0x0e
             case Capability.express:
                 set(at + 8, 2, shadow: 0xf0e0, write: 0xfdff)
@@ -317,7 +310,7 @@ struct ConfigSpace {
         }
     }
 
-    /// How many bytes the kernel takes at once from here: no more than an aligned word inside one capability.
+    /// The size of the kernel's next access: at most an aligned word inside one capability.
     func chunk(at offset: Int, upTo count: Int) -> Int {
         var remaining = 1
         while (offset + remaining) % 4 != 0, owner[offset + remaining] == owner[offset] { remaining += 1 }
@@ -350,7 +343,7 @@ struct ConfigSpace {
         Self.store(&hardware, offset, count, Self.load(hardware, offset, count) & ~mask | value & mask)
     }
 
-    /// Makes the virtual BARs answer as hardware: the bits below the size read as zero. So are they sized.
+    /// Clears the bits of the virtual BARs below their size, as hardware does, so that they can be sized.
     private mutating func fixBARs() {
         var bar = 0
         while bar < 6 {
@@ -361,14 +354,9 @@ struct ConfigSpace {
                 continue
             }
             let mask = ~(UInt64(description.byteCount) - 1)
-            let low = Self.load(shadow, offset, 4) & UInt32(truncatingIfNeeded: mask) | barFlags(bar)
-            Self.store(&shadow, offset, 4, low)
-            bar += 1
-            if description.is64Bit {
-                let high = Self.load(shadow, offset + 4, 4) & UInt32(truncatingIfNeeded: mask >> 32)
-                Self.store(&shadow, offset + 4, 4, high)
-                bar += 1
-            }
+            let count = description.is64Bit ? 8 : 4
+            shadow.set(offset, shadow.integer(at: offset, count) & mask | UInt64(barFlags(bar)), count)
+            bar += count / 4
         }
         Self.store(&shadow, Register.rom, 4, 0)
     }

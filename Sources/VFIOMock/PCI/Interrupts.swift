@@ -1,4 +1,4 @@
-/// The interrupts of an open device: which kind is on, and the eventfds that they signal.
+/// The interrupts of an open device.
 final class Interrupts {
     enum Kind {
         case none, intx, msi, msix
@@ -7,11 +7,11 @@ final class Interrupts {
     var kind = Kind.none
     /// The eventfds by vector; INTx is vector 0.
     var triggers: [Int: EventDescriptor] = [:]
-    /// How many vectors were set up when the kind was turned on. Only MSI-X can have more later.
+    /// The number of vectors allocated when the kind was enabled. Only MSI-X can grow later.
     var allocatedCount = 0
-    /// INTx is masked, by the kernel when it fired or by the process.
+    /// Whether INTx is masked, by the kernel when it fired or by the process.
     var isMasked = false
-    /// INTx is masked by the command register.
+    /// Whether INTx is masked by the command register.
     var isDisabledByCommand = false
     /// Unmasks INTx when it is signalled.
     var unmask: EventDescriptor?
@@ -29,7 +29,7 @@ final class Interrupts {
     }
 }
 
-/// An eventfd that the kernel turns into a register write (`VFIO_DEVICE_IOEVENTFD`).
+/// A register write on an eventfd (`VFIO_DEVICE_IOEVENTFD`).
 struct EventWrite {
     let bar: Int
     let offset: UInt64

@@ -1,12 +1,12 @@
 import SystemPackage
 import VFIO
 
-/// A device whose driver makes mediated devices.
+/// A device whose driver creates mediated devices.
 final class MediatedParent {
     let name: String
-    /// What each type of mediated device is made of, by the type's name.
+    /// The model of each type of mediated device by name.
     let types: [String: @Sendable () -> any MockDevice]
-    /// How many more it can make.
+    /// The number of further devices that it can create.
     var available: Int
 
     init(name: String, types: [String: @Sendable () -> any MockDevice], limit: Int) {
@@ -37,7 +37,7 @@ final class MediatedParent {
     }
 }
 
-/// What a mediated device is called, and who made it.
+/// The UUID of a mediated device, and its parent.
 struct MediatedName {
     let uuid: DeviceUUID
     let parent: MediatedParent

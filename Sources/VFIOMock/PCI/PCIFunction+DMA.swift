@@ -3,14 +3,14 @@ import VFIO
 extension PCIFunction {
     var isBusMaster: Bool { config.isBusMaster }
 
-    /// Reads memory, or another device.
+    /// Reads memory or another device.
     func dmaRead(_ iova: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
         unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
         return transfer(iova, buffer.count, isWrite: false) { (translation, range) in
             let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[range])
             switch translation.backing {
             case .object(let object, let start): unsafe object.read(at: start + Int(translation.offset), into: part)
-            // Zeros where nothing is mapped any more.
+            // Zeros where the process has unmapped the memory.
             case .process(let address): try? unsafe UserMemory.read(address + translation.offset, into: part)
             case .bar(let target, let bar, let start):
                 unsafe target.readBAR(bar, at: start + translation.offset, into: part)
@@ -18,13 +18,13 @@ extension PCIFunction {
         }
     }
 
-    /// Writes memory, or another device.
+    /// Writes memory or another device.
     func dmaWrite(_ iova: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {
         transfer(iova, buffer.count, isWrite: true) { (translation, range) in
             let part = unsafe UnsafeRawBufferPointer(rebasing: buffer[range])
             switch translation.backing {
             case .object(let object, let start): unsafe object.write(at: start + Int(translation.offset), from: part)
-            // What is not mapped any more swallows its bytes.
+            // Dropped where the process has unmapped the memory.
             case .process(let address): try? unsafe UserMemory.write(address + translation.offset, from: part)
             case .bar(let target, let bar, let start):
                 unsafe target.writeBAR(bar, at: start + translation.offset, from: part)
@@ -32,9 +32,8 @@ extension PCIFunction {
         }
     }
 
-    /// Goes through a range of IOVA piece by piece, and records a fault for each page that is not for this DMA.
-    ///
-    /// - Returns: Whether all of it could be done.
+    /// Translates a range of IOVA piece by piece, records a fault for each page that does not allow this DMA, and
+    /// returns whether there was none.
     private func transfer(
         _ iova: UInt64, _ byteCount: Int, isWrite: Bool, _ body: (Translation, Range<Int>) -> Void
     ) -> Bool {
@@ -62,7 +61,7 @@ extension PCIFunction {
 
     // MARK: From another device
 
-    /// A BAR whose decode is off does not answer: the reader keeps its zeros.
+    /// A BAR whose decode is off does not answer: the buffer keeps its zeros.
     func readBAR(_ bar: Int, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) {
         guard config.respondsToMemory else { return }
         if let memory = memory[bar] { return unsafe memory.read(at: Int(offset), into: buffer) }
@@ -85,7 +84,7 @@ extension PCIFunction {
         }
     }
 
-    /// A range as naturally aligned accesses, as wide as they can be.
+    /// Splits a range into naturally aligned accesses, as wide as possible.
     private static func accesses(_ offset: UInt64, _ byteCount: Int) -> [(position: Int, width: Int)] {
         var result: [(Int, Int)] = []
         var position = 0

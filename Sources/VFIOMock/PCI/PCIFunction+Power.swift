@@ -1,16 +1,16 @@
 import SystemPackage
 
-/// Writes of config space with what they set off, resets, and low power.
+/// Config space writes with their side effects, resets, and low power.
 extension PCIFunction {
     // MARK: Config space
 
-    /// A write of one aligned piece of config space.
+    /// Writes one aligned piece of config space.
     func writeConfig(_ offset: Int, _ count: Int, _ value: UInt32) {
         let command = ConfigSpace.Register.command
         if offset == command, value & UInt32(ConfigSpace.Command.memory) == 0 { moveExports(revoked: true) }
         config.write(offset, count, value)
         if offset == command {
-            // Bits 0 and 1: the kernel keeps a copy of them, to know a reset behind its back.
+            // Bits 0 and 1: the kernel keeps a copy of them to detect a reset.
             config.shadowCommand = config.shadowCommand & ~3 | UInt16(value & 3)
             settle()
         }
@@ -31,7 +31,7 @@ extension PCIFunction {
     /// Whether the process reaches the BARs.
     var isReachable: Bool { config.isMemoryEnabled && !isInLowPower }
 
-    /// After anything that turned memory on or off: mappings of the process and exports follow.
+    /// Updates exports and the process's mappings after a change of memory decode or power.
     func settle() {
         if config.isMemoryEnabled { moveExports(revoked: false) }
         updateMappings()
@@ -46,7 +46,7 @@ extension PCIFunction {
         if isDisabled { maskINTx() } else { unmaskINTx() }
     }
 
-    /// MSI is turned on by `VFIO_DEVICE_SET_IRQS`, not by its capability.
+    /// MSI is enabled by `VFIO_DEVICE_SET_IRQS`, not by its capability.
     private func limitMSI(_ start: Int) {
         var flags = config.shadow[start + 2]
         if interrupts.kind != .msi { flags &= ~1 }
@@ -57,14 +57,14 @@ extension PCIFunction {
 
     // MARK: Reset
 
-    /// Function level reset, asked for in the PCI Express device control register. The bit always reads as zero.
+    /// Function level reset by the PCI Express device control register. The bit reads as zero.
     private func resetIfAsked(_ start: Int) {
         guard config.shadow[start + 9] & 0x80 != 0 else { return }
         config.clearShadow(start + 9, mask: 0x80)
         if pci.hasFunctionLevelReset { Self.resetAll([self]) }
     }
 
-    /// Resets functions together, as a bus does: what they have exported is revoked before.
+    /// Resets functions together, as a bus does, and revokes their exports first.
     static func resetAll(_ functions: [PCIFunction]) {
         for function in functions { function.moveExports(revoked: true) }
         for function in functions { function.reset() }
@@ -74,10 +74,10 @@ extension PCIFunction {
     // MARK: Power
 
     private func setPowerState(_ state: UInt8) {
-        // D1 and D2 are optional, and no device here has them: the kernel refuses, and nothing changes.
+        // D1 and D2 are optional, and no device here supports them: the kernel refuses.
         guard state == 0 || state == 3 else { return settle() }
         if state == 3 { moveExports(revoked: true) }
-        // The virtual functions need the physical one's power.
+        // The virtual functions require the physical one's power.
         if state == 0 || virtualFunctions?.functions.isEmpty ?? true { config.powerState = state }
         settle()
     }
@@ -96,10 +96,10 @@ extension PCIFunction {
         settle()
     }
 
-    /// An access brings the device out of low power. Whoever asked to be told of it has to leave low power for good by
-    /// that; otherwise the device goes back by itself.
+    /// Resumes the device on an access. With a wakeup eventfd low power ends; otherwise the device suspends again by
+    /// itself.
     func wake() {
-        // With virtual functions the device was never suspended.
+        // With virtual functions the device was not suspended.
         guard bus.release.hasRuntimePowerManagement, virtualFunctions?.functions.isEmpty ?? true,
             let wake = lowPowerWake
         else { return }

@@ -1,7 +1,7 @@
 import SystemPackage
 import VFIO
 
-/// Without `0x`.
+/// Hexadecimal digits without `0x`.
 private func hexadecimal(_ value: some BinaryInteger, _ digits: Int) -> String {
     let text = String(value, radix: 16)
     return String(repeating: "0", count: max(0, digits - text.count)) + text
@@ -13,11 +13,11 @@ extension PCIFunction {
         if let mediated { return "\(mediated.parent.sysfsPath)/\(mediated.uuid)" }
         let domain = hexadecimal(address.domain, 4)
         let root = "/sys/devices/pci\(domain):00"
-        // Devices of other buses sit behind a port of the root complex.
+        // Devices of other buses are behind a port of the root complex.
         return isOnRootBus ? "\(root)/\(address)" : "\(root)/\(domain):00:1c.0/\(address)"
     }
 
-    /// Its folder, and what leads there from elsewhere.
+    /// Its folder, and the links to it.
     func deviceEntries() -> [Sysfs.Entry] {
         let path = sysfsPath
         let busPath = mediated == nil ? "/sys/bus/pci" : "/sys/bus/mdev"
@@ -46,7 +46,7 @@ extension PCIFunction {
         return entries + [("\(group)/type", .text("DMA-FQ")), ("\(group)/reserved_regions", .text(ranges))]
     }
 
-    /// What shows that a driver has the device; none without a driver.
+    /// The entries of its driver; none without a driver.
     func driverEntries() -> [Sysfs.Entry] {
         guard let driver else { return [] }
         let path = sysfsPath
@@ -55,7 +55,7 @@ extension PCIFunction {
             ("\(path)/driver", .link(to: folder)), ("\(folder)/\(name)", .link(to: path)),
         ]
         guard let nodeNumber else { return entries }
-        // VFIO makes up a group when it takes a device that has no IOMMU.
+        // VFIO creates a group for a device without an IOMMU when it binds it.
         if !hasIOMMU { entries += groupEntries() }
         let mark = hasIOMMU ? "" : "noiommu-"
         if bus.release.hasContainer {
@@ -68,7 +68,7 @@ extension PCIFunction {
                 ("/dev/vfio/\(mark)\(groupNumber)", .device(open)),
             ]
         }
-        // Before device nodes, the class had the plain name.
+        // Without device nodes, the class uses the plain name.
         let name = bus.release.hasDeviceNodes ? "\(mark)vfio\(nodeNumber)" : "vfio\(nodeNumber)"
         let node = "\(path)/vfio-dev/\(name)"
         entries += [
@@ -83,10 +83,10 @@ extension PCIFunction {
         ]
     }
 
-    /// The reset of a bus that the device is alone on, which is there while that is so.
+    /// The bus reset of a device that is alone on its bus.
     var busResetEntry: Sysfs.Entry { ("\(sysfsPath)/reset_method", .text("bus")) }
 
-    /// Adds the attributes in its folder, which go with that.
+    /// Adds the attributes in its folder, which are removed with that.
     func addAttributes() {
         let path = sysfsPath
         let pci = pci
@@ -117,7 +117,7 @@ extension PCIFunction {
         sysfs.addText("\(path)/sriov_totalvfs", "\(own.limit)")
         sysfs.addText("\(path)/sriov_offset", "1")
         sysfs.addText("\(path)/sriov_stride", "1")
-        // vfio-pci claims the functions of one that it holds, whatever is written here.
+        // vfio-pci claims the virtual functions of its devices, whatever is written here.
         sysfs.addFlag("\(path)/sriov_drivers_autoprobe", ("1", "0"), own.isProbed) { own.isProbed = $0 }
         sysfs.addText("\(path)/sriov_numvfs", "\(own.functions.count)") { [unowned bus] (text) throws(Errno) in
             try bus.setVirtualFunctions(text, of: self)

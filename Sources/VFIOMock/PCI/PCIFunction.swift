@@ -2,25 +2,25 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// A device in its slot: the hardware, the driver it is bound to, and vfio-pci's state while it is open.
+/// A device in its slot: the hardware, its driver, and vfio-pci's state while it is open.
 final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     unowned let bus: SystemBus
     let address: PCIAddress
     let pci: MockPCIFunction
     let groupNumber: Int
     let barAddresses: [Int: UInt64]
-    /// What is behind the BARs of the kind `memory`.
+    /// The memory of the BARs of the kind `memory`.
     let memory: [Int: MemoryObject]
     var model: any MockDevice
-    /// What it is called when it is no PCI function but a mediated device.
+    /// The UUID and parent of a mediated device.
     let mediated: MediatedName?
-    /// Its migration state, when it can migrate.
+    /// The migration state of a migratable device.
     private(set) var migration: MigrationControl?
-    /// The function that this one is a virtual function of.
+    /// The physical function of a virtual one.
     private(set) weak var physical: PCIFunction?
-    /// Its virtual functions, when it can have some.
+    /// The virtual functions of an SR-IOV device.
     let virtualFunctions: VirtualFunctions?
-    /// A call of the model is under way; another device's DMA into its registers cannot be answered then.
+    /// Whether a call of the model is in progress; another device's DMA into its registers is not answered then.
     var isBusy = false
     private var isINTxAsserted = false
 
@@ -28,14 +28,14 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     var config: ConfigSpace
     private var savedHardware: [UInt8] = []
 
-    /// An IOMMU translates its DMA. Without one its DMA is to physical addresses, and its group is one that VFIO makes up
-    /// while it has the device.
+    /// Whether an IOMMU translates its DMA. Otherwise its DMA uses physical addresses, and VFIO creates its group while
+    /// it is bound.
     let hasIOMMU: Bool
 
     // Drivers.
     var driver: String?
     var driverOverride: String?
-    /// The driver that would take the device if nobody interfered.
+    /// The driver that binds the device by default.
     let nativeDriver: String?
     /// N of `/dev/vfio/devices/vfioN` while bound to vfio-pci.
     var nodeNumber: Int?
@@ -43,19 +43,19 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     // vfio-pci's state.
     /// Open files with access to the device.
     var openCount = 0
-    /// Open files of any kind, device nodes that are not bound included.
+    /// Open files, including device nodes that are not bound to an iommufd.
     var fileCount = 0
     var isOpenByNode = false
-    /// It can be reset alone. Found out when it is opened, as vfio-pci does.
+    /// Whether it can be reset alone. Determined when it is opened, as vfio-pci does.
     var hasReset = false
     let interrupts = Interrupts()
     private(set) var exports: [ObjectIdentifier: DMABuf] = [:]
     var isInLowPower = false
     var lowPowerWake: EventDescriptor?
     var eventWrites: [EventWrite] = []
-    /// What a virtual GPU has shown since it was opened; the number of a picture is its place here, from 1.
+    /// The framebuffers of a virtual GPU since it was opened; their numbers begin at 1.
     var pictures: [MockPicture] = []
-    /// The page table that its DMA goes through.
+    /// The page table of its DMA.
     var space: (any TranslationSpace)?
     /// Its object in the iommufd that it is bound to.
     var boundDevice: IOMMUFDDevice?
@@ -93,7 +93,7 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
 
     var deviceAddress: DeviceAddress { mediated.map { .mediated($0.uuid) } ?? .pci(address) }
 
-    /// The name that the kernel has for it.
+    /// Its name in the kernel.
     var name: String { deviceAddress.description }
 
     /// The devices of the root bus cannot be reset by their bus.
@@ -101,19 +101,19 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
 
     func barSize(_ bar: Int) -> UInt64 { UInt64(pci.bars[bar]?.byteCount ?? 0) }
 
-    /// How many regions it has: the fixed ones, and its own behind them.
+    /// The number of regions: the fixed ones and its typed ones.
     var regionCount: UInt32 { CVFIO_PCI_NUM_REGIONS + UInt32(pci.typedRegions.count) }
 
-    /// The region of a number behind the fixed ones.
+    /// A region after the fixed ones.
     private func typedRegion(_ index: Int) -> MockPCIFunction.TypedRegion? {
         let number = index - Int(CVFIO_PCI_NUM_REGIONS)
         return pci.typedRegions.indices.contains(number) ? pci.typedRegions[number] : nil
     }
 
-    /// The size of a BAR, or of a region behind the fixed ones.
+    /// The size of a BAR or a typed region.
     func regionSize(_ index: Int) -> UInt64 { typedRegion(index).map { UInt64($0.byteCount) } ?? barSize(index) }
 
-    /// What tells the type of a region behind the fixed ones; empty for the others.
+    /// The type capability of a typed region; empty for others.
     func typeCapability(of index: UInt32) -> CapabilityChain {
         var chain = CapabilityChain()
         if let region = typedRegion(Int(index)) {
@@ -124,18 +124,16 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
         return chain
     }
 
-    /// Whether the process may map a BAR.
     func isMappable(_ bar: Int) -> Bool { memory[bar] != nil }
 
     // MARK: Open and close
 
-    /// Whether a reset of the function alone is there: of its own, or of its bus when nobody else is on that.
+    /// Whether the function can be reset alone: by its own reset, or by its bus when it is alone there.
     var canReset: Bool {
         if pci.hasFunctionLevelReset { return true }
         return !isMediated && !isOnRootBus && bus.functions(onBusOf: self).count == 1
     }
 
-    /// Another file has access to it.
     func open() {
         openCount += 1
         if openCount > 1 { return }
@@ -151,7 +149,6 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
         isInLowPower = false
     }
 
-    /// A file with access to it is gone.
     func close() {
         openCount -= 1
         if openCount > 0 { return }
@@ -237,22 +234,16 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
         deliverINTx()
     }
 
-    /// Fires the pin's interrupt if it is asserted and nothing masks it; the kernel masks it by that.
-    private func deliverINTx() {
+    /// Signals INTx if it is asserted and not masked; that masks it.
+    func deliverINTx() {
         guard isINTxAsserted, interrupts.kind == .intx, !interrupts.isMasked else { return }
         interrupts.isMasked = true
         if !interrupts.isDisabledByCommand { interrupts.signal(0) }
     }
 
-    func enabledINTx() { deliverINTx() }
-
     func unmaskINTx() {
         guard interrupts.kind == .intx, interrupts.isMasked, !interrupts.isDisabledByCommand else { return }
-        if isINTxAsserted {
-            interrupts.signal(0)
-        } else {
-            interrupts.isMasked = false
-        }
+        if isINTxAsserted { interrupts.signal(0) } else { interrupts.isMasked = false }
     }
 
     func maskINTx() {
@@ -262,10 +253,9 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     // MARK: Message signalled interrupts
 
     var isMSIEnabled: Bool { interrupts.kind == .msi }
-
     var isMSIXEnabled: Bool { interrupts.kind == .msix }
 
-    /// A mediated device's is no write to memory.
+    /// A mediated device's message is not a memory write.
     func raiseMSI(_ vector: Int) { if isMSIEnabled && (isBusMaster || isMediated) { interrupts.signal(vector) } }
 
     func raiseMSIX(_ vector: Int) { if isMSIXEnabled && isBusMaster { interrupts.signal(vector) } }
@@ -278,17 +268,15 @@ extension PCIFunction: DMABufExporter {
 
     func exportWasReleased(_ buffer: DMABuf) { exports[ObjectIdentifier(buffer)] = nil }
 
-    /// Revokes what was exported, or makes it good again.
+    /// Revokes the exports, or makes them valid again.
     func moveExports(revoked: Bool) { for export in exports.values { export.move(revoked: revoked) } }
 }
 
 // MARK: Events that the kernel waits for
 
 extension PCIFunction: EventWatcher {
-    /// Has the kernel wait for those that are set.
-    func updateWatching() {
-        bus.core.setWatching(self, interrupts.unmask != nil || !eventWrites.isEmpty)
-    }
+    /// Watches the eventfds that are set.
+    func updateWatching() { bus.core.setWatching(self, interrupts.unmask != nil || !eventWrites.isEmpty) }
 
     func serveEvents() {
         if let unmask = interrupts.unmask, unmask.take() > 0 { unmaskINTx() }

@@ -3,7 +3,7 @@ import VFIO
 
 // The bus holds the tree, so the tree's attributes refer to the bus as `unowned`.
 extension SystemBus {
-    /// Adds what the kernel shows without any device.
+    /// Adds the kernel's files that exist without devices.
     func addKernelFiles() {
         let (release, iommu) = (release, iommu.configuration)
         sysfs.add(
@@ -36,7 +36,7 @@ extension SystemBus {
             guard function.driver == nil else { return true }
             let drivers = ["vfio-pci"] + bus.nativeDrivers.sorted()
             if let driver = drivers.first(where: { bus.matches($0, function) }) {
-                // The file does not tell that a driver has refused a device.
+                // The file does not report that a driver refused the device.
                 do throws(Errno) {
                     try bus.probe(function, driver)
                 } catch .invalidArgument {}
@@ -79,10 +79,10 @@ extension SystemBus {
         }
     }
 
-    /// Devices without a reset of their own have that of their bus while they are alone on it.
+    /// Updates the bus reset, which devices without a reset of their own have while alone on their bus.
     func updateBusReset(beside function: PCIFunction) {
         let neighbours = functions(onBusOf: function)
-        // With more there was none before, and there is none now.
+        // With more devices nothing changes.
         guard neighbours.count <= 2 else { return }
         for neighbour in neighbours where !neighbour.pci.hasFunctionLevelReset {
             sysfs.remove([neighbour.busResetEntry])

@@ -1,29 +1,29 @@
 import SystemPackage
 import VFIO
 
-/// What is behind the nodes in `/dev/vfio`.
+/// The open functions of the nodes in `/dev/vfio`.
 protocol DeviceNodes: AnyObject {
     func openGroup(_ number: Int, hasIOMMU: Bool) throws(Errno) -> any FileOperations
     func openDevice(_ function: PCIFunction) -> any FileOperations
-    /// Whether a process holds a group, so that no driver of the kernel's own may have a device of it.
+    /// Whether a process holds a group, which keeps kernel drivers from binding its devices.
     func isGroupHeld(_ number: Int) -> Bool
 }
 
-/// The devices of the machine, and the drivers that they are bound to.
+/// The devices of the machine and their drivers.
 final class SystemBus {
     let iommu: SystemIOMMU
     private(set) var functions: [PCIAddress: PCIFunction] = [:]
     private var groups: [Int: [PCIFunction]] = [:]
     private var buses: [Int: [PCIFunction]] = [:]
-    /// The numbers of `/dev/vfio/devices/vfioN` that are taken.
+    /// The numbers of `/dev/vfio/devices/vfioN` in use.
     private var nodes: Set<Int> = []
     private(set) var mediatedFunctions: [DeviceUUID: PCIFunction] = [:]
     var mediatedParents: [String: MediatedParent] = [:]
-    /// Drivers of the kernel's own that devices were plugged in with.
+    /// The kernel drivers that devices were plugged in with.
     private(set) var nativeDrivers: Set<String> = []
-    /// Vendor and device numbers that vfio-pci was told to take (`new_id`).
+    /// The IDs that vfio-pci was told to bind (`new_id`).
     var vfioIDs: Set<UInt32> = []
-    /// vfio-pci lets virtual functions be made (its parameter `enable_sriov`).
+    /// Whether vfio-pci allows virtual functions (its parameter `enable_sriov`).
     var allowsVirtualFunctions = false
     let sysfs = Sysfs()
     weak var vfio: (any DeviceNodes)?
@@ -50,7 +50,7 @@ final class SystemBus {
         Int(function.address.domain) << 8 | Int(function.address.bus)
     }
 
-    /// Makes a device known, which no driver has yet.
+    /// Adds a device without a driver.
     private func add(_ function: PCIFunction) {
         functions[function.address] = function
         if let mediated = function.mediated { mediatedFunctions[mediated.uuid] = function }
@@ -63,7 +63,7 @@ final class SystemBus {
         updateBusReset(beside: function)
     }
 
-    /// Takes a device from its driver and out of the machine.
+    /// Unbinds and removes a device.
     private func remove(_ function: PCIFunction) {
         setDriver(function, nil)
         functions[function.address] = nil
@@ -77,7 +77,7 @@ final class SystemBus {
 
     private var nextGroupNumber: Int { (groups.keys.max() ?? 0) + 1 }
 
-    /// Places a function's BARs in physical memory, each aligned to its size and to a page.
+    /// Assigns physical addresses to a function's BARs, each aligned to its size and to a page.
     func placeBARs(_ pci: MockPCIFunction) -> [Int: UInt64] {
         var addresses: [Int: UInt64] = [:]
         for (number, bar) in pci.bars.sorted(by: { $0.key < $1.key }) {
@@ -123,10 +123,10 @@ final class SystemBus {
         sysfs.add(function.driverEntries())
     }
 
-    /// Whether vfio-pci takes a device that is offered to it.
+    /// Whether vfio-pci accepts a device.
     private func isTakenByVFIO(_ function: PCIFunction) -> Bool { function.hasIOMMU || release.hasUnsafeNoIOMMUMode }
 
-    /// Whether a driver would take a device.
+    /// Whether a driver matches a device.
     func matches(_ driver: String, _ function: PCIFunction) -> Bool {
         if let wanted = function.driverOverride { return wanted == driver }
         if driver == "vfio-pci" {
@@ -137,29 +137,28 @@ final class SystemBus {
 
     /// Binds a device to a driver.
     ///
-    /// - Throws: `EBUSY` for the kernel's own driver while a process holds the group; `EINVAL` from vfio-pci for a device
-    ///   without an IOMMU, unless it has its unsafe mode.
+    /// - Throws: `EBUSY` for a kernel driver while a process holds the group; `EINVAL` from vfio-pci for a device
+    ///   without an IOMMU, unless the unsafe mode is on.
     func probe(_ function: PCIFunction, _ driver: String) throws(Errno) {
         if driver == "vfio-pci", !isTakenByVFIO(function) { throw .invalidArgument }
         if driver != "vfio-pci", vfio?.isGroupHeld(function.groupNumber) == true { throw .resourceBusy }
         setDriver(function, driver)
     }
 
-    /// Whether a process has the device open; until it closes it, vfio-pci does not let go.
+    /// Whether a process has the device open, which delays an unbind from vfio-pci.
     func isHeld(_ function: PCIFunction) -> Bool { function.fileCount > 0 }
 
     // MARK: Virtual functions
 
-    /// A write to `sriov_numvfs`.
-    ///
-    /// - Returns: Whether it is done; while a process has one of those open that are to go it is not.
+    /// A write to `sriov_numvfs`. Returns whether it is complete: not while a process has a function open that is to be
+    /// removed.
     func setVirtualFunctions(_ text: String, of function: PCIFunction) throws(Errno) -> Bool {
         guard let own = function.virtualFunctions, let count = UInt16(text).map(Int.init) else {
             throw .invalidArgument
         }
         if count > own.limit { throw .outOfRange }
         if count == own.functions.count { return true }
-        // Only vfio-pci lets itself be asked.
+        // Only vfio-pci supports it.
         guard function.driver == "vfio-pci", allowsVirtualFunctions else { throw .noSuchFileOrDirectory }
         if count == 0 { return removeVirtualFunctions(of: function) }
         if !own.functions.isEmpty { throw .resourceBusy }
@@ -178,9 +177,7 @@ final class SystemBus {
         return true
     }
 
-    /// Takes all virtual functions away.
-    ///
-    /// - Returns: Whether they are gone; while a process has one of them open they are not.
+    /// Removes all virtual functions and returns whether it did: not while a process has one open.
     func removeVirtualFunctions(of function: PCIFunction) -> Bool {
         guard let own = function.virtualFunctions else { return true }
         let held = own.functions.filter { isHeld($0) }
@@ -192,7 +189,7 @@ final class SystemBus {
         return true
     }
 
-    /// Each sits one further than the one before; beyond the 8th in what looks like the next slot.
+    /// The addresses are consecutive; beyond the 8th they continue in the next slot.
     private func virtualAddress(_ number: Int, of function: PCIFunction) -> PCIAddress {
         let (domain, bus) = (function.address.domain, function.address.bus)
         let position = Int(function.address.device) << 3 + Int(function.address.function) + 1 + number
@@ -211,7 +208,7 @@ final class SystemBus {
         guard let uuid = DeviceUUID(text), let make = parent.types[type] else { throw .invalidArgument }
         if mediatedFunctions[uuid] != nil { throw .fileExists }
         if parent.available == 0 { throw .noSpace }
-        // The mock keeps its devices by PCI address; mediated ones are in a domain that no sysfs shows.
+        // The mock's devices have PCI addresses; those of mediated ones are in a domain that sysfs does not show.
         var slot: UInt8 = 0
         while functions[Self.hiddenAddress(slot)] != nil { slot += 1 }
         let function = try PCIFunction(
@@ -227,9 +224,8 @@ final class SystemBus {
         PCIAddress(domain: .max, bus: slot, device: 0, function: 0)!
     }
 
-    /// A write to the `remove` file of a mediated device.
-    ///
-    /// - Returns: Whether it is gone; while a process has it open it is not.
+    /// A write to the `remove` file of a mediated device. Returns whether it was removed: not while a process has it
+    /// open.
     func removeMediated(_ function: PCIFunction) -> Bool {
         if isHeld(function) {
             function.interrupts.request?.signal()

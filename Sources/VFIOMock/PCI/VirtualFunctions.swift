@@ -1,16 +1,15 @@
 import SystemPackage
 import VFIO
 
-/// What a physical function knows of its virtual ones, and what vfio-pci does.
+/// The virtual functions of a physical one, and vfio-pci's state of them.
 final class VirtualFunctions {
     let limit: Int
-    /// Those that there are.
     var functions: [PCIFunction] = []
-    /// The kernel's drivers may take new ones (`sriov_drivers_autoprobe`).
+    /// Whether kernel drivers may bind new ones (`sriov_drivers_autoprobe`).
     var isProbed = true
-    /// The token that their users and that of the physical function share: nobody's, until somebody sets it.
+    /// The token that the users of all functions share; random until it is set.
     private(set) var token: [UInt8] = []
-    /// How many of them are open.
+    /// The number of open ones.
     var userCount = 0
 
     init(limit: Int) {
@@ -20,12 +19,12 @@ final class VirtualFunctions {
 
     func setToken(_ bytes: [UInt8]) { token = bytes }
 
-    /// As when vfio-pci takes the device: a random one.
+    /// Sets a random token, as when vfio-pci binds the device.
     func forgetToken() { token = (0..<16).map { _ in UInt8.random(in: 0...255) } }
 }
 
 extension PCIFunction {
-    /// Whether it may be opened with a token, or without one.
+    /// Checks the token of an open, or its absence.
     func checkToken(_ token: [UInt8]?) throws(Errno) {
         if let own = physical?.virtualFunctions {
             if token != own.token { throw .permissionDenied }

@@ -1,18 +1,16 @@
 import SystemPackage
 
-/// The files of the kernel: sysfs, and the folders of `/dev` and `/proc` that VFIO has to do with.
+/// The kernel's files: sysfs, and the parts of `/dev` and `/proc` that VFIO uses.
 ///
-/// The tree knows nothing of devices: each object of the kernel adds the entries that show it, and removes them when it
-/// goes.
+/// The tree knows nothing of devices: each kernel object adds its entries, and removes them when it is removed.
 final class Sysfs {
-    /// Reads and writes are of the moment that they are made in. A write returns whether it is done; otherwise it has to
-    /// be tried again later.
+    /// A node. A write returns whether it is complete; otherwise it must be retried later.
     enum Node {
         case folder
         case attribute(read: (() -> [UInt8])?, write: ((String) throws(Errno) -> Bool)?)
-        /// A link to an absolute path. It is read as a relative one, as the kernel makes them.
+        /// A link to an absolute path. It reads as a relative one, as in the kernel.
         case link(to: String)
-        /// A device node, which is opened and not read.
+        /// A device node, which can be opened and not read.
         case device(Open)
 
         /// An attribute that is read as a line of text.
@@ -29,17 +27,17 @@ final class Sysfs {
     private final class Item {
         let node: Node
         var children: [String: Item] = [:]
-        /// How often it was added; 0 for a folder that is there only for what is in it.
+        /// How often it was added; 0 for a folder that exists only for its contents.
         var count = 0
 
         init(_ node: Node) { self.node = node }
     }
 
     private let root = Item(.folder)
-    /// How many nodes were made since the start.
+    /// The number of nodes made so far.
     private(set) var madeNodeCount = 0
 
-    /// Whether a path is the mock's to answer.
+    /// Whether a path belongs to the mock.
     static func covers(_ path: FilePath) -> Bool {
         let text = path.string
         return ["/sys", "/dev/iommu", "/dev/kvm", "/dev/vfio", "/proc/sys/kernel/osrelease"].contains(text)
@@ -48,8 +46,8 @@ final class Sysfs {
 
     // MARK: Changing
 
-    /// Adds entries, and the folders that they are in. What several objects add, such as the folder of a group, stays
-    /// until each of them has removed it.
+    /// Adds entries and their folders. An entry that several objects add, such as a group's folder, stays until each
+    /// has removed it.
     func add(_ entries: [Entry]) {
         for (path, node) in entries { add(path, node) }
     }
@@ -68,14 +66,14 @@ final class Sysfs {
         item.count += 1
     }
 
-    /// Adds an attribute that is read as a line of text, and may be written.
+    /// Adds an attribute of one line of text, which may be writable.
     func addText(
         _ path: String, _ text: @autoclosure @escaping () -> String, write: ((String) throws(Errno) -> Bool)? = nil
     ) {
         add(path, .text(text(), write: write))
     }
 
-    /// Adds an attribute that is on or off.
+    /// Adds a Boolean attribute.
     func addFlag(
         _ path: String, _ words: (on: String, off: String), _ value: @autoclosure @escaping () -> Bool,
         set: @escaping (Bool) -> Void
@@ -90,12 +88,12 @@ final class Sysfs {
         }
     }
 
-    /// Adds an attribute that can only be written.
+    /// Adds a write-only attribute.
     func addAction(_ path: String, _ write: @escaping (String) throws(Errno) -> Bool) {
         add(path, .attribute(read: nil, write: write))
     }
 
-    /// Removes entries. A folder takes along what is in it.
+    /// Removes entries, folders with their contents.
     func remove(_ entries: [Entry]) {
         for (path, _) in entries {
             var names = path.split(separator: "/").map(String.init)
@@ -109,7 +107,7 @@ final class Sysfs {
 
     // MARK: Reading
 
-    /// Finds an item, and the names of the folders above it. Links on the way are followed, and the last one too if asked.
+    /// Returns an item and the names of its folders. Links on the way are followed, the last one only if `followsLast`.
     private func find(
         _ path: FilePath, followsLast: Bool = true
     ) throws(Errno) -> (item: Item, folders: [Substring]) {
@@ -154,7 +152,7 @@ final class Sysfs {
         }
     }
 
-    /// What opening a path does, when it is a device node.
+    /// The open function of a device node.
     func device(_ path: FilePath) throws(Errno) -> Open? {
         if case .device(let open) = try find(path).item.node { open } else { nil }
     }
@@ -171,9 +169,7 @@ final class Sysfs {
 
     // MARK: Writing
 
-    /// Writes an attribute.
-    ///
-    /// - Returns: Whether it is done; `false` when it has to be tried again later.
+    /// Writes an attribute and returns whether the write is complete; otherwise it must be retried later.
     func write(_ path: FilePath, _ bytes: [UInt8]) throws(Errno) -> Bool {
         switch try find(path).item.node {
         case .attribute(_, let write?):

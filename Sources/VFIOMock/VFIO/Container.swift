@@ -6,9 +6,9 @@ import VFIO
 final class Container: FileOperations {
     private unowned let driver: VFIODriver
     private(set) var groups: [VFIOGroup] = []
-    /// Set by `VFIO_SET_IOMMU`, until the last group leaves.
+    /// Set by `VFIO_SET_IOMMU` until the last group leaves.
     private(set) var iommu: Type1IOMMU?
-    /// `VFIO_SET_IOMMU` has been told that there is no IOMMU.
+    /// Whether `VFIO_SET_IOMMU` has chosen no-IOMMU.
     private var hasChosenNone = false
 
     init(_ driver: VFIODriver) { self.driver = driver }
@@ -17,7 +17,7 @@ final class Container: FileOperations {
 
     var hasDriver: Bool { iommu != nil || hasChosenNone }
 
-    /// Its groups have no IOMMU.
+    /// Whether its groups have no IOMMU.
     private var isNoIOMMU: Bool { groups.first.map { !$0.hasIOMMU } ?? false }
 
     // MARK: Groups
@@ -79,7 +79,7 @@ final class Container: FileOperations {
         for group in groups { for function in group.functions { function.space = iommu } }
     }
 
-    /// Before there is a driver, all of them are asked that the container's groups allow.
+    /// Before `VFIO_SET_IOMMU`, every driver that the container's groups allow is asked.
     private func hasExtension(_ number: UInt) -> Bool {
         let asksNone = hasDriver ? hasChosenNone : groups.isEmpty || isNoIOMMU
         if asksNone, number == CVFIO_NOIOMMU_IOMMU, driver.bus.release.hasUnsafeNoIOMMUMode { return true }
@@ -91,7 +91,7 @@ final class Container: FileOperations {
         case CVFIO_TYPE1_IOMMU, CVFIO_TYPE1v2_IOMMU, CVFIO_UNMAP_ALL: true
         case CVFIO_TYPE1_NESTING_IOMMU: driver.bus.release.follows6_1
         case CVFIO_UPDATE_VADDR: iommu.map { !$0.hasEmulated } ?? false
-        // CVFIO_DMA_CC_IOMMU among them: the IOMMU cannot enforce what a device asks not to snoop.
+        // CVFIO_DMA_CC_IOMMU among them: the IOMMU cannot enforce coherency of no-snoop accesses.
         default: false
         }
     }

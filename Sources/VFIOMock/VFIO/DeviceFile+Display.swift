@@ -2,9 +2,9 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// What the kernel's samples mdpy and mbochs answer.
+/// The requests of the kernel's samples mdpy and mbochs.
 extension DeviceFile {
-    /// The number that mdpy gives to BAR 0 as the region of its picture, beyond the number of its regions.
+    /// mdpy's region of the framebuffer, an alias of BAR 0 beyond the number of regions.
     private static let pictureRegion: UInt32 = 16
 
     func displayControl(
@@ -28,9 +28,7 @@ extension DeviceFile {
         return 0
     }
 
-    private func displayRegion(
-        _ display: any DisplayDevice, _ argument: Argument
-    ) throws(Errno) {
+    private func displayRegion(_ display: any DisplayDevice, _ argument: Argument) throws(Errno) {
         var info = try argument.loadSized(cvfio_region_info())
         let isPicture = display.displayPlaneType == .region && info.index == Self.pictureRegion
         if info.index >= function.regionCount && !isPicture { throw .invalidArgument }
@@ -48,21 +46,17 @@ extension DeviceFile {
         try storeRegion(&info, function.typeCapability(of: index), argument)
     }
 
-    // MARK: Pictures
+    // MARK: Framebuffers
 
-    private func queryPlane(
-        _ display: any DisplayDevice, _ argument: Argument
-    ) throws(Errno) {
-        // The last word is for later; a process need not have it.
+    private func queryPlane(_ display: any DisplayDevice, _ argument: Argument) throws(Errno) {
+        // Without the last word, which is reserved.
         let size = MemoryLayout<cvfio_device_gfx_plane_info>.size - 4
         var plane = try argument.loadSized(cvfio_device_gfx_plane_info(), argsz: size)
         let own =
             display.displayPlaneType == .region ? CVFIO_GFX_PLANE_TYPE_REGION : CVFIO_GFX_PLANE_TYPE_DMABUF
-        if plane.flags == own | CVFIO_GFX_PLANE_TYPE_PROBE {
-            return try argument.store(plane, size)
-        }
+        if plane.flags == own | CVFIO_GFX_PLANE_TYPE_PROBE { return try argument.store(plane, size) }
         if plane.flags != own { throw .invalidArgument }
-        // mdpy shows its picture on each plane that is asked for.
+        // mdpy answers for every plane type.
         let isShown = display.displayPlaneType == .region || plane.drm_plane_type == DisplayPlane.Kind.primary.rawValue
         let picture = isShown ? display.picture : nil
         var number = Self.pictureRegion
@@ -70,7 +64,7 @@ extension DeviceFile {
             number = 0
             if let picture {
                 guard let known = function.pictures.firstIndex(of: picture) else {
-                    // The sample takes its note of a new picture, and forgets to use it for the answer.
+                    // The sample registers a new framebuffer, but does not use it for this answer.
                     function.pictures.append(picture)
                     throw .noMemory
                 }
@@ -92,13 +86,10 @@ extension DeviceFile {
     }
 
     private func openPicture(_ number: UInt32) throws(Errno) -> Int {
-        guard number > 0, Int(number) <= function.pictures.count else {
-            throw .noSuchFileOrDirectory
-        }
+        guard number > 0, Int(number) <= function.pictures.count else { throw .noSuchFileOrDirectory }
         let picture = function.pictures[Int(number) - 1]
         if picture.offset % driver.core.host.pageSize != 0 { throw .invalidArgument }
         let buffer = DMABuf(byteCount: picture.byteCount, exporterName: "mbochs")
-        let descriptor = try driver.core.open(buffer, byteCount: buffer.byteCount, flags: 0)
-        return Int(descriptor.rawValue)
+        return Int(try driver.core.open(buffer, byteCount: buffer.byteCount, flags: 0).rawValue)
     }
 }

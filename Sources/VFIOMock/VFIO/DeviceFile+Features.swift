@@ -18,8 +18,8 @@ extension DeviceFile {
         if request.flags & ~known != 0 || (!probe && get && set) { throw .invalidArgument }
         let room = Int(request.argsz) - header
 
-        /// Whether the feature is to be carried out, and not only probed.
-        func isAsked(canGet: Bool = false, canSet: Bool = false, byteCount: Int) throws(Errno) -> Bool {
+        /// Checks the flags and size, and returns whether to perform the feature: not for a probe.
+        func isAsked(_ canGet: Bool, _ canSet: Bool, _ byteCount: Int) throws(Errno) -> Bool {
             if (get && !canGet) || (set && !canSet) { throw .invalidArgument }
             if probe { return false }
             if !get && !set { throw .invalidArgument }
@@ -27,35 +27,30 @@ extension DeviceFile {
             return true
         }
 
-        let answer = try migrationFeature(
-            request.flags & CVFIO_DEVICE_FEATURE_MASK, argument, at: header
-        ) { (canGet, canSet, byteCount) throws(Errno) in
-            try isAsked(canGet: canGet, canSet: canSet, byteCount: byteCount)
-        }
-        if let answer { return answer }
+        let number = request.flags & CVFIO_DEVICE_FEATURE_MASK
+        if let answer = try migrationFeature(number, argument, at: header, isAsked: isAsked) { return answer }
         if function.isMediated { throw .inappropriateIOCTLForDevice }
-
-        switch request.flags & CVFIO_DEVICE_FEATURE_MASK {
+        switch number {
         case CVFIO_DEVICE_FEATURE_PCI_VF_TOKEN where function.virtualFunctions != nil:
-            if try isAsked(canSet: true, byteCount: 16) {
+            if try isAsked(false, true, 16) {
                 function.virtualFunctions?.setToken(try argument.bytes(at: header, 16))
             }
         case CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
-            if try isAsked(canSet: true, byteCount: 0) { try function.enterLowPower(wake: nil) }
+            if try isAsked(false, true, 0) { try function.enterLowPower(wake: nil) }
         case CVFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP:
-            let size = MemoryLayout<cvfio_device_low_power_entry_with_wakeup>.size
-            if try isAsked(canSet: true, byteCount: size) {
+            if try isAsked(false, true, MemoryLayout<cvfio_device_low_power_entry_with_wakeup>.size) {
                 let entry = try argument.load(cvfio_device_low_power_entry_with_wakeup(), at: header)
                 if entry.wakeup_eventfd < 0 { throw .invalidArgument }
                 try function.enterLowPower(wake: try EventDescriptor(entry.wakeup_eventfd))
             }
         case CVFIO_DEVICE_FEATURE_LOW_POWER_EXIT:
-            if try isAsked(canSet: true, byteCount: 0) { function.leaveLowPower() }
+            if try isAsked(false, true, 0) { function.leaveLowPower() }
         case CVFIO_DEVICE_FEATURE_DMA_BUF where driver.bus.release.hasDMABuf:
-            let size = MemoryLayout<cvfio_device_feature_dma_buf>.size
-            if try isAsked(canGet: true, byteCount: size) { return try export(argument, at: header) }
+            if try isAsked(true, false, MemoryLayout<cvfio_device_feature_dma_buf>.size) {
+                return try export(argument, at: header)
+            }
         case CVFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2 where !follows6_1:
-            // The kernel knows it for devices that can migrate, and checks that they can do PRE_COPY before all else.
+            // The kernel checks first that a migratable device supports PRE_COPY.
             throw .invalidArgument
         default: throw .inappropriateIOCTLForDevice
         }
@@ -92,8 +87,7 @@ extension DeviceFile {
             if end > start + function.barSize(bar) { throw .invalidArgument }
         }
         let buffer = DMABuf(function, ranges, isRevoked: !function.config.isMemoryEnabled)
-        // Kept for fdinfo alone. Linux goes by it nowhere: there is neither a read nor a write nor an mmap, and an
-        // import does not look at it.
+        // Kept for fdinfo only: a dma-buf has no read, write or mmap, and an import ignores the flags.
         let flags = Int32(bitPattern: request.open_flags) & (O_ACCMODE | O_NONBLOCK)
         let descriptor = try driver.core.open(buffer, byteCount: total, flags: flags)
         if request.open_flags & UInt32(O_CLOEXEC) == 0 { _ = fcntl(descriptor.rawValue, F_SETFD, 0) }

@@ -2,7 +2,7 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// Resets of all devices of a bus.
+/// Hot resets: of all devices of a bus.
 extension DeviceFile {
     func hotResetInfo(_ argument: Argument) throws(Errno) {
         let size = MemoryLayout<cvfio_pci_hot_reset_info>.size
@@ -35,13 +35,13 @@ extension DeviceFile {
         try argument.store(info)
     }
 
-    /// Whether vfio-pci takes two functions of a bus for a set, which it resets as a whole. Each virtual function is a set
-    /// of its own, though its bus would be reset with the others; not so in 6.1.
+    /// Whether two functions of a bus are in one device set of vfio-pci, which is reset as a whole. Each virtual
+    /// function is a set of its own, though the bus reset affects it; not so in 6.1.
     private func isResetTogether(with other: PCIFunction) -> Bool {
         follows6_1 || function === other || (function.physical == nil && other.physical == nil)
     }
 
-    /// How the iommufd that has this device knows another one: by its number, as one of a group of its own, or not at all.
+    /// The ID of another device in the iommufd of this one, or the constant for an owned or an unowned device.
     private func deviceID(_ other: PCIFunction) -> UInt32 {
         guard other.driver == "vfio-pci", let owner = driver.group(function.groupNumber).owner,
             driver.group(other.groupNumber).owner === owner
@@ -53,7 +53,7 @@ extension DeviceFile {
         let size = MemoryLayout<cvfio_pci_hot_reset>.size
         let request = try argument.loadSized(cvfio_pci_hot_reset())
         if request.flags != 0 { throw .invalidArgument }
-        // 6.1 knows no device nodes, and looks at the count only later.
+        // 6.1 has no device nodes, and checks the count only later.
         if !follows6_1 && (request.count != 0) == function.isOpenByNode { throw .invalidArgument }
         if function.isOnRootBus { throw .operationNotSupportedByDevice }
         if request.count == 0 && !function.isOpenByNode { throw .invalidArgument }

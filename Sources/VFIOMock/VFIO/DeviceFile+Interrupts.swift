@@ -3,7 +3,7 @@ import SystemPackage
 import VFIO
 
 extension DeviceFile {
-    /// How many interrupts a function has under an index.
+    /// The number of interrupts of an index.
     private func interruptCount(_ index: UInt32) -> Int {
         switch index {
         case CVFIO_PCI_INTX_IRQ_INDEX: function.pci.hasINTx ? 1 : 0
@@ -31,11 +31,16 @@ extension DeviceFile {
         try argument.store(info)
     }
 
-    /// What `VFIO_DEVICE_SET_IRQS` brings along.
+    /// The data of `VFIO_DEVICE_SET_IRQS`.
     private enum Data {
         case none
         case bools([Bool])
         case events([Int32])
+
+        /// Which of `count` vectors an action without eventfds applies to.
+        func vectors(_ count: Int) -> [Int] {
+            if case .bools(let values) = self { values.indices.filter { values[$0] } } else { Array(0..<count) }
+        }
     }
 
     func setInterrupts(_ argument: Argument) throws(Errno) {
@@ -62,18 +67,12 @@ extension DeviceFile {
             data = .events(try argument.array(Int32.self, count, at: size))
         default: throw .invalidArgument
         }
-        let action = request.flags & CVFIO_IRQ_SET_ACTION_TYPE_MASK
-        switch (request.index, action) {
-        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
-            try setINTx(start, count, data)
-        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_MASK):
-            try maskINTx(start, count, data)
-        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_UNMASK):
-            try unmaskINTx(start, count, data)
-        case (CVFIO_PCI_MSI_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
-            try setVectors(.msi, start, count, data)
-        case (CVFIO_PCI_MSIX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
-            try setVectors(.msix, start, count, data)
+        switch (request.index, request.flags & CVFIO_IRQ_SET_ACTION_TYPE_MASK) {
+        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER): try setINTx(start, count, data)
+        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_MASK): try maskINTx(start, count, data)
+        case (CVFIO_PCI_INTX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_UNMASK): try unmaskINTx(start, count, data)
+        case (CVFIO_PCI_MSI_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER): try setVectors(.msi, start, count, data)
+        case (CVFIO_PCI_MSIX_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER): try setVectors(.msix, start, count, data)
         case (CVFIO_PCI_ERR_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
             if start != 0 || count > 1 { throw .invalidArgument }
             try setSingle(&function.interrupts.error, count, data)
@@ -98,18 +97,15 @@ extension DeviceFile {
             if !isOn {
                 interrupts.kind = .intx
                 interrupts.isMasked = interrupts.isDisabledByCommand
-                function.enabledINTx()
+                function.deliverINTx()
             }
-        case .none:
+        case .none, .bools:
             if !isOn { throw .invalidArgument }
-            testINTx()
-        case .bools(let values):
-            if !isOn { throw .invalidArgument }
-            if values[0] { testINTx() }
+            if !data.vectors(count).isEmpty { testINTx() }
         }
     }
 
-    /// Raises INTx as a test. vfio-pci does that past the mask, and the drivers of mediated devices as any other time.
+    /// Raises INTx as a test: vfio-pci ignores the mask, and drivers of mediated devices do not.
     private func testINTx() {
         if function.isMediated {
             function.setINTx(true)
@@ -121,18 +117,14 @@ extension DeviceFile {
 
     private func maskINTx(_ start: Int, _ count: Int, _ data: Data) throws(Errno) {
         if function.interrupts.kind != .intx || start != 0 || count != 1 { throw .invalidArgument }
-        switch data {
-        case .none: function.maskINTx()
-        case .bools(let values): if values[0] { function.maskINTx() }
-        case .events: throw .inappropriateIOCTLForDevice
-        }
+        if case .events = data { throw .inappropriateIOCTLForDevice }
+        if !data.vectors(count).isEmpty { function.maskINTx() }
     }
 
     private func unmaskINTx(_ start: Int, _ count: Int, _ data: Data) throws(Errno) {
         if function.interrupts.kind != .intx || start != 0 || count != 1 { throw .invalidArgument }
         switch data {
-        case .none: function.unmaskINTx()
-        case .bools(let values): if values[0] { function.unmaskINTx() }
+        case .none, .bools: if !data.vectors(count).isEmpty { function.unmaskINTx() }
         case .events where function.isMediated: throw .inappropriateIOCTLForDevice
         case .events(let numbers):
             if numbers[0] < 0 {
@@ -147,23 +139,20 @@ extension DeviceFile {
 
     // MARK: MSI and MSI-X
 
-    private func setVectors(
-        _ kind: Interrupts.Kind, _ start: Int, _ count: Int, _ data: Data
-    ) throws(Errno) {
+    private func setVectors(_ kind: Interrupts.Kind, _ start: Int, _ count: Int, _ data: Data) throws(Errno) {
         let interrupts = function.interrupts
         let isOn = interrupts.kind == kind
         if isOn, count == 0, case .none = data { return function.disableInterrupts() }
         if !isOn && interrupts.kind != .none { throw .invalidArgument }
         switch data {
         case .events(let numbers):
-            let wasOn = isOn
-            if !wasOn {
-                // Nothing to enable: pci_alloc_irq_vectors wants at least one.
+            if !isOn {
+                // pci_alloc_irq_vectors requires at least one.
                 if start + count == 0 { throw .invalidArgument }
                 interrupts.kind = kind
+                interrupts.allocatedCount = start + count
                 function.config.setMSIXEnabled(kind == .msix)
             }
-            if !wasOn { interrupts.allocatedCount = start + count }
             let canGrow = kind == .msix && !follows6_1
             var next = start
             do throws(Errno) {
@@ -176,17 +165,14 @@ extension DeviceFile {
                     interrupts.triggers[vector] = try EventDescriptor(number)
                 }
             } catch {
-                // As in the kernel: those up to the one that failed are off, and those after it as they were.
+                // As in the kernel, the vectors up to the failed one are off, and those after it unchanged.
                 for vector in start..<next { interrupts.triggers[vector] = nil }
-                if !wasOn { function.disableInterrupts() }
+                if !isOn { function.disableInterrupts() }
                 throw error
             }
-        case .none:
+        case .none, .bools:
             if !isOn { throw .invalidArgument }
-            for vector in start..<start + count { interrupts.signal(vector) }
-        case .bools(let values):
-            if !isOn { throw .invalidArgument }
-            for (index, value) in values.enumerated() where value { interrupts.signal(start + index) }
+            for vector in data.vectors(count) { interrupts.signal(start + vector) }
         }
     }
 

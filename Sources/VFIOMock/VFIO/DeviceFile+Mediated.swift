@@ -3,9 +3,7 @@ import SystemPackage
 import VFIO
 
 extension DeviceFile {
-    /// What mtty answers, where that differs from vfio-pci.
-    ///
-    /// - Returns: `nil` for requests that are answered like vfio-pci's.
+    /// The requests that mtty answers unlike vfio-pci; `nil` for the others.
     func mediatedControl(_ request: UInt, _ argument: Argument) throws(Errno) -> Int? {
         if let display = function.model as? any DisplayDevice {
             return try displayControl(display, request, argument)
@@ -23,8 +21,7 @@ extension DeviceFile {
             return 0
         case CVFIO_DEVICE_GET_IRQ_INFO, CVFIO_DEVICE_SET_IRQS:
             let index = try argument.load(cvfio_irq_info()).index
-            let isThere = index == CVFIO_PCI_INTX_IRQ_INDEX || index == CVFIO_PCI_MSI_IRQ_INDEX
-            if isThere { return nil }
+            if index == CVFIO_PCI_INTX_IRQ_INDEX || index == CVFIO_PCI_MSI_IRQ_INDEX { return nil }
             throw request == CVFIO_DEVICE_GET_IRQ_INFO ? .invalidArgument : .inappropriateIOCTLForDevice
         case CVFIO_DEVICE_RESET:
             function.migration?.reset()

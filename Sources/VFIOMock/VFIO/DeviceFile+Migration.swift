@@ -3,11 +3,10 @@ import SystemPackage
 import VFIO
 
 extension DeviceFile {
-    /// The features of devices that can migrate, which the kernel answers for all drivers alike.
+    /// The features of migratable devices, which the kernel answers for all drivers; `nil` for other features and
+    /// devices.
     ///
-    /// - Parameter isAsked: Whether the feature is to be carried out, and not only probed: can it be got, can it be set,
-    ///   and how many bytes does it need.
-    /// - Returns: `nil` for other features, and for devices that cannot migrate.
+    /// - Parameter isAsked: Checks the request, and returns whether to perform it: not for a probe.
     func migrationFeature(
         _ feature: UInt32, _ argument: Argument, at offset: Int,
         isAsked: (_ canGet: Bool, _ canSet: Bool, _ byteCount: Int) throws(Errno) -> Bool
@@ -66,7 +65,7 @@ extension DeviceFile {
         if Int(control.num_ranges) > driver.core.host.pageSize / MemoryLayout<Range>.size { throw .argListTooLong }
         var known: [ClosedRange<UInt64>] = []
         for range in try UserMemory.array(Range.self, Int(control.num_ranges), at: control.ranges) {
-            // The kernel's mask of a page size that is no power of two, 0 among them, is as it comes.
+            // The kernel does not check that the page size is a power of two, or not 0.
             if (range.iova | range.length) & (control.page_size &- 1) != 0 { throw .invalidArgument }
             let (end, wraps) = range.iova.addingReportingOverflow(range.length)
             if wraps { throw .overflow }

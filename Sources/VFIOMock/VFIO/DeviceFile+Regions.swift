@@ -3,14 +3,12 @@ import SystemPackage
 import VFIO
 
 extension DeviceFile {
-    /// The region of an offset is in its upper bits.
+    /// The upper bits of an offset are the region.
     static func offset(of region: UInt32) -> UInt64 { UInt64(region) << 40 }
 
     // MARK: Access
 
-    /// `pread` and `pwrite` of a device: the offset says which region, and where in it.
-    ///
-    /// - Returns: The number of bytes.
+    /// `pread` and `pwrite`. Returns the number of bytes.
     func access(_ offset: UInt64, _ bytes: inout [UInt8], isWrite: Bool) throws(Errno) -> Int {
         if bytes.isEmpty { return 0 }
         let index = UInt32(truncatingIfNeeded: min(offset >> 40, UInt64(UInt32.max)))
@@ -29,12 +27,11 @@ extension DeviceFile {
         let size = Int(function.regionSize(bar))
         guard position < size else { throw .invalidArgument }
         let count = min(bytes.count, size - position)
-        // The MSI-X table is the kernel's: it reads as ones, and drops what is written.
+        // The MSI-X table is hidden: it reads as ones, and writes are dropped.
         let table = function.pci.msix.flatMap { $0.bar == bar ? $0.table : nil } ?? 0..<0
         let hidden = (position..<position + count).clamped(to: table)
-        // Before 6.10 vfio-pci itself goes by 4 bytes at most. But real registers are mapped, and these accesses stand
-        // for the loads and stores that are made there, which no kernel takes apart.
-        // The drivers of mediated devices do take them apart.
+        // Before 6.10 vfio-pci uses accesses of at most 4 bytes. But these accesses stand for the loads and stores on a
+        // mapped BAR, which no kernel splits. Drivers of mediated devices do split them.
         let widths = function.isMediated ? [4, 2, 1] : [8, 4, 2, 1]
         func access(_ range: Range<Int>) throws(Errno) {
             var offset = range.lowerBound
@@ -43,13 +40,9 @@ extension DeviceFile {
                 let width = widths.first { range.upperBound - offset >= $0 && offset % $0 == 0 }!
                 let place = offset - position
                 if isWrite {
-                    let value = (0..<width).reduce(UInt64(0)) { $0 | UInt64(bytes[place + $1]) << UInt64($1 * 8) }
-                    function.store(bar: bar, offset: UInt64(offset), width: width, value)
+                    function.store(bar: bar, offset: UInt64(offset), width: width, bytes.integer(at: place, width))
                 } else {
-                    let value = function.load(bar: bar, offset: UInt64(offset), width: width)
-                    for byte in 0..<width {
-                        bytes[place + byte] = UInt8(truncatingIfNeeded: value >> UInt64(byte * 8))
-                    }
+                    bytes.set(place, function.load(bar: bar, offset: UInt64(offset), width: width), width)
                 }
                 offset += width
             }
@@ -84,7 +77,7 @@ extension DeviceFile {
 
     func regionInfo(_ argument: Argument) throws(Errno) {
         var info = try argument.loadSized(cvfio_region_info())
-        // Without capabilities cap_offset stays what it was.
+        // Without capabilities cap_offset is not changed.
         info.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
         info.size = 0
         var chain = CapabilityChain()
@@ -110,7 +103,7 @@ extension DeviceFile {
         try storeRegion(&info, chain, argument)
     }
 
-    /// Answers with a region and its capabilities.
+    /// Stores a region and its capabilities.
     func storeRegion(_ info: inout cvfio_region_info, _ chain: CapabilityChain, _ argument: Argument) throws(Errno) {
         let size = MemoryLayout<cvfio_region_info>.size
         if !chain.isEmpty {

@@ -6,11 +6,11 @@ import VFIO
 final class DeviceFile: FileOperations {
     let function: PCIFunction
     unowned let driver: VFIODriver
-    /// The group that it was opened through, whose file it keeps open; `nil` for one opened by its own node.
+    /// The group that it was opened through, whose file it holds; `nil` for one opened by its own node.
     let group: VFIOGroup?
-    /// The iommufd that it was bound to.
+    /// The iommufd that it is bound to.
     private var iommufd: (file: OpenFile, operations: IOMMUFD)?
-    /// It gives access to the device: by a node only once that is bound.
+    /// Whether it gives access to the device: by a node only once bound.
     private var isGranted: Bool
     private weak var file: OpenFile?
 
@@ -71,10 +71,10 @@ final class DeviceFile: FileOperations {
     private func bind(_ argument: Argument) throws(Errno) {
         var bind = try argument.loadSized(cvfio_device_bind_iommufd(), argsz: 16)
         let known = MemoryLayout<cvfio_device_bind_iommufd>.size
-        if Int(bind.argsz) > known {
-            if try argument.bytes(at: known, Int(bind.argsz) - known).contains(where: { $0 != 0 }) {
-                throw .argListTooLong
-            }
+        if Int(bind.argsz) > known,
+            try argument.bytes(at: known, Int(bind.argsz) - known).contains(where: { $0 != 0 })
+        {
+            throw .argListTooLong
         }
         if bind.iommufd < 0 || bind.flags & ~CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 { throw .invalidArgument }
         if self.group != nil { throw .invalidArgument }
@@ -83,7 +83,7 @@ final class DeviceFile: FileOperations {
         if isGranted { throw .invalidArgument }
         try function.checkToken(try token(of: bind, argument))
         guard let iommufd = try driver.core.file(bind.iommufd, as: IOMMUFD.self) else { throw .badDescriptorState }
-        // A device node gives access once; another one of the same device is refused.
+        // Only one node of a device can be bound.
         if function.openCount > 0 { throw .invalidArgument }
         bind.out_devid = iommufd.operations.objects.nextID
         try group.claim(for: iommufd.operations)
@@ -104,7 +104,7 @@ final class DeviceFile: FileOperations {
         isGranted = true
     }
 
-    /// The token that comes with `VFIO_DEVICE_BIND_IOMMUFD`.
+    /// The token of `VFIO_DEVICE_BIND_IOMMUFD`.
     private func token(of bind: cvfio_device_bind_iommufd, _ argument: Argument) throws(Errno) -> [UInt8]? {
         guard bind.flags & CVFIO_DEVICE_BIND_FLAG_TOKEN != 0 else { return nil }
         if function.isMediated { throw .invalidArgument }
@@ -141,15 +141,10 @@ final class DeviceFile: FileOperations {
         }
         guard isGranted else { throw .invalidArgument }
         function.wake()
-        if group == nil, iommufd != nil {
-            if request == CVFIO_DEVICE_ATTACH_IOMMUFD_PT {
-                try attach(argument)
-                return 0
-            }
-            if request == CVFIO_DEVICE_DETACH_IOMMUFD_PT {
-                try detach(argument)
-                return 0
-            }
+        let isAttach = request == CVFIO_DEVICE_ATTACH_IOMMUFD_PT
+        if group == nil, iommufd != nil, isAttach || request == CVFIO_DEVICE_DETACH_IOMMUFD_PT {
+            try isAttach ? attach(argument) : detach(argument)
+            return 0
         }
         if function.isMediated, let answer = try mediatedControl(request, argument) { return answer }
         switch request {

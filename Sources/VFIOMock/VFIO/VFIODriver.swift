@@ -17,7 +17,7 @@ final class VFIODriver: DeviceNodes {
 
     var core: Core { bus.core }
 
-    /// The group of a number, which has a device that is bound to vfio-pci.
+    /// The group of a number. It must have a device bound to vfio-pci.
     func group(_ number: Int) -> VFIOGroup {
         if let group = groups[number] { return group }
         let group = VFIOGroup(number, self)
@@ -25,7 +25,7 @@ final class VFIODriver: DeviceNodes {
         return group
     }
 
-    /// The containers of all groups, each once, in the order of the groups' numbers.
+    /// The containers of all groups in the order of the groups' numbers.
     var containers: [Container] {
         var containers: [Container] = []
         for group in groups.values.sorted(by: { $0.number < $1.number }) {
@@ -43,6 +43,6 @@ final class VFIODriver: DeviceNodes {
         return group
     }
 
-    /// `/dev/vfio/devices/vfioN`, or `noiommu-vfioN`. Nothing works on it until it is bound.
+    /// `/dev/vfio/devices/vfioN`, or `noiommu-vfioN`. It gives no access until it is bound.
     func openDevice(_ function: PCIFunction) -> any FileOperations { DeviceFile(function, self) }
 }

@@ -2,24 +2,23 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// An IOMMU group with a device that is bound to vfio-pci, and its file, of which there is at most one.
+/// An IOMMU group with a device bound to vfio-pci, and its file, which can be open only once.
 final class VFIOGroup: FileOperations {
-    /// Drivers of the kernel that do no DMA, and so may hold devices of a group that a process has.
+    /// The kernel drivers without DMA, which may hold devices of a group that a process has.
     private static let harmlessDrivers: Set<String> = ["vfio-pci", "pci-stub", "pcieport"]
 
     let number: Int
     private unowned let driver: VFIODriver
-    /// `false` for a group that VFIO has made up.
+    /// `false` for a group that VFIO created.
     var hasIOMMU = true
     private(set) weak var file: OpenFile?
     private(set) var container: Container?
-    /// The iommufd that it has taken as its container.
+    /// The iommufd that it uses as its container.
     private(set) var iommufd: (file: OpenFile, operations: IOMMUFD)?
-    /// Open devices.
     private var deviceCount = 0
-    /// Devices that are bound to an iommufd by their own nodes.
+    /// The number of devices bound to an iommufd by their own nodes.
     var nodeCount = 0
-    /// The iommufd that owns the group's DMA, if one does.
+    /// The iommufd that owns the group's DMA.
     private(set) var owner: IOMMUFD?
 
     init(_ number: Int, _ driver: VFIODriver) {
@@ -29,21 +28,20 @@ final class VFIOGroup: FileOperations {
 
     var functions: [PCIFunction] { driver.bus.functions(inGroup: number) }
 
-    /// Whether it is of a mediated device, which has no IOMMU of its own.
+    /// Whether it is the group of a mediated device, which has no IOMMU.
     var isEmulated: Bool { functions.contains(where: \.isMediated) }
 
-    /// A device of the group is held by a driver of the kernel that does DMA.
+    /// Whether a kernel driver with DMA holds a device of the group.
     private var isClaimedByHost: Bool {
         functions.contains { $0.driver.map { !Self.harmlessDrivers.contains($0) } ?? false }
     }
 
-    /// An iommufd takes the group's DMA over. `EPERM` when another owner has it.
+    /// Makes an iommufd the owner of the group's DMA. `EPERM` when there is another owner.
     func claim(for iommufd: IOMMUFD) throws(Errno) {
         if isClaimedByHost || owner.map({ $0 !== iommufd }) == true { throw .notPermitted }
         owner = iommufd
     }
 
-    /// A device of it is bound no more.
     func releaseOwnerIfUnused() { if !functions.contains(where: { $0.boundDevice != nil }) { owner = nil } }
 
     // MARK: As a file
@@ -124,7 +122,7 @@ final class VFIOGroup: FileOperations {
         guard let function else { throw .operationNotSupportedByDevice }
         let rest = name.dropFirst(function.name.count)
         if let next = rest.first, next != " " { throw .operationNotSupportedByDevice }
-        // What follows the name after spaces are options, which a mediated device does not take for any.
+        // After the name and spaces come options, which mediated devices do not support.
         if function.isMediated && !rest.isEmpty { throw .operationNotSupportedByDevice }
         try function.checkToken(try Self.token(inOptions: rest))
         guard iommufd != nil || container?.hasDriver == true else { throw .invalidArgument }
@@ -136,10 +134,10 @@ final class VFIOGroup: FileOperations {
         return descriptor
     }
 
-    /// Puts a device into the iommufd that the group has as its container.
+    /// Binds a device to the iommufd that the group uses as its container.
     private func bind(_ function: PCIFunction, _ iommufd: IOMMUFD) throws(Errno) {
         guard hasIOMMU else {
-            // Who has made an address space expects translation.
+            // An address space implies translation.
             if iommufd.containerSpace != nil { throw .notPermitted }
             return
         }
@@ -161,13 +159,11 @@ final class VFIOGroup: FileOperations {
         }
     }
 
-    /// A device of the group is open, and keeps the group open.
     func deviceWasOpened() {
         deviceCount += 1
         file?.hold()
     }
 
-    /// A device that was opened through the group is closed.
     func deviceWasClosed(_ function: PCIFunction) {
         deviceCount -= 1
         if function.openCount == 0, let bound = function.boundDevice {
@@ -178,7 +174,7 @@ final class VFIOGroup: FileOperations {
         file?.release()
     }
 
-    /// Reads what follows a device's name in `VFIO_GROUP_GET_DEVICE_FD`: spaces, and no more than one token.
+    /// Parses the options after a device's name in `VFIO_GROUP_GET_DEVICE_FD`: spaces, and at most one token.
     private static func token(inOptions options: Substring) throws(Errno) -> [UInt8]? {
         let prefix = "vf_token="
         let length = 36

@@ -1,58 +1,56 @@
-/// A way in which an ``NVMeModel`` goes wrong.
+/// A fault of an ``NVMeModel``.
 ///
-/// Those that befall commands are planned with ``NVMeModel/inject(_:on:skipping:count:)``, as are those of bringing the
-/// controller up and down. Nothing is left to chance: the same plan and the same driver give the same course.
+/// ``NVMeModel/inject(_:on:skipping:count:)`` plans faults of commands, and of enabling and disabling the controller.
+/// Faults are deterministic: the same plan and the same driver give the same result.
 public enum NVMeFault: Sendable, Hashable {
-    // MARK: Of a command
+    // MARK: Commands
 
     /// The command is lost: it has no effect, and never completes.
     case loseCommand
-    /// The command is carried out, but its completion is lost.
+    /// The command is executed, but its completion is lost.
     case loseCompletion
-    /// The command waits, and is carried out when the test releases it: see ``NVMeModel/release(_:bus:)``.
+    /// The command is held until the test releases it: see ``NVMeModel/release(_:bus:)``.
     case holdCommand
-    /// The command is carried out, and its completion waits until the test releases it.
+    /// The command is executed, and its completion is held until the test releases it.
     case holdCompletion
     /// The command has no effect, and completes with a status.
     case fail(NVMeModel.Status)
-    /// The command is carried out, with each bit of its data inverted on the way.
+    /// The command is executed, with each bit of its data inverted.
     case corruptData
-    /// The command is carried out, and completes under another command's identifier.
+    /// The command is executed, and completes with another command's identifier.
     case changeIdentifier(to: UInt16)
-    /// The command is carried out, and completes twice.
+    /// The command is executed, and completes twice.
     case duplicateCompletion
-    /// The command is carried out and completes, but no interrupt tells of it.
+    /// The command is executed and completes, but its interrupt is lost.
     case loseInterrupt
-    /// The controller gives up: `CSTS.CFS` is set, and nothing completes any more until a reset.
+    /// `CSTS.CFS` is set, and nothing completes until a reset.
     case becomeFatal
-    /// The controller resets itself, as by a function level reset from outside: the command, all others in flight, and
-    /// all queues are gone, and `CC.EN` is 0.
+    /// The controller resets itself, as by a function level reset: the command, all others in flight, and all queues
+    /// are lost, and `CC.EN` is 0.
     case resetController
-    /// The controller is pulled out: see ``NVMeModel/remove(bus:)``.
+    /// The controller is removed: see ``NVMeModel/remove(bus:)``.
     case remove
 
-    // MARK: Of the controller
+    // MARK: Controller
 
     /// `CC.EN` goes to 1, and `CSTS.RDY` stays 0.
     case staysDisabled
     /// `CC.EN` goes to 0, and `CSTS.RDY` stays 1.
     case staysReady
-    /// `CSTS.SHST` tells for ever that the shutdown is under way.
+    /// `CSTS.SHST` reports forever that the shutdown is in progress.
     case neverShutsDown
 
-    /// Which commands a fault befalls.
+    /// The commands that a fault applies to.
     public struct Match: Sendable, Hashable {
-        /// The submission queue, 0 being the admin queue; `nil` for all of them.
+        /// The submission queue, 0 for the admin queue; `nil` for all.
         public var queue: Int?
-        /// Whether admin or I/O queues alone; `nil` for both.
+        /// Whether it is for the admin queue or for I/O queues; `nil` for both.
         public var isAdmin: Bool?
         public var opcode: UInt8?
         /// Commands of an I/O queue whose first block is one of these.
         public var blocks: Range<UInt64>?
 
-        public init(
-            queue: Int? = nil, isAdmin: Bool? = nil, opcode: UInt8? = nil, blocks: Range<UInt64>? = nil
-        ) {
+        public init(queue: Int? = nil, isAdmin: Bool? = nil, opcode: UInt8? = nil, blocks: Range<UInt64>? = nil) {
             self.queue = queue
             self.isAdmin = isAdmin
             self.opcode = opcode

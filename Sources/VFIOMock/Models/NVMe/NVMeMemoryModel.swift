@@ -1,8 +1,8 @@
-/// QEMU's `nvme`, 1b36:0010, as far as one sees it without talking to the controller: its identity, capabilities, and
-/// the controller memory buffer in BAR 2.
+/// QEMU's `nvme`, 1b36:0010, without a controller: its identity, its capabilities, and the controller memory buffer in
+/// BAR 2.
 ///
-/// It can be reset (FLR), powered down (D3hot), and has 65 MSI-X vectors, whose table is in BAR 0. The registers of the
-/// controller can be read, but no queue works: that of ``NVMeModel`` does.
+/// It has FLR, D3hot, and 65 MSI-X vectors, whose table is in BAR 0. The registers of the controller can be read, but
+/// no queue works: use ``NVMeModel`` for that.
 public struct NVMeMemoryModel: MockDevice {
     public let pci: MockPCIFunction
 
@@ -11,18 +11,13 @@ public struct NVMeMemoryModel: MockDevice {
         pci = NVMeModel.function(.memory, memoryByteCount: memoryByteCount)
     }
 
-    public mutating func start(bus: borrowing MockBus) { setRegisters(bus) }
-
-    public mutating func reset(bus: borrowing MockBus) { setRegisters(bus) }
-
-    private func setRegisters(_ bus: borrowing MockBus) {
-        // CAP, as QEMU has it: 2048 entries a queue, contiguous queues, 7.5 s timeout, pages of 4 to 64 KiB, a
-        // controller memory buffer.
-        let capabilities: UInt64 = 0x0240_1820_0f01_07ff
-        // VS: 1.4.0.
-        let version: UInt32 = 0x0001_0400
+    public mutating func start(bus: borrowing MockBus) {
         bus.writeMemory(bar: 0, at: 0, [UInt8](repeating: 0, count: 64))
-        bus.writeMemory(bar: 0, at: 0, (0..<8).map { UInt8(truncatingIfNeeded: capabilities >> ($0 * 8)) })
-        bus.writeMemory(bar: 0, at: 8, (0..<4).map { UInt8(truncatingIfNeeded: version >> ($0 * 8)) })
+        // CAP as in QEMU: 2048 entries a queue, contiguous queues, 7.5 s timeout, pages of 4 to 64 KiB, a controller
+        // memory buffer.
+        bus.writeMemory(bar: 0, at: 0, (0x0240_1820_0f01_07ff as UInt64).littleEndianBytes)
+        bus.writeMemory(bar: 0, at: 8, NVMeModel.version.littleEndianBytes)
     }
+
+    public mutating func reset(bus: borrowing MockBus) { start(bus: bus) }
 }

@@ -40,7 +40,7 @@ extension NVMeModel {
         let vector = Int(command.dword11 >> 16)
         guard completionQueues[number] == nil else { throw .invalidQueueIdentifier }
         guard registers.completionEntrySize == 4 else { throw .invalidQueueSize }
-        // The pin is one vector.
+        // The pin has one vector.
         guard vector < (bus.isMSIXEnabled ? Self.vectorCount : 1) else { throw .invalidInterruptVector }
         hasCreatedQueue = true
         completionQueues[number] = CompletionQueue(
@@ -60,12 +60,12 @@ extension NVMeModel {
         completionQueues[completionQueue]!.userCount += 1
     }
 
-    /// What both kinds of queues have in common.
+    /// Checks a new queue of either kind.
     private func checkNewQueue(_ command: Command) throws(Status) -> (number: Int, entryCount: Int) {
         let (number, entryCount) = (Int(command.dword10 & 0xffff), Int(command.dword10 >> 16) + 1)
         guard (1...queueLimit).contains(number) else { throw .invalidQueueIdentifier }
         guard (2...Self.queueEntryLimit).contains(entryCount) else { throw .invalidQueueSize }
-        // CAP.CQR: in one piece.
+        // CAP.CQR: physically contiguous.
         guard command.dword11 & 1 != 0 else { throw .invalidField }
         guard command.prp1 & UInt64(registers.pageSize - 1) == 0 else { throw .invalidPRPOffset }
         return (number, entryCount)
@@ -76,7 +76,7 @@ extension NVMeModel {
         guard (1...queueLimit).contains(number), let queue = submissionQueues[number] else {
             throw .invalidQueueIdentifier
         }
-        // What is still in it comes back first.
+        // Held commands complete first.
         for held in heldCommands where held.queue == number {
             complete(
                 Completion(submissionQueue: number, identifier: held.identifier, status: .abortedByQueueDeletion), bus)
@@ -97,9 +97,7 @@ extension NVMeModel {
         updatePin(bus)
     }
 
-    /// Aborts a command that is still to be done: one that a fault holds back.
-    ///
-    /// - Returns: 0 when it was aborted, 1 when not.
+    /// Aborts a command that a fault holds, and returns 0 if there was one, 1 otherwise.
     private mutating func abort(_ command: Command, _ bus: borrowing MockBus) -> UInt32 {
         let (queue, identifier) = (Int(command.dword10 & 0xffff), UInt16(command.dword10 >> 16))
         guard let index = heldCommands.firstIndex(where: { $0.queue == queue && $0.identifier == identifier }) else {

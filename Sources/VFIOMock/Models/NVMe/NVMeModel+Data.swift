@@ -1,7 +1,7 @@
 import VFIO
 
 extension NVMeModel {
-    /// A piece of a command's data, in one piece of addresses.
+    /// A contiguous piece of a command's data.
     struct Segment {
         var address: UInt64
         var byteCount: Int
@@ -9,7 +9,7 @@ extension NVMeModel {
 
     // MARK: PRPs
 
-    /// Finds out where the data of a command goes, by its PRP entries: section 4.3 of the specification.
+    /// Resolves the PRP entries of a command to segments: section 4.3 of the specification.
     mutating func mapData(_ command: Command, _ byteCount: Int, _ bus: borrowing MockBus) throws(Status) {
         segments.removeAll(keepingCapacity: true)
         let pageSize = registers.pageSize
@@ -23,7 +23,7 @@ extension NVMeModel {
             append(command.prp2, remaining, &remaining)
             return
         }
-        // A list may begin anywhere in a page, but where one leads to another, that one is a whole page.
+        // A list may begin anywhere in a page; a list that another one leads to is a whole page.
         guard command.prp2 & 7 == 0 else { throw .invalidPRPOffset }
         var list = command.prp2
         while remaining > 0 {
@@ -60,14 +60,13 @@ extension NVMeModel {
 
     // MARK: Transfers, after `mapData`
 
-    /// Sends data to the host. What was refused on the way is an error at the end.
+    /// Sends data to the host. A refused write is an error at the end.
     func send(_ buffer: UnsafeMutableRawBufferPointer, _ bus: borrowing MockBus) throws(Status) {
         unsafe invertIfAsked(buffer)
         var isComplete = true
         var position = 0
         for segment in segments {
-            let part = unsafe UnsafeRawBufferPointer(
-                rebasing: buffer[position..<position + segment.byteCount])
+            let part = unsafe UnsafeRawBufferPointer(rebasing: buffer[position..<position + segment.byteCount])
             if unsafe !dmaWrite(segment.address, from: part, bus) { isComplete = false }
             position += segment.byteCount
         }
@@ -78,26 +77,21 @@ extension NVMeModel {
     func receive(_ buffer: UnsafeMutableRawBufferPointer, _ bus: borrowing MockBus) throws(Status) {
         var position = 0
         for segment in segments {
-            let part = unsafe UnsafeMutableRawBufferPointer(
-                rebasing: buffer[position..<position + segment.byteCount])
+            let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[position..<position + segment.byteCount])
             if unsafe !dmaRead(segment.address, into: part, bus) && noticesRefusedDMA { throw .dataTransferError }
             position += segment.byteCount
         }
         unsafe invertIfAsked(buffer)
     }
 
-    /// Sends a structure to the host, where the PRPs of the command lead.
+    /// Sends a structure to the PRPs of a command.
     mutating func send(_ bytes: [UInt8], of command: Command, _ bus: borrowing MockBus) throws(Status) {
         try mapData(command, bytes.count, bus)
         var bytes = bytes
-        // By way of an optional: the closure's errors are not typed.
+        // `withUnsafeMutableBytes` does not have typed throws.
         var failure: Status?
         unsafe bytes.withUnsafeMutableBytes { buffer in
-            do throws(Status) {
-                unsafe try send(buffer, bus)
-            } catch {
-                failure = error
-            }
+            do throws(Status) { unsafe try send(buffer, bus) } catch { failure = error }
         }
         if let failure { throw failure }
     }
@@ -109,7 +103,7 @@ extension NVMeModel {
 
     // MARK: DMA
 
-    /// Where an address is in the controller memory buffer; `nil` when it is outside.
+    /// The offset of an address in the controller memory buffer; `nil` outside.
     private func memoryOffset(_ address: UInt64, _ byteCount: Int, _ bus: borrowing MockBus) -> Int? {
         guard let start = memoryBufferAddress(bus) else { return nil }
         let offset = address &- start
@@ -119,10 +113,8 @@ extension NVMeModel {
         return Int(offset)
     }
 
-    /// Reads memory: the controller's own, or that of the host.
-    func dmaRead(
-        _ address: UInt64, into buffer: UnsafeMutableRawBufferPointer, _ bus: borrowing MockBus
-    ) -> Bool {
+    /// Reads the controller's own memory or the host's.
+    func dmaRead(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer, _ bus: borrowing MockBus) -> Bool {
         if let offset = memoryOffset(address, buffer.count, bus) {
             unsafe bus.readMemory(bar: 2, at: offset, into: buffer)
             return true
@@ -130,7 +122,7 @@ extension NVMeModel {
         return unsafe bus.read(IOVA(address), into: buffer)
     }
 
-    /// Writes memory: the controller's own, or that of the host.
+    /// Writes the controller's own memory or the host's.
     func dmaWrite(_ address: UInt64, from buffer: UnsafeRawBufferPointer, _ bus: borrowing MockBus) -> Bool {
         if let offset = memoryOffset(address, buffer.count, bus) {
             unsafe bus.writeMemory(bar: 2, at: offset, from: buffer)

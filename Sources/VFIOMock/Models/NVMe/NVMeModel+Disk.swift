@@ -1,10 +1,10 @@
 extension NVMeModel {
-    /// The blocks of the disk. What was never written reads as zeros and takes no memory.
+    /// The blocks of the disk. Blocks that were never written are zero and use no memory.
     public struct Disk: Sendable {
         public let blockCount: UInt64
         /// 512 or 4096.
         public let blockByteCount: Int
-        /// What was written, in pieces, by their number.
+        /// The written pieces by number.
         private var pieces: [UInt64: [UInt8]] = [:]
 
         private static let pieceByteCount = 65536
@@ -16,7 +16,7 @@ extension NVMeModel {
             self.blockByteCount = blockByteCount
         }
 
-        /// The bytes of some blocks. They have to be on the disk.
+        /// Returns the bytes of blocks, which must be on the disk.
         public func bytes(at block: UInt64, blockCount: Int = 1) -> [UInt8] {
             unsafe [UInt8](unsafeUninitializedCapacity: blockCount * blockByteCount) { buffer, count in
                 unsafe read(at: block, into: UnsafeMutableRawBufferPointer(buffer))
@@ -24,7 +24,7 @@ extension NVMeModel {
             }
         }
 
-        /// Changes some blocks behind the driver's back. Whole ones, that have to be on the disk.
+        /// Sets whole blocks, which must be on the disk, without the driver.
         public mutating func setBytes(_ bytes: [UInt8], at block: UInt64) {
             precondition(bytes.count % blockByteCount == 0, "only whole blocks can be written")
             unsafe bytes.withUnsafeBytes { unsafe write(at: block, from: $0) }
@@ -71,9 +71,8 @@ extension NVMeModel {
             }
         }
 
-        /// Goes through a range of bytes piece by piece.
-        ///
-        /// - Parameter body: Gets the number of the piece, where to begin in it, and the part of the range.
+        /// Splits a range of bytes into pieces and calls a closure with each piece's number, the offset in it, and the
+        /// part of the range.
         private static func split(
             _ start: UInt64, _ byteCount: Int, _ body: (UInt64, Int, Range<Int>) -> Void
         ) {

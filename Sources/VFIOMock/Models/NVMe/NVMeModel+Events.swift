@@ -1,7 +1,7 @@
 import VFIO
 
 extension NVMeModel {
-    /// An error that no command is to blame for: section 5.2 of the specification.
+    /// An error that is not a command's: section 5.2 of the specification.
     enum AsynchronousEvent: UInt8 {
         case invalidDoorbell = 0
         case invalidDoorbellValue = 1
@@ -20,7 +20,7 @@ extension NVMeModel {
     static let eventRequestLimit = 4
     static let errorLogLimit = 4
 
-    /// - Returns: What to complete the request with at once; `nil` when it waits.
+    /// - Returns: The result of the request; `nil` while it waits.
     mutating func requestEvent(_ command: Command) throws(Status) -> UInt32? {
         guard eventRequests.count < Self.eventRequestLimit else { throw .eventRequestLimitExceeded }
         if let event = pendingEvents.first {
@@ -36,7 +36,7 @@ extension NVMeModel {
         UInt32(AsynchronousEvent.type) | UInt32(event.rawValue) << 8 | UInt32(AsynchronousEvent.logPage) << 16
     }
 
-    /// Tells the driver of an event, unless it has not looked into the log page since the last one of the kind.
+    /// Reports an event, unless the driver has not read the log page since the last one.
     mutating func raise(_ event: AsynchronousEvent, _ bus: borrowing MockBus) {
         errorCount += 1
         errorLog.insert(ErrorEntry(count: errorCount, event: event), at: 0)
@@ -48,9 +48,7 @@ extension NVMeModel {
         }
         eventRequests.removeFirst()
         maskedEvents.insert(AsynchronousEvent.type)
-        complete(
-            Completion(
-                submissionQueue: 0, identifier: identifier, status: .success, result: Self.result(event)), bus)
+        complete(Completion(submissionQueue: 0, identifier: identifier, result: Self.result(event)), bus)
     }
 
     // MARK: Log pages
@@ -63,46 +61,43 @@ extension NVMeModel {
         case 0x01: page = errorPage
         case 0x02: page = healthPage
         case 0x03:
-            var structure = LittleEndianStructure(512)
+            var structure = [UInt8](repeating: 0, count: 512)
             // The first slot is the active one.
-            structure.set(0, UInt8(1))
-            structure.setText(8, 8, Identity.firmwareRevision)
-            page = structure.bytes
+            structure[0] = 1
+            structure.set(8, 8, text: Identity.firmwareRevision)
+            page = structure
         default: throw .invalidLogPage
         }
         guard offset <= UInt64(page.count), offset & 3 == 0 else { throw .invalidField }
         let byteCount = min((dwords + 1) * 4, UInt64(page.count) - offset)
         try send(Array(page[Int(offset)..<Int(offset + byteCount)]), of: command, bus)
-        // Unless RAE asks for the contrary, events of the kind may come again.
+        // Without RAE, reading the page allows new events of the type.
         if command.dword10 & 0xff == 1 && command.dword10 >> 15 & 1 == 0 {
             maskedEvents.remove(AsynchronousEvent.type)
         }
     }
 
     private var errorPage: [UInt8] {
-        var structure = LittleEndianStructure(64 * Self.errorLogLimit)
+        var structure = [UInt8](repeating: 0, count: 64 * Self.errorLogLimit)
         for (index, entry) in errorLog.enumerated() {
             structure.set(index * 64, entry.count)
-            // No queue and no command is to blame.
-            structure.set(index * 64 + 8, UInt16.max)
-            structure.set(index * 64 + 10, UInt16.max)
-            structure.set(index * 64 + 14, UInt16.max)
+            // No queue and no command.
+            for field in [8, 10, 14] { structure.set(index * 64 + field, UInt16.max) }
         }
-        return structure.bytes
+        return structure
     }
 
     private var healthPage: [UInt8] {
-        var structure = LittleEndianStructure(512)
-        // 40 degrees, in kelvins; all of the spare blocks are there, and 10 % is where that would be little.
+        var structure = [UInt8](repeating: 0, count: 512)
+        // 40 degrees in kelvins; 100 % of the spare blocks, with a threshold of 10 %.
         structure.set(1, UInt16(313))
-        structure.set(3, UInt8(100))
-        structure.set(4, UInt8(10))
+        structure.set(3, bytes: [100, 10])
         // In thousands of 512 bytes, rounded up.
         structure.set(32, (statistics.readByteCount + 511_999) / 512_000)
         structure.set(48, (statistics.writtenByteCount + 511_999) / 512_000)
         structure.set(64, UInt64(statistics.commandCount(opcode: Opcode.read)))
         structure.set(80, UInt64(statistics.commandCount(opcode: Opcode.write)))
         structure.set(176, errorCount)
-        return structure.bytes
+        return structure
     }
 }

@@ -9,7 +9,7 @@ extension NVMeModel {
         static let writeZeroes: UInt8 = 0x08
     }
 
-    /// Takes a command out of a submission queue, past the faults that were planned for it.
+    /// Takes a command from a submission queue and executes it, or lets a planned fault happen.
     mutating func take(_ command: Command, _ queue: Int, _ bus: borrowing MockBus) {
         statistics.count(command.opcode, isAdmin: queue == 0)
         if !faults.isEmpty, let fault = takeFault(.command(command, queue: queue)) {
@@ -18,11 +18,9 @@ extension NVMeModel {
         if let completion = execute(command, queue, bus) { complete(completion, bus) }
     }
 
-    /// Does what a command asks for.
-    ///
-    /// - Returns: What to complete it with; `nil` for what completes later.
+    /// Executes a command and returns its completion; `nil` if it completes later.
     mutating func execute(_ command: Command, _ queue: Int, _ bus: borrowing MockBus) -> Completion? {
-        var completion = Completion(submissionQueue: queue, identifier: command.identifier, status: .success)
+        var completion = Completion(submissionQueue: queue, identifier: command.identifier)
         do throws(Status) {
             guard command.flags == 0 else { throw .invalidField }
             if queue == 0 {
@@ -67,7 +65,7 @@ extension NVMeModel {
         }
     }
 
-    /// There could be 256 namespaces, of which one is active.
+    /// Of 256 possible namespaces one is active.
     private func checkNamespace(_ command: Command) throws(Status) {
         if command.namespace == 1 { return }
         let isValid = (2...Self.namespaceLimit).contains(command.namespace) || command.namespace == .max
@@ -87,7 +85,7 @@ extension NVMeModel {
         return byteCount
     }
 
-    /// Lends memory for the data of a command.
+    /// Allocates memory for the data of a command.
     private mutating func withBuffer(
         _ byteCount: Int, _ body: (inout NVMeModel, UnsafeMutableRawBufferPointer) throws(Status) -> Void
     ) throws(Status) {

@@ -1,7 +1,7 @@
 import VFIO
 
 extension NVMeModel {
-    /// What a fault may befall.
+    /// An occasion for a fault.
     enum Occasion {
         case command(Command, queue: Int)
         case enable, disable, shutdown
@@ -14,13 +14,13 @@ extension NVMeModel {
         var count: Int
     }
 
-    /// A command that a fault holds back.
+    /// A command that a fault holds.
     public struct HeldCommand: Sendable {
         /// Its submission queue.
         public let queue: Int
         public let identifier: UInt16
         public let opcode: UInt8
-        /// Whether it was carried out already.
+        /// Whether it was executed already.
         public var isExecuted: Bool { completion != nil }
 
         let command: Command
@@ -37,15 +37,14 @@ extension NVMeModel {
     /// disk.inject(.holdCompletion, on: .io(1), skipping: 2, count: 3)   // the third to the fifth write from now
     /// disk.inject(.staysDisabled)                                       // the next CC.EN = 1
     /// ```
-    /// Each plan counts the commands that it skips by itself, whatever befalls them. When several are due at the same
-    /// command, the one that was planned first happens, and the others wait for the next. Each command is compared with
-    /// all plans, so thousands of them at once take their time.
+    /// Each plan counts the commands that it skips by itself. When several plans are due at a command, the one planned
+    /// first happens, and the others wait for the next command. Each command is compared with all plans.
     ///
     /// - Parameters:
-    ///   - fault: What happens.
-    ///   - match: To which commands; of no account for the faults of the controller.
-    ///   - skipping: How many such commands pass first.
-    ///   - count: How many times it happens then.
+    ///   - fault: The fault.
+    ///   - match: The commands; ignored for faults of the controller.
+    ///   - skipping: The number of such commands that pass first.
+    ///   - count: The number of times it then happens.
     public mutating func inject(
         _ fault: NVMeFault, on match: NVMeFault.Match = .io, skipping: Int = 0, count: Int = 1
     ) {
@@ -53,13 +52,13 @@ extension NVMeModel {
         faults.append(PlannedFault(fault: fault, match: match, skipping: skipping, count: count))
     }
 
-    /// How many planned faults have not happened as often as they should.
+    /// The number of plans that are not complete.
     public var pendingFaultCount: Int { faults.count }
 
-    /// Takes back the faults that have not happened yet.
+    /// Removes the planned faults.
     public mutating func clearFaults() { faults = [] }
 
-    /// The fault that is planned for an occasion, which all plans take note of.
+    /// Returns the fault that is due at an occasion, which all plans count.
     mutating func takeFault(_ occasion: Occasion) -> NVMeFault? {
         var due: Int?
         for index in faults.indices where Self.matches(faults[index], occasion) {
@@ -91,7 +90,7 @@ extension NVMeModel {
         }
     }
 
-    // MARK: Happening
+    // MARK: Effects
 
     mutating func suffer(_ fault: NVMeFault, _ command: Command, _ queue: Int, _ bus: borrowing MockBus) {
         func held(_ completion: Completion?) -> HeldCommand {
@@ -125,20 +124,20 @@ extension NVMeModel {
         complete(completion, bus)
     }
 
-    // MARK: At once, from outside
+    // MARK: Immediate faults
 
-    /// Lets go of a command that was held back: carries it out if that is still to do, and completes it.
+    /// Releases a held command: executes it if necessary, and completes it.
     ///
     /// - Parameters:
-    ///   - index: Its place in ``heldCommands``. In any order, so that completions come out of order.
-    ///   - bus: The way to the rest of the machine.
+    ///   - index: Its index in ``heldCommands``. Any order is possible, for completions out of order.
+    ///   - bus: The bus of the device.
     public mutating func release(_ index: Int, bus: borrowing MockBus) {
         let held = heldCommands.remove(at: index)
         finish(held, bus)
         sendInterrupts(bus)
     }
 
-    /// Lets go of all commands that were held back, in the order of their submission.
+    /// Releases all held commands in the order of their submission.
     public mutating func releaseAll(bus: borrowing MockBus) {
         let all = heldCommands
         heldCommands = []
@@ -151,25 +150,25 @@ extension NVMeModel {
         if let completion = held.completion ?? execute(held.command, held.queue, bus) { complete(completion, bus) }
     }
 
-    /// Gives up: `CSTS.CFS` is set, and nothing is done or completed any more until a reset.
+    /// Sets `CSTS.CFS`: nothing is executed or completed until a reset.
     public mutating func becomeFatal() { registers.isFatal = true }
 
-    /// Pulls the device out: its registers read as ones, and it does no DMA and raises no interrupt, for ever.
+    /// Removes the device: its registers read as ones, and it does no DMA and raises no interrupt any more.
     public mutating func remove(bus: borrowing MockBus) {
         resetController(bus)
         isRemoved = true
     }
 
-    /// Sends an interrupt that nothing has happened for; nothing while MSI-X is off.
+    /// Sends an interrupt without a cause; it is lost while MSI-X is off.
     public func raiseSpuriousInterrupt(vector: Int, bus: borrowing MockBus) { bus.raiseMSIX(vector: vector) }
 
-    /// Completes a command that nobody has submitted, or that completed before.
+    /// Posts a completion for a command that was not submitted, or has completed already.
     ///
     /// - Parameters:
-    ///   - identifier: Of the command.
-    ///   - queue: The submission queue that it is said to be from; one that is there.
-    ///   - status: Of the completion.
-    ///   - bus: The way to the rest of the machine.
+    ///   - identifier: The command identifier.
+    ///   - queue: The submission queue, which must exist.
+    ///   - status: The status.
+    ///   - bus: The bus of the device.
     public mutating func postStrayCompletion(
         identifier: UInt16, queue: Int, status: Status = .success, bus: borrowing MockBus
     ) {

@@ -29,7 +29,7 @@ extension NVMeModel {
 
     /// - Returns: The value.
     func getFeature(_ command: Command) throws(Status) -> UInt32 {
-        // Only current values can be asked for: ONCS has no bit for the others.
+        // Only current values are supported: ONCS has no bit for the others.
         guard command.dword10 >> 8 & 7 == 0,
             let value = features[UInt8(truncatingIfNeeded: command.dword10)]
         else { throw .invalidField }
@@ -41,7 +41,7 @@ extension NVMeModel {
         }
     }
 
-    /// - Returns: What the driver got, for those features where that may be other than what it has asked for.
+    /// - Returns: The granted value, for features where it may differ from the requested one.
     mutating func setFeature(_ command: Command) throws(Status) -> UInt32 {
         if command.dword10 >> 31 != 0 { throw .featureNotSaveable }
         let identifier = UInt8(truncatingIfNeeded: command.dword10)
@@ -54,9 +54,9 @@ extension NVMeModel {
         case Feature.volatileWriteCache: value &= 1
         case Feature.numberOfQueues:
             guard !hasCreatedQueue else { throw .sequenceError }
-            // The numbers are zero-based, and 65536 of them cannot be.
+            // The numbers are zero-based; 65536 is invalid.
             guard value & 0xffff != 0xffff, value >> 16 != 0xffff else { throw .invalidField }
-            // All that there are, whatever was asked for, as the specification allows.
+            // All queues are granted, as the specification allows.
             return old
         case Feature.interruptVectorConfiguration:
             guard value & 0xffff < UInt32(Self.vectorCount) else { throw .invalidField }

@@ -1,7 +1,7 @@
 import VFIO
 
 extension NVMeModel {
-    /// A command, as an entry of a submission queue has it.
+    /// A submission queue entry.
     struct Command {
         typealias Words = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
 
@@ -10,7 +10,7 @@ extension NVMeModel {
         init(_ words: Words) { self.words = words }
 
         var opcode: UInt8 { UInt8(truncatingIfNeeded: words.0) }
-        /// `FUSE` and `PSDT`, both of which are to be 0 here: commands are not fused, and data pointers are PRPs.
+        /// `FUSE` and `PSDT`, which must be 0: commands are not fused, and data pointers are PRPs.
         var flags: UInt8 { UInt8(truncatingIfNeeded: words.0 >> 8) & 0xc3 }
         var identifier: UInt16 { UInt16(truncatingIfNeeded: words.0 >> 16) }
         var namespace: UInt32 { UInt32(truncatingIfNeeded: words.0 >> 32) }
@@ -22,7 +22,7 @@ extension NVMeModel {
         var dword13: UInt32 { UInt32(truncatingIfNeeded: words.6 >> 32) }
         var dword14: UInt32 { UInt32(truncatingIfNeeded: words.7) }
 
-        /// The first block of an NVM command that has one.
+        /// The first block of an NVM command.
         var firstBlock: UInt64 { words.5 }
         var blockCount: UInt64 { UInt64(dword12 & 0xffff) + 1 }
     }
@@ -40,17 +40,17 @@ extension NVMeModel {
         var entryCount: Int
         var vector: Int
         var isInterruptEnabled: Bool
-        /// How many submission queues complete here.
+        /// The number of submission queues that complete here.
         var userCount = 0
         var head = 0
         var tail = 0
-        /// The phase of the entries that come next.
+        /// The phase of the next entries.
         var phase = true
-        /// An entry has come that an interrupt tells of.
+        /// Whether an entry was added that raises an interrupt.
         var isTouched = false
-        /// The pin does not tell of the entries that are there: the interrupt was lost.
+        /// Whether the pin ignores the entries: their interrupt was lost.
         var isSilent = false
-        /// Completions for which there is no room, from `firstWaiting` on.
+        /// Completions without room, from `firstWaiting` on.
         var waiting: [Completion] = []
         var firstWaiting = 0
 
@@ -59,11 +59,11 @@ extension NVMeModel {
         var usedCount: Int { (tail - head + entryCount) % entryCount }
     }
 
-    /// What a completion queue entry says, but for what is known only when it is written.
+    /// A completion queue entry without what is known only when it is written.
     struct Completion {
         var submissionQueue: Int
         var identifier: UInt16
-        var status: Status
+        var status = Status.success
         /// Dword 0.
         var result: UInt32 = 0
         var raisesInterrupt = true
@@ -91,7 +91,7 @@ extension NVMeModel {
         submissionQueues[number]!.tail = tail
         while isServing, let queue = submissionQueues[number], queue.head != queue.tail {
             guard let command = fetch(queue, bus) else {
-                // Nothing is known of the command, so nothing else can tell of this.
+                // The command is unknown, so it cannot be completed with an error.
                 registers.isFatal = true
                 break
             }
@@ -129,13 +129,12 @@ extension NVMeModel {
 
     // MARK: Completions
 
-    /// Completes a command.
     mutating func complete(_ completion: Completion, _ bus: borrowing MockBus) {
         guard let number = submissionQueues[completion.submissionQueue]?.completionQueue else { return }
         post(completion, to: number, bus)
     }
 
-    /// Writes an entry, or keeps it until there is room.
+    /// Writes an entry, or queues it until there is room.
     mutating func post(_ completion: Completion, to number: Int, _ bus: borrowing MockBus) {
         guard completionQueues[number] != nil else { return }
         if completionQueues[number]!.isFull || !completionQueues[number]!.waiting.isEmpty {
@@ -167,7 +166,7 @@ extension NVMeModel {
         var rest =
             UInt64(head) | UInt64(completion.submissionQueue) << 16 | UInt64(completion.identifier) << 32
             | (UInt64(completion.status.field) << 1 | phase) << 48
-        // The half with the phase comes last: a driver may be looking at it from another thread.
+        // The half with the phase is written last: a driver may poll it on another thread.
         unsafe withUnsafeBytes(of: &result) { unsafe _ = dmaWrite(address, from: $0, bus) }
         unsafe withUnsafeBytes(of: &rest) { unsafe _ = dmaWrite(address + 8, from: $0, bus) }
         completionQueues[number]!.tail += 1
@@ -184,34 +183,27 @@ extension NVMeModel {
 
     // MARK: Interrupts
 
-    /// Tells of the entries that came since the last time: one message a queue, or the level of the pin.
+    /// Signals new entries: one message a queue, or the level of the pin.
     mutating func sendInterrupts(_ bus: borrowing MockBus) {
         for number in touchedQueues where completionQueues[number] != nil {
             completionQueues[number]!.isTouched = false
-            if completionQueues[number]!.isInterruptEnabled {
-                bus.raiseMSIX(vector: completionQueues[number]!.vector)
-            }
+            if completionQueues[number]!.isInterruptEnabled { bus.raiseMSIX(vector: completionQueues[number]!.vector) }
         }
         touchedQueues.removeAll(keepingCapacity: true)
         updatePin(bus)
     }
 
-    /// Sets the pin: up while a queue whose vector is not masked has entries, and while MSI-X is off.
+    /// Sets the pin: asserted while MSI-X is off and a queue with an unmasked vector has entries.
     mutating func updatePin(_ bus: borrowing MockBus) {
-        var isAsserted = false
-        if !bus.isMSIXEnabled {
-            for number in completionQueues.indices where completionQueues[number] != nil {
-                if completionQueues[number]!.isInterruptEnabled && !completionQueues[number]!.isEmpty
-                    && !completionQueues[number]!.isSilent
-                    && registers.interruptMask >> UInt32(completionQueues[number]!.vector) & 1 == 0
-                {
-                    isAsserted = true
-                }
+        let mask = registers.interruptMask
+        let isAsserted =
+            !bus.isMSIXEnabled
+            && completionQueues.contains { queue in
+                guard let queue, queue.isInterruptEnabled, !queue.isEmpty, !queue.isSilent else { return false }
+                return mask >> UInt32(queue.vector) & 1 == 0
             }
-        }
-        if isAsserted != isPinAsserted {
-            isPinAsserted = isAsserted
-            bus.setINTx(isAsserted)
-        }
+        guard isAsserted != isPinAsserted else { return }
+        isPinAsserted = isAsserted
+        bus.setINTx(isAsserted)
     }
 }

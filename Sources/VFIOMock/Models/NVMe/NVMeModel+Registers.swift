@@ -18,9 +18,9 @@ extension NVMeModel {
         static let doorbells = 0x1000
     }
 
-    /// What the registers of section 3.1 of the specification hold, as far as it can change.
+    /// The variable registers of section 3.1 of the specification.
     struct Registers {
-        /// The vectors that are masked; only the pin goes by it.
+        /// The masked vectors of the pin.
         var interruptMask: UInt32 = 0
         var configuration: UInt32 = 0
         var status: UInt32 = 0
@@ -33,7 +33,7 @@ extension NVMeModel {
         var pageSize: Int { 4096 << Int(configuration >> 7 & 0xf) }
         var submissionEntrySize: UInt32 { configuration >> 16 & 0xf }
         var completionEntrySize: UInt32 { configuration >> 20 & 0xf }
-        /// `CC.CSS` is 7: there are no I/O commands.
+        /// `CC.CSS` is 7: no I/O commands.
         var hasAdminCommandsOnly: Bool { configuration >> 4 & 7 == 7 }
         var shutdownNotification: UInt32 { configuration >> 14 & 3 }
 
@@ -45,20 +45,20 @@ extension NVMeModel {
             get { status & 2 != 0 }
             set { status = status & ~2 | (newValue ? 2 : 0) }
         }
-        /// `CSTS.SHST`: 0 for none, 1 for under way, 2 for complete.
+        /// `CSTS.SHST`: 0 for none, 1 for in progress, 2 for complete.
         var shutdownStatus: UInt32 {
             get { status >> 2 & 3 }
             set { status = status & ~0xc | newValue << 2 }
         }
     }
 
-    /// The most entries that a queue has.
+    /// The maximum number of entries of a queue.
     static let queueEntryLimit = 2048
     /// `CAP.MPSMAX`, as a shift of 4096.
     static let pageShiftLimit = 4
 
-    /// `CAP`: queues of up to 2048 entries in one piece, 7.5 s at most to become ready, pages of 4 to 64 KiB; NVM
-    /// commands, those of all command sets, which are the same, or admin commands alone.
+    /// `CAP`: contiguous queues of up to 2048 entries, a timeout of 7.5 s, pages of 4 to 64 KiB; the NVM command set,
+    /// all command sets, or admin commands only.
     var capabilities: UInt64 {
         UInt64(Self.queueEntryLimit - 1) | 1 << 16 | 15 << 24 | UInt64(doorbellStride) << 32
             | 1 << 37 | 1 << 43 | 1 << 44 | UInt64(Self.pageShiftLimit) << 52 | (memoryByteCount > 0 ? 1 << 57 : 0)
@@ -87,23 +87,23 @@ extension NVMeModel {
         case Offset.memoryBufferSize: return showsMemoryBuffer ? memoryBufferSize : 0
         case Offset.memorySpaceControl, Offset.memorySpaceControl + 4:
             return half(registers.memorySpaceControl, Offset.memorySpaceControl)
-        // Doorbells can only be written; what is read there is nothing in particular.
+        // Doorbells are write-only.
         default: return 0
         }
     }
 
-    /// `CMBSZ`: submission and completion queues, PRP lists, data that is read and written; in units of 4 KiB or 1 MiB.
+    /// `CMBSZ`: queues, PRP lists, and data in both directions; in units of 4 KiB or 1 MiB.
     private var memoryBufferSize: UInt32 {
         memoryByteCount < 1 << 20
             ? UInt32(memoryByteCount / 4096) << 12 | 0x1f : UInt32(memoryByteCount >> 20) << 12 | 0x21f
     }
 
-    /// Whether `CMBLOC` and `CMBSZ` tell of the memory buffer: always, or once `CMBMSC.CRE` is set.
+    /// Whether `CMBLOC` and `CMBSZ` report the memory buffer: always, or once `CMBMSC.CRE` is set.
     private var showsMemoryBuffer: Bool {
         memoryByteCount > 0 && (memoryBufferKind == .legacy || registers.memorySpaceControl & 1 != 0)
     }
 
-    /// Where the memory buffer is in the addresses that the controller is given; `nil` while nowhere.
+    /// The address of the memory buffer for the controller; `nil` while it has none.
     func memoryBufferAddress(_ bus: borrowing MockBus) -> UInt64? {
         if memoryByteCount == 0 { return nil }
         if memoryBufferKind == .legacy { return bus.barAddress(2) }
@@ -181,7 +181,7 @@ extension NVMeModel {
         registers.isReady = true
     }
 
-    /// A controller reset: everything is gone but the registers of the admin queue and of the memory buffer.
+    /// Resets the controller: only the registers of the admin queue and of the memory buffer keep their values.
     mutating func resetController(_ bus: borrowing MockBus) {
         let old = registers
         registers = Registers()
@@ -204,7 +204,7 @@ extension NVMeModel {
         updatePin(bus)
     }
 
-    /// Whether it takes commands.
+    /// Whether it executes commands.
     var isServing: Bool {
         registers.isReady && registers.isEnabled && !registers.isFatal && registers.shutdownStatus == 0 && !isRemoved
     }

@@ -1,20 +1,18 @@
-/// A virtual function of ``NVMePhysicalFunctionModel`` that was given no queues yet: all its registers are zero, but for
-/// the controller status, which says that it is offline.
+/// A virtual function of ``NVMePhysicalFunctionModel`` without queues: all registers are zero except the controller
+/// status, which reports that it is offline.
 public struct NVMeVirtualFunctionModel: MockDevice {
     public let pci = Self.function(msixVectors: 1, hasINTx: false, nextFunction: 0)
 
     public init() {}
 
-    public mutating func start(bus: borrowing MockBus) { setRegisters(bus) }
-
-    public mutating func reset(bus: borrowing MockBus) { setRegisters(bus) }
-
-    private func setRegisters(_ bus: borrowing MockBus) {
+    public mutating func start(bus: borrowing MockBus) {
         bus.writeMemory(bar: 0, at: 0, [UInt8](repeating: 0, count: 64))
         bus.writeMemory(bar: 0, at: 0x1c, [0x02])
     }
 
-    /// What both kinds of functions are.
+    public mutating func reset(bus: borrowing MockBus) { start(bus: bus) }
+
+    /// The description of both types of functions.
     static func function(msixVectors: Int, hasINTx: Bool, nextFunction: UInt8) -> MockPCIFunction {
         var function = MockPCIFunction(
             vendor: 0x1b36, device: 0x0010, classCode: 0x010802, revision: 2,

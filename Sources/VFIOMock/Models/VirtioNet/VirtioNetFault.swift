@@ -1,19 +1,19 @@
-/// What a ``VirtioNetModel`` can do wrong.
+/// A fault of a ``VirtioNetModel``.
 public enum VirtioNetFault: Sendable, Hashable, CaseIterable {
-    /// It does not agree to the features that the driver has accepted.
+    /// It rejects the features that the driver accepted.
     case refusesFeatures
     /// Its status does not become 0.
     case staysInReset
     /// It sends no interrupts.
     case losesInterrupts
-    /// It says that it has used a descriptor beyond the end of the queue.
+    /// It reports a used descriptor beyond the end of the queue.
     case usesUnknownDescriptor
-    /// It says each time that it has used the descriptor of the time before.
+    /// It reports the previous used descriptor each time.
     case repeatsDescriptor
-    /// It says that it has written more than the buffer holds.
+    /// It reports more written bytes than the buffer has.
     case writesTooMuch
-    /// It says that it has written less than a packet's header.
+    /// It reports fewer written bytes than a packet header.
     case writesTooLittle
-    /// Its count of used buffers runs ahead by 1000.
+    /// Its used index advances by 1000 each time.
     case jumpsAhead
 }

@@ -58,7 +58,7 @@ extension VirtioNetModel {
         }
     }
 
-    /// A vector that the card has; none for all others.
+    /// The vector if the card has it, no vector otherwise.
     private func vector(_ vector: UInt16) -> UInt16 { Int(vector) < pci.msix?.vectors ?? 0 ? vector : 0xffff }
 
     private static func half(_ offset: Int, of value: UInt64) -> UInt64 {

@@ -1,24 +1,24 @@
-/// QEMU's `virtio-net-pci` without its legacy half, 1af4:1041: a network card of virtio 1.0 with one pair of queues.
+/// QEMU's `virtio-net-pci` without its legacy interface, 1af4:1041: a network card of virtio 1.0 with one pair of
+/// queues.
 ///
-/// Registers are in BAR 4, where QEMU has them, and its interrupts MSI-X or the pin. Its network returns each frame that it
-/// sends, as that of the project's lab does, or lets a test carry frames on:
+/// Registers are in BAR 4, as in QEMU, and its interrupts are MSI-X or the pin. Its network returns each sent frame, as
+/// in the project's lab, or leaves the frames to the test:
 /// ```swift
 /// machine.plug(VirtioNetModel(network: .collected), at: "0000:03:00.0")
 /// …
 /// let frames = machine.withDevice(VirtioNetModel.self, at: "0000:03:00.0") { card, _ in card.takeSentFrames() }
 /// machine.withDevice(VirtioNetModel.self, at: "0000:04:00.0") { card, bus in card.deliver(frames, bus: bus) }
 /// ```
-/// A frame has been sent by the time that the store to the doorbell returns. What comes while no buffer is there waits, as
-/// QEMU's frames do in their socket, and the oldest 1024 are kept.
+/// A frame is sent before the store to the doorbell returns. Received frames wait for a buffer, and the oldest 1024 are
+/// kept.
 ///
-/// It offers no offloads, no packed queues and no indirect descriptors, and has no capability by which its structures
-/// are reached through config space.
+/// It has no offloads, no packed queues, no indirect descriptors, and no PCI configuration access capability.
 public struct VirtioNetModel: MockDevice {
-    /// What the card is connected to.
+    /// The network of the card.
     public enum Network: Sendable, Hashable {
-        /// Each frame that is sent comes back.
+        /// Each sent frame is received again.
         case loopback
-        /// Frames that are sent are kept for ``VirtioNetModel/takeSentFrames()``, and none comes unless it is delivered.
+        /// Sent frames are kept for ``VirtioNetModel/takeSentFrames()``, and only delivered ones are received.
         case collected
     }
 
@@ -27,10 +27,10 @@ public struct VirtioNetModel: MockDevice {
         bars: [1: .init(.memory, 4096), 4: .init(.registers, 16384, is64Bit: true, isPrefetchable: true)],
         hasINTx: true, msix: .init(vectors: 4, bar: 1, tableOffset: 0, pendingOffset: 0x800), isExpress: true,
         hasFunctionLevelReset: true, hasPowerManagement: true, vendorCapabilities: Self.capabilities,
-        // ATS: page-aligned requests, 32 invalidations; switched off.
+        // ATS: page-aligned requests, 32 invalidations; disabled.
         extendedCapabilities: [.init(id: 0x0f, bytes: [0x20, 0, 0, 0])])
 
-    /// The structures, each with 4 KiB of BAR 4, and 4 bytes from one doorbell to the next.
+    /// The structures, each with 4 KiB of BAR 4; doorbells are 4 bytes apart.
     public static let capabilities: [[UInt8]] = [
         structure(1, at: 0x0000), structure(3, at: 0x1000), structure(4, at: 0x2000),
         structure(2, at: 0x3000, doorbellStride: 4),
@@ -39,28 +39,28 @@ public struct VirtioNetModel: MockDevice {
     private static func structure(_ kind: UInt8, at offset: UInt32, doorbellStride: UInt32? = nil) -> [UInt8] {
         let words = [offset, 0x1000] + (doorbellStride.map { [$0] } ?? [])
         let header: [UInt8] = [UInt8(8 + words.count * 4), kind, 4, 0, 0, 0]
-        return header + words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+        return header + words.flatMap(\.littleEndianBytes)
     }
 
-    /// The address of the card, 48 bits, the first byte as the highest.
+    /// The MAC address, 48 bits, the first byte as the highest.
     public let macAddress: UInt64
-    /// What the card is connected to.
+    /// The network of the card.
     public let network: Network
-    /// What the card offers: MAC, STATUS, VERSION_1 and ACCESS_PLATFORM at first, as bits. Without the last (bit 33) QEMU's
-    /// card would do DMA past the IOMMU; this one does it through the IOMMU all the same.
+    /// The offered features: MAC, STATUS, VERSION_1 and ACCESS_PLATFORM at first, as bits. Without the last (bit 33)
+    /// QEMU's card bypasses the IOMMU; this one does not.
     public var offeredFeatures: UInt64 = 1 << 5 | 1 << 16 | 1 << 32 | 1 << 33
-    /// What goes wrong from now on.
+    /// The current faults.
     public var faults: Set<VirtioNetFault> = []
-    /// Whether the card tells the driver not to ring its doorbells, as one does that looks by itself, in ``look(bus:)``.
+    /// Whether the card tells the driver not to notify it, since it polls, by ``look(bus:)``.
     public var isNotificationUnwanted = false {
         didSet { for index in queues.indices { queues[index].isNotificationUnwanted = isNotificationUnwanted } }
     }
 
-    /// How often the doorbells of the two queues were rung.
+    /// The number of writes to the doorbells of the two queues.
     public private(set) var doorbellCounts = [0, 0]
-    /// What the driver has accepted.
+    /// The features that the driver accepted.
     public private(set) var acceptedFeatures: UInt64 = 0
-    /// The device's status, as the driver sees it.
+    /// The device status.
     public private(set) var status: UInt8 = 0
 
     var deviceFeatureWord: UInt32 = 0
@@ -74,12 +74,12 @@ public struct VirtioNetModel: MockDevice {
 
     private static let headerByteCount = 12
     private static let waitingLimit = 1024
-    /// The longest packet that is sent, with its header.
+    /// The maximum length of a sent packet with its header.
     private static let packetLimit = 65536 + headerByteCount
 
     /// - Parameters:
-    ///   - macAddress: Of the card, 48 bits; the lab's has 52:54:00:00:00:07.
-    ///   - network: What the card is connected to.
+    ///   - macAddress: The MAC address, 48 bits; in the lab it is 52:54:00:00:00:07.
+    ///   - network: The network of the card.
     public init(macAddress: UInt64 = 0x5254_0000_0007, network: Network = .loopback) {
         self.macAddress = macAddress
         self.network = network
@@ -87,30 +87,30 @@ public struct VirtioNetModel: MockDevice {
 
     // MARK: The network
 
-    /// The frames that were sent since the last call, in their order.
+    /// Returns the frames sent since the last call, in order.
     public mutating func takeSentFrames() -> [[UInt8]] {
         defer { sent = [] }
         return sent
     }
 
-    /// Lets frames come from the network.
+    /// Delivers frames from the network.
     public mutating func deliver(_ frames: [[UInt8]], bus: borrowing MockBus) {
         waiting += frames
         if waiting.count > Self.waitingLimit { waiting.removeLast(waiting.count - Self.waitingLimit) }
         receive(bus)
     }
 
-    /// How many frames wait for a buffer of the driver's.
+    /// The number of frames that wait for a buffer.
     public var waitingFrameCount: Int { waiting.count }
 
-    /// Looks at both queues, as when their doorbells are rung, and tells the driver whether it has to ring them.
+    /// Processes both queues, as on a notification, and updates the notification flags.
     public mutating func look(bus: borrowing MockBus) {
         writeFlags(bus)
         transmit(bus)
         receive(bus)
     }
 
-    /// Meets an error: does nothing more until it is reset, and says so.
+    /// Enters the error state (DEVICE_NEEDS_RESET) until a reset, and notifies the driver.
     public mutating func fail(bus: borrowing MockBus) {
         status |= 64
         raise(configVector, interruptStatus: 2, bus)
@@ -136,9 +136,7 @@ public struct VirtioNetModel: MockDevice {
         }
     }
 
-    public mutating func write(
-        _ value: UInt64, bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus
-    ) {
+    public mutating func write(_ value: UInt64, bar: Int, at offset: UInt64, width: Int, bus: borrowing MockBus) {
         switch offset {
         case 0..<0x1000: writeCommon(value, Int(offset), width, bus)
         case 0x3000, 0x3004:
@@ -162,7 +160,7 @@ public struct VirtioNetModel: MockDevice {
         bus.setINTx(false)
     }
 
-    /// The driver writes the status: 0 resets the card, other bits are only added.
+    /// Handles a write to the status: 0 resets the card, and other bits are only added.
     mutating func setStatus(_ value: UInt8, _ bus: borrowing MockBus) {
         guard value != 0 else {
             if !faults.contains(.staysInReset) { reset(bus: bus) }
@@ -178,7 +176,7 @@ public struct VirtioNetModel: MockDevice {
         status = value | status & 64
         guard status & 4 != 0 else { return }
         writeFlags(bus)
-        // Frames may have been there before the driver.
+        // Frames may have arrived before the driver.
         receive(bus)
     }
 
@@ -195,7 +193,7 @@ public struct VirtioNetModel: MockDevice {
 
     // MARK: Queues
 
-    /// Whether the driver is ready, and the card has met no error.
+    /// Whether the driver is ready, and the card not in the error state.
     private var isRunning: Bool { status & 4 != 0 && status & 64 == 0 }
 
     private mutating func transmit(_ bus: borrowing MockBus) {
@@ -204,7 +202,7 @@ public struct VirtioNetModel: MockDevice {
         while let chain = queues[1].next(bus) {
             var packet: [UInt8] = []
             for part in chain.parts where !part.isWritable {
-                // The rest of a longer one is not sent.
+                // A longer packet is truncated.
                 packet += bus.read(part.iova, byteCount: min(part.byteCount, Self.packetLimit - packet.count))
             }
             queues[1].use(chain.id, byteCount: 0, faults, bus)

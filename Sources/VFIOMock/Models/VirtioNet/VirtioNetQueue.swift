@@ -10,83 +10,64 @@ struct VirtioNetQueue: Sendable {
     var descriptors: UInt64 = 0
     var available: UInt64 = 0
     var used: UInt64 = 0
-    /// Whether the used ring's flags tell the driver not to notify.
+    /// Whether the flags of the used ring suppress notifications.
     var isNotificationUnwanted = false
     private var nextAvailable: UInt16 = 0
     private var nextUsed: UInt16 = 0
     private var lastID: UInt32 = 0
 
-    /// A piece of memory that a descriptor describes.
+    /// The memory of a descriptor.
     struct Part {
         let iova: IOVA
         let byteCount: Int
         let isWritable: Bool
     }
 
-    /// Tells the driver whether to ring the doorbell.
+    /// Writes the flags of the used ring: whether the driver must notify.
     func writeFlags(_ bus: borrowing MockBus) {
-        if isEnabled { bus.write(Self.bytes(isNotificationUnwanted ? 1 : 0, 2), to: IOVA(used)) }
+        if isEnabled { bus.write([isNotificationUnwanted ? 1 : 0, 0], to: IOVA(used)) }
     }
 
-    /// The next chain of descriptors that the driver has made available; `nil` when there is none.
+    /// Returns the next available chain of descriptors.
     mutating func next(_ bus: borrowing MockBus) -> (id: UInt32, parts: [Part])? {
         guard isEnabled else { return nil }
-        let index = UInt16(Self.value(bus.read(IOVA(available &+ 2), byteCount: 2)))
+        let index = UInt16(bus.read(IOVA(available &+ 2), byteCount: 2).integer(at: 0, 2))
         guard index != nextAvailable else { return nil }
         let slot = UInt64(nextAvailable % size)
         nextAvailable &+= 1
-        let head = Self.value(bus.read(IOVA(available &+ 4 &+ slot * 2), byteCount: 2))
+        let head = bus.read(IOVA(available &+ 4 &+ slot * 2), byteCount: 2).integer(at: 0, 2)
         var parts: [Part] = []
         var id = head
-        // No chain is longer than the queue.
+        // A chain is at most as long as the queue.
         for _ in 0..<size {
             let bytes = bus.read(IOVA(descriptors &+ id % UInt64(size) * 16), byteCount: 16)
-            let flags = Self.value(bytes[12..<14])
+            let flags = bytes.integer(at: 12, 2)
             parts.append(
                 Part(
-                    iova: IOVA(Self.value(bytes[0..<8])), byteCount: Int(Self.value(bytes[8..<12])),
+                    iova: IOVA(bytes.integer(at: 0, 8)), byteCount: Int(bytes.integer(at: 8, 4)),
                     isWritable: flags & 2 != 0))
             guard flags & 1 != 0 else { break }
-            id = Self.value(bytes[14..<16])
+            id = bytes.integer(at: 14, 2)
         }
         return (UInt32(head), parts)
     }
 
-    /// Gives a chain back to the driver, or what the faults make of it.
+    /// Returns a chain to the driver, subject to the faults.
     mutating func use(_ id: UInt32, byteCount: UInt32, _ faults: Set<VirtioNetFault>, _ bus: borrowing MockBus) {
-        let told: UInt32 =
-            if faults.contains(.usesUnknownDescriptor) {
-                UInt32(size)
-            } else if faults.contains(.repeatsDescriptor) {
-                lastID
-            } else {
-                id
-            }
+        var (reported, length) = (id, byteCount)
+        if faults.contains(.repeatsDescriptor) { reported = lastID }
+        if faults.contains(.usesUnknownDescriptor) { reported = UInt32(size) }
+        if faults.contains(.writesTooLittle) { length = 11 }
+        if faults.contains(.writesTooMuch) { length = 1 << 20 }
         lastID = id
-        let length: UInt32 =
-            if faults.contains(.writesTooMuch) {
-                1 << 20
-            } else if faults.contains(.writesTooLittle) {
-                11
-            } else {
-                byteCount
-            }
         let slot = UInt64(nextUsed % size)
-        bus.write(Self.bytes(UInt64(told) | UInt64(length) << 32, 8), to: IOVA(used &+ 4 &+ slot * 8))
+        bus.write(reported.littleEndianBytes + length.littleEndianBytes, to: IOVA(used &+ 4 &+ slot * 8))
         nextUsed &+= faults.contains(.jumpsAhead) ? 1000 : 1
-        bus.write(Self.bytes(UInt64(nextUsed), 2), to: IOVA(used &+ 2))
+        bus.write(nextUsed.littleEndianBytes, to: IOVA(used &+ 2))
     }
 
-    /// Whether the driver has not asked to be spared interrupts.
+    /// Whether the driver has not suppressed interrupts.
     func wantsInterrupt(_ bus: borrowing MockBus) -> Bool {
-        Self.value(bus.read(IOVA(available), byteCount: 2)) & 1 == 0
-    }
-
-    private static func value(_ bytes: some BidirectionalCollection<UInt8>) -> UInt64 {
-        bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
-    }
-
-    private static func bytes(_ value: UInt64, _ count: Int) -> [UInt8] {
-        (0..<count).map { UInt8(truncatingIfNeeded: value >> ($0 * 8)) }
+        bus.read(IOVA(available), byteCount: 2)[0] & 1 == 0
     }
 }

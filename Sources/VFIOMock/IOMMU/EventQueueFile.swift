@@ -58,8 +58,14 @@ final class EventQueueFile: IOMMUFDObject, IOMMUFDQueue {
                 if done == 0 { throw .invalidArgument }
                 return done
             }
-            try buffer.store(ciommufd_vevent_header(flags: 0, sequence: event.sequence), at: done)
-            try buffer.store(event.bytes, at: done + headerSize)
+            do throws(Errno) {
+                try buffer.store(ciommufd_vevent_header(flags: 0, sequence: event.sequence), at: done)
+                try buffer.store(event.bytes, at: done + headerSize)
+            } catch {
+                // What is stored has been delivered; the rest stays in the queue.
+                if done == 0 { throw error }
+                return done
+            }
             done += headerSize + event.bytes.count
             count += 1
         }

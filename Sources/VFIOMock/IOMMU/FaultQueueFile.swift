@@ -59,7 +59,13 @@ final class FaultQueueFile: IOMMUFDObject, IOMMUFDQueue {
             while delivered[cookie] != nil { cookie += 1 }
             var fault = request.fault
             fault.cookie = cookie
-            try buffer.store(fault, at: done)
+            do throws(Errno) {
+                try buffer.store(fault, at: done)
+            } catch {
+                // What is stored has been delivered; the rest stays in the queue.
+                if done == 0 { throw error }
+                return done
+            }
             delivered[cookie] = request
             done += size
         }

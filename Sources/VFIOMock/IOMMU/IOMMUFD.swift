@@ -161,10 +161,15 @@ final class IOMMUFD: FileOperations {
             let (type, info) = iommu.configuration.hardwareData
             if wanted != CIOMMU_HW_INFO_TYPE_DEFAULT && wanted != type { throw .notSupported }
             if command.data_len > 0 {
-                // The rest of the buffer is cleared.
-                let room = Int(command.data_len)
-                let zeros = [UInt8](repeating: 0, count: max(0, room - info.count))
-                try UserMemory.store(command.data_uptr, bytes: info.prefix(room) + zeros)
+                let room = UInt64(command.data_len)
+                try UserMemory.store(command.data_uptr, bytes: Array(info.prefix(Int(room))))
+                // The rest of the buffer is cleared, in pieces: the length is the caller's.
+                var done = UInt64(info.count)
+                while done < room {
+                    let count = min(room - done, 4096)
+                    try UserMemory.store(command.data_uptr &+ done, bytes: [UInt8](repeating: 0, count: Int(count)))
+                    done += count
+                }
             }
             command.data_len = UInt32(info.count)
             command.out_data_type = type

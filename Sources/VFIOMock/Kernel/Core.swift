@@ -84,7 +84,12 @@ final class Core {
         } else {
             number = unsafe "vfio-mock".withCString { unsafe cmock_memory_file($0, byteCount) }
         }
-        guard number >= 0, let identity = identity(number) else { throw Errno(rawValue: -number) }
+        guard number >= 0 else { throw Errno(rawValue: -number) }
+        guard let identity = identity(number) else {
+            operations.readiness?.close()
+            try host.close(FileDescriptor(rawValue: number))
+            throw .badFileDescriptor
+        }
         let file = OpenFile(operations, identity, number: openCount, self)
         file.statusFlags = flags
         openCount += 1
@@ -120,6 +125,10 @@ final class Core {
     func file<Operations>(
         _ number: Int32, as type: Operations.Type
     ) throws(Errno) -> (file: OpenFile, operations: Operations)? {
+        // The numbers inside requests may come from code that closes and reuses them without the seam.
+        if table.indices.contains(Int(number)), let known = table[Int(number)], identity(number) != known.identity {
+            forget(number)
+        }
         let descriptor = FileDescriptor(rawValue: number)
         guard let file = file(descriptor) else {
             try host.close(try host.duplicate(descriptor))

@@ -53,8 +53,9 @@ public struct MockKernel: Kernel {
             do throws(Errno) { try machine.core.begin(.close) } catch { failure = error }
             // The look-up registers a duplicate that was made without the seam.
             _ = machine.core.file(descriptor)
+            // The number is free afterwards, whatever the close returns.
+            defer { machine.core.forget(descriptor.rawValue) }
             try machine.core.host.close(descriptor)
-            machine.core.forget(descriptor.rawValue)
             if let failure { throw failure }
         }
     }

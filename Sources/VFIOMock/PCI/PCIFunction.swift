@@ -187,9 +187,7 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
 
     // MARK: Registers
 
-    /// Calls the model, unless a call of it is under way.
-    ///
-    /// - Returns: Whether it was called.
+    /// Calls the model unless a call of it is in progress, and returns whether it was called.
     // Not inlined: Swift 6.3.1 crashes on it in release builds ("cannot initialize a noncopyable type").
     @discardableResult @inline(never)
     func call(_ body: (inout any MockDevice, borrowing MockBus) -> Void) -> Bool {

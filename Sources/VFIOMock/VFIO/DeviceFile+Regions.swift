@@ -8,6 +8,17 @@ extension DeviceFile {
 
     // MARK: Access
 
+    /// How much of an access needs a copy: no more than the region has, and one byte that makes it too long.
+    func usableCount(_ count: Int, at offset: UInt64) -> Int {
+        let index = UInt32(truncatingIfNeeded: min(offset >> 40, UInt64(UInt32.max)))
+        switch index {
+        case CVFIO_PCI_CONFIG_REGION_INDEX: return min(count, function.config.byteCount + 1)
+        case CVFIO_PCI_BAR0_REGION_INDEX...CVFIO_PCI_BAR5_REGION_INDEX, CVFIO_PCI_NUM_REGIONS..<function.regionCount:
+            return min(count, Int(function.regionSize(Int(index))) + 1)
+        default: return min(count, 1)
+        }
+    }
+
     /// `pread` and `pwrite`. Returns the number of bytes.
     func access(_ offset: UInt64, _ bytes: inout [UInt8], isWrite: Bool) throws(Errno) -> Int {
         if bytes.isEmpty { return 0 }

@@ -178,7 +178,7 @@ final class DeviceFile: FileOperations {
 
     func read(into buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         guard isGranted else { throw .invalidArgument }
-        var bytes = [UInt8](repeating: 0, count: buffer.count)
+        var bytes = [UInt8](repeating: 0, count: usableCount(buffer.count, at: position))
         let count = try access(position, &bytes, isWrite: false)
         try buffer.store(count == bytes.count ? bytes : Array(bytes[..<count]))
         position += UInt64(count)
@@ -187,7 +187,7 @@ final class DeviceFile: FileOperations {
 
     func write(from buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         guard isGranted else { throw .invalidArgument }
-        var bytes = try buffer.bytes(buffer.count)
+        var bytes = try buffer.bytes(usableCount(buffer.count, at: position))
         let count = try access(position, &bytes, isWrite: true)
         position += UInt64(count)
         return count

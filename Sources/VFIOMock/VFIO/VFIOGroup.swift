@@ -128,8 +128,14 @@ final class VFIOGroup: FileOperations {
         guard iommufd != nil || container?.hasDriver == true else { throw .invalidArgument }
         let isFirst = function.openCount == 0
         if isFirst, let iommufd { try bind(function, iommufd.operations) }
-        let descriptor = try driver.core.open(
-            DeviceFile(function, driver, group: self, iommufd: isFirst ? iommufd : nil))
+        let descriptor: FileDescriptor
+        do throws(Errno) {
+            descriptor = try driver.core.open(
+                DeviceFile(function, driver, group: self, iommufd: isFirst ? iommufd : nil))
+        } catch {
+            unbindIfUnused(function)
+            throw error
+        }
         function.open()
         return descriptor
     }
@@ -166,12 +172,15 @@ final class VFIOGroup: FileOperations {
 
     func deviceWasClosed(_ function: PCIFunction) {
         deviceCount -= 1
-        if function.openCount == 0, let bound = function.boundDevice {
-            bound.unbind()
-            function.boundDevice = nil
-            releaseOwnerIfUnused()
-        }
+        unbindIfUnused(function)
         file?.release()
+    }
+
+    private func unbindIfUnused(_ function: PCIFunction) {
+        guard function.openCount == 0, let bound = function.boundDevice else { return }
+        bound.unbind()
+        function.boundDevice = nil
+        releaseOwnerIfUnused()
     }
 
     /// Parses the options after a device's name in `VFIO_GROUP_GET_DEVICE_FD`: spaces, and at most one token.

@@ -60,13 +60,13 @@ extension ABI {
 
     /// The interrupts of a contiguous range that an action applies to, and its arguments.
     package enum InterruptData {
-        /// To those that are true.
+        /// Those that are true.
         case chosen([Bool])
         /// An event for each, or none.
         case events([FileDescriptor?])
     }
 
-    /// Masks, unmasks or raises all of some interrupts, without an allocation: a driver unmasks INTx after each interrupt.
+    /// Masks, unmasks or raises contiguous interrupts. Allocates nothing: drivers unmask INTx after each interrupt.
     /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// Triggering none, from 0, disables the interrupt type.
@@ -79,7 +79,7 @@ extension ABI {
                 argsz: 0, flags: CVFIO_IRQ_SET_DATA_NONE | action.flag, index: index, start: start, count: count))
     }
 
-    /// Ties interrupts to events, masks, unmasks or raises them. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
+    /// Assigns events to interrupts, or masks, unmasks or raises them. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     package static func setIRQs(
         _ action: IRQAction, _ index: UInt32, from start: UInt32, _ data: InterruptData
     ) -> some ABIRequest<Void> {

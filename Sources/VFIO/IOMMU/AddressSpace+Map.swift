@@ -179,7 +179,7 @@ extension AddressSpace {
 
     private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {
         let last = IOVA(iova.rawValue + (byteCount - 1))
-        // A switch: the kernel is asked for the limit only when that is what was exhausted.
+        // A switch, so that the limit is read only if it is exhausted.
         let (code, hint): Refusal =
             switch errno {
             case .fileExists, .addressInUse:

@@ -79,7 +79,8 @@ extension ABI {
                 argsz: 0, flags: CVFIO_IRQ_SET_DATA_NONE | action.flag, index: index, start: start, count: count))
     }
 
-    /// Assigns events to interrupts, or masks, unmasks or raises them. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
+    /// Assigns events to interrupts, or masks, unmasks or raises them.
+    /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     package static func setIRQs(
         _ action: IRQAction, _ index: UInt32, from start: UInt32, _ data: InterruptData
     ) -> some ABIRequest<Void> {

@@ -2,4 +2,48 @@ import Testing
 
 /// The contract between the library and the kernel. The devices of a real machine are shared, so one test runs at a time.
 @Suite("Contract", .serialized, .timeLimit(.minutes(5)))
-enum Contract {}
+enum Contract {
+    struct ConfigDecoderTests {}
+    struct ContainerOfIOMMUFDTests {}
+    struct DMABufExportTests {}
+    struct DMALogTests {}
+    struct DeviceCaseTests {}
+    struct DeviceIOEventFDTests {}
+    struct DeviceTests {}
+    struct DirtyTrackingTests {}
+    struct DisplayTests {}
+    struct ErrorTests {}
+    struct FailingCallTests {}
+    struct FeatureTests {}
+    struct GuestBARTests {}
+    struct GuestInterruptTests {}
+    struct GuestMemoryTests {}
+    struct HandOverTests {}
+    struct HardwareDirtyTrackingTests {}
+    struct HotResetTests {}
+    struct IOASTests {}
+    struct IOMMUCapabilityTests {}
+    struct InterruptTests {}
+    struct InterruptVectorTests {}
+    struct KernelAnswerTests {}
+    struct LowPowerTests {}
+    struct MappingCaseTests {}
+    struct MappingTests {}
+    struct MediatedDeviceTests {}
+    struct MigrationTests {}
+    struct NoIOMMUDeviceTests {}
+    struct NoIOMMUKernelTests {}
+    struct PASIDTests {}
+    struct PageTableTests {}
+    struct PeerToPeerTests {}
+    struct RegisterTests {}
+    struct RequestSizeTests {}
+    struct RevocationTests {}
+    struct TeardownTests {}
+    struct Type1HazardTests {}
+    struct VFTokenTests {}
+    struct VirtualFunctionTests {}
+    struct VirtualIOMMUQueueTests {}
+    struct VirtualIOMMUTests {}
+    struct VirtualMachineTests {}
+}

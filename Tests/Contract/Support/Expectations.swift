@@ -2,7 +2,8 @@ import Glibc
 import SystemPackage
 @_exported import TestSupport
 import Testing
-import VFIO
+
+@testable import VFIO
 
 /// Expects the library's refusal: its kind, and the kernel's errno, or `nil` when the kernel was not asked.
 @discardableResult
@@ -36,6 +37,19 @@ func expectErrno(
     _ errno: Errno, _ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation,
     _ body: () throws -> Int
 ) { #expect(throws: errno, comment, sourceLocation: sourceLocation) { try body() } }
+
+extension Kernel {
+    /// Expects the kernel's refusal of a request on a structure, which it may change all the same.
+    func expectErrno<Structure: BitwiseCopyable>(
+        _ errno: Errno, _ comment: Comment? = nil, _ file: FileDescriptor, _ request: UInt,
+        _ structure: inout Structure, sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        do throws(Errno) {
+            _ = try control(file, request, with: &structure)
+            Issue.record(comment ?? "it was not refused", sourceLocation: sourceLocation)
+        } catch { #expect(error == errno, comment, sourceLocation: sourceLocation) }
+    }
+}
 
 /// Lets a little time pass, between two looks at something that takes its time.
 func pause() { usleep(1000) }

@@ -337,19 +337,6 @@ import Testing
         }
     }
 
-    // MARK: Features
-
-    @Test(arguments: [0, 1, 11, .max] as [UInt16]) func anyFeatureCanBeProbed(_ number: UInt16) throws {
-        let flags = Mutex<UInt32>(0)
-        kernel.answer(CVFIO_DEVICE_FEATURE, cvfio_device_feature.self) { (request) throws(Errno) in
-            flags.withLock { $0 = request.flags }
-            throw .inappropriateIOCTLForDevice
-        }
-        let device = try kernel.device()
-        #expect(try device.supports(DeviceFeature(rawValue: number)) == false)
-        #expect(flags.withLock { $0 } == CVFIO_DEVICE_FEATURE_PROBE | UInt32(number))
-    }
-
     // MARK: -
 
     /// Threads of their own, since what they do blocks.

@@ -10,10 +10,8 @@ import Testing
 
     init() {
         kernel.answerType1Info {
-            var bytes = Bytes(cvfio_info_cap_header(id: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, version: 1, next: 56))
-            bytes.append(UInt32(1), UInt32(0), UInt64(0x1000), UInt64(0xffff_ffff))
-            bytes.append(cvfio_info_cap_header(id: CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, version: 1, next: 0))
-            bytes.append(UInt32(0), UInt32(0), UInt64(4096), UInt64(1 << 28))
+            var bytes = Bytes(ranges: 1, next: 56, [0x1000, 0xffff_ffff])
+            bytes.raw += Bytes(capability: CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, [0, 0, 4096, 0, 1 << 28, 0]).raw
             return bytes
         }
         kernel.accept(CVFIO_IOMMU_DIRTY_PAGES)
@@ -24,8 +22,7 @@ import Testing
     @Test func aRefusedStartIsNoTracking() throws {
         let space = try AddressSpace(.type1, kernel: kernel)
         let device = try Device(at: ScriptedKernel.address, in: space)
-        kernel.answer(CVFIO_IOMMU_DIRTY_PAGES) { (_) throws(Errno) in throw .noMemory }
-        expectError(errno: .noMemory) { _ = try space.startDirtyTracking() }
+        kernel.expectRefusals(of: CVFIO_IOMMU_DIRTY_PAGES, [.noMemory: .kernel]) { _ = try space.startDirtyTracking() }
         kernel.accept(CVFIO_IOMMU_DIRTY_PAGES)
         let tracking = try space.startDirtyTracking()
         try closeAll(tracking, device)

@@ -96,12 +96,8 @@ import Testing
     func whatIsNoPASIDIsRefusedBeforeTheKernel(_ pasid: UInt32) throws {
         let device = try kernel.device()
         let table = try device.makePageTable(options: .pasid)
-        let attached = #expect(throws: VFIOError.self) { try device.attach(to: table, pasid: pasid) }
-        let detached = #expect(throws: VFIOError.self) { try device.detach(pasid: pasid) }
-        for error in [attached, detached] {
-            #expect(error?.code == .outOfRange)
-            #expect(error?.errno == nil)
-        }
+        kernel.expectRefusal(.outOfRange) { try device.attach(to: table, pasid: pasid) }
+        kernel.expectRefusal(.outOfRange) { try device.detach(pasid: pasid) }
         try table.close()
     }
 
@@ -111,18 +107,13 @@ import Testing
         let second = try device.makePageTable(options: .pasid)
         try device.attach(to: first, pasid: 1 << 20 - 1)
         discard(first)
-        for (errno, code) in [
-            (Errno.invalidArgument, VFIOError.Code.unsupported), (.notSupported, .unsupported), (.ioError, .kernel),
-        ] {
-            kernel.answer(CVFIO_DEVICE_ATTACH_IOMMUFD_PT) { (_) throws(Errno) in throw errno }
-            kernel.answer(CVFIO_DEVICE_DETACH_IOMMUFD_PT) { (_) throws(Errno) in throw errno }
-            let attached = #expect(throws: VFIOError.self) { try device.attach(to: second, pasid: 1 << 20 - 1) }
-            let detached = #expect(throws: VFIOError.self) { try device.detach(pasid: 1 << 20 - 1) }
-            for error in [attached, detached] {
-                #expect(error?.code == code)
-                #expect(error?.errno == errno)
-            }
+        let codes: KeyValuePairs<Errno, VFIOError.Code> = [
+            .invalidArgument: .unsupported, .notSupported: .unsupported, .ioError: .kernel,
+        ]
+        kernel.expectRefusals(of: CVFIO_DEVICE_ATTACH_IOMMUFD_PT, codes) {
+            try device.attach(to: second, pasid: 1 << 20 - 1)
         }
+        kernel.expectRefusals(of: CVFIO_DEVICE_DETACH_IOMMUFD_PT, codes) { try device.detach(pasid: 1 << 20 - 1) }
         #expect(objects.destroyed.isEmpty)
         kernel.accept(CVFIO_DEVICE_DETACH_IOMMUFD_PT)
         try device.detach(pasid: 1 << 20 - 1)
@@ -154,22 +145,19 @@ import Testing
         let parent = try device.makePageTable(options: .nestingParent)
         let viommu = try device.makeVirtualIOMMU(.tegra241CMDQV, over: parent)
         let strange = try AddressSpace(.iommufd, kernel: kernel).makeFaultQueue()
-        let made = objects.made
-        let errors = [
-            #expect(throws: VFIOError.self) {
-                _ = try device.makePageTable(in: viommu, .armSMMUv3(0, 0), faults: strange)
-            }, #expect(throws: VFIOError.self) { _ = try device.makePageTable(in: viommu, .other(type: 9, data: [])) },
-            #expect(throws: VFIOError.self) { _ = try viommu.makeEventQueue(.other(type: 9, byteCount: 0)) },
-            #expect(throws: VFIOError.self) { _ = try viommu.makeEventQueue(.other(type: 9, byteCount: .max)) },
-            #expect(throws: VFIOError.self) { _ = try viommu.map(.init(offset: 4096, byteCount: 100)) },
-            #expect(throws: VFIOError.self) { _ = try viommu.map(.init(offset: 100, byteCount: 4096)) },
-        ]
-        #expect(
-            errors.map { $0?.code } == [
-                .invalidArgument, .invalidArgument, .outOfRange, .outOfRange, .misaligned, .misaligned,
-            ])
-        #expect(errors.allSatisfy { $0?.errno == nil })
-        #expect(objects.made == made)
+        kernel.expectRefusal(.invalidArgument) {
+            _ = try device.makePageTable(in: viommu, .armSMMUv3(0, 0), faults: strange)
+        }
+        kernel.expectRefusal(.invalidArgument) {
+            _ = try device.makePageTable(in: viommu, .other(type: 9, data: []))
+        }
+        for byteCount in [0, Int.max] {
+            kernel.expectRefusal(.outOfRange) {
+                _ = try viommu.makeEventQueue(.other(type: 9, byteCount: byteCount))
+            }
+        }
+        kernel.expectRefusal(.misaligned) { _ = try viommu.map(.init(offset: 4096, byteCount: 100)) }
+        kernel.expectRefusal(.misaligned) { _ = try viommu.map(.init(offset: 100, byteCount: 4096)) }
     }
 
     // MARK: Failures

@@ -36,32 +36,21 @@ import Testing
         #expect(try space.iovaRanges().map { $0.lowerBound.rawValue...$0.upperBound.rawValue } == ranges)
     }
 
-    @Test func rangesThatAreMoreThanTheRoomAreAnError() throws {
-        kernel.accept(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { request in
-            request.num_iovas = .max
+    /// The number that is answered (without one, one more each time), and whether the ranges fit.
+    @Test(
+        arguments: [
+            (.max, true, .unexpectedAnswer), (nil, false, .unexpectedAnswer), (0, false, .kernel), (16, false, .kernel),
+            (.max, false, .kernel),
+        ] as [(UInt32?, Bool, VFIOError.Code)])
+    func aNumberOfRangesThatCannotBeIsAnError(_ count: UInt32?, _ fits: Bool, _ expected: VFIOError.Code) throws {
+        kernel.answer(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { (request) throws(Errno) in
+            request.num_iovas = count ?? request.num_iovas + 1
             request.out_iova_alignment = 4096
+            guard fits else { throw .messageTooLong }
+            return 0
         }
         let space = try AddressSpace(.iommufd, kernel: kernel)
-        #expect(code { _ = try space.iovaRanges() } == .unexpectedAnswer)
-    }
-
-    @Test func rangesThatGrowForEverAreAnError() throws {
-        kernel.answer(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { (request) throws(Errno) in
-            request.num_iovas += 1
-            throw .messageTooLong
-        }
-        let space = try AddressSpace(.iommufd, kernel: kernel)
-        #expect(code { _ = try space.iovaRanges() } == .unexpectedAnswer)
-    }
-
-    @Test(arguments: [0, 16, UInt32.max] as [UInt32])
-    func rangesThatNeverFitAreAnError(_ count: UInt32) throws {
-        kernel.answer(CIOMMU_IOAS_IOVA_RANGES, ciommu_ioas_iova_ranges.self) { (request) throws(Errno) in
-            request.num_iovas = count
-            throw .messageTooLong
-        }
-        let space = try AddressSpace(.iommufd, kernel: kernel)
-        #expect(code { _ = try space.iovaRanges() } == .kernel)
+        #expect(code { _ = try space.iovaRanges() } == expected)
     }
 
     @Test func aRangeThatEndsBeforeItBeginsIsAnError() throws {
@@ -100,15 +89,6 @@ import Testing
         #expect(try space.iovaRanges() == [0x1000...0x1fff, 0x2000...0x2fff])
     }
 
-    @Test func type1RangesOutOfOrderAreAnError() throws {
-        kernel.answerType1Info {
-            var bytes = Bytes(capability: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
-            bytes.append(UInt32(2), UInt32(0), UInt64(0x4000), UInt64(0x4fff), UInt64(0x1000), UInt64(0x1fff))
-            return bytes
-        }
-        #expect(code { _ = try kernel.device(.type1) } == .unexpectedAnswer)
-    }
-
     @Test(arguments: [0, 3, 12288, .max] as [UInt64])
     func anAlignmentThatIsNoPowerOfTwoIsAnError(_ alignment: UInt64) throws {
         kernel.answerRanges([0...0xffff_ffff], alignment: alignment)
@@ -116,27 +96,21 @@ import Testing
         #expect(code { _ = try space.mappingAlignment() } == .unexpectedAnswer)
     }
 
-    @Test func type1RangesThatAreCutShortAreAnError() throws {
-        for count in [2, .max] as [UInt32] {
-            kernel.answerType1Info {
-                var bytes = Bytes(capability: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
-                bytes.append(count, UInt32(0), UInt64(0x1000), UInt64(0x1fff))
-                return bytes
-            }
-            #expect(code { _ = try kernel.device(.type1) } == .unexpectedAnswer)
-        }
-    }
+    private static let headerSize = UInt32(MemoryLayout<cvfio_iommu_type1_info>.size)
 
-    @Test func type1CapabilitiesInACircleAreAnError() throws {
-        kernel.answerType1Info { Bytes(capability: 77, next: UInt32(MemoryLayout<cvfio_iommu_type1_info>.size)) }
+    /// Out of order, cut short (twice), one that ends before it begins, and in a circle.
+    @Test(arguments: [
+        Bytes(ranges: 2, [0x4000, 0x4fff, 0x1000, 0x1fff]), Bytes(ranges: 2, [0x1000, 0x1fff]),
+        Bytes(ranges: .max, [0x1000, 0x1fff]), Bytes(ranges: 1, [2, 1]), Bytes(capability: 77, next: headerSize),
+    ]) func type1CapabilitiesThatCannotBeAreAnError(_ capabilities: Bytes) throws {
+        kernel.answerType1Info { capabilities }
         #expect(code { _ = try kernel.device(.type1) } == .unexpectedAnswer)
     }
 
     @Test func unknownType1CapabilitiesArePassedOver() throws {
         kernel.answerType1Info {
-            var bytes = Bytes(capability: 77, next: UInt32(MemoryLayout<cvfio_iommu_type1_info>.size) + 8)
-            bytes.raw += Bytes(capability: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE).raw
-            bytes.append(UInt32(1), UInt32(0), UInt64(0x1000), UInt64(0x1fff))
+            var bytes = Bytes(capability: 77, next: Self.headerSize + 8)
+            bytes.raw += Bytes(ranges: 1, [0x1000, 0x1fff]).raw
             return bytes
         }
         let device = try kernel.device(.type1)
@@ -161,7 +135,7 @@ import Testing
     }
 
     @Test func theAddressesOfAPeerMappingStayTakenWhenItCannotBeUnmapped() throws {
-        kernel.answer(CIOMMU_IOAS_UNMAP, ciommu_ioas_unmap.self) { (_) throws(Errno) in throw .ioError }
+        kernel.refuse(CIOMMU_IOAS_UNMAP, with: .ioError)
         let device = try kernel.device()
         let space = device.space
         let peer = try space.map(try device.exportDMABuf(of: .bar0, 0..<4096))
@@ -312,7 +286,7 @@ import Testing
     }
 
     @Test func aGroupIsGivenBackWhenTheRangesCannotBeHad() throws {
-        kernel.answer(CVFIO_IOMMU_GET_INFO) { (_) throws(Errno) in throw .ioError }
+        kernel.refuse(CVFIO_IOMMU_GET_INFO, with: .ioError)
         let space = try AddressSpace(.type1, kernel: kernel)
         #expect(code { _ = try Device(at: ScriptedKernel.address, in: space) } == .kernel)
         #expect(kernel.openNames == ["/dev/vfio/vfio"])

@@ -9,37 +9,19 @@ import Testing
 @Suite struct IOMMUAnswerTests {
     // MARK: A container's properties
 
-    /// An answer to `VFIO_IOMMU_GET_INFO` of 64 bytes, with one capability behind the structure.
+    /// What is made of an answer to `VFIO_IOMMU_GET_INFO` with one capability.
     private func info(
-        _ id: UInt16, pageSizes: UInt64? = 0x4020_1000, at offset: Int? = nil, mappings: UInt32 = 0
-    ) throws -> InfoAnswer<cvfio_iommu_type1_info> {
-        typealias Info = cvfio_iommu_type1_info
-        let buffer = RequestBuffer(byteCount: 64)
-        let offset = offset ?? MemoryLayout<Info>.size
-        var info = Info()
-        info.argsz = 64
-        info.flags = CVFIO_IOMMU_INFO_CAPS | (pageSizes == nil ? 0 : CVFIO_IOMMU_INFO_PGSIZES)
-        info.iova_pgsizes = pageSizes ?? 0
-        info.cap_offset = UInt32(offset)
-        buffer.store(info, at: 0)
-        if offset + 8 <= 64 {
-            buffer.store(id, at: offset)
-            buffer.store(UInt16(1), at: offset + 2)
-        }
-        if mappings > 0 { buffer.store(mappings, at: offset + 8) }
-        let bytes = buffer.content
-        let kernel = ScriptedKernel()
-        kernel.answer(CVFIO_IOMMU_GET_INFO) { (room) throws(Errno) in
-            room.copyBytes(from: bytes.prefix(room.count))
-            return 0
-        }
-        return try ABI.getType1Info().perform(
-            on: BorrowedDescriptor(kernel.makeDescriptor("container"), of: kernel), operation: "ask",
-            Type1Info.subject)
+        _ id: UInt16, _ content: [UInt32] = [], pageSizes: UInt64? = 0x4020_1000, pageSize: Int = 4096
+    ) throws -> Type1Info {
+        kernel.answerType1Info(pageSizes: pageSizes) { Bytes(capability: id, content) }
+        return try Type1Info(
+            ABI.getType1Info().perform(
+                on: BorrowedDescriptor(kernel.makeDescriptor("container"), of: kernel), operation: "ask",
+                Type1Info.subject), pageSize: pageSize)
     }
 
     @Test func propertiesAreRead() throws {
-        let info = try Type1Info(info(CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, mappings: 17), pageSize: 4096)
+        let info = try info(CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, [17])
         #expect(info.availableMappings == 17)
         #expect(info.pageSizes == [0x1000, 0x20_0000, 0x4000_0000])
         #expect(info.dirtyTracking == nil)
@@ -47,15 +29,15 @@ import Testing
     }
 
     @Test func withoutPageSizesTheProcessorsCount() throws {
-        #expect(try Type1Info(info(77, pageSizes: nil), pageSize: 16384).pageSizes == [16384])
-        #expect(try Type1Info(info(77, pageSizes: 0), pageSize: 4096).pageSizes.isEmpty)
+        #expect(try info(77, pageSizes: nil, pageSize: 16384).pageSizes == [16384])
+        #expect(try info(77, pageSizes: 0).pageSizes.isEmpty)
     }
 
     @Test(arguments: [
-        (CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, 56), (CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, 48),
-        (CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 56),
-    ]) func aCapabilityThatIsCutShortIsAnError(_ id: UInt16, _ offset: Int) {
-        expectError(.unexpectedAnswer) { _ = try Type1Info(info(id, at: offset), pageSize: 4096) }
+        (CVFIO_IOMMU_TYPE1_INFO_DMA_AVAIL, []), (CVFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION, [0, 0]),
+        (CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, []),
+    ]) func aCapabilityThatIsCutShortIsAnError(_ id: UInt16, _ content: [UInt32]) {
+        expectError(.unexpectedAnswer) { _ = try info(id, content) }
     }
 
     // MARK: Bitmaps
@@ -210,7 +192,7 @@ import Testing
     }
 
     @Test func aKernelWithoutInvalidationHasHandledNothing() throws {
-        kernel.answer(CIOMMU_HWPT_INVALIDATE) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
+        kernel.refuse(CIOMMU_HWPT_INVALIDATE, with: .inappropriateIOCTLForDevice)
         let error = try failure(.intelVTD([.all]))
         #expect(error?.cause.code == .unsupported)
         #expect(error?.handledCount == 0)
@@ -222,15 +204,28 @@ import Testing
 
     @Test(arguments: [(Errno.invalidArgument, true), (.inappropriateIOCTLForDevice, false)])
     func aRequestIsKnownUnlessItIsNot(_ errno: Errno, _ isKnown: Bool) throws {
-        kernel.answer(CIOMMU_FAULT_QUEUE_ALLOC) { (_) throws(Errno) in throw errno }
+        kernel.refuse(CIOMMU_FAULT_QUEUE_ALLOC, with: errno)
         let space = try AddressSpace(.iommufd, kernel: kernel)
         #expect(try space.supports(.faultQueues) == isKnown)
     }
 
-    @Test func anotherRefusalOfTheQuestionIsAnError() throws {
-        kernel.answer(CIOMMU_GET_HW_INFO) { (_) throws(Errno) in throw .ioError }
+    @Test func whatIsRefusedIsToldOfAndLeavesNothing() throws {
         let space = try AddressSpace(.iommufd, kernel: kernel)
-        expectError(errno: .ioError) { _ = try space.supports(.hardwareInfo) }
+        kernel.expectRefusals(of: CIOMMU_GET_HW_INFO, [.ioError: .kernel]) { _ = try space.supports(.hardwareInfo) }
+        kernel.expectRefusals(of: CIOMMU_OPTION, [.notPermitted: .permissionDenied]) {
+            _ = try AddressSpace(accounting: .perProcess, kernel: kernel)
+        }
+        let buffer = try unprotected { (_) throws(Errno) in 0 }
+        // Without the right no address is told, and a kernel that tells none is not taken.
+        kernel.expectRefusals(of: CIOMMU_IOAS_NOIOMMU_GET_PA, [.notPermitted: .permissionDenied]) {
+            _ = try buffer.physicalRange()
+        }
+        kernel.refuse(CIOMMU_IOAS_NOIOMMU_GET_PA, with: .inappropriateIOCTLForDevice)
+        let before = kernel.openNames
+        expectError(.unsupported) { _ = try NoIOMMUAddressSpace(.iommufd, kernel: kernel) }
+        #expect(kernel.openNames == before)
+        #expect(try NoIOMMUAddressSpace(kernel: kernel).interface == .type1)
+        try buffer.close()
     }
 
     @Test func theAlignmentIsAskedForAfterAChangeOfLargePages() throws {
@@ -240,12 +235,6 @@ import Testing
         kernel.answerRanges([0...0xffff_ffff], alignment: 0x1_0000)
         try space.setUsesLargePages(false)
         expectError(.misaligned) { _ = try space.allocate(byteCount: 0x1_0000, placement: .fixed(0x1000)) }
-    }
-
-    @Test func aRefusedAccountingLeavesNothingOpen() throws {
-        kernel.answer(CIOMMU_OPTION) { (_) throws(Errno) in throw .notPermitted }
-        expectError(.permissionDenied) { _ = try AddressSpace(accounting: .perProcess, kernel: kernel) }
-        #expect(kernel.openNames.isEmpty)
     }
 
     @Test func anAddressSpaceIsDestroyedBeforeItsIOMMUFDIsClosed() throws {
@@ -291,19 +280,6 @@ import Testing
         #expect(pieces[1].address == pieces[0].address + 65536)
         expectError(.outOfRange) { _ = try buffer.physicalRange(at: 8192) }
         try buffer.close()
-    }
-
-    @Test func withoutTheRightNoAddressIsTold() throws {
-        let buffer = try unprotected { (_) throws(Errno) in throw .notPermitted }
-        expectError(.permissionDenied) { _ = try buffer.physicalRange() }
-        try buffer.close()
-    }
-
-    @Test func aKernelThatTellsNoAddressesIsNotTaken() throws {
-        kernel.answer(CIOMMU_IOAS_NOIOMMU_GET_PA) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
-        expectError(.unsupported) { _ = try NoIOMMUAddressSpace(.iommufd, kernel: kernel) }
-        #expect(try NoIOMMUAddressSpace(kernel: kernel).interface == .type1)
-        #expect(kernel.openNames.isEmpty)
     }
 
     @Test func aGroupWithoutAnIOMMUIsNotOpenedUnasked() throws {

@@ -45,7 +45,7 @@ import Testing
     }
 
     @Test func aRefusedLowPowerIsNone() throws {
-        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .inappropriateIOCTLForDevice }
+        kernel.refuse(CVFIO_DEVICE_FEATURE, with: .inappropriateIOCTLForDevice)
         let device = try kernel.device()
         let known = device.core.revocation
         let before = known.current.epoch
@@ -75,7 +75,7 @@ import Testing
         let device = try kernel.device()
         let known = device.core.revocation
         try device.enterLowPower()
-        kernel.answer(CVFIO_DEVICE_FEATURE) { (_) throws(Errno) in throw .ioError }
+        kernel.refuse(CVFIO_DEVICE_FEATURE, with: .ioError)
         #expect(throws: VFIOError.self) { try device.leaveLowPower() }
         #expect(known.current.isInLowPower)
     }

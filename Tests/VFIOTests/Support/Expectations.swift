@@ -29,3 +29,31 @@ func code(_ body: () throws -> Void) -> VFIOError.Code? {
         return (error as? VFIOError)?.code
     }
 }
+
+extension ScriptedKernel {
+    /// Refuses a request with each errno, and expects it to be told under its code, with nothing left open.
+    @discardableResult
+    func expectRefusals(
+        of request: UInt, _ codes: KeyValuePairs<Errno, VFIOError.Code>,
+        sourceLocation: SourceLocation = #_sourceLocation, _ call: () throws -> Void
+    ) -> VFIOError? {
+        let before = openNames
+        var last: VFIOError?
+        for (errno, code) in codes {
+            refuse(request, with: errno)
+            last = expectError(code, errno: errno, sourceLocation: sourceLocation, call)
+            #expect(openNames == before, "\(errno)", sourceLocation: sourceLocation)
+        }
+        return last
+    }
+
+    /// Expects a refusal of the library's own, for which the kernel is asked nothing.
+    func expectRefusal(
+        _ code: VFIOError.Code, sourceLocation: SourceLocation = #_sourceLocation, _ call: () throws -> Void
+    ) {
+        let before = calls.count
+        let error = expectError(code, sourceLocation: sourceLocation, call)
+        #expect(error?.errno == nil, sourceLocation: sourceLocation)
+        #expect(calls.count == before, sourceLocation: sourceLocation)
+    }
+}

@@ -92,24 +92,20 @@ extension ScriptedKernel {
         accept(CVFIO_GROUP_GET_STATUS, cvfio_group_status.self) { $0.flags = CVFIO_GROUP_FLAGS_VIABLE }
         accept(CVFIO_GROUP_SET_CONTAINER)
         answer(CVFIO_GROUP_GET_DEVICE_FD) { [unowned self] (_) throws(Errno) in Int(makeDescriptor("device").rawValue) }
-        answerType1Info {
-            var bytes = Bytes(capability: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
-            bytes.append(UInt32(1), UInt32(0), UInt64(0x1000), UInt64(0xffff_ffff))
-            return bytes
-        }
+        answerType1Info { Bytes(ranges: 1, [0x1000, 0xffff_ffff]) }
         accept(CVFIO_IOMMU_MAP_DMA)
         accept(CVFIO_IOMMU_UNMAP_DMA)
     }
 
     /// Answers `VFIO_IOMMU_GET_INFO` with these bytes as capabilities, behind the structure.
-    func answerType1Info(_ capabilities: @escaping @Sendable () -> Bytes) {
+    func answerType1Info(pageSizes: UInt64? = 4096, _ capabilities: @escaping @Sendable () -> Bytes) {
         let headerSize = MemoryLayout<cvfio_iommu_type1_info>.size
         accept(CVFIO_IOMMU_GET_INFO) { bytes in
             let tail = capabilities().raw
             var info = cvfio_iommu_type1_info()
             info.argsz = UInt32(headerSize + tail.count)
-            info.flags = CVFIO_IOMMU_INFO_PGSIZES | CVFIO_IOMMU_INFO_CAPS
-            info.iova_pgsizes = 4096
+            info.flags = CVFIO_IOMMU_INFO_CAPS | (pageSizes == nil ? 0 : CVFIO_IOMMU_INFO_PGSIZES)
+            info.iova_pgsizes = pageSizes ?? 0
             info.cap_offset = bytes.count >= headerSize + tail.count ? UInt32(headerSize) : 0
             bytes.storeBytes(of: info, as: cvfio_iommu_type1_info.self)
             if info.cap_offset != 0 { bytes[headerSize..<(headerSize + tail.count)].copyBytes(from: tail) }
@@ -187,8 +183,17 @@ struct Bytes: Sendable {
     init() {}
     init<Value: BitwiseCopyable>(_ value: Value) { append(value) }
 
-    /// The header of a capability.
-    init(capability id: UInt16, next: UInt32 = 0) { append(cvfio_info_cap_header(id: id, version: 1, next: next)) }
+    /// A capability: its header, and words behind it.
+    init(capability id: UInt16, version: UInt16 = 1, next: UInt32 = 0, _ words: [UInt32] = []) {
+        append(cvfio_info_cap_header(id: id, version: version, next: next))
+        for word in words { append(word) }
+    }
+
+    /// The capability of a container that has ranges of IOVAs: how many, and their first and last addresses.
+    init(ranges count: UInt32, next: UInt32 = 0, _ bounds: [UInt64]) {
+        self.init(capability: CVFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, next: next, [count, 0])
+        for bound in bounds { append(bound) }
+    }
 
     mutating func append<each Value: BitwiseCopyable>(_ value: repeat each Value) {
         for value in repeat each value { withUnsafeBytes(of: value) { raw += $0 } }

@@ -89,6 +89,9 @@ final class ScriptedKernel: Kernel {
         }
     }
 
+    /// Lets an ioctl on a structure fail.
+    func refuse(_ request: UInt, with errno: Errno) { answer(request) { (_) throws(Errno) in throw errno } }
+
     /// Answers an ioctl on a number.
     func answerValue(_ request: UInt, _ answer: @escaping ValueAnswer) {
         state.withLock { $0.valueAnswers[request] = answer }

@@ -45,7 +45,7 @@ extension ABI {
     @inline(__always)
     package static func mapDMA(
         _ memory: UnsafeRawBufferPointer, at iova: UInt64, isReadable: Bool, isWritable: Bool
-    ) -> some ABIRequest<Void> {
+    ) -> PlainRequest<cvfio_iommu_type1_dma_map> {
         unsafe mapDMA(
             memory, at: iova,
             (isReadable ? CVFIO_DMA_MAP_FLAG_READ : 0) | (isWritable ? CVFIO_DMA_MAP_FLAG_WRITE : 0))
@@ -54,30 +54,29 @@ extension ABI {
     /// Sets the current process address of a mapping. The corresponding request is `VFIO_IOMMU_MAP_DMA`.
     package static func updateVaddr(
         _ memory: UnsafeRawBufferPointer, at iova: UInt64
-    ) -> some ABIRequest<Void> { unsafe mapDMA(memory, at: iova, CVFIO_DMA_MAP_FLAG_VADDR) }
+    ) -> PlainRequest<cvfio_iommu_type1_dma_map> { unsafe mapDMA(memory, at: iova, CVFIO_DMA_MAP_FLAG_VADDR) }
 
     @inline(__always)
     private static func mapDMA(
         _ memory: UnsafeRawBufferPointer, at iova: UInt64, _ flags: UInt32
-    ) -> some ABIRequest<Void> {
-        Request(
+    ) -> PlainRequest<cvfio_iommu_type1_dma_map> {
+        PlainRequest(
             .mapDMA,
             cvfio_iommu_type1_dma_map(
                 argsz: 0, flags: flags, vaddr: UInt64(UInt(bitPattern: memory.baseAddress)), iova: iova,
                 size: UInt64(memory.count)))
     }
 
-    /// Unmaps a range, or only invalidates the process addresses of its mappings, and returns its size in bytes.
+    /// Unmaps a range, or only invalidates the process addresses of its mappings; `size` is the answer.
     /// The corresponding request is `VFIO_IOMMU_UNMAP_DMA`.
     @inline(__always)
     package static func unmapDMA(
         _ iova: UInt64, byteCount: UInt64, isAddressOnly: Bool = false
-    ) -> some ABIRequest<UInt64> {
-        Request(
+    ) -> PlainRequest<cvfio_iommu_type1_dma_unmap> {
+        PlainRequest(
             .unmapDMA,
             cvfio_iommu_type1_dma_unmap(
-                argsz: 0, flags: isAddressOnly ? CVFIO_DMA_UNMAP_FLAG_VADDR : 0, iova: iova, size: byteCount)
-        ) { (request, _) in request.size }
+                argsz: 0, flags: isAddressOnly ? CVFIO_DMA_UNMAP_FLAG_VADDR : 0, iova: iova, size: byteCount))
     }
 
     /// Unmaps a range, and returns which of its pages were written until then.

@@ -1,4 +1,4 @@
-internal import CVFIO
+package import CVFIO
 package import SystemPackage
 
 // <linux/iommufd.h>: objects and IO address spaces.
@@ -80,8 +80,8 @@ extension ABI {
     @inline(__always)
     package static func mapMemory(
         _ ioas: UInt32, _ memory: UnsafeRawBufferPointer, at iova: UInt64, isReadable: Bool, isWritable: Bool
-    ) -> some ABIRequest<Void> {
-        Request(
+    ) -> PlainRequest<ciommu_ioas_map> {
+        PlainRequest(
             .mapMemory,
             ciommu_ioas_map(
                 size: 0, flags: mapFlags(isReadable, isWritable), ioas_id: ioas, __reserved: 0,
@@ -112,12 +112,12 @@ extension ABI {
                 length: byteCount, dst_iova: iova, src_iova: origin))
     }
 
-    /// Unmaps a range, and returns its size in bytes. The corresponding request is `IOMMU_IOAS_UNMAP`.
+    /// Unmaps a range; `length` is the answer. The corresponding request is `IOMMU_IOAS_UNMAP`.
     @inline(__always)
-    package static func unmap(_ ioas: UInt32, _ iova: UInt64, byteCount: UInt64) -> some ABIRequest<UInt64> {
-        Request(.unmap, ciommu_ioas_unmap(size: 0, ioas_id: ioas, iova: iova, length: byteCount)) { (request, _) in
-            request.length
-        }
+    package static func unmap(
+        _ ioas: UInt32, _ iova: UInt64, byteCount: UInt64
+    ) -> PlainRequest<ciommu_ioas_unmap> {
+        PlainRequest(.unmap, ciommu_ioas_unmap(size: 0, ioas_id: ioas, iova: iova, length: byteCount))
     }
 
     /// The corresponding request is `IOMMU_IOAS_CHANGE_PROCESS`.

@@ -67,6 +67,27 @@ extension ABI {
         }
     }
 
+    /// An ioctl on a structure of fixed size, which is the answer as well.
+    ///
+    /// It holds no reference, so that mapping and unmapping retain and release nothing for it.
+    package struct PlainRequest<Structure>: ABIRequest {
+        package let call: Call
+        let structure: Structure
+
+        @inline(__always)
+        init(_ call: Call, _ structure: Structure) {
+            self.call = call
+            self.structure = structure
+        }
+
+        @inline(__always)
+        package func send(to descriptor: FileDescriptor, of kernel: any Kernel) throws(Errno) -> Structure {
+            var structure = structure
+            _ = try kernel.control(descriptor, call, with: &structure, size: MemoryLayout<Structure>.size)
+            return structure
+        }
+    }
+
     /// An ioctl on a structure of fixed size, which the kernel may fill in.
     package struct Request<Structure, Answer>: ABIRequest {
         package let call: Call
@@ -91,15 +112,11 @@ extension ABI {
             self.answer = answer
         }
 
-        // Inlined, since the call would otherwise pass the structure's metadata.
         @inline(__always)
         package func send(to descriptor: FileDescriptor, of kernel: any Kernel) throws(Errno) -> Answer {
             defer { withExtendedLifetime(memory) {} }
             var structure = structure
-            let result = try unsafe withUnsafeMutableBytes(of: &structure) { (bytes) throws(Errno) -> Int in
-                if call.isSized { unsafe bytes.storeBytes(of: UInt32(truncatingIfNeeded: size), as: UInt32.self) }
-                return try unsafe kernel.control(descriptor, call.number, bytes)
-            }
+            let result = try kernel.control(descriptor, call, with: &structure, size: size)
             return answer(structure, result)
         }
     }
@@ -146,6 +163,18 @@ extension ABI.Request where Answer == Void {
 }
 
 extension Kernel {
+    /// An ioctl on a structure that begins with its size, if the call says so.
+    // Inlined, since the call would otherwise pass the structure's metadata.
+    @inline(__always)
+    fileprivate func control<Structure>(
+        _ descriptor: FileDescriptor, _ call: ABI.Call, with structure: inout Structure, size: Int
+    ) throws(Errno) -> Int {
+        try unsafe withUnsafeMutableBytes(of: &structure) { (bytes) throws(Errno) -> Int in
+            if call.isSized { unsafe bytes.storeBytes(of: UInt32(truncatingIfNeeded: size), as: UInt32.self) }
+            return try unsafe control(descriptor, call.number, bytes)
+        }
+    }
+
     /// An ioctl on a structure of fixed size, which the kernel may fill in.
     func control<Structure: BitwiseCopyable>(
         _ descriptor: FileDescriptor, _ request: UInt, with structure: inout Structure

@@ -1,3 +1,4 @@
+internal import CVFIO
 internal import SystemPackage
 
 /// An IO address space (IOAS) of an iommufd, and the devices bound to it through their character devices (`/dev/iommu`,
@@ -144,9 +145,9 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     }
 
     func map(_ memory: UnsafeRawBufferPointer, at iova: UInt64, access: DMAAccess) throws(Errno) {
-        try unsafe ABI.mapMemory(
+        _ = try unsafe ABI.mapMemory(
             ioas, memory, at: iova, isReadable: access.contains(.read), isWritable: access.contains(.write)
-        ).perform(on: file)
+        ).send(to: file.descriptor, of: file.kernel)
     }
 
     func map(dmaBuf: FileDescriptor, byteCount: UInt64, at iova: UInt64, access: DMAAccess) throws(Errno) {
@@ -163,6 +164,6 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     }
 
     func unmap(_ iova: UInt64, byteCount: UInt64) throws(Errno) -> UInt64 {
-        try ABI.unmap(ioas, iova, byteCount: byteCount).perform(on: file)
+        try ABI.unmap(ioas, iova, byteCount: byteCount).send(to: file.descriptor, of: file.kernel).length
     }
 }

@@ -1,3 +1,4 @@
+internal import CVFIO
 internal import SystemPackage
 
 // Passing mappings to another process, or to the program that this process executes.
@@ -16,7 +17,8 @@ extension DMAMapping {
         let container = try container(for: operation)
         let count = try ABI.unmapDMA(iova.rawValue, byteCount: byteCount, isAddressOnly: true).perform(
             on: container, words, subject,
-            refusals: [.invalidArgument: (.invalidArgument, "its address is given up already")])
+            refusals: [.invalidArgument: (.invalidArgument, "its address is given up already")]
+        ).size
         guard count == byteCount else {
             throw VFIOError(
                 .unexpectedAnswer, operation, subject, hint: "it was \(count) bytes instead of \(byteCount)")
@@ -40,7 +42,7 @@ extension DMAMapping {
             throw VFIOError(
                 .invalidArgument, operation, subject, hint: "it has \(byteCount) bytes, not \(memory.count)")
         }
-        try unsafe ABI.updateVaddr(UnsafeRawBufferPointer(memory), at: iova.rawValue).perform(
+        _ = try unsafe ABI.updateVaddr(UnsafeRawBufferPointer(memory), at: iova.rawValue).perform(
             on: container, words, subject,
             refusals: [
                 .invalidArgument: (.invalidArgument, "its address was not given up, or the new one is misaligned")

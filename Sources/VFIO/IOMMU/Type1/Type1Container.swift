@@ -267,7 +267,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         let request = unsafe ABI.mapDMA(
             memory, at: iova, isReadable: access.contains(.read), isWritable: access.contains(.write))
         try state.withLock { (state) throws(Errno) in
-            try request.perform(on: self)
+            _ = try request.send(to: descriptor, of: kernel)
             state.mappingCount += 1
         }
     }
@@ -279,7 +279,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
     func unmap(_ iova: UInt64, byteCount: UInt64) throws(Errno) -> UInt64 {
         let request = ABI.unmapDMA(iova, byteCount: byteCount)
         return try state.withLock { (state) throws(Errno) in
-            let unmapped = try request.perform(on: self)
+            let unmapped = try request.send(to: descriptor, of: kernel).size
             noteUnmapping(of: unmapped, &state)
             return unmapped
         }

@@ -184,7 +184,6 @@ extension Kernel {
         }
     }
 
-    /// An ioctl on a structure with a tail.
     func control(_ descriptor: FileDescriptor, _ request: UInt, with buffer: RequestBuffer) throws(Errno) -> Int {
         try unsafe control(descriptor, request, buffer.bytes)
     }

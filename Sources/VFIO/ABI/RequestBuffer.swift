@@ -18,7 +18,6 @@ package final class RequestBuffer {
 
     deinit { unsafe bytes.deallocate() }
 
-    /// Creates a buffer with these bytes.
     package convenience init(_ content: [UInt8]) {
         self.init(byteCount: content.count)
         unsafe bytes.copyBytes(from: content)
@@ -29,7 +28,6 @@ package final class RequestBuffer {
     /// The buffer's address, for structures that point to it. The buffer must outlive the request.
     package var address: UInt64 { unsafe UInt64(UInt(bitPattern: bytes.baseAddress)) }
 
-    /// All bytes of the buffer.
     package var content: [UInt8] { unsafe [UInt8](bytes) }
 
     /// Returns the value at an offset; `nil` if it is not completely inside.

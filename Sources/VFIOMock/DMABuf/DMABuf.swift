@@ -2,13 +2,11 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// A device that exports parts of its BARs.
 protocol DMABufExporter: BusTarget {
     /// The last reference to the dma-buf was dropped.
     func exportWasReleased(_ buffer: DMABuf)
 }
 
-/// An importer of a dma-buf.
 protocol DMABufImporter: AnyObject {
     /// The memory is revoked for this import, permanently.
     func importWasRevoked()

@@ -6,7 +6,6 @@ protocol DeviceSlot: AnyObject {
     var isBusMaster: Bool { get }
     var isMSIEnabled: Bool { get }
     var isMSIXEnabled: Bool { get }
-    /// The addresses of the BARs on the bus.
     var barAddresses: [Int: UInt64] { get }
     /// The memory of the BARs of the kind `memory`.
     var memory: [Int: MemoryObject] { get }

@@ -1,7 +1,6 @@
 import SystemPackage
 import VFIO
 
-/// An I/O address space of an iommufd (IOAS).
 final class IOAS: IOMMUFDObject, MappingSpace {
     struct Area: IOVAArea {
         let iova: UInt64
@@ -13,7 +12,6 @@ final class IOAS: IOMMUFDObject, MappingSpace {
         let sourceOffset: UInt64
     }
 
-    /// Part of a source, to be mapped.
     struct Piece {
         let source: PageSource
         let offset: UInt64

@@ -3,7 +3,6 @@ import SystemPackage
 import VFIO
 import VFIOPassthrough
 
-/// Virtual IOMMUs and invalidation.
 extension IOMMUFD {
     func makeGuestIOMMU(_ argument: Argument) throws(Errno) {
         try argument.update(ciommu_viommu_alloc(), minimum: 24) { (command) throws(Errno) in

@@ -3,7 +3,6 @@ internal import CVFIOMock
 import SystemPackage
 import VFIO
 
-/// The requests on address spaces.
 extension IOMMUFD {
     // MARK: Ranges
 

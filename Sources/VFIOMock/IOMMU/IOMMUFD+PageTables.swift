@@ -2,7 +2,6 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// Hardware page tables (HWPT) and fault queues.
 extension IOMMUFD {
     func makeTable(_ argument: Argument) throws(Errno) {
         try argument.update(ciommu_hwpt_alloc(), minimum: 24) { (command) throws(Errno) in

@@ -2,13 +2,11 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// An open `/dev/iommu`.
 final class IOMMUFD: FileOperations {
     unowned let iommu: SystemIOMMU
     /// The open file, which its queues hold.
     private(set) weak var file: OpenFile?
     var objects = IOMMUFDObjects()
-    /// The bound devices by group.
     var devices: [Int: [IOMMUFDDevice]] = [:]
     /// `IOMMU_OPTION_RLIMIT_MODE`: whether locked memory counts by process.
     private var countsByProcess = false

@@ -2,14 +2,11 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// A device that is bound to an iommufd.
 final class IOMMUFDDevice: IOMMUFDObject {
     let iommufd: IOMMUFD
     unowned let function: any DMADevice
     private(set) var table: IOMMUFDTable?
-    /// The page tables of the device's PASIDs.
     private var pasidTables: [UInt32: IOMMUFDTable] = [:]
-    /// Its vDEVICE.
     weak var guestDevice: GuestDevice?
     /// The address space of a mediated device, which has no page table.
     private var access: IOAS?

@@ -33,7 +33,6 @@ extension IOMMUFDQueue {
     }
 }
 
-/// The objects of an iommufd, by their numbers.
 struct IOMMUFDObjects {
     private var objects: [UInt32: IOMMUFDObject] = [:]
     /// The number of the next object: the lowest free one, from 1.
@@ -43,7 +42,6 @@ struct IOMMUFDObjects {
 
     subscript(id: UInt32) -> IOMMUFDObject? { objects[id] }
 
-    /// The objects in the order of their numbers.
     var all: [IOMMUFDObject] { objects.values.sorted { $0.id < $1.id } }
 
     mutating func add(_ object: IOMMUFDObject) {

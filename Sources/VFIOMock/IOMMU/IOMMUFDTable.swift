@@ -8,18 +8,15 @@ final class IOMMUFDTable: IOMMUFDObject, TranslationSpace {
     let parent: IOMMUFDTable?
     /// The virtual IOMMU of a nested page table; it holds the stage-2 one.
     let guest: GuestIOMMU?
-    /// The queue for its page requests.
     var faultQueue: FaultQueueFile? { didSet { faultQueue?.users += 1 } }
     /// Whether it is for devices without an IOMMU: it only pins memory and reports physical addresses.
     let isNoIOMMU: Bool
     var isNestParent = false
     var isForPASIDs = false
-    /// Whether it supports dirty tracking.
     var canTrack = false
     private var isTracking = false
     private var dirtyPages: Set<UInt64> = []
 
-    /// Makes one of an address space.
     init(_ ioas: IOAS, isAutomatic: Bool, isNoIOMMU: Bool) {
         self.ioas = ioas
         self.isAutomatic = isAutomatic

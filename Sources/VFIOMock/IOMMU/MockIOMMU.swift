@@ -54,12 +54,10 @@ public struct MockIOMMU: Sendable, Hashable {
     /// Intel's extended capability register: interrupt remapping and queued invalidation.
     var extendedCapabilityRegister: UInt64 { 0xf0_0f4a }
 
-    /// The last IOVA.
     var lastAddress: UInt64 { UInt64.max >> UInt64(64 - addressWidth) }
 
     /// The smallest page size in bytes.
     var granule: UInt64 { 1 << UInt64(pageSizes.trailingZeroBitCount) }
 
-    /// The ranges for mappings.
     var usableRanges: [ClosedRange<UInt64>] { reservedRanges.gaps(upTo: lastAddress) }
 }

@@ -20,7 +20,6 @@ final class PageSource: DMABufImporter {
     private(set) var pinned = PinnedMemory()
     private let memory: ProcessMappings
     private var pinCount = 0
-    /// The number of mappings that use it.
     private var areaCount = 0
 
     init(_ kind: Kind, byteCount: UInt64, isWritable: Bool, _ memory: ProcessMappings) {
@@ -41,7 +40,6 @@ final class PageSource: DMABufImporter {
 
     func importWasRevoked() { isRevoked = true }
 
-    /// Pins the pages for another mapping.
     func pin() throws(Errno) {
         if pinCount == 0 {
             var pages = PinnedMemory()

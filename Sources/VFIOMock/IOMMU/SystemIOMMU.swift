@@ -2,7 +2,6 @@ import SystemPackage
 import VFIO
 import VFIOPassthrough
 
-/// The machine's IOMMU and its records.
 final class SystemIOMMU {
     let configuration: MockIOMMU
     let release: MockRelease
@@ -11,9 +10,7 @@ final class SystemIOMMU {
     private var physicalMemory = PhysicalMemory()
     private var spaces: [ObjectIdentifier: any MappingSpace] = [:]
     var faults: [IOMMUFault] = []
-    /// The invalidations of nested page tables in order.
     var invalidations: [IOMMUInvalidation] = []
-    /// The responses to page requests, by number.
     var pageResponses: [Int: FaultQueue.Response] = [:]
     private var pageRequestCount = 0
 

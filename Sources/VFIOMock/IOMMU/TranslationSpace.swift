@@ -14,7 +14,6 @@ protocol TranslationSpace: AnyObject {
     /// The target of an address and the number of bytes from there to the end of the mapping; `nil` where DMA faults.
     func translate(_ iova: UInt64) -> Translation?
 
-    /// Records a device's write.
     func noteWrite(at iova: UInt64, _ byteCount: Int)
 }
 
@@ -24,7 +23,6 @@ protocol MappingSpace: AnyObject {
     var mappings: [MockMapping] { get }
     /// The pinned memory in any order; pages may repeat.
     var pinnedSegments: [PinnedMemory.Segment] { get }
-    /// Bytes of memory that are pinned.
     var pinnedByteCount: UInt64 { get }
 }
 

@@ -1,7 +1,6 @@
 internal import CVFIO
 import SystemPackage
 
-/// An open `/dev/kvm`.
 final class KVMFile: FileOperations {
     private unowned let kvm: KVM
 

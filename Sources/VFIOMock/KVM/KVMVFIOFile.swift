@@ -2,7 +2,6 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// The kvm-vfio device of a virtual machine.
 final class KVMVFIOFile: FileOperations {
     private let machine: VirtualMachineFile
     /// The machine's file, which it holds.

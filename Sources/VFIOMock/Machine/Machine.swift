@@ -45,7 +45,6 @@ final class Machine {
         return function
     }
 
-    /// The mappings of all address spaces.
     var mappings: [MockMapping] {
         let files = core.openFiles
         let spaces = files.compactMap { $0.operations as? IOMMUFD }.flatMap(\.objects.all).compactMap { $0 as? IOAS }

@@ -17,7 +17,6 @@ final class MigrationControl {
 
     private var model: (any MigratableDevice)? { function.model as? any MigratableDevice }
 
-    /// The size of a stream in bytes.
     var byteCount: Int { (model?.streamHeader.count ?? 0) + (model?.streamState.count ?? 0) }
 
     /// Resets the device: it runs, and its streams end.

@@ -252,7 +252,6 @@ struct ConfigSpace {
         }
     }
 
-    /// Sets the number of virtual functions in the SR-IOV capability.
     mutating func setVirtualFunctions(_ count: Int) {
         guard let virtualFunctions else { return }
         // Enabled, with memory decode, and with routing ids that need no slots.

@@ -1,4 +1,3 @@
-/// The interrupts of an open device.
 final class Interrupts {
     enum Kind {
         case none, intx, msi, msix

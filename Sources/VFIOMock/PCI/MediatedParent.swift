@@ -15,7 +15,6 @@ final class MediatedParent {
         available = limit
     }
 
-    /// Its folder in sysfs.
     var sysfsPath: String { "/sys/devices/virtual/\(name)/\(name)" }
 
     func addToSysfs(_ bus: SystemBus) {
@@ -37,7 +36,6 @@ final class MediatedParent {
     }
 }
 
-/// The UUID of a mediated device, and its parent.
 struct MediatedName {
     let uuid: DeviceUUID
     let parent: MediatedParent

@@ -3,7 +3,6 @@ import VFIO
 extension PCIFunction {
     var isBusMaster: Bool { config.isBusMaster }
 
-    /// Reads memory or another device.
     func dmaRead(_ iova: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
         unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
         return transfer(iova, buffer.count, isWrite: false) { (translation, range) in
@@ -18,7 +17,6 @@ extension PCIFunction {
         }
     }
 
-    /// Writes memory or another device.
     func dmaWrite(_ iova: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {
         transfer(iova, buffer.count, isWrite: true) { (translation, range) in
             let part = unsafe UnsafeRawBufferPointer(rebasing: buffer[range])

@@ -1,14 +1,12 @@
 import SystemPackage
 import VFIO
 
-/// Hexadecimal digits without `0x`.
 private func hexadecimal(_ value: some BinaryInteger, _ digits: Int) -> String {
     let text = String(value, radix: 16)
     return String(repeating: "0", count: max(0, digits - text.count)) + text
 }
 
 extension PCIFunction {
-    /// Its folder in sysfs.
     var sysfsPath: String {
         if let mediated { return "\(mediated.parent.sysfsPath)/\(mediated.uuid)" }
         let domain = hexadecimal(address.domain, 4)

@@ -12,13 +12,10 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     /// The memory of the BARs of the kind `memory`.
     let memory: [Int: MemoryObject]
     var model: any MockDevice
-    /// The UUID and parent of a mediated device.
     let mediated: MediatedName?
-    /// The migration state of a migratable device.
     private(set) var migration: MigrationControl?
     /// The physical function of a virtual one.
     private(set) weak var physical: PCIFunction?
-    /// The virtual functions of an SR-IOV device.
     let virtualFunctions: VirtualFunctions?
     /// Whether a call of the model is in progress; another device's DMA into its registers is not answered then.
     var isBusy = false
@@ -57,7 +54,6 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     var pictures: [MockPicture] = []
     /// The page table of its DMA.
     var space: (any TranslationSpace)?
-    /// Its object in the iommufd that it is bound to.
     var boundDevice: IOMMUFDDevice?
 
     init(
@@ -110,7 +106,6 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
         return pci.typedRegions.indices.contains(number) ? pci.typedRegions[number] : nil
     }
 
-    /// The size of a BAR or a typed region.
     func regionSize(_ index: Int) -> UInt64 { typedRegion(index).map { UInt64($0.byteCount) } ?? barSize(index) }
 
     /// The type capability of a typed region; empty for others.
@@ -266,14 +261,12 @@ extension PCIFunction: DMABufExporter {
 
     func exportWasReleased(_ buffer: DMABuf) { exports[ObjectIdentifier(buffer)] = nil }
 
-    /// Revokes the exports, or makes them valid again.
     func moveExports(revoked: Bool) { for export in exports.values { export.move(revoked: revoked) } }
 }
 
 // MARK: Events that the kernel waits for
 
 extension PCIFunction: EventWatcher {
-    /// Watches the eventfds that are set.
     func updateWatching() { bus.core.setWatching(self, interrupts.unmask != nil || !eventWrites.isEmpty) }
 
     func serveEvents() {

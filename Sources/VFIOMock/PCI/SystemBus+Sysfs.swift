@@ -55,7 +55,6 @@ extension SystemBus {
         return UInt32(vendor) << 16 | UInt32(device)
     }
 
-    /// Adds the folder of a driver of PCI devices.
     func addDriver(_ driver: String) {
         sysfs.addAction("/sys/bus/pci/drivers/\(driver)/bind") { [unowned self] (text) throws(Errno) in
             guard let function = function(named: text), matches(driver, function) else {

@@ -126,7 +126,6 @@ final class SystemBus {
     /// Whether vfio-pci accepts a device.
     private func isTakenByVFIO(_ function: PCIFunction) -> Bool { function.hasIOMMU || release.hasUnsafeNoIOMMUMode }
 
-    /// Whether a driver matches a device.
     func matches(_ driver: String, _ function: PCIFunction) -> Bool {
         if let wanted = function.driverOverride { return wanted == driver }
         if driver == "vfio-pci" {
@@ -203,7 +202,6 @@ final class SystemBus {
 
     // MARK: Mediated devices
 
-    /// A write to the `create` file of a type.
     func createMediated(_ text: String, _ parent: MediatedParent, _ type: String) throws(Errno) {
         guard let uuid = DeviceUUID(text), let make = parent.types[type] else { throw .invalidArgument }
         if mediatedFunctions[uuid] != nil { throw .fileExists }

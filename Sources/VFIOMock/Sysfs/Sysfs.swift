@@ -73,7 +73,6 @@ final class Sysfs {
         add(path, .text(text(), write: write))
     }
 
-    /// Adds a Boolean attribute.
     func addFlag(
         _ path: String, _ words: (on: String, off: String), _ value: @autoclosure @escaping () -> Bool,
         set: @escaping (Bool) -> Void
@@ -152,7 +151,6 @@ final class Sysfs {
         }
     }
 
-    /// The open function of a device node.
     func device(_ path: FilePath) throws(Errno) -> Open? {
         if case .device(let open) = try find(path).item.node { open } else { nil }
     }

@@ -2,7 +2,6 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// An open `/dev/vfio/vfio`.
 final class Container: FileOperations {
     private unowned let driver: VFIODriver
     private(set) var groups: [VFIOGroup] = []
@@ -17,7 +16,6 @@ final class Container: FileOperations {
 
     var hasDriver: Bool { iommu != nil || hasChosenNone }
 
-    /// Whether its groups have no IOMMU.
     private var isNoIOMMU: Bool { groups.first.map { !$0.hasIOMMU } ?? false }
 
     // MARK: Groups

@@ -2,7 +2,6 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// Hot resets: of all devices of a bus.
 extension DeviceFile {
     func hotResetInfo(_ argument: Argument) throws(Errno) {
         let size = MemoryLayout<cvfio_pci_hot_reset_info>.size

@@ -3,7 +3,6 @@ import SystemPackage
 import VFIO
 
 extension DeviceFile {
-    /// The number of interrupts of an index.
     private func interruptCount(_ index: UInt32) -> Int {
         switch index {
         case CVFIO_PCI_INTX_IRQ_INDEX: function.pci.hasINTx ? 1 : 0

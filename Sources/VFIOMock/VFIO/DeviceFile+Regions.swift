@@ -114,7 +114,6 @@ extension DeviceFile {
         try storeRegion(&info, chain, argument)
     }
 
-    /// Stores a region and its capabilities.
     func storeRegion(_ info: inout cvfio_region_info, _ chain: CapabilityChain, _ argument: Argument) throws(Errno) {
         let size = MemoryLayout<cvfio_region_info>.size
         if !chain.isEmpty {

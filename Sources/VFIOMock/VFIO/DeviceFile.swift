@@ -2,13 +2,11 @@ internal import CVFIO
 import SystemPackage
 import VFIO
 
-/// An open device.
 final class DeviceFile: FileOperations {
     let function: PCIFunction
     unowned let driver: VFIODriver
     /// The group that it was opened through, whose file it holds; `nil` for one opened by its own node.
     let group: VFIOGroup?
-    /// The iommufd that it is bound to.
     private var iommufd: (file: OpenFile, operations: IOMMUFD)?
     /// Whether it gives access to the device: by a node only once bound.
     private var isGranted: Bool

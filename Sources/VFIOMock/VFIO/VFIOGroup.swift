@@ -116,7 +116,6 @@ final class VFIOGroup: FileOperations {
 
     // MARK: Devices
 
-    /// Opens a device of the group by its name.
     private func openDevice(_ name: String) throws(Errno) -> FileDescriptor {
         let function = functions.first { $0.driver == "vfio-pci" && name.hasPrefix($0.name) }
         guard let function else { throw .operationNotSupportedByDevice }

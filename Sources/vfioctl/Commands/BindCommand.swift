@@ -1,7 +1,6 @@
 import ArgumentParser
 import VFIO
 
-/// `vfioctl bind`.
 struct BindCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bind", abstract: "Unbind devices from the kernel's drivers and bind them to vfio-pci.",

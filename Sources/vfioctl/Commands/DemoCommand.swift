@@ -2,7 +2,6 @@ import ArgumentParser
 import VFIO
 import VFIOMock
 
-/// `vfioctl demo`.
 struct DemoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo", abstract: "Move bytes from one device to another through a revocable dma-buf.",

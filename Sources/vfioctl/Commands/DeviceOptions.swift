@@ -18,7 +18,6 @@ struct DeviceOptions: ParsableArguments {
 }
 
 extension PCIAddress {
-    /// Parses a device address.
     static func parse(_ argument: String) throws -> PCIAddress {
         guard let address = PCIAddress(argument) else {
             throw ValidationError("'\(argument)' is no PCI address; one looks like 0000:00:04.0")
@@ -28,7 +27,6 @@ extension PCIAddress {
 }
 
 extension VFToken {
-    /// Parses a VF token.
     static func parse(_ argument: String) throws -> VFToken {
         guard let token = VFToken(argument) else {
             throw ValidationError("'\(argument)' is no UUID; one looks like 2ab74924-c335-45f4-9b16-8569e5b08258")

@@ -1,7 +1,6 @@
 import ArgumentParser
 import VFIO
 
-/// `vfioctl hot-reset`.
 struct HotResetCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hot-reset", abstract: "Reset the bus or slot of a device, with all devices on it.",

@@ -1,7 +1,6 @@
 import ArgumentParser
 import VFIO
 
-/// `vfioctl info`.
 struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "info", abstract: "Open a device and show its VFIO properties.",

@@ -1,7 +1,6 @@
 import ArgumentParser
 import VFIO
 
-/// `vfioctl read`.
 struct ReadCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "read", abstract: "Read registers of a device.",

@@ -2,7 +2,6 @@ import ArgumentParser
 import SystemPackage
 import VFIO
 
-/// `vfioctl sriov`.
 struct SRIOVCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sriov", abstract: "Create or remove the virtual functions of a device with SR-IOV.",

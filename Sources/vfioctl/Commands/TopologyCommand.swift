@@ -1,7 +1,6 @@
 import ArgumentParser
 import VFIO
 
-/// `vfioctl topology`.
 struct TopologyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "topology",

@@ -1,7 +1,6 @@
 import ArgumentParser
 import VFIO
 
-/// `vfioctl unbind`.
 struct UnbindCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "unbind", abstract: "Unbind devices from their drivers.",

@@ -1,7 +1,6 @@
 import ArgumentParser
 import VFIO
 
-/// `vfioctl vf-token`.
 struct VFTokenCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vf-token", abstract: "Set the token that virtual functions are opened with.",

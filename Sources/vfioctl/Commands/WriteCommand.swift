@@ -1,7 +1,6 @@
 import ArgumentParser
 import VFIO
 
-/// `vfioctl write`.
 struct WriteCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "write", abstract: "Write a register of a device.",

@@ -1,6 +1,5 @@
 import ArgumentParser
 
-/// `vfioctl dmabuf`.
 struct DMABufCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dmabuf", abstract: "Share the memory of a device with another program as a revocable dma-buf.",

@@ -2,7 +2,6 @@ import ArgumentParser
 import SystemPackage
 import VFIO
 
-/// `vfioctl dmabuf export`.
 struct DMABufExportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Export a part of a BAR as a dma-buf, and pass its descriptor to a program.",

@@ -5,7 +5,6 @@ import SystemPackage
 import VFIO
 import VFIOMock
 
-/// `vfioctl dmabuf import`.
 struct DMABufImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import", abstract: "Receive a dma-buf from another program and map it for a device's DMA.",

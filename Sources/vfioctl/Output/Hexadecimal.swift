@@ -1,4 +1,3 @@
-/// Numbers in the PCI notation.
 enum Hexadecimal {
     /// Hexadecimal with all digits of the type and without a prefix: `1b36` for `0x1b36`.
     static func text<Number: FixedWidthInteger & UnsignedInteger>(_ number: Number) -> String {

@@ -1,6 +1,5 @@
 import FoundationEssentials
 
-/// JSON output.
 enum JSON {
     /// Prints a value with sorted keys, so that the output is deterministic.
     static func print(_ value: some Encodable) throws { Swift.print(try text(value)) }

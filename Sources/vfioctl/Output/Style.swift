@@ -1,7 +1,6 @@
 import ArgumentParser
 import Glibc
 
-/// Terminal colours.
 struct Style {
     let hasColours: Bool
 

@@ -1,4 +1,3 @@
-/// Text in columns.
 struct Table {
     private let headings: [String]
     private var rows: [[String]] = []

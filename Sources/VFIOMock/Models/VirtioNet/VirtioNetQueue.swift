@@ -16,7 +16,6 @@ struct VirtioNetQueue: Sendable {
     private var nextUsed: UInt16 = 0
     private var lastID: UInt32 = 0
 
-    /// The memory of a descriptor.
     struct Part {
         let iova: IOVA
         let byteCount: Int

@@ -69,11 +69,8 @@ extension Contract.ContainerOfIOMMUFDTests {
         #expect(try raw.choose(CVFIO_TYPE1v2_IOMMU) == 0, "as often as one likes")
         #expect(try raw.info().flags == CVFIO_IOMMU_INFO_PGSIZES | CVFIO_IOMMU_INFO_CAPS)
         expectErrno(.invalidArgument, "too short") { Int(try raw.info(size: 15).argsz) }
-        expectErrno(.inappropriateIOCTLForDevice, "dirty pages") {
-            var request = cvfio_iommu_type1_dirty_bitmap()
-            request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dirty_bitmap>.size)
-            request.flags = CVFIO_IOMMU_DIRTY_PAGES_FLAG_START
-            return try bench.kernel.control(raw.container, CVFIO_IOMMU_DIRTY_PAGES, with: &request)
+        #expect(throws: Errno.inappropriateIOCTLForDevice, "dirty pages") {
+            try ABI.trackDirtyPages(true).send(to: raw.container, of: bench.kernel)
         }
         expectErrno(.invalidArgument, "too short") { try raw.map(memory.address, 4096, at: 0, size: 31) }
         expectErrno(.invalidArgument, "a flag") { try raw.map(memory.address, 4096, at: 0, flags: 7) }
@@ -196,11 +193,9 @@ extension Contract.ContainerOfIOMMUFDTests {
             var number = raw.container.rawValue
             return try bench.kernel.control(group, CVFIO_GROUP_SET_CONTAINER, with: &number)
         }
-        let device = FileDescriptor(
-            rawValue: Int32(try bench.kernel.control(group, CVFIO_GROUP_GET_DEVICE_FD, text: "\(bench.memory)")))
-        var info = cvfio_device_info()
-        info.argsz = UInt32(MemoryLayout<cvfio_device_info>.size)
-        #expect(try bench.kernel.control(device, CVFIO_DEVICE_GET_INFO, with: &info) == 0)
+        let device = try ABI.getGroupDevice("\(bench.memory)").send(to: group, of: bench.kernel)
+        let info = cvfio_device_info(argsz: 24, flags: 0, num_regions: 0, num_irqs: 0, cap_offset: 0, pad: 0)
+        #expect(try bench.kernel.control(device, CVFIO_DEVICE_GET_INFO, of: info) == 0)
         try bench.kernel.close(device)
         #expect(try bench.kernel.control(group, CVFIO_GROUP_UNSET_CONTAINER, value: 0) == 0)
         expectErrno(.invalidArgument, "none any more") {

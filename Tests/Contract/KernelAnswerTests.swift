@@ -65,16 +65,8 @@ extension Contract.KernelAnswerTests {
         func set(_ flags: UInt32, _ index: UInt32, start: UInt32 = 0, count: UInt32 = 1, size: UInt32 = 24)
             throws(Errno) -> Int
         {
-            let buffer = RequestBuffer(byteCount: 24)
-            var request = cvfio_irq_set()
-            request.argsz = size
-            request.flags = flags
-            request.index = index
-            request.start = start
-            request.count = count
-            buffer.store(request, at: 0)
-            buffer.store(Int32(-1), at: 20)
-            return try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: buffer)
+            let content = ABI.bytes([size, flags, index, start, count, .max])
+            return try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: RequestBuffer(content))
         }
         let (none, events) = (CVFIO_IRQ_SET_DATA_NONE, CVFIO_IRQ_SET_DATA_EVENTFD)
         let (trigger, mask) = (CVFIO_IRQ_SET_ACTION_TRIGGER, CVFIO_IRQ_SET_ACTION_MASK)
@@ -100,15 +92,10 @@ extension Contract.KernelAnswerTests {
         let (kernel, descriptor) = (bench.kernel, device.core.descriptor)
         let vector = try device.enable(.msi)
         let event = try kernel.makeEvent()
-        let buffer = RequestBuffer(byteCount: 24)
-        var request = cvfio_irq_set()
-        request.argsz = 24
-        request.flags = CVFIO_IRQ_SET_DATA_EVENTFD | CVFIO_IRQ_SET_ACTION_TRIGGER
-        request.index = CVFIO_PCI_INTX_IRQ_INDEX
-        request.count = 1
-        buffer.store(request, at: 0)
-        buffer.store(event.rawValue, at: 20)
-        expectErrno(.invalidArgument) { try kernel.control(descriptor, CVFIO_DEVICE_SET_IRQS, with: buffer) }
+        expectErrno(.invalidArgument) {
+            try kernel.setInterrupts(
+                descriptor, .intx, CVFIO_IRQ_SET_ACTION_TRIGGER, 0, 1, events: [event.rawValue])
+        }
         try kernel.close(event)
         try closeAll(vector, device)
     }
@@ -233,30 +220,6 @@ extension Contract.KernelAnswerTests {
         try closeAll(iommufd, memory)
     }
 
-    @Test("the CPU's mapping of a BAR is EFAULT to an iommufd, and mapped by type1", arguments: Scenario.all)
-    func barMemory(_ scenario: Scenario) throws {
-        let bench = try scenario.makeBench()
-        let device = try Device(at: bench.memory, in: bench.makeSpace())
-        let bar = try device.map(.bar2, 0..<4096)
-        let address = UInt64(UInt(bitPattern: bar.unsafeBaseAddress))
-        if scenario.usesIOMMUFD {
-            let iommufd = try RawIOMMUFD(bench.kernel)
-            // Pages are pinned for a device, so there has to be one.
-            let other = try bench.kernel.open(bench.deviceNode(of: bench.nvme), .readWrite)
-            #expect(try iommufd.bind(other) == 0)
-            #expect(try iommufd.attach(other) == 0)
-            expectErrno(.badAddress) { try iommufd.map(address, 4096, at: 0x10_0000) }
-            try bench.kernel.close(other)
-            try iommufd.close()
-        } else {
-            let container = try RawContainer(bench.kernel, device: bench.nvme)
-            #expect(try container.map(address, 4096, at: 0x10_0000) == 0)
-            #expect(try container.unmap(0x10_0000, 4096) == 4096)
-            try container.close()
-        }
-        try closeAll(bar, device)
-    }
-
     @Test("a dma-buf in an IOAS [iommufd_ioas.dmabuf_simple, iommufd_ioas.dmabuf_revoke]", arguments: Scenario.all)
     func dmaBufInIOAS(_ scenario: Scenario) throws {
         guard let bench = try scenario.makeBenchWithImport() else { return }
@@ -340,9 +303,7 @@ extension Contract.KernelAnswerTests {
         expectErrno(.invalidArgument, "repeated_bind_fails") { try iommufd.bind(device) }
         expectErrno(.noSuchFileOrDirectory, "attach_invalid_pt_fails") { try iommufd.attach(device, to: .max) }
         #expect(try iommufd.attach(device) == 0)
-        var detach = cvfio_device_detach_iommufd_pt()
-        detach.argsz = 8
-        #expect(try kernel.control(device, CVFIO_DEVICE_DETACH_IOMMUFD_PT, with: &detach) == 0)
+        try ABI.detachDevice().send(to: device, of: kernel)
         try kernel.close(device)
         try iommufd.close()
     }

@@ -250,26 +250,18 @@ extension Contract.MappingCaseTests {
         #expect(limit == 65535)
         let start: UInt64 = 1 << 36
         // Past the library, which would keep each of them.
-        var request = cvfio_iommu_type1_dma_map()
-        request.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_map>.size)
-        request.flags = CVFIO_DMA_MAP_FLAG_READ
-        request.vaddr = memory.address
-        request.size = 4096
+        let page = UnsafeRawBufferPointer(memory.bytes)
         for number in 0..<UInt64(limit) {
-            request.iova = start + number << 12
-            _ = try bench.kernel.control(container.descriptor, CVFIO_IOMMU_MAP_DMA, with: &request)
+            let request = ABI.mapDMA(page, at: start + number << 12, isReadable: true, isWritable: false)
+            _ = try request.perform(on: container)
         }
         #expect(try space.type1Info().availableMappings == 0)
         let error = expectRefusal(.limit, .noSpace) { _ = try space.allocate(byteCount: 4096) }
         #expect(
             error?.hint == "the container's number of mappings is exhausted (module parameter dma_entry_limit of "
                 + "vfio_iommu_type1)")
-        var end = cvfio_iommu_type1_dma_unmap()
-        end.argsz = UInt32(MemoryLayout<cvfio_iommu_type1_dma_unmap>.size)
-        end.iova = start
-        end.size = UInt64(limit) << 12
-        #expect(try bench.kernel.control(container.descriptor, CVFIO_IOMMU_UNMAP_DMA, with: &end) == 0)
-        #expect(end.size == UInt64(limit) << 12)
+        let byteCount = UInt64(limit) << 12
+        #expect(try ABI.unmapDMA(start, byteCount: byteCount).perform(on: container).size == byteCount)
         #expect(try space.type1Info().availableMappings == 65535)
         let buffer = try space.allocate(byteCount: 4096)
         try closeAll(buffer, memory, device)

@@ -84,13 +84,9 @@ extension Contract.NoIOMMUKernelTests {
             _ iova: UInt64, _ length: UInt64 = 4096, flags: UInt32 = 0, reserved: UInt32 = 0,
             ioas: UInt32? = nil, size: Int = MemoryLayout<ciommu_ioas_noiommu_get_pa>.size
         ) throws(Errno) -> Int {
-            var request = ciommu_ioas_noiommu_get_pa()
-            request.size = UInt32(size)
-            request.flags = flags
-            request.__reserved = reserved
-            request.ioas_id = ioas ?? iommufd.ioas
-            request.iova = iova
-            request.length = length
+            var request = ciommu_ioas_noiommu_get_pa(
+                size: UInt32(size), flags: flags, ioas_id: ioas ?? iommufd.ioas, __reserved: reserved, iova: iova,
+                length: length, out_phys: 0)
             _ = try bench.kernel.control(iommufd.descriptor, CIOMMU_IOAS_NOIOMMU_GET_PA, with: &request)
             return Int(request.length)
         }

@@ -139,10 +139,9 @@ extension Contract.VFTokenTests {
             }
             let iommufd = try RawIOMMUFD(bench.kernel)
             let node = try bench.kernel.open(bench.deviceNode(of: functions[0]), .readWrite)
-            var request = cvfio_device_bind_iommufd()
-            request.iommufd = iommufd.descriptor.rawValue
-            request.flags = CVFIO_DEVICE_BIND_FLAG_TOKEN
-            request.argsz = UInt32(MemoryLayout<cvfio_device_bind_iommufd>.size)
+            var request = cvfio_device_bind_iommufd(
+                argsz: 24, flags: CVFIO_DEVICE_BIND_FLAG_TOKEN, iommufd: iommufd.descriptor.rawValue, out_devid: 0,
+                token_uuid_ptr: 0)
             bench.kernel.expectErrno(.badAddress, "no token", node, CVFIO_DEVICE_BIND_IOMMUFD, &request)
             request.argsz = 16
             bench.kernel.expectErrno(.badAddress, "no room for one", node, CVFIO_DEVICE_BIND_IOMMUFD, &request)

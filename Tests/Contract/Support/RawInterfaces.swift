@@ -31,24 +31,16 @@ extension RawType1 {
     func map(
         _ address: UInt64, _ byteCount: UInt64, at iova: UInt64, flags: UInt32 = 3, size: UInt32 = 32
     ) throws(Errno) -> Int {
-        var request = cvfio_iommu_type1_dma_map()
-        request.argsz = size
-        request.flags = flags
-        request.vaddr = address
-        request.iova = iova
-        request.size = byteCount
-        return try kernel.control(container, CVFIO_IOMMU_MAP_DMA, with: &request)
+        try kernel.control(
+            container, CVFIO_IOMMU_MAP_DMA,
+            of: cvfio_iommu_type1_dma_map(argsz: size, flags: flags, vaddr: address, iova: iova, size: byteCount))
     }
 
     /// How much was unmapped.
     func unmap(
         _ iova: UInt64, _ byteCount: UInt64, flags: UInt32 = 0, size: UInt32 = 24
     ) throws(Errno) -> UInt64 {
-        var request = cvfio_iommu_type1_dma_unmap()
-        request.argsz = size
-        request.flags = flags
-        request.iova = iova
-        request.size = byteCount
+        var request = cvfio_iommu_type1_dma_unmap(argsz: size, flags: flags, iova: iova, size: byteCount)
         _ = try kernel.control(container, CVFIO_IOMMU_UNMAP_DMA, with: &request)
         return request.size
     }
@@ -67,9 +59,8 @@ struct RawContainer: RawType1 {
         node = FilePath("/dev/vfio/\(link.lastComponent!.string)")
         container = try kernel.open("/dev/vfio/vfio", .readWrite)
         group = try kernel.open(node, .readWrite)
-        var descriptor = container.rawValue
-        _ = try kernel.control(group, CVFIO_GROUP_SET_CONTAINER, with: &descriptor)
-        _ = try kernel.control(container, CVFIO_SET_IOMMU, value: CVFIO_TYPE1v2_IOMMU)
+        try ABI.setContainer(container).send(to: group, of: kernel)
+        try ABI.setIOMMU(CVFIO_TYPE1v2_IOMMU).send(to: container, of: kernel)
     }
 
     func close() throws {
@@ -87,61 +78,42 @@ struct RawIOMMUFD: Closable {
     init(_ kernel: any Kernel) throws {
         self.kernel = kernel
         descriptor = try kernel.open("/dev/iommu", .readWrite)
-        var request = ciommu_ioas_alloc()
-        request.size = UInt32(MemoryLayout<ciommu_ioas_alloc>.size)
-        _ = try kernel.control(descriptor, CIOMMU_IOAS_ALLOC, with: &request)
-        ioas = request.out_ioas_id
+        ioas = try ABI.makeIOAS().send(to: descriptor, of: kernel)
     }
 
     func map(
         _ address: UInt64, _ byteCount: UInt64, at iova: UInt64, flags: UInt32 = 7, ioas: UInt32? = nil,
-        size: UInt32? = nil
+        size: UInt32 = 40
     ) throws(Errno) -> Int {
-        var request = ciommu_ioas_map()
-        request.size = size ?? UInt32(MemoryLayout<ciommu_ioas_map>.size)
-        request.flags = flags
-        request.ioas_id = ioas ?? self.ioas
-        request.user_va = address
-        request.length = byteCount
-        request.iova = iova
-        return try kernel.control(descriptor, CIOMMU_IOAS_MAP, with: &request)
+        try kernel.control(
+            descriptor, CIOMMU_IOAS_MAP,
+            of: ciommu_ioas_map(
+                size: size, flags: flags, ioas_id: ioas ?? self.ioas, __reserved: 0, user_va: address,
+                length: byteCount, iova: iova))
     }
 
     func mapFile(_ file: FileDescriptor, _ byteCount: UInt64, at iova: UInt64, start: UInt64 = 0) throws(Errno) -> Int {
-        var request = ciommu_ioas_map_file()
-        request.size = UInt32(MemoryLayout<ciommu_ioas_map_file>.size)
-        request.flags = 7
-        request.ioas_id = ioas
-        request.fd = file.rawValue
-        request.start = start
-        request.length = byteCount
-        request.iova = iova
-        return try kernel.control(descriptor, CIOMMU_IOAS_MAP_FILE, with: &request)
+        try kernel.control(
+            descriptor, CIOMMU_IOAS_MAP_FILE,
+            of: ciommu_ioas_map_file(
+                size: 40, flags: 7, ioas_id: ioas, fd: file.rawValue, start: start, length: byteCount, iova: iova))
     }
 
     /// How much was unmapped.
     func unmap(_ iova: UInt64, _ byteCount: UInt64) throws(Errno) -> UInt64 {
-        var request = ciommu_ioas_unmap()
-        request.size = UInt32(MemoryLayout<ciommu_ioas_unmap>.size)
-        request.ioas_id = ioas
-        request.iova = iova
-        request.length = byteCount
-        _ = try kernel.control(descriptor, CIOMMU_IOAS_UNMAP, with: &request)
-        return request.length
+        try ABI.unmap(ioas, iova, byteCount: byteCount).send(to: descriptor, of: kernel).length
     }
 
     func bind(_ device: FileDescriptor, to iommufd: Int32? = nil) throws(Errno) -> Int {
-        var request = cvfio_device_bind_iommufd()
-        request.argsz = 16
-        request.iommufd = iommufd ?? descriptor.rawValue
-        return try kernel.control(device, CVFIO_DEVICE_BIND_IOMMUFD, with: &request)
+        let request = cvfio_device_bind_iommufd(
+            argsz: 16, flags: 0, iommufd: iommufd ?? descriptor.rawValue, out_devid: 0, token_uuid_ptr: 0)
+        return try kernel.control(device, CVFIO_DEVICE_BIND_IOMMUFD, of: request)
     }
 
     func attach(_ device: FileDescriptor, to object: UInt32? = nil) throws(Errno) -> Int {
-        var request = cvfio_device_attach_iommufd_pt()
-        request.argsz = 12
-        request.pt_id = object ?? ioas
-        return try kernel.control(device, CVFIO_DEVICE_ATTACH_IOMMUFD_PT, with: &request)
+        try kernel.control(
+            device, CVFIO_DEVICE_ATTACH_IOMMUFD_PT,
+            of: cvfio_device_attach_iommufd_pt(argsz: 12, flags: 0, pt_id: object ?? ioas, pasid: 0))
     }
 
     func close() throws { try kernel.close(descriptor) }
@@ -174,8 +146,7 @@ struct RawIOMMUFDContainer: RawType1 {
     func choose(_ type: UInt) throws(Errno) -> Int { try kernel.control(container, CVFIO_SET_IOMMU, value: type) }
 
     func info(size: UInt32 = 16) throws(Errno) -> cvfio_iommu_type1_info {
-        var info = cvfio_iommu_type1_info()
-        info.argsz = size
+        var info = cvfio_iommu_type1_info(argsz: size, flags: 0, iova_pgsizes: 0, cap_offset: 0, pad: 0)
         _ = try kernel.control(container, CVFIO_IOMMU_GET_INFO, with: &info)
         return info
     }

@@ -23,13 +23,10 @@ struct RawMachine: Closable {
     func setSlot(
         _ slot: UInt32, at address: UInt64, _ byteCount: UInt64, _ memory: UInt64, flags: UInt32 = 0
     ) throws(Errno) -> Int {
-        var request = ckvm_userspace_memory_region()
-        request.slot = slot
-        request.flags = flags
-        request.guest_phys_addr = address
-        request.memory_size = byteCount
-        request.userspace_addr = memory
-        return try kernel.control(descriptor, CKVM_SET_USER_MEMORY_REGION, with: &request)
+        try kernel.control(
+            descriptor, CKVM_SET_USER_MEMORY_REGION,
+            of: ckvm_userspace_memory_region(
+                slot: slot, flags: flags, guest_phys_addr: address, memory_size: byteCount, userspace_addr: memory))
     }
 
     /// Whether nothing of the machine is at a page of the guest, by putting a slot there for a moment.
@@ -40,9 +37,7 @@ struct RawMachine: Closable {
     }
 
     func createDevice(_ type: UInt32 = CKVM_DEV_TYPE_VFIO, flags: UInt32 = 0) throws(Errno) -> FileDescriptor {
-        var request = ckvm_create_device()
-        request.type = type
-        request.flags = flags
+        var request = ckvm_create_device(type: type, fd: 0, flags: flags)
         _ = try kernel.control(descriptor, CKVM_CREATE_DEVICE, with: &request)
         return FileDescriptor(rawValue: Int32(bitPattern: request.fd))
     }
@@ -53,11 +48,9 @@ struct RawMachine: Closable {
         group: UInt32 = CKVM_DEV_VFIO_FILE
     ) throws(Errno) -> Int {
         let value = RequestBuffer(file)
-        var argument = ckvm_device_attr()
-        argument.group = group
-        argument.attr = attribute
-        argument.addr = UInt64(UInt(bitPattern: value.bytes.baseAddress))
-        return try kernel.control(device, request, with: &argument)
+        defer { withExtendedLifetime(value) {} }
+        return try kernel.control(
+            device, request, of: ckvm_device_attr(flags: 0, group: group, attr: attribute, addr: value.address))
     }
 
     func interrupt(_ event: Int32, line: UInt32, flags: UInt32 = 0, resample: Int32 = 0) throws(Errno) -> Int {

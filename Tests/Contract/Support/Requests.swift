@@ -7,37 +7,28 @@ import SystemPackage
 // Requests as the kernel sees them, for what the library refuses to ask.
 
 extension Kernel {
+    /// A request on a structure that nobody looks at afterwards.
+    func control<Structure: BitwiseCopyable>(
+        _ descriptor: FileDescriptor, _ request: UInt, of structure: Structure
+    ) throws(Errno) -> Int {
+        var structure = structure
+        return try control(descriptor, request, with: &structure)
+    }
+
     /// `VFIO_DEVICE_FEATURE` without data.
-    func feature(_ device: FileDescriptor, _ flags: UInt32, size: UInt32? = nil) throws(Errno) -> Int {
-        var request = cvfio_device_feature()
-        request.argsz = size ?? UInt32(MemoryLayout<cvfio_device_feature>.size)
-        request.flags = flags
-        return try control(device, CVFIO_DEVICE_FEATURE, with: &request)
+    func feature(_ device: FileDescriptor, _ flags: UInt32, size: UInt32 = 8) throws(Errno) -> Int {
+        try control(device, CVFIO_DEVICE_FEATURE, of: cvfio_device_feature(argsz: size, flags: flags))
     }
 
     /// `VFIO_DEVICE_FEATURE_DMA_BUF`, with anything in it.
     func export(_ device: FileDescriptor, _ request: ExportRequest) throws(Errno) -> Int {
-        typealias Entry = cvfio_region_dma_range
-        let headerSize = MemoryLayout<cvfio_device_feature>.size + MemoryLayout<cvfio_device_feature_dma_buf>.size
-        let byteCount = headerSize + request.ranges.count * MemoryLayout<Entry>.size
-        let buffer = RequestBuffer(byteCount: byteCount)
-        var feature = cvfio_device_feature()
-        feature.argsz = request.size ?? UInt32(byteCount)
-        feature.flags = request.operation | CVFIO_DEVICE_FEATURE_DMA_BUF
-        buffer.store(feature, at: 0)
-        var export = cvfio_device_feature_dma_buf()
-        export.region_index = request.region
-        export.open_flags = UInt32(request.openFlags)
-        export.flags = request.flags
-        export.nr_ranges = request.rangeCount ?? UInt32(request.ranges.count)
-        buffer.store(export, at: MemoryLayout<cvfio_device_feature>.size)
-        for (index, range) in request.ranges.enumerated() {
-            var entry = Entry()
-            entry.offset = range.offset
-            entry.length = range.length
-            buffer.store(entry, at: headerSize + index * MemoryLayout<Entry>.size)
-        }
-        return try control(device, CVFIO_DEVICE_FEATURE, with: buffer)
+        let export = cvfio_device_feature_dma_buf(
+            region_index: request.region, open_flags: UInt32(request.openFlags), flags: request.flags,
+            nr_ranges: request.rangeCount ?? UInt32(request.ranges.count))
+        let data = ABI.bytes([export]) + ABI.bytes(request.ranges.flatMap { [$0.offset, $0.length] })
+        let feature = cvfio_device_feature(
+            argsz: request.size ?? UInt32(8 + data.count), flags: request.operation | CVFIO_DEVICE_FEATURE_DMA_BUF)
+        return try control(device, CVFIO_DEVICE_FEATURE, with: RequestBuffer(ABI.bytes([feature]) + data))
     }
 
     /// A text file of the kernel's, such as `/proc/self/fdinfo/7`.
@@ -60,10 +51,7 @@ struct ExportRequest {
 extension Kernel {
     /// A request whose argument is a C string.
     func control(_ descriptor: FileDescriptor, _ request: UInt, text: String) throws(Errno) -> Int {
-        let bytes = Array(text.utf8) + [0]
-        let buffer = RequestBuffer(byteCount: bytes.count)
-        for (offset, byte) in bytes.enumerated() { buffer.store(byte, at: offset) }
-        return try control(descriptor, request, with: buffer)
+        try control(descriptor, request, with: RequestBuffer(Array(text.utf8) + [0]))
     }
 }
 
@@ -73,16 +61,12 @@ extension Kernel {
         _ device: FileDescriptor, _ index: InterruptIndex, _ action: UInt32, _ start: UInt32, _ count: UInt32,
         events: [Int32] = []
     ) throws(Errno) -> Int {
-        var request = cvfio_irq_set()
-        let size = MemoryLayout<cvfio_irq_set>.size
-        request.argsz = UInt32(size + events.count * 4)
-        request.flags = action | (events.isEmpty ? CVFIO_IRQ_SET_DATA_NONE : CVFIO_IRQ_SET_DATA_EVENTFD)
-        request.index = index.rawValue
-        request.start = start
-        request.count = count
-        let buffer = RequestBuffer(request, tail: events.count * 4)
-        for (position, event) in events.enumerated() { buffer.store(event, at: size + position * 4) }
-        return try control(device, CVFIO_DEVICE_SET_IRQS, with: buffer)
+        let request = cvfio_irq_set(
+            argsz: UInt32(20 + events.count * 4),
+            flags: action | (events.isEmpty ? CVFIO_IRQ_SET_DATA_NONE : CVFIO_IRQ_SET_DATA_EVENTFD),
+            index: index.rawValue, start: start, count: count)
+        return try control(
+            device, CVFIO_DEVICE_SET_IRQS, with: RequestBuffer(ABI.bytes([request]) + ABI.bytes(events)))
     }
 
     /// Adds one to an eventfd's count.
@@ -95,13 +79,8 @@ extension Kernel {
 extension Kernel {
     /// `VFIO_DEVICE_FEATURE` with words after the header.
     func feature(_ device: FileDescriptor, _ flags: UInt32, words: [UInt32]) throws(Errno) -> Int {
-        var request = cvfio_device_feature()
-        let size = MemoryLayout<cvfio_device_feature>.size
-        request.argsz = UInt32(size + words.count * 4)
-        request.flags = flags
-        let buffer = RequestBuffer(request, tail: words.count * 4)
-        for (position, word) in words.enumerated() { buffer.store(word, at: size + position * 4) }
-        return try control(device, CVFIO_DEVICE_FEATURE, with: buffer)
+        let content = [UInt32(8 + words.count * 4), flags] + words
+        return try control(device, CVFIO_DEVICE_FEATURE, with: RequestBuffer(ABI.bytes(content)))
     }
 }
 
@@ -110,12 +89,9 @@ extension IOMMUFDFile {
 
     /// `IOMMU_OPTION`, with anything in it.
     func option(_ number: UInt32, of object: UInt32 = 0, set value: UInt64? = nil) throws(Errno) -> UInt64 {
-        var request = ciommu_option()
-        request.size = UInt32(MemoryLayout<ciommu_option>.size)
-        request.option_id = number
-        request.op = value == nil ? CIOMMU_OPTION_OP_GET : CIOMMU_OPTION_OP_SET
-        request.object_id = object
-        request.val64 = value ?? 0
+        var request = ciommu_option(
+            size: 24, option_id: number, op: value == nil ? CIOMMU_OPTION_OP_GET : CIOMMU_OPTION_OP_SET, __reserved: 0,
+            object_id: object, val64: value ?? 0)
         _ = try kernel.control(descriptor, CIOMMU_OPTION, with: &request)
         return request.val64
     }

@@ -130,8 +130,7 @@ import VFIOMock
             try peer.config.updateCommand { $0.insert(.memoryDecode) }
             let mapping = try space.map(peer.exportDMABuf(of: .bar2, 0..<4096))
             try peer.close()
-            let state = mapping.state
-            #expect(state == .exporterClosed)
+            expectEqual(mapping.state, .exporterClosed)
         }
         let text = NVMeError.peerRevoked(.success, .exporterClosed, command: "it").description
         #expect(

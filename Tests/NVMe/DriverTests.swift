@@ -9,13 +9,7 @@ import VFIOMock
 struct DriverTests {
     private let machine = MockedDiskMachine()
 
-    private static var options: ControllerOptions {
-        var options = ControllerOptions()
-        options.commandTimeout = .milliseconds(4)
-        options.readyTimeout = .milliseconds(4)
-        options.shutdownTimeout = .milliseconds(4)
-        return options
-    }
+    private static let options = ControllerOptions.impatient(.milliseconds(4))
 
     /// Brings the controller up, and lets the test work with a queue of 8 commands.
     private func withQueue(
@@ -44,8 +38,7 @@ struct DriverTests {
             inject(fault)
             let late = NVMeError.timeout(waitingFor: "a completion in queue 1", limit: .milliseconds(4))
             expectError(late, with: &queue) { (queue) throws(NVMeError) in try queue.read(disk, at: 0, into: buffer) }
-            let left = queue.inFlightCount
-            #expect(left == 0)
+            expectEqual(queue.inFlightCount, 0)
             // What was held back is gone with the reset, and cannot end a later command.
             machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
             try queue.read(disk, at: 0, into: buffer)
@@ -60,8 +53,7 @@ struct DriverTests {
             for index in 0..<8 {
                 open.insert(try submitted(queue.submitWrite(of: disk, at: UInt64(index), from: buffer)))
             }
-            let oneMore = queue.submitWrite(of: disk, at: 9, from: buffer)
-            #expect(oneMore == nil)
+            expectEqual(queue.submitWrite(of: disk, at: 9, from: buffer), nil)
             var statuses: [CommandStatus] = []
             for _ in 0..<4 {
                 let completion = try queue.waitForCompletion()
@@ -92,8 +84,7 @@ struct DriverTests {
             let completion = queue.nextCompletion()
             #expect(completion?.command == command)
             #expect(completion?.status.matches(.writeFault) == true)
-            let next1 = queue.nextCompletion()
-            #expect(next1 == nil)
+            expectEqual(queue.nextCompletion(), nil)
         }
     }
 
@@ -133,14 +124,12 @@ struct DriverTests {
             // The slot is used again, and the second completion is not taken for that of the new command.
             inject(.loseCommand)
             let command = try submitted(queue.submitRead(of: disk, at: 0, into: buffer))
-            let next2 = queue.nextCompletion()
-            #expect(next2 == nil)
+            expectEqual(queue.nextCompletion(), nil)
             expectError(
                 .protocolViolation("1 completions in queue 1 for commands that were not in flight"), with: &queue
             ) { (queue) throws(NVMeError) in _ = try queue.waitForCompletion() }
             try queue.recover()
-            let next3 = queue.nextCompletion()
-            #expect(next3 == Completion(command: command, status: .aborted, result: 0))
+            expectEqual(queue.nextCompletion(), Completion(command: command, status: .aborted, result: 0))
             try queue.read(disk, at: 0, into: buffer)
         }
     }
@@ -171,8 +160,7 @@ struct DriverTests {
             queue.commandTimeout = .seconds(10)
             inject(.holdCommand)
             let held = try submitted(queue.submitRead(of: disk, at: 0, into: buffer, ringing: false))
-            let isAborted = try queue.abort(held)
-            #expect(isAborted)
+            expectEqual(try queue.abort(held), true)
             let end = try queue.waitForCompletion()
             #expect(end.command == held)
             #expect(end.status.matches(.abortRequested))
@@ -181,8 +169,7 @@ struct DriverTests {
             // A controller that has lost it cannot end it.
             inject(.loseCommand)
             let lost = try submitted(queue.submitRead(of: disk, at: 0, into: buffer))
-            let isLateAborted = try queue.abort(lost)
-            #expect(!isLateAborted)
+            expectEqual(try queue.abort(lost), false)
             try queue.recover()
             let last = queue.nextCompletion()
             #expect(last?.status == .aborted)
@@ -230,8 +217,7 @@ struct DriverTests {
                     waitingFor: "the controller to become ready (CSTS.RDY = 1)", limit: .milliseconds(4)), with: &queue
             ) { (queue) throws(NVMeError) in try queue.recover() }
             // The command has ended all the same.
-            let next4 = queue.nextCompletion()
-            #expect(next4 == Completion(command: command, status: .aborted, result: 0))
+            expectEqual(queue.nextCompletion(), Completion(command: command, status: .aborted, result: 0))
             expectError(.reset, with: &queue) { (queue) throws(NVMeError) in try queue.check() }
             inject(.loseCommand, on: .admin(0x01), count: 2)
             expectError(.adminTimeout(command: "Create I/O Submission Queue 1", limit: .milliseconds(4)), with: &queue)

@@ -22,10 +22,8 @@ struct NVMeLabTests {
             #expect(info.version == "1.4.0")
             #expect(info.maximumTransferByteCount == 512 << 10)
             #expect(pageSize == 4096)
-            let ids = try controller.namespaceIDs()
-            #expect(ids == [1])
-            let disk = try controller.namespace()
-            #expect(disk == Namespace(id: 1, blockCount: 131072, blockSize: 512))
+            expectEqual(try controller.namespaceIDs(), [1])
+            expectEqual(try controller.namespace(), Namespace(id: 1, blockCount: 131072, blockSize: 512))
             let missing = Result { () throws(NVMeError) in try controller.namespace(2) }
             #expect(throws: NVMeError.invalidArgument("the controller has no active namespace 2")) { try missing.get() }
             try controller.close()
@@ -47,8 +45,8 @@ struct NVMeLabTests {
                     let target = (1 << 20) + 4096 - offset
                     buffer.copy([UInt8](repeating: 0xee, count: bytes.count + 8), to: target - 4)
                     try queue.read(disk, at: 1000, count: blocks, into: buffer, offset: target)
-                    let found = buffer.bytes(at: target, count: bytes.count)
-                    #expect(found == bytes, "\(blocks) blocks at offset \(offset)")
+                    expectEqual(
+                        buffer.bytes(at: target, count: bytes.count), bytes, "\(blocks) blocks at offset \(offset)")
                     // And nothing beside them.
                     let before = buffer.bytes(at: target - 4, count: 4)
                     let after = buffer.bytes(at: target + bytes.count, count: 4)
@@ -66,8 +64,7 @@ struct NVMeLabTests {
             let controller = try Self.open(machine, space)
             let disk = try controller.namespace()
             var queue = try controller.makeQueue(depth: 32, maximumTransferByteCount: 4096, interrupts: interrupts)
-            let hasInterrupt = queue.hasInterrupt
-            #expect(hasInterrupt == interrupts)
+            expectEqual(queue.hasInterrupt, interrupts)
             let buffer = try space.allocate(byteCount: 200 * 4096)
             buffer.copy(pattern(200 * 4096))
             for isWrite in [true, false] {
@@ -88,8 +85,7 @@ struct NVMeLabTests {
                         #expect(places.updateValue(submitted, forKey: command) == nil)
                         submitted += 1
                     }
-                    let full = queue.inFlightCount
-                    #expect(full == min(32, 200 - completed))
+                    expectEqual(queue.inFlightCount, min(32, 200 - completed))
                     let completion = try queue.waitForCompletion()
                     #expect(completion.status == .success)
                     #expect(places.removeValue(forKey: completion.command) != nil)
@@ -110,8 +106,7 @@ struct NVMeLabTests {
             let buffer = try space.allocate(byteCount: 8192)
             var first = try controller.makeQueue(depth: 2)
             var second = try controller.makeQueue(depth: 2, interrupts: true)
-            let ids = [first.id, second.id]
-            #expect(ids == [1, 2])
+            expectEqual([first.id, second.id], [1, 2])
             buffer.copy(pattern(4096))
             try first.write(disk, at: 8, count: 8, from: buffer)
             try second.read(disk, at: 8, count: 8, into: buffer, offset: 4096)
@@ -119,8 +114,7 @@ struct NVMeLabTests {
             // Its number is free again, and the other queue goes on.
             try first.close()
             let third = try controller.makeQueue(depth: 2)
-            let id = third.id
-            #expect(id == 1)
+            expectEqual(third.id, 1)
             try second.flush(disk)
             try closeAll(third, second, buffer, controller)
         }

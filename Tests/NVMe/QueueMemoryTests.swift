@@ -25,11 +25,9 @@ import VFIOMock
 
     @Test func oneEntryStaysFree() throws {
         let memory = try make(depth: 31)
-        let counts = (memory.submissionEntryCount, memory.completionEntryCount)
-        #expect(counts == (32, 64))
+        expectEqual([memory.submissionEntryCount, memory.completionEntryCount], [32, 64])
         let full = try make(depth: 31, entries: 32)
-        let fullCounts = (full.submissionEntryCount, full.completionEntryCount)
-        #expect(fullCounts == (32, 32))
+        expectEqual([full.submissionEntryCount, full.completionEntryCount], [32, 32])
     }
 
     private func refusal(depth: Int = 4, transfer: Int = 4096, pageSize: Int = 4096, entries: Int = 64) throws

@@ -9,14 +9,11 @@ import Testing
         var seen: Set<UInt16> = []
         while let slot = table.take() { seen.insert(slot) }
         #expect(seen == Set((0..<depth).map(UInt16.init)))
-        let full = table.usedCount
-        #expect(full == depth)
+        expectEqual(table.usedCount, depth)
         for slot in seen {
-            let found = table.finish(table.identifier(of: slot))
-            #expect(found == slot)
+            expectEqual(table.finish(table.identifier(of: slot)), slot)
         }
-        let empty = table.usedCount
-        #expect(empty == 0)
+        expectEqual(table.usedCount, 0)
     }
 
     /// FFFFh stands for no command in the error log, so no command is to have it.
@@ -47,15 +44,12 @@ import Testing
         var table = SlotTable(depth: 8)
         let slot = table.take()!
         let first = table.identifier(of: slot)
-        let ends = [table.finish(first), table.finish(first)]
-        #expect(ends == [slot, nil])
+        expectEqual([table.finish(first), table.finish(first)], [slot, nil])
         // The slot again, and not the identifier.
-        let again = table.take()
-        #expect(again == slot)
+        expectEqual(table.take(), slot)
         let second = table.identifier(of: slot)
         #expect(second != first)
-        let laterEnds = [table.finish(first), table.finish(0xffff), table.finish(second)]
-        #expect(laterEnds == [nil, nil, slot])
+        expectEqual([table.finish(first), table.finish(0xffff), table.finish(second)], [nil, nil, slot])
     }
 
     @Test func whatTheDriverEndsIsGivenOutOnce() {
@@ -64,16 +58,13 @@ import Testing
         for _ in 0..<3 { slots.append(table.take()!) }
         let identifier = table.identifier(of: slots[1])
         table.end(Completion(command: CommandID(rawValue: slots[1]), status: .success, result: 7))
-        let late = table.finish(identifier)
-        #expect(late == nil)
+        expectEqual(table.finish(identifier), nil)
         table.endAll(.aborted)
-        let used = table.usedCount
-        #expect(used == 3)
+        expectEqual(table.usedCount, 3)
         var ends: [UInt16: CommandStatus] = [:]
         while let completion = table.takeEnded() { ends[completion.command.rawValue] = completion.status }
         #expect(ends == [slots[0]: .aborted, slots[1]: .success, slots[2]: .aborted])
-        let empty = table.usedCount
-        #expect(empty == 0)
+        expectEqual(table.usedCount, 0)
     }
 
     @Test func theOldestSubmission() {

@@ -13,13 +13,7 @@ import VFIOMock
 struct ClosingFaultsTests {
     private let machine = MockedDiskMachine()
 
-    private static var options: ControllerOptions {
-        var options = ControllerOptions()
-        options.commandTimeout = .milliseconds(4)
-        options.readyTimeout = .milliseconds(4)
-        options.shutdownTimeout = .milliseconds(40)
-        return options
-    }
+    private static let options = ControllerOptions.impatient(.milliseconds(4), shutdown: .milliseconds(40))
 
     private static let neverShutDown = NVMeError.timeout(
         waitingFor: "the controller's shutdown (CSTS.SHST = 10b)", limit: .milliseconds(40))
@@ -151,8 +145,7 @@ struct ClosingFaultsTests {
                     return
                 }
             }
-            let none = queue.nextCompletion()
-            #expect(none == nil)
+            expectEqual(queue.nextCompletion(), nil)
             #expect(machine.diskState.isMaster)
             try queue.recover()
             let end = queue.nextCompletion()

@@ -57,15 +57,8 @@ struct FaultCourse {
         machine.withDevice(NVMeModel.self, at: Self.address, body)
     }
 
-    static var options: ControllerOptions {
-        var options = ControllerOptions()
-        options.queueCount = 2
-        // Whoever is found late by mistake, on a machine that is busy, is recovered from like any other.
-        options.commandTimeout = .milliseconds(2)
-        options.readyTimeout = .milliseconds(2)
-        options.shutdownTimeout = .milliseconds(2)
-        return options
-    }
+    // Whoever is found late by mistake, on a machine that is busy, is recovered from like any other.
+    static let options = ControllerOptions.impatient(.milliseconds(2), queueCount: 2)
 
     // MARK: A round
 

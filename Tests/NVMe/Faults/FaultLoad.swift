@@ -94,8 +94,7 @@ struct FaultLoad {
                 open[number] = [:]
             }
         }
-        let inFlight = queue.inFlightCount
-        #expect(inFlight == 0)
+        expectEqual(queue.inFlightCount, 0)
         return errors
     }
 

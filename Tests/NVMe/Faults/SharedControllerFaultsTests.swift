@@ -18,13 +18,7 @@ struct SharedControllerFaultsTests {
         .fail(.writeFault), .fail(.internalError), .fail(.abortRequested), .fail(.dataTransferError),
     ]
 
-    private static var options: ControllerOptions {
-        var options = ControllerOptions()
-        options.commandTimeout = .milliseconds(2)
-        options.readyTimeout = .milliseconds(2)
-        options.shutdownTimeout = .milliseconds(2)
-        return options
-    }
+    private static let options = ControllerOptions.impatient(.milliseconds(2))
 
     @Test(arguments: 0..<machineCount)
     func eachCommandEndsOnce(_ number: Int) throws {

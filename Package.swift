@@ -177,7 +177,7 @@ let package = Package(
         ),
         .testTarget(
             name: "VFIOMockTests",
-            dependencies: ["VFIO", "VFIOMock", "VFIOPassthrough", "CVFIO"],
+            dependencies: ["TestSupport", "VFIO", "VFIOMock", "VFIOPassthrough", "CVFIO"],
             swiftSettings: testSettings
         ),
         .testTarget(

@@ -16,8 +16,7 @@ struct DescriptorTests {
     @Test func aCopyIsTheSameFile() throws {
         let machine = MockMachine()
         let driver = Driver(machine)
-        let file = try driver.kernel.open("/dev/iommu", .readWrite)
-        let ioas = try driver.makeIOAS(file)
+        let (file, ioas) = try driver.openIOMMUFD()
         let copy = try driver.kernel.duplicate(file)
         #expect(machine.descriptorCount == 2)
         try driver.close(file)
@@ -33,7 +32,7 @@ struct DescriptorTests {
         let driver = Driver(machine)
         let file = try driver.kernel.open("/dev/iommu", .readWrite)
         let copy = FileDescriptor(rawValue: dup(file.rawValue))
-        _ = try driver.makeIOAS(copy)
+        try driver.ask(copy, ABI.makeIOAS())
         try driver.close(file)
         #expect(machine.openFiles.count == 1)
         try driver.close(copy)
@@ -114,8 +113,8 @@ struct DescriptorTests {
         let machine = PathTests.makeMachine()
         let driver = Driver(machine)
         let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
-        let device = try driver.openNode(1, iommufd, ioas: try driver.makeIOAS(iommufd))
-        let buffer = try driver.export(device, bar: 2, [(0, 4096)])
+        let device = try driver.openNode(1, iommufd, ioas: try driver.ask(iommufd, ABI.makeIOAS()))
+        let buffer = try driver.export(device, bar: 2, 0..<4096)
         let (here, there) = sockets()
         try driver.kernel.send(buffer, over: here)
         try driver.close(buffer)
@@ -147,12 +146,12 @@ struct DescriptorTests {
         func text(_ file: FileDescriptor) throws -> String {
             String(decoding: try kernel.readFile(FilePath("/proc/self/fdinfo/\(file.rawValue)")), as: UTF8.self)
         }
-        let buffer = try driver.export(device, bar: 2, [(0, 8192)])
+        let buffer = try driver.export(device, bar: 2, 0..<8192)
         let end = "size:\t8192\ncount:\t1\nexp_name:\tvfio_pci_core\n"
         #expect(try text(buffer).hasPrefix("pos:\t0\nflags:\t02000002\nmnt_id:\t"))
         #expect(try text(buffer).hasSuffix(end))
         for name in ["first", ""] {
-            _ = try driver.control(buffer, CDMA_BUF_SET_NAME_B, bytes: Array(name.utf8) + [0])
+            try driver.ask(buffer, ABI.setDMABufName(name))
             #expect(try text(buffer).hasSuffix(end + "name:\t\(name)\n"))
         }
         let opened = try kernel.open(FilePath("/proc/self/fdinfo/\(buffer.rawValue)"), .readOnly)
@@ -163,7 +162,7 @@ struct DescriptorTests {
         // Read only, and inherited.
         let words: [UInt32] = [40, CVFIO_DEVICE_FEATURE_GET | CVFIO_DEVICE_FEATURE_DMA_BUF, 2, 0, 0, 1, 0, 0, 4096, 0]
         let plain = FileDescriptor(
-            rawValue: Int32(try driver.control(device, CVFIO_DEVICE_FEATURE, bytes: Driver.bytes(words))))
+            rawValue: Int32(try driver.control(device, CVFIO_DEVICE_FEATURE, words: words)))
         #expect(try text(plain).contains("\nflags:\t00\n"))
         #expect(try text(container).contains("\nflags:\t02100002\n"))
         #expect(try text(device).hasSuffix("\nvfio-device-syspath: /sys/devices/pci0000:00/0000:00:03.0\n"))
@@ -194,11 +193,10 @@ enum FullUse {
         machine.plug(EduModel(), at: "0000:00:02.0")
         machine.plug(SharedMemoryModel(byteCount: 1 << 20), at: "0000:00:03.0")
         let driver = Driver(machine)
-        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
-        let ioas = try driver.makeIOAS(iommufd)
+        let (iommufd, ioas) = try driver.openIOMMUFD()
         let edu = try driver.openNode(0, iommufd, ioas: ioas)
         let peer = try driver.openNode(1, iommufd, ioas: ioas)
-        let buffer = try driver.export(peer, bar: 2, [(0, 4096)])
+        let buffer = try driver.export(peer, bar: 2, 0..<4096)
         try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x1000)
         let event = try driver.kernel.makeEvent()
         try driver.enableMSI(edu, CVFIO_PCI_MSI_IRQ_INDEX, [event])

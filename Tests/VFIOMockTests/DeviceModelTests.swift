@@ -50,12 +50,12 @@ struct DeviceModelTests {
         var count: UInt64 = 0
         #expect(try withUnsafeMutableBytes(of: &count) { try driver.kernel.read(event, into: $0) } == 8)
         // Masked by itself: the level stays, and unmasking fires it again until it is acknowledged.
-        let unmask: [UInt8] = [20, 0, 0, 0, 0x11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
-        _ = try driver.control(device, CVFIO_DEVICE_SET_IRQS, bytes: unmask)
+        let unmask = ABI.setIRQs(.unmask, CVFIO_PCI_INTX_IRQ_INDEX, from: 0, count: 1)
+        try driver.ask(device, unmask)
         #expect(try driver.kernel.waitUntilReadable(event, timeout: 0))
         try driver.write(device, 0, 0x64, UInt32(1))
         _ = try withUnsafeMutableBytes(of: &count) { try driver.kernel.read(event, into: $0) }
-        _ = try driver.control(device, CVFIO_DEVICE_SET_IRQS, bytes: unmask)
+        try driver.ask(device, unmask)
         #expect(try !driver.kernel.waitUntilReadable(event, timeout: 0))
         try driver.write(device, 0, 0x60, UInt32(4))
         #expect(try driver.kernel.waitUntilReadable(event, timeout: 0))
@@ -69,7 +69,7 @@ struct DeviceModelTests {
         let unmask = try driver.kernel.makeEvent()
         try driver.enableMSI(device, CVFIO_PCI_INTX_IRQ_INDEX, [event])
         let words: [UInt32] = [24, 0x14, 0, 0, 1, UInt32(unmask.rawValue)]
-        _ = try driver.control(device, CVFIO_DEVICE_SET_IRQS, bytes: Driver.bytes(words))
+        try driver.control(device, CVFIO_DEVICE_SET_IRQS, words: words)
         for _ in 0..<3 {
             try driver.write(device, 0, 0x60, UInt32(1))
             var count: UInt64 = 0
@@ -113,12 +113,11 @@ struct DeviceModelTests {
         machine.plug(EduModel(dmaMask: .max), at: "0000:00:02.0")
         machine.plug(Doorbell(), at: "0000:00:05.0")
         let driver = Driver(machine)
-        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
-        let ioas = try driver.makeIOAS(iommufd)
+        let (iommufd, ioas) = try driver.openIOMMUFD()
         let edu = try driver.openNode(0, iommufd, ioas: ioas)
         let bell = try driver.openNode(1, iommufd, ioas: ioas)
         try driver.setCommand(edu, 6)
-        let buffer = try driver.export(bell, bar: 0, [(0, 4096)])
+        let buffer = try driver.export(bell, bar: 0, 0..<4096)
         try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x1000)
         try driver.transfer(edu, iova: 0x1010, 4, toMemory: true)
         #expect(machine.withDevice(Doorbell.self, at: "0000:00:05.0") { bell, _ in bell.rings } == 1)
@@ -139,7 +138,7 @@ struct DeviceModelTests {
         #expect(info.count == 2)
         func reset(_ groups: [FileDescriptor]) throws {
             let words = [UInt32(12 + 4 * groups.count), 0, UInt32(groups.count)] + groups.map { UInt32($0.rawValue) }
-            _ = try driver.control(one.device, CVFIO_DEVICE_PCI_HOT_RESET, bytes: Driver.bytes(words))
+            try driver.control(one.device, CVFIO_DEVICE_PCI_HOT_RESET, words: words)
         }
         #expect(throws: Errno.invalidArgument) { try reset([one.group]) }
         try reset([one.group, two.group])

@@ -33,9 +33,8 @@ struct FailureTests {
     @Test func anIoctlCanBeChosenByItsRequest() throws {
         let machine = MockMachine()
         let driver = Driver(machine)
-        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
         machine.failNextCall(.ioctl, with: .noMemory, request: .ioasMap)
-        let ioas = try driver.makeIOAS(iommufd)
+        let (iommufd, ioas) = try driver.openIOMMUFD()
         let memory = try driver.allocate(4096)
         #expect(throws: Errno.noMemory) {
             try driver.map(iommufd, ioas, memory.baseAddress!, 4096, at: 0x1000)
@@ -96,7 +95,7 @@ struct FailureTests {
         machine.recordsCalls = true
         let driver = Driver(machine)
         let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
-        _ = try driver.makeIOAS(iommufd)
+        try driver.ask(iommufd, ABI.makeIOAS())
         try driver.close(iommufd)
         #expect(machine.calls == [.init(.open), .init(.ioctl, request: CIOMMU_IOAS_ALLOC), .init(.close)])
     }

@@ -78,8 +78,7 @@ struct GuestIOMMUTests {
         // The device keeps the page table, and that keeps the one below.
         discard(nested)
         discard(parent)
-        try plain.close()
-        try device.close()
+        try closeAll(plain, device)
         #expect(machine.openFiles.isEmpty)
     }
 
@@ -113,10 +112,7 @@ struct GuestIOMMUTests {
         let rest = try parent.dirtyPages(from: buffer.iova, byteCount: 3 * 4096)
         #expect((0..<3).map { rest.isDirty(page: $0) } == [false, false, true])
         try device.detach()
-        try nested.close()
-        try parent.close()
-        try buffer.close()
-        try device.close()
+        try closeAll(nested, parent, buffer, device)
     }
 
     // MARK: Arm
@@ -193,9 +189,7 @@ struct GuestIOMMUTests {
         try device.detach()
         try nested.close()
         try expectDeviceInUse(device)
-        try name.close()
-        try viommu.close()
-        try parent.close()
+        try closeAll(name, viommu, parent)
     }
 
     private func attach(_ device: borrowing Device, _ table: borrowing NestedPageTable) throws(VFIOError) {
@@ -286,10 +280,7 @@ struct GuestIOMMUTests {
         try device.detach(pasid: 9)
         #expect(machine.pageResponse(to: second) == .invalid)
         try device.detach()
-        try other.close()
-        try table.close()
-        try queue.close()
-        try device.close()
+        try closeAll(other, table, queue, device)
         #expect(machine.openFiles.isEmpty)
     }
 }

@@ -21,8 +21,7 @@ import VFIOMock
         #expect(error?.hint?.contains("0000:01:00.1") == true)
         let memory = try Device(at: "0000:01:00.1", in: space)
         try edu.hotReset()
-        try memory.close()
-        try edu.close()
+        try closeAll(memory, edu)
     }
 
     @Test("a device in a sibling address space is reset too, and its dma-bufs are known to be revoked")
@@ -38,10 +37,7 @@ import VFIOMock
         #expect(peer.state == .revoked)
         #expect(window.state == .live)
         try peer.restore()
-        try peer.close()
-        try window.close()
-        try memory.close()
-        try edu.close()
+        try closeAll(peer, window, memory, edu)
     }
 
     @Test("one device that does not answer after a hot reset leaves no other's state unknown")
@@ -62,9 +58,7 @@ import VFIOMock
         let error = #expect(throws: VFIOError.self) { try edu.hotReset() }
         #expect(error?.errno == .ioError)
         #expect(window.state == .revoked)
-        try window.close()
-        try memory.close()
-        try edu.close()
+        try closeAll(window, memory, edu)
     }
 
     @Test("after a failed hot reset the memory of all devices is looked at")
@@ -81,9 +75,7 @@ import VFIOMock
         machine.failNextCall(.ioctl, with: .resourceBusy, skipping: 2)
         #expect(throws: VFIOError.self) { try edu.hotReset() }
         #expect(window.state == .revoked)
-        try window.close()
-        try memory.close()
-        try edu.close()
+        try closeAll(window, memory, edu)
     }
 
     @Test("a failed hot reset counts as a revocation")
@@ -101,9 +93,6 @@ import VFIOMock
         #expect(error?.code == .busy)
         #expect(peer.state == .revoked)
         try peer.restore()
-        try peer.close()
-        try window.close()
-        try memory.close()
-        try edu.close()
+        try closeAll(peer, window, memory, edu)
     }
 }

@@ -101,8 +101,7 @@ import VFIOPassthrough
                 ])
             try bar.unmap()
             #expect(machine.virtualMachines[0].slots == [])
-            try bar.close()
-            try device.close()
+            try closeAll(bar, device)
         }
     }
 
@@ -124,8 +123,7 @@ import VFIOPassthrough
             #expect(bar.address == 0xc000_0000)
             try bar.unmap()
             #expect(machine.mappings == [])
-            try bar.close()
-            try device.close()
+            try closeAll(bar, device)
         }
     }
 
@@ -228,8 +226,7 @@ import VFIOPassthrough
             #expect(count() == 3)
             try connection.close()
             #expect(machine.virtualMachines[0].interrupts == [])
-            try vector.close()
-            try device.close()
+            try closeAll(vector, device)
         }
     }
 

@@ -156,21 +156,15 @@ struct MemoryTests {
         let memory = try pages(2)
         if release.hasIOMMUFD {
             let iommufd = try kernel.open("/dev/iommu", .readWrite)
-            let ioas = try driver.makeIOAS(iommufd)
+            let ioas = try driver.ask(iommufd, ABI.makeIOAS())
             files = [try driver.openNode(0, iommufd, ioas: ioas), iommufd]
             try driver.map(iommufd, ioas, memory.baseAddress! + (2 << 20), 4096, at: 0x20_0000)
-            unmap = { _ = try driver.unmap(iommufd, ioas, 4096, at: 0x20_0000) }
+            unmap = { _ = try driver.ask(iommufd, ABI.unmap(ioas, 0x20_0000, byteCount: 4096)) }
         } else {
             let (container, group, device) = try driver.openLegacy(Self.edu, group: 1)
             files = [device, group, container]
             try driver.map(container, memory.baseAddress! + (2 << 20), 4096, at: 0x20_0000)
-            unmap = {
-                var unmap = cvfio_iommu_type1_dma_unmap()
-                unmap.argsz = UInt32(MemoryLayout.size(ofValue: unmap))
-                unmap.iova = 0x20_0000
-                unmap.size = 4096
-                try driver.control(container, CVFIO_IOMMU_UNMAP_DMA, &unmap)
-            }
+            unmap = { try driver.ask(container, ABI.unmapDMA(0x20_0000, byteCount: 4096)) }
         }
         try kernel.unmap(memory)
         #expect(throws: Errno.noMemory) { try pages(2) }
@@ -198,8 +192,7 @@ struct MemoryTests {
     @Test func theLockLimitCountsAllThatAnAttachmentPins() throws {
         let machine = PathTests.makeMachine(.iommufd)
         let driver = Driver(machine)
-        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
-        let ioas = try driver.makeIOAS(iommufd)
+        let (iommufd, ioas) = try driver.openIOMMUFD()
         let memory = try driver.allocate(2 * 4096)
         try driver.map(iommufd, ioas, memory.baseAddress!, 4096, at: 0x1000)
         try driver.map(iommufd, ioas, memory.baseAddress! + 4096, 4096, at: 0x10000)
@@ -225,10 +218,9 @@ struct MemoryTests {
                     try driver.setCommand(device, 6)
                     try driver.map(container, try driver.mapBAR(device, 2, 4096).baseAddress!, 4096, at: 0x1000)
                 } else {
-                    let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
-                    let ioas = try driver.makeIOAS(iommufd)
+                    let (iommufd, ioas) = try driver.openIOMMUFD()
                     let device = try driver.openNode(1, iommufd, ioas: ioas)
-                    let buffer = try driver.export(device, bar: 2, [(0, 4096)])
+                    let buffer = try driver.export(device, bar: 2, 0..<4096)
                     try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x1000)
                 }
             }

@@ -111,11 +111,9 @@ struct SysfsTests {
         try driver.control(group, CVFIO_GROUP_GET_STATUS, &status)
         #expect(status.flags == 0)
         let container = try driver.kernel.open("/dev/vfio/vfio", .readWrite)
-        var number = container.rawValue
-        #expect(throws: Errno.notPermitted) { try driver.control(group, CVFIO_GROUP_SET_CONTAINER, &number) }
+        #expect(throws: Errno.notPermitted) { try driver.ask(group, ABI.setContainer(container)) }
         try driver.close(group, container)
-        let iommufd = try driver.kernel.open("/dev/iommu", .readWrite)
-        let ioas = try driver.makeIOAS(iommufd)
+        let (iommufd, ioas) = try driver.openIOMMUFD()
         #expect(throws: Errno.notPermitted) { try driver.openNode(0, iommufd, ioas: ioas) }
     }
 

@@ -65,8 +65,7 @@ import VFIOMock
         }
         #expect(try request.wait(timeout: .seconds(10)) != nil)
         #expect(try machine.kernel.readFile("/sys/bus/pci/devices/0000:02:00.0/sriov_numvfs") == Array("1\n".utf8))
-        try request.close()
-        try device.close()
+        try closeAll(request, device)
         #expect(isDone.wait(timeout: .now() + 10) == .success)
         #expect(throws: VFIOError.self) { _ = try Device(at: "0000:02:00.1", in: space, token: Self.token) }
     }

@@ -8,6 +8,9 @@ import Testing
 /// The kernel's seam over Linux itself, with files, pipes, sockets and event counters.
 @Suite struct HostKernelTests {
     private let kernel = HostKernel()
+    private let folder: Folder
+
+    init() throws { folder = try Folder() }
 
     // MARK: Help
 
@@ -62,17 +65,14 @@ import Testing
     @Test func aNodeIsOpenedAndClosed() throws {
         let path = try Folder().file("node", [1, 2, 3])
         #expect(throws: Errno.noSuchFileOrDirectory) { try kernel.open(path, .readOnly) }
-        let folder = try Folder()
         let descriptor = try kernel.open(try folder.file("node", [1, 2, 3]), .readOnly)
         #expect(isCloseOnExec(descriptor))
         #expect(try kernel.size(of: descriptor) == 3)
         #expect(throws: Errno.badFileDescriptor) { try write(descriptor, [1]) }
         try kernel.close(descriptor)
-        _ = consume folder
     }
 
     @Test func refusalsAreTheKernelsErrnos() throws {
-        let folder = try Folder()
         let file = try folder.file("file")
         let bad = FileDescriptor(rawValue: -1)
         #expect(throws: Errno.notDirectory) { try kernel.open(file.appending("x"), .readOnly) }
@@ -98,7 +98,6 @@ import Testing
         #expect(throws: Errno.notSocket) { try kernel.send(descriptor, over: descriptor) }
         #expect(throws: Errno.notSocket) { try kernel.receiveDescriptor(from: descriptor) }
         try kernel.close(descriptor)
-        _ = consume folder
     }
 
     @Test func aPipeHasNoSize() throws {
@@ -109,7 +108,6 @@ import Testing
     }
 
     @Test func aCopyIsOfTheSameFile() throws {
-        let folder = try Folder()
         let file = try kernel.open(try folder.file("file", [1, 2, 3, 4]), .readOnly)
         let copy = try kernel.duplicate(file)
         #expect(copy != file)
@@ -119,11 +117,9 @@ import Testing
         try kernel.close(file)
         #expect(try kernel.size(of: copy) == 4)
         try kernel.close(copy)
-        _ = consume folder
     }
 
     @Test func accessAtOffsetsLeavesThePosition() throws {
-        let folder = try Folder()
         let file = try kernel.open(try folder.file("file", [1, 2, 3, 4]), .readWrite)
         var bytes: [UInt8] = [0, 0]
         let count = try bytes.withUnsafeMutableBytes { (buffer) throws(Errno) in
@@ -140,7 +136,6 @@ import Testing
             try bytes.withUnsafeMutableBytes { (buffer) throws(Errno) in try kernel.read(file, at: .max, into: buffer) }
         }
         try kernel.close(file)
-        _ = consume folder
     }
 
     @Test func emptyBuffersAreNoCalls() throws {
@@ -169,7 +164,6 @@ import Testing
     }
 
     @Test func aFileIsMappedShared() throws {
-        let folder = try Folder()
         let page = kernel.pageSize
         let path = try folder.file("file", [UInt8](repeating: 1, count: 2 * page))
         let file = try kernel.open(path, .readWrite)
@@ -196,7 +190,6 @@ import Testing
         #expect(view.load(as: UInt8.self) == 1)
         try kernel.unmap(UnsafeMutableRawBufferPointer(start: view, count: page))
         try kernel.close(readOnly)
-        _ = consume folder
     }
 
     @Test func theLimitIsTheProcesss() throws {
@@ -296,7 +289,6 @@ import Testing
     // MARK: Other processes
 
     @Test func aDescriptorGoesOverASocket() throws {
-        let folder = try Folder()
         let file = try kernel.open(try folder.file("file", [1, 2, 3]), .readOnly)
         let (here, there) = try pair()
         try kernel.send(file, over: here)
@@ -305,7 +297,6 @@ import Testing
         #expect(isCloseOnExec(received))
         #expect(try read(received, 8) == [1, 2, 3])
         for descriptor in [received, here, there] { try kernel.close(descriptor) }
-        _ = consume folder
     }
 
     @Test func aMessageWithoutADescriptorIsENOMSG() throws {
@@ -384,14 +375,11 @@ import Testing
     // MARK: sysfs
 
     @Test(arguments: [0, 1, 4095, 4096, 4097, 100_000]) func filesAreReadWhole(_ count: Int) throws {
-        let folder = try Folder()
         let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0) }
         #expect(try kernel.readFile(try folder.file("file", bytes)) == bytes)
-        _ = consume folder
     }
 
     @Test func filesAreWritten() throws {
-        let folder = try Folder()
         let path = try folder.file("file")
         try kernel.writeFile(path, Array("vfio-pci".utf8))
         #expect(try kernel.readFile(path) == Array("vfio-pci".utf8))
@@ -400,28 +388,23 @@ import Testing
         #expect(throws: Errno.isDirectory) { try kernel.readFile(folder.path) }
         #expect(throws: Errno.noSpace) { try kernel.writeFile("/dev/full", [1]) }
         #expect(try kernel.readFile("/proc/self/comm").isEmpty == false)
-        _ = consume folder
     }
 
     @Test func linksAreReadButNotFollowed() throws {
-        let folder = try Folder()
         let link = folder.path.appending("link")
         let target = "../../../bus/pci/drivers/" + String(repeating: "x", count: 1000)
         #expect(symlink(target, link.string) == 0)
         #expect(try kernel.readLink(link) == FilePath(target))
         #expect(throws: Errno.noSuchFileOrDirectory) { try kernel.readLink(folder.path.appending("none")) }
         #expect(throws: Errno.invalidArgument) { try kernel.readLink(try folder.file("file")) }
-        _ = consume folder
     }
 
     @Test func namesAreSortedAndWithoutTheDots() throws {
-        let folder = try Folder()
         #expect(try kernel.names(in: folder.path) == [])
         for name in ["b", ".hidden", "a", "0000:00:04.0", "é"] { _ = try folder.file(name) }
         #expect(try kernel.names(in: folder.path) == [".hidden", "0000:00:04.0", "a", "b", "é"])
         #expect(throws: Errno.noSuchFileOrDirectory) { try kernel.names(in: folder.path.appending("none")) }
         #expect(throws: Errno.notDirectory) { try kernel.names(in: folder.path.appending("a")) }
-        _ = consume folder
     }
 
     @Test func nothingStaysOpen() async {

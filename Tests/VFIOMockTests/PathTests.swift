@@ -44,45 +44,19 @@ struct PathTests {
         #expect(machine.pinnedByteCount == 0)
     }
 
-    @Test func iommufd() throws {
+    @Test func whatIsRevokedIsShownAsRevoked() throws {
         let machine = Self.makeMachine()
         let driver = Driver(machine)
         let (iommufd, ioas) = try driver.openIOMMUFD()
-        let edu = try driver.openNode(0, iommufd, ioas: ioas)
         let peer = try driver.openNode(1, iommufd, ioas: ioas)
-        try driver.setCommand(edu, 6)
-        let window = try driver.mapBAR(peer, 2, 8192)
-        window.storeBytes(of: 0x1234_5678, as: UInt32.self)
         let buffer = try driver.export(peer, bar: 2, 0..<8192)
-        #expect(try driver.kernel.size(of: buffer) == 8192)
         try driver.mapFile(iommufd, ioas, buffer, 8192, at: 0x40_0000)
-        try driver.transfer(edu, iova: 0x40_0000, 4, toMemory: false)
-        try driver.transfer(edu, iova: 0x40_1000, 4, toMemory: true)
-        #expect(window.load(fromByteOffset: 4096, as: UInt32.self) == 0x1234_5678)
-        #expect(machine.faults.isEmpty)
-
         try driver.setCommand(peer, 4)
-        #expect(throws: Errno.operationNotSupportedByDevice) {
-            try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x80_0000)
-        }
-        try driver.transfer(edu, iova: 0x40_0000, 4, toMemory: false)
-        #expect(machine.faults == [.read(iova: 0x40_0000, by: "0000:00:02.0")])
-        try driver.setCommand(peer, 6)
-        try driver.transfer(edu, iova: 0x40_0000, 4, toMemory: false)
-        #expect(machine.faults.count == 2)
         #expect(machine.mappings.map(\.target) == [.revoked])
-        #expect(try driver.ask(iommufd, ABI.unmap(ioas, 0x40_0000, byteCount: 8192)) == 8192)
-        try driver.mapFile(iommufd, ioas, buffer, 8192, at: 0x40_0000)
-        try driver.transfer(edu, iova: 0x40_0000, 4, toMemory: false)
-        #expect(machine.faults.count == 2)
-
-        try driver.kernel.unmap(window)
+        // Also when the device is gone.
         try driver.close(peer)
         #expect(machine.mappings.map(\.target) == [.revoked])
-        #expect(throws: Errno.operationNotSupportedByDevice) {
-            try driver.mapFile(iommufd, ioas, buffer, 4096, at: 0x80_0000)
-        }
-        try driver.close(buffer, edu, iommufd)
+        try driver.close(buffer, iommufd)
         #expect(machine.openFiles.isEmpty)
     }
 

@@ -4,7 +4,7 @@ import SystemPackage
 import VFIO
 
 /// A kernel that has nothing but files: what `Recordings/record` wrote down on a machine, or what a test adds.
-final class RecordedTree: Kernel {
+final class RecordedTree: ForwardingKernel {
     private enum Entry {
         case link(String)
         case file([UInt8])
@@ -155,32 +155,6 @@ final class RecordedTree: Kernel {
 
     // MARK: Nothing else
 
-    var pageSize: Int { 4096 }
-    func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor { throw .noFunction }
-    func close(_ descriptor: FileDescriptor) throws(Errno) { throw .noFunction }
-    func duplicate(_ descriptor: FileDescriptor) throws(Errno) -> FileDescriptor { throw .noFunction }
-    func size(of descriptor: FileDescriptor) throws(Errno) -> UInt64 { throw .noFunction }
-    func read(_ descriptor: FileDescriptor, into buffer: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        throw .noFunction
-    }
-    func write(_ descriptor: FileDescriptor, from buffer: UnsafeRawBufferPointer) throws(Errno) -> Int {
-        throw .noFunction
-    }
-    func read(
-        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
-    ) throws(Errno) -> Int { throw .noFunction }
-    func write(
-        _ descriptor: FileDescriptor, at offset: UInt64, from buffer: UnsafeRawBufferPointer
-    ) throws(Errno) -> Int { throw .noFunction }
-    func control(
-        _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
-    ) throws(Errno) -> Int { throw .noFunction }
-    func control(_ descriptor: FileDescriptor, _ request: UInt, value: UInt) throws(Errno) -> Int { throw .noFunction }
-    func map(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer { throw .noFunction }
-    func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) { throw .noFunction }
-    func makeEvent() throws(Errno) -> FileDescriptor { throw .noFunction }
-    func waitUntilReadable(_ descriptor: FileDescriptor, timeout: Int32?) throws(Errno) -> Bool { throw .noFunction }
-    func send(_ descriptor: FileDescriptor, over socket: FileDescriptor) throws(Errno) { throw .noFunction }
-    func receiveDescriptor(from socket: FileDescriptor) throws(Errno) -> FileDescriptor { throw .noFunction }
-    func memoryLockLimit() throws(Errno) -> UInt64? { throw .noFunction }
+    var kernel: any Kernel { HostKernel() }
+    func willCall(_ name: @autoclosure () -> String) throws(Errno) { throw .noFunction }
 }

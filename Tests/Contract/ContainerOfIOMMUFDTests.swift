@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// An iommufd in the place of a container: the requests of type1, on one of its address spaces.

@@ -1,7 +1,4 @@
-import CVFIO
 import Synchronization
-import SystemPackage
-import Testing
 
 @testable import VFIO
 

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// What a type1 container does for who moves a running machine: dirty pages, and addresses that change.

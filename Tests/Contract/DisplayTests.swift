@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Virtual GPUs: the kernel's samples mdpy, whose picture is in a region, and mbochs, whose pictures are dma-bufs.

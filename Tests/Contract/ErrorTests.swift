@@ -1,6 +1,3 @@
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// What the user reads when something is refused, to the letter.

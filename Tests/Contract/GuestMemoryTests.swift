@@ -1,6 +1,4 @@
 import Glibc
-import SystemPackage
-import Testing
 
 @testable import VFIO
 @testable import VFIOPassthrough

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Dirty pages as the IOMMU notes them, on devices that the kernel makes up.

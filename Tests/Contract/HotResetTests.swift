@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// The reset of a whole bus: what it touches, who may ask for it, what it takes away.

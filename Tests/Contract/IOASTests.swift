@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// What an iommufd's address space has beyond mappings of memory: siblings, copies, files, options.

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Interrupts beyond the plain ones: masks, several vectors at once, loopback, and what a reset leaves of them.

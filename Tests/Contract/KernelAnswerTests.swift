@@ -1,7 +1,4 @@
-import CVFIO
 import Glibc
-import SystemPackage
-import Testing
 
 @testable import VFIO
 

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Low power: what is refused meanwhile, what wakes the device, what is revoked.

@@ -1,6 +1,3 @@
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Mappings of the process's memory: where they go, what they allow, how they end.

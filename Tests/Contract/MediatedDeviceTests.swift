@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Mediated devices: the kernel's sample mtty, made by its UUID.

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// What the kernel answers about devices that no IOMMU serves, asked without the library in between.

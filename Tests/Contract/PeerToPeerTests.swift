@@ -1,6 +1,3 @@
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// One device's memory, reached by another through a dma-buf.

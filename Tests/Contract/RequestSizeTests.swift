@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Requests of the wrong length: too short, and longer than the kernel knows.

@@ -1,6 +1,3 @@
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// What a type1 container does with a BAR, and why the library does not let it.

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// The token that the users of a physical function and of its virtual ones share.

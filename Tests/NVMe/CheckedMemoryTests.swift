@@ -1,8 +1,3 @@
-import NVMe
-import Testing
-import VFIO
-import VFIOMock
-
 /// What the driver refuses, so that no command reaches beyond the memory that was meant.
 @Suite struct CheckedMemoryTests {
     private let machine = MockedDiskMachine()

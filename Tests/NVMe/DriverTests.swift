@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 @testable import NVMe
 
 /// What the driver makes of a controller that goes wrong, one fault at a time.

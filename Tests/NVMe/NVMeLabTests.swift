@@ -1,7 +1,3 @@
-import NVMe
-import Testing
-import VFIO
-
 /// The driver on the lab's disk: on the mock by `swift test`, on real kernels by `Tests/Lab/lab test --filter
 /// NVMeTests.NVMeLabTests`. The devices of a real machine are shared, so one test runs at a time.
 @Suite(.serialized, .timeLimit(.minutes(5)))

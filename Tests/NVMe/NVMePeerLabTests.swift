@@ -1,7 +1,3 @@
-import NVMe
-import Testing
-import VFIO
-
 extension NVMeLabTests {
     /// How the memory that is read into is taken away.
     enum Revocation: CaseIterable, Sendable { case memoryDecode, busReset }

@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 @testable import NVMe
 
 @Suite struct QueueMemoryTests {

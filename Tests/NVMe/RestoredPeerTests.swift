@@ -1,9 +1,5 @@
 import Dispatch
-import NVMe
 import Synchronization
-import Testing
-import VFIO
-import VFIOMock
 
 /// A peer's memory that is taken away and restored by another thread, before the driver has looked at it.
 @Suite(.timeLimit(.minutes(2)))

@@ -1,8 +1,3 @@
-import NVMe
-import Testing
-import VFIO
-import VFIOMock
-
 /// Devices that the driver does not drive: it says why, writes nothing to them, and gives all back.
 @Suite struct StrangeControllerTests {
     private func expectRefusal(

@@ -1,9 +1,4 @@
-import CVFIO
 import Glibc
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
 
 /// Addresses of the process that lead nowhere are `EFAULT`, as in Linux, wherever a request holds one.
 @Suite("Bad addresses") struct BadAddressTests {

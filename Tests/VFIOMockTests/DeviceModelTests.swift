@@ -1,9 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
-
 @Suite("Device models")
 struct DeviceModelTests {
     /// The example of the documentation.

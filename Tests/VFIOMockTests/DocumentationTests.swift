@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 /// The code of the README and of the articles, as it stands there.
 @Suite struct DocumentationTests {
     private static func machine() -> MockMachine {

@@ -1,9 +1,10 @@
-import CVFIO
-import SystemPackage
+// What is exported here, the other files of the target need not import.
+@_exported import CVFIO
+@_exported import SystemPackage
 @_exported import TestSupport
-import Testing
-import VFIO
-import VFIOMock
+@_exported import Testing
+@_exported import VFIO
+@_exported import VFIOMock
 
 /// The few calls that the tests need of a driver, straight to the seam.
 struct Driver {

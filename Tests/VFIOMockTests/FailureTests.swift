@@ -1,9 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
-
 @Suite("Failures on demand")
 struct FailureTests {
     @Test func theNextCallFailsAndOnlyIt() throws {

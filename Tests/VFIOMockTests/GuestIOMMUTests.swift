@@ -1,7 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
 import VFIOPassthrough
 
 /// What an IOMMU with nesting, dirty tracking, PASIDs and page requests does, which the lab's machine has not: by the kernel's

@@ -1,8 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
-
 /// What the lab's machine has not: functions behind one bus that are of different groups.
 @Suite struct HotResetTests {
     private static func machine() -> MockMachine {

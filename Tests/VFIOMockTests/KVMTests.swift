@@ -1,8 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
 import VFIOPassthrough
 
 /// Devices passed to virtual machines, as the mock shows it.

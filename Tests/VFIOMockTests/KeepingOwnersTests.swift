@@ -1,8 +1,5 @@
 import Glibc
 import Synchronization
-import Testing
-import VFIO
-import VFIOMock
 
 /// The code of the article KeepingOwners, as it stands there.
 @Suite struct KeepingOwnersTests {

@@ -1,9 +1,4 @@
-import CVFIO
 import Glibc
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
 
 @Suite("Memory")
 struct MemoryTests {

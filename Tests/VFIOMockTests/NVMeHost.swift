@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 /// The least of a driver for an `NVMeModel`: queues in one buffer, commands and completions as they are in memory.
 final class NVMeHost {
     typealias Status = NVMeModel.Status

@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 @Suite("NVMe model: admin commands")
 struct NVMeModelAdminTests {
     typealias Status = NVMeModel.Status

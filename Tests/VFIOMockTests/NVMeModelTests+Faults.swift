@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 @Suite("NVMe model: faults")
 struct NVMeModelFaultTests {
     typealias Status = NVMeModel.Status

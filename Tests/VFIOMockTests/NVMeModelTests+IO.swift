@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 @Suite("NVMe model: reading and writing")
 struct NVMeModelIOTests {
     typealias Status = NVMeModel.Status

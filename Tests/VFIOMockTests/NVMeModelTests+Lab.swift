@@ -1,7 +1,4 @@
 import Glibc
-import Testing
-import VFIO
-import VFIOMock
 
 /// Answers in which the model is to be like QEMU's `nvme`. In the lab this runs against that one:
 /// `Tests/Lab/lab test --kernel iommufd --filter NVMeModelLabTests`.

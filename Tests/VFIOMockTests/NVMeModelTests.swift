@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 @Suite("NVMe model: the controller")
 struct NVMeModelTests {
     @Test func registersTellWhatItIs() throws {

@@ -1,9 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
-
 @Suite("The two ways to a device")
 struct PathTests {
     static func makeMachine(_ release: MockRelease = .iommufd) -> MockMachine {

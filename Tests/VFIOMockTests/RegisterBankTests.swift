@@ -1,8 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
-
 @Suite struct RegisterBankTests {
     private static let edu: PCIAddress = "0000:00:02.0"
 

@@ -1,9 +1,4 @@
-import CVFIO
 import Dispatch
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
 
 @Suite("sysfs")
 struct SysfsTests {

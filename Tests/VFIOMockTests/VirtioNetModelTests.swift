@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 /// The network card of virtio, by its registers.
 @Suite("The model of a virtio network card")
 struct VirtioNetModelTests {

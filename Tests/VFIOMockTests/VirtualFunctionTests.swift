@@ -1,8 +1,4 @@
 import Dispatch
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
 
 /// Virtual functions: their coming and going, beyond what the contract suite asks of real kernels too.
 @Suite struct VirtualFunctionTests {

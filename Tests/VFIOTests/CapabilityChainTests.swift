@@ -1,6 +1,3 @@
-import CVFIO
-import Testing
-
 @testable import VFIO
 
 @Suite struct CapabilityChainTests {

@@ -1,5 +1,3 @@
-import Testing
-
 /// What an access compiles to in a client's module, optimised.
 @Suite(.serialized, .enabled(if: Compiler.path != nil, Compiler.isMissing))
 struct CodegenTests {

@@ -1,5 +1,3 @@
-import Testing
-
 @testable import VFIO
 
 /// The decoders of config space on bytes that no sound device has.

@@ -1,5 +1,3 @@
-import Testing
-
 @testable import VFIO
 
 @Suite struct ConfigLayoutTests {

@@ -1,6 +1,3 @@
-import Testing
-import VFIO
-
 @Suite struct DeviceUUIDTests {
     @Test func textAndBytesAgree() throws {
         let text = "BD8D9D2B-5a5f-4f5a-a211-f591514ba1f3"

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Dirty pages of a container over a kernel that refuses, or answers what it cannot mean.

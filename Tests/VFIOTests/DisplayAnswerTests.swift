@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// What the library makes of a kernel's answers about pictures, sound and odd.

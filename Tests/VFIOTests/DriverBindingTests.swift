@@ -1,7 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-
 /// How devices change hands: what is written, in which order, and what is put back when a step fails.
 @Suite struct DriverBindingTests {
     private static let folder = "/sys/devices/pci0000:00/0000:00:04.0"

@@ -1,5 +1,3 @@
-import Testing
-
 @testable import VFIO
 @testable import VFIOPassthrough
 

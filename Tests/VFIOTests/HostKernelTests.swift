@@ -1,7 +1,5 @@
 import Glibc
 import Synchronization
-import SystemPackage
-import Testing
 
 @testable import VFIO
 

@@ -1,6 +1,4 @@
 import Glibc
-import Testing
-import VFIO
 
 @Suite struct IOVATests {
     @Test(

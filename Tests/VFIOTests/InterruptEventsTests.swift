@@ -1,8 +1,5 @@
-import CVFIO
 import Glibc
 import Synchronization
-import SystemPackage
-import Testing
 
 @testable import VFIO
 

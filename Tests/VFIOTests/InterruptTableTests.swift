@@ -1,6 +1,3 @@
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 @Suite struct InterruptTableTests {

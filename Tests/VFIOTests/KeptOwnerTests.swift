@@ -1,5 +1,3 @@
-import Testing
-
 /// Programs that keep owners in every place where people keep things: what has to compile there, and what must not.
 @Suite(.serialized, .enabled(if: Compiler.path != nil, Compiler.isMissing))
 struct KeptOwnerTests {

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// What the library knows of a device's memory after calls that failed, and after changes behind its back.

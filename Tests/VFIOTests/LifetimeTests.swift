@@ -1,5 +1,3 @@
-import Testing
-
 /// Programs that must not compile: what has ended cannot be used, and no view outlives what it looks at.
 @Suite(.serialized, .enabled(if: Compiler.path != nil, Compiler.isMissing))
 struct LifetimeTests {

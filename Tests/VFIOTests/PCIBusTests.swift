@@ -1,7 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-
 /// What is read from sysfs, on trees that were recorded on real kernels.
 @Suite struct PCIBusTests {
     // MARK: Recorded machines

@@ -1,6 +1,3 @@
-import Testing
-import VFIO
-
 @Suite struct VFTokenTests {
     private let text = "bd8d9d2b-5a5f-4f5a-a211-f591514ba1f3"
 

@@ -1,7 +1,3 @@
-import CVFIO
-import SystemPackage
-import Testing
-
 @testable import VFIO
 
 /// Memory that is shared with a device, against plain arrays.

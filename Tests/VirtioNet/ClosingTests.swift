@@ -1,9 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
-import VirtioNet
-
 /// What goes wrong while a port ends: that it is told once, that nothing is left behind, and that no device reaches memory
 /// that has gone.
 @Suite(.enabled(if: !Machines.isInLab, "only the mock's kernel and cards fail")) struct ClosingTests {

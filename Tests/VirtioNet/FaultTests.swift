@@ -1,9 +1,4 @@
 import Foundation
-import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
-import VirtioNet
 
 /// Cards that do wrong, and a kernel that refuses: which error comes, and that everything can be closed nevertheless.
 @Suite(.enabled(if: !Machines.isInLab, "only the mock's cards do wrong")) struct FaultTests {

@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VirtioNet
-
 extension VirtioNetTests {
     @Suite struct ForwarderTests {
         @Test("frames circulate, and each is counted", arguments: [1, 32], [false, true])

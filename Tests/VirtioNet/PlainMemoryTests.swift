@@ -1,8 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-import VirtioNet
-
 /// The driver on plain memory, with a card that the test plays: what the benchmarks measure.
 @Suite(.enabled(if: !Machines.isInLab, "no card at all")) struct PlainMemoryTests {
     @Test(arguments: [1, 32, 256])

@@ -1,8 +1,4 @@
 import Glibc
-import Testing
-import VFIO
-import VFIOMock
-import VirtioNet
 
 /// Whose memory a port's device reaches, and for how long.
 @Suite(.enabled(if: !Machines.isInLab, "it delivers frames")) struct PoolTests {

@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VirtioNet
-
 extension VirtioNetTests {
     @Suite struct PortTests {
         @Test("what the card is") func identity() throws {

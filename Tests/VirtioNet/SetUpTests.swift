@@ -1,8 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-import VirtioNet
-
 /// Cards whose registers cannot be right: each is refused with an error of its own, and nothing of it is left.
 @Suite(.enabled(if: !Machines.isInLab, "only the mock's cards do wrong")) struct SetUpTests {
     private static let address = Machines.first

@@ -1,8 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-import VirtioNet
-
 @Suite struct TestFrameTests {
     /// The bytes of a frame, by way of a pool.
     private func bytes(_ frame: TestFrame, number: UInt64) throws -> [UInt8] {

@@ -1,5 +1,3 @@
-import Testing
-
 /// The tests that a mock and the lab's kernel both pass. The lab's cards are shared, so one runs at a time.
 @Suite("VirtioNet", .serialized, .timeLimit(.minutes(5)))
 enum VirtioNetTests {}

@@ -1,7 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-
 /// What a test works with: a machine, its devices, and a kernel that keeps book of what was opened. At its end it fails a
 /// test that left a descriptor or a mapping behind.
 struct Bench: ~Copyable, Sendable {

@@ -1,6 +1,3 @@
-import SystemPackage
-import VFIO
-
 /// A kernel with the lab's devices: a real one in QEMU, or the mock. What a test may know of the difference is here.
 protocol ContractMachine: Sendable {
     /// Who answers the system calls.

@@ -1,6 +1,3 @@
-import Testing
-import VFIO
-
 /// A driver for QEMU's educational device, as its `docs/specs/edu` describes it.
 struct EduDriver: ~Copyable, Closable {
     let device: Device

@@ -1,7 +1,10 @@
+// What is exported here, the other files of the target need not import.
+@_exported import CVFIO
 import Glibc
-import SystemPackage
+@_exported import SystemPackage
 @_exported import TestSupport
-import Testing
+@_exported import Testing
+@_exported import VFIO
 
 @testable import VFIO
 

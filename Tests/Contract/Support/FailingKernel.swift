@@ -1,7 +1,4 @@
-import CVFIO
 import Synchronization
-import SystemPackage
-import VFIO
 
 /// A kernel in which the n-th call fails, and every other one is handed on.
 ///

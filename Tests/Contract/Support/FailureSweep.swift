@@ -1,7 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-
 extension Bench {
     /// What ends together with an address space, after the last of its users: nobody is left to be told.
     private static let silentEnds = ["close /dev/vfio/vfio", "close /dev/iommu", "IOMMU_DESTROY of an address space"]

@@ -1,6 +1,4 @@
 import Glibc
-import SystemPackage
-import VFIO
 
 /// The kernel that the tests run on, with the lab's devices bound to `vfio-pci`. Its faults are in the kernel's log.
 final class LabMachine: ContractMachine {

@@ -1,8 +1,4 @@
-import CVFIO
 import Synchronization
-import SystemPackage
-import Testing
-import VFIO
 
 /// A kernel that hands each call on, and keeps book of descriptors and of memory: who opens has to close, once.
 final class Ledger: ForwardingKernel {

@@ -1,7 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-
 extension Bench {
     /// Where the kernel's sample driver mtty makes its devices; the kernels that lack it have no such folder.
     static let mediatedTypes: FilePath = types(of: "mtty")

@@ -1,6 +1,4 @@
 import Glibc
-import SystemPackage
-import Testing
 
 extension FileDescriptor {
     /// A file in memory, without a name. The caller closes it.

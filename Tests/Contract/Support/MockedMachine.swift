@@ -1,4 +1,3 @@
-import VFIO
 import VFIOMock
 
 /// The mock, with models of the lab's devices in the lab's slots.

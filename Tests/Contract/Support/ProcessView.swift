@@ -1,7 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-
 /// What the process itself shows of open devices, in `/proc/self`. Everything else in the process, such as the tests of
 /// other suites, is left out.
 enum ProcessView {

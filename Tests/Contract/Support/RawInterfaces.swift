@@ -1,6 +1,3 @@
-import CVFIO
-import SystemPackage
-
 @testable import VFIO
 
 /// Memory of the process, by its address.

@@ -1,6 +1,4 @@
-import CVFIO
 import Glibc
-import SystemPackage
 
 @testable import VFIO
 

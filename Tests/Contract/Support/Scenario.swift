@@ -1,7 +1,4 @@
 import Glibc
-import SystemPackage
-import Testing
-import VFIO
 
 /// A kernel and one of its interfaces: what each test of the contract is run for.
 struct Scenario: Sendable, Codable, Hashable, CustomTestStringConvertible {

@@ -1,6 +1,3 @@
-import Testing
-import VFIO
-
 // Short names for what tests do on every other line.
 
 extension VolatileMemory where Self: ~Copyable {

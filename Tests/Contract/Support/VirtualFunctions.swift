@@ -1,7 +1,3 @@
-import SystemPackage
-import Testing
-import VFIO
-
 extension Bench {
     private static let enabled: FilePath = "/sys/module/vfio_pci/parameters/enable_sriov"
 

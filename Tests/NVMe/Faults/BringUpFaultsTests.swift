@@ -1,8 +1,4 @@
 import Dispatch
-import NVMe
-import Testing
-import VFIO
-import VFIOMock
 
 /// The driver's own commands going wrong, one after the other: of the bring-up, of the first queue, of the end.
 @Suite struct BringUpFaultsTests {

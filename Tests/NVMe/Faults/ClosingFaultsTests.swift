@@ -1,9 +1,6 @@
 import Dispatch
 import Synchronization
 import SystemPackage
-import Testing
-import VFIO
-import VFIOMock
 
 @testable import NVMe
 

@@ -1,8 +1,3 @@
-import NVMe
-import Testing
-import VFIO
-import VFIOMock
-
 /// A disk that goes wrong, a driver at work on it, and a record of what the driver was told.
 struct FaultCourse {
     /// A command in flight.

@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 @testable import NVMe
 
 /// Commands of all kinds on two queues, and the account of each: it has to end once, with data that is right where

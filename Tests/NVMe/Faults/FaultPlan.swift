@@ -1,5 +1,3 @@
-import VFIOMock
-
 /// What goes wrong in one round of a ``FaultCourse``.
 struct FaultPlan {
     /// What befalls the commands of the round.

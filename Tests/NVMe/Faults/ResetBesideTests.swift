@@ -1,8 +1,5 @@
 import Dispatch
 import Synchronization
-import Testing
-import VFIO
-import VFIOMock
 
 @testable import NVMe
 

@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 @testable import NVMe
 
 /// Faults that befall two queues of one controller, which is reset by one of them, by somebody else, or by itself: each

@@ -1,8 +1,4 @@
 import Dispatch
-import NVMe
-import Testing
-import VFIO
-import VFIOMock
 
 /// The driver against a disk that goes wrong in each way that there is, a thousand times over.
 @Suite struct ThousandFaultsTests {

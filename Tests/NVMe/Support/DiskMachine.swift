@@ -1,6 +1,4 @@
 import Glibc
-import Testing
-import VFIO
 
 /// A machine with the lab's disk and its peers: the mock's, or a real one in the lab. What a test may know of the
 /// difference is here.

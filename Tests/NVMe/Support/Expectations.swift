@@ -1,7 +1,9 @@
-import NVMe
+// What is exported here, the other files of the target need not import.
+@_exported import NVMe
 @_exported import TestSupport
-import Testing
-import VFIO
+@_exported import Testing
+@_exported import VFIO
+@_exported import VFIOMock
 
 /// Expects an error of something done with a queue, which closures do not capture well in Swift 6.3.
 func expectError(

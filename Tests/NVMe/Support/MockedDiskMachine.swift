@@ -1,7 +1,3 @@
-import Testing
-import VFIO
-import VFIOMock
-
 /// The mock, with models of the lab's devices in the lab's slots.
 struct MockedDiskMachine: DiskMachine {
     let machine: MockMachine

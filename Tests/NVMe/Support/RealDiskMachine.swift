@@ -1,6 +1,4 @@
 import SystemPackage
-import Testing
-import VFIO
 
 /// The machine of the lab.
 struct RealDiskMachine: DiskMachine {

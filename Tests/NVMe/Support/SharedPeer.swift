@@ -1,5 +1,3 @@
-import VFIO
-
 /// A device and a mapping of its memory, which a thread beside the test's revokes and restores.
 final class SharedPeer: Sendable {
     let device: Device

@@ -1,4 +1,3 @@
-import NVMe
 import Synchronization
 
 /// A queue that a thread beside the test's works with.

@@ -1,6 +1,3 @@
-import Testing
-import VFIOMock
-
 /// A controller that a driver has to turn down before it writes anything to it.
 struct StrangeController: MockDevice {
     let pci: MockPCIFunction

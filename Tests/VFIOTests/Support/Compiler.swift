@@ -1,6 +1,4 @@
 import Glibc
-import SystemPackage
-import Testing
 
 /// The Swift compiler, for tests of what compiles and of what it compiles to.
 ///

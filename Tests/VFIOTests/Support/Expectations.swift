@@ -1,6 +1,9 @@
-import SystemPackage
+// What is exported here, the other files of the target need not import.
+@_exported import CVFIO
+@_exported import SystemPackage
 @_exported import TestSupport
-import Testing
+@_exported import Testing
+@_exported import VFIO
 
 @testable import VFIO
 

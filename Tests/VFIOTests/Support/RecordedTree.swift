@@ -1,7 +1,5 @@
 import Foundation
 import Synchronization
-import SystemPackage
-import VFIO
 
 /// A kernel that has nothing but files: what `Recordings/record` wrote down on a machine, or what a test adds.
 final class RecordedTree: ForwardingKernel {

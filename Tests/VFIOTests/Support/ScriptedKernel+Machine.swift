@@ -1,6 +1,4 @@
-import CVFIO
 import Synchronization
-import SystemPackage
 
 @testable import VFIO
 

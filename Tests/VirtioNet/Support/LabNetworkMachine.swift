@@ -1,6 +1,3 @@
-import SystemPackage
-import VFIO
-
 struct LabNetworkMachine: NetworkMachine {
     let kernel: any Kernel = HostKernel()
 

@@ -1,5 +1,4 @@
 import Foundation
-import VFIO
 
 /// Where the devices of a machine are, and which machine the tests run on.
 enum Machines {

@@ -1,6 +1,3 @@
-import VFIO
-import VFIOMock
-
 struct MockNetworkMachine: NetworkMachine {
     let machine = MockMachine()
 

@@ -1,5 +1,3 @@
-import VFIO
-
 /// A kernel with two network cards, each on a network that returns what it is sent, and what tells whether all was closed.
 ///
 /// In the lab it is the kernel that the tests run on, elsewhere a mock with the lab's cards. No test asks which.

@@ -1,6 +1,3 @@
-import VFIO
-import VirtioNet
-
 /// A card, as far as it moves buffers from the available rings to the used ones.
 struct PlayedCard {
     private var receiver: PlayedQueue

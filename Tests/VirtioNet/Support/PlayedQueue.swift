@@ -1,6 +1,3 @@
-import VFIO
-import VirtioNet
-
 /// A queue from the device's side, by its memory.
 struct PlayedQueue {
     private let base: UnsafeMutableRawPointer

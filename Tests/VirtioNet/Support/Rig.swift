@@ -1,6 +1,9 @@
-import Testing
-import VFIO
-import VirtioNet
+// What is exported here, the other files of the target need not import.
+@_exported import SystemPackage
+@_exported import Testing
+@_exported import VFIO
+@_exported import VFIOMock
+@_exported import VirtioNet
 
 /// A port with its pool, and what the tests do with it over and over.
 struct Rig: ~Copyable {

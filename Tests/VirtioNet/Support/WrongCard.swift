@@ -1,6 +1,3 @@
-import VFIO
-import VFIOMock
-
 /// A card that is right but for some of its answers, or for where it says that its registers are.
 struct WrongCard: MockDevice {
     let pci: MockPCIFunction

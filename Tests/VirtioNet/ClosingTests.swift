@@ -103,6 +103,46 @@
         }
     }
 
+    @Test("a device that nothing stops, and that somebody keeps open, keeps its memory", arguments: [false, true])
+    func deviceThatSomebodyKeepsOpen(canBeReset: Bool) throws {
+        let machine = MockNetworkMachine(first: VirtioNetModel(network: .collected))
+        let mock = machine.machine
+        let space = try AddressSpace(kernel: machine.kernel)
+        let device = try Device(at: Machines.first, in: space)
+        let bank = try device.makeRegisterBank(of: .bar4)
+        var pool = try PacketPool(in: space, count: 512)
+        var port = try Port(device, pool: pool)
+        var packets = [Packet.none]
+        var span = packets.mutableSpan
+        #expect(try port.receive(into: &span, pool: &pool) == 0)
+        mock.failNextCall(.pwrite, with: .ioError, count: 2)
+        if !canBeReset { mock.failNextCall(.ioctl, with: .ioError, request: .deviceReset) }
+        let error = closingError(of: port, &pool)
+        #expect(mock.pendingFailureCount == 0)
+        let free = pool.freeCount
+        try pool.close()
+        if canBeReset {
+            guard case .vfio? = error else {
+                Issue.record("\(String(describing: error))")
+                return
+            }
+            #expect(free == 512)
+            #expect(mock.pinnedByteCount == 0)
+            #expect(machine.card { card, _ in card.status } == 0)
+        } else {
+            guard case .notStopped? = error else {
+                Issue.record("\(String(describing: error))")
+                return
+            }
+            #expect(free == 256)
+            // It goes on, and finds what it was given.
+            machine.card { card, bus in card.deliver([[UInt8](repeating: 0x41, count: 60)], bus: bus) }
+            #expect(machine.card { card, _ in card.waitingFrameCount } == 0)
+        }
+        #expect(mock.faults == [])
+        try bank.close()
+    }
+
     private func end(_ rig: consuming Rig) {}
 
     /// The device was closed, and no memory had been unmapped before.

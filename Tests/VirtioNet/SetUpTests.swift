@@ -113,4 +113,60 @@
             try refusal(of: card)
                 == "the device's common configuration structure, 56 bytes at 0x0 of BAR 0 cannot be right")
     }
+
+    /// What Linux's driver takes: the identity of virtio 1.0, and transitional ones, whose subsystem tells the type.
+    @Test(
+        arguments: [
+            (0x1af4, 0x1041, 0x1100, nil), (0x1af4, 0x1041, 1, nil), (0x1af4, 0x1000, 1, nil), (0x1af4, 0x103f, 1, nil),
+            (0x1af4, 0x1000, 2, "the device is 1af4:1000, and no virtio network device (1af4:1041)"),
+            (0x1af4, 0x1042, 1, "the device is 1af4:1042, and no virtio network device (1af4:1041)"),
+            (0x1b36, 0x1000, 1, "the device is 1b36:1000, and no virtio network device (1af4:1041)"),
+        ] as [(UInt16, UInt16, UInt16, String?)])
+    func identity(_ vendor: UInt16, _ device: UInt16, _ subsystem: UInt16, _ error: String?) throws {
+        #expect(try refusal(of: WrongCard(vendor: vendor, device: device, subsystem: subsystem)) == error)
+    }
+
+    @Test func cardWithoutTheNewInterface() throws {
+        #expect(
+            try refusal(of: WrongCard(capabilities: [], device: 0x1000, subsystem: 1))
+                == "the device 1af4:1000 has no interface of virtio 1.0, and the earlier one does DMA past the IOMMU (in "
+                + "QEMU, give it disable-legacy=on,iommu_platform=on)")
+        // One with the interface, and without what the interface is for.
+        for (features, error) in [
+            (1 << 33, "the device lacks [VERSION_1]"),
+            (
+                1 << 32,
+                "the device does DMA past the IOMMU (it offers no ACCESS_PLATFORM; in QEMU, give it iommu_platform=on)"
+            ),
+        ] as [(UInt64, String)] {
+            var card = WrongCard(device: 0x1000, subsystem: 1)
+            card.offeredFeatures = features
+            #expect(try refusal(of: card) == error)
+        }
+    }
+
+    /// Each field of the configuration is there with a feature, and the driver reads the address alone.
+    @Test func configurationAsShortAsItMayBe() throws {
+        var capabilities = VirtioNetModel.capabilities
+        capabilities[2] = Self.capability(4, 0x2000, 6)
+        #expect(try refusal(of: WrongCard(capabilities: capabilities)) == nil)
+        capabilities[2] = Self.capability(4, 0x2000, 5)
+        #expect(
+            try refusal(of: WrongCard(capabilities: capabilities))
+                == "the device's device configuration structure, 5 bytes at 0x2000 of BAR 4 cannot be right")
+        capabilities.remove(at: 2)
+        var card = WrongCard(capabilities: capabilities)
+        card.offeredFeatures = 1 << 32 | 1 << 33
+        #expect(try refusal(of: card) == nil)
+    }
+
+    @Test func doorbellsAreAlignedToTwoBytes() throws {
+        var capabilities = VirtioNetModel.capabilities
+        capabilities[3] = Self.capability(2, 0x3002, 0x100, doorbellStride: 4)
+        #expect(try refusal(of: WrongCard(capabilities: capabilities)) == nil)
+        capabilities[3] = Self.capability(2, 0x3001, 0x100, doorbellStride: 4)
+        #expect(
+            try refusal(of: WrongCard(capabilities: capabilities))
+                == "the device's notification structure, 256 bytes at 0x3001 of BAR 4 cannot be right")
+    }
 }

@@ -34,7 +34,7 @@ struct CommonConfiguration: ~Copyable, Sendable {
     }
 
     /// Resets the device permanently. If the reset fails, its DMA is disabled.
-    func shutDown() throws(VirtioNetError) { try registers.shutDown() }
+    func shutDown() -> (isStopped: Bool, failure: VirtioNetError?) { registers.shutDown() }
 
     /// Throws the first error of a register access.
     func check() throws(VirtioNetError) {

@@ -19,19 +19,25 @@ final class CommonRegisters: Sendable {
         self.config = config
     }
 
-    deinit { try? shutDown() }
+    deinit { shutDown() }
 
     /// Ends the device's DMA permanently: by a reset or, if that fails, by disabling bus mastering.
     ///
     /// Does nothing when it was called before.
-    func shutDown() throws(VirtioNetError) {
-        guard isLive.exchange(false, ordering: .relaxed) else { return }
+    ///
+    /// - Returns: Whether one of them succeeded, and the error of the reset.
+    @discardableResult
+    func shutDown() -> (isStopped: Bool, failure: VirtioNetError?) {
+        guard isLive.exchange(false, ordering: .relaxed) else { return (true, nil) }
         do throws(VirtioNetError) {
             try reset()
+            return (true, nil)
         } catch {
-            // The first error has precedence. A device whose config space also fails does no DMA.
-            try? config.updateCommand { $0.remove(.busMaster) }
-            throw error
+            let failure = error
+            do throws(VFIOError) { try config.updateCommand { $0.remove(.busMaster) } } catch {
+                return (false, failure)
+            }
+            return (true, failure)
         }
     }
 

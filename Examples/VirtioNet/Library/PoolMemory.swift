@@ -20,6 +20,9 @@ final class PoolMemory: @unchecked Sendable {
         unsafe place.deallocate()
     }
 
+    /// Keeps the memory mapped for ever, because a device may still access it.
+    func abandon() { _ = unsafe Unmanaged.passRetained(self) }
+
     var buffer: DMABuffer {
         _read { yield unsafe place.pointee }
     }

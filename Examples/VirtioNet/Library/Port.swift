@@ -56,8 +56,9 @@ public struct Port: ~Copyable, Sendable {
     ) throws(VirtioNetError) {
         guard pool.memory.space === device.space else { throw .poolInOtherSpace }
         let structures = try VirtioStructures(of: device)
-        // DMA is enabled only after the reset, because earlier DMA belongs to another driver.
-        try Self.updateCommand(of: device) { $0.insert(.memoryDecode) }
+        // Its structures may be in BARs of both kinds. DMA is enabled only after the reset, because earlier DMA belongs to
+        // another driver.
+        try Self.updateCommand(of: device) { $0.formUnion([.ioDecode, .memoryDecode]) }
         let common = try CommonConfiguration(structures.common, of: device)
         try common.reset()
         try Self.updateCommand(of: device) { $0.insert(.busMaster) }
@@ -71,7 +72,7 @@ public struct Port: ~Copyable, Sendable {
         let transmitter = try Self.makeQueue(1, notify, common, options, in: device.space)
         // One vector for packets and for configuration changes.
         let interrupt = try options.usesInterrupts ? Self.enableInterrupt(of: device) : nil
-        let macAddress = try Self.macAddress(structures.device, features, common, of: device)
+        let macAddress = try Self.macAddress(structures, features, common, of: device)
         doorbells = try device.bank(of: notify)
         self.common = common
         self.macAddress = macAddress
@@ -128,10 +129,11 @@ public struct Port: ~Copyable, Sendable {
     }
 
     private static func macAddress(
-        _ structure: VirtioStructure, _ features: VirtioFeatures, _ common: borrowing CommonConfiguration,
+        _ structures: VirtioStructures, _ features: VirtioFeatures, _ common: borrowing CommonConfiguration,
         of device: borrowing Device
     ) throws(VirtioNetError) -> MACAddress? {
         guard features.contains(.mac) else { return nil }
+        let structure = try structures.configuration(of: device)
         let bank = try device.bank(of: structure)
         // The generation changes when the device changes its configuration during the read. The number of attempts is
         // limited.
@@ -170,15 +172,29 @@ public struct Port: ~Copyable, Sendable {
     ///
     /// Deinitialization does the same, except that it ignores errors and does not return the buffers.
     ///
-    /// - Throws: The first error; everything is closed anyway.
+    /// - Throws: The first error; everything is closed anyway. `.notStopped` when the device may still access its queues
+    ///   and buffers: then these are not returned, and the memory of both is never freed.
     public consuming func close(returningBuffersTo pool: inout PacketPool) throws(VirtioNetError) {
         precondition(pool.identity == poolIdentity, "the port was made for another pool")
-        var failure: VirtioNetError?
-        do throws(VirtioNetError) { try common.shutDown() } catch { failure = error }
+        var (isStopped, failure) = common.shutDown()
+        if !isStopped {
+            do throws(VFIOError) {
+                try device.reset()
+                isStopped = true
+            } catch {}
+        }
         _ = consume common
         do throws(VFIOError) { try doorbells.close() } catch { failure = failure ?? .vfio(error) }
         do throws(VFIOError) { try interrupt?.close() } catch { failure = failure ?? .vfio(error) }
-        do throws(VFIOError) { try device.close() } catch { failure = failure ?? .vfio(error) }
+        do throws(VFIOError) {
+            try device.close()
+        } catch  where error.code == .inUse && !isStopped {
+            // Otherwise the kernel has stopped it now.
+            poolMemory.abandon()
+            receiveQueue.abandon()
+            transmitQueue.abandon()
+            throw .notStopped(failure.map { "\($0)" } ?? "\(error)")
+        } catch { failure = failure ?? .vfio(error) }
         receiveQueue.returnBuffers(to: &pool)
         transmitQueue.returnBuffers(to: &pool)
         do throws(VFIOError) { try receiveQueue.memory.close() } catch { failure = failure ?? .vfio(error) }

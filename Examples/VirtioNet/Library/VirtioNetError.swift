@@ -4,8 +4,10 @@ public import VFIO
 public enum VirtioNetError: Error, Sendable, Hashable {
     /// An error of the library or the kernel.
     case vfio(VFIOError)
-    /// The device is not a modern virtio network device (1af4:1041); its identity is given.
+    /// The device is no virtio network device (1af4:1041, or 1af4:1000 to 103f with subsystem 1); its identity is given.
     case notVirtioNet(vendor: UInt16, device: UInt16)
+    /// The device has the interface from before virtio 1.0 only, whose DMA no IOMMU translates.
+    case legacyOnly(device: UInt16)
     /// No capability of the device describes a required structure.
     case missingStructure(VirtioStructure.Kind)
     /// A structure is too short, misaligned, or not within its BAR.
@@ -21,6 +23,9 @@ public enum VirtioNetError: Error, Sendable, Hashable {
     case configurationUnstable
     /// The device's reset did not complete in time.
     case resetTimedOut
+    /// Neither the device's reset, nor the end of its DMA, nor a reset of the function succeeded: it may still access its
+    /// queues and buffers, which therefore stay mapped for ever.
+    case notStopped(String)
     /// The device has met an error, and does nothing until it is reset.
     case needsReset
     /// The device has no queue of this number.
@@ -48,6 +53,9 @@ extension VirtioNetError: CustomStringConvertible {
         case .notVirtioNet(let vendor, let device):
             "the device is \(Self.hexadecimal(vendor)):\(Self.hexadecimal(device)), and no virtio network device "
                 + "(1af4:1041)"
+        case .legacyOnly(let device):
+            "the device 1af4:\(Self.hexadecimal(device)) has no interface of virtio 1.0, and the earlier one does DMA past "
+                + "the IOMMU (in QEMU, give it disable-legacy=on,iommu_platform=on)"
         case .missingStructure(let kind): "the device has no \(kind) structure"
         case .badStructure(let structure): "the device's \(structure) cannot be right"
         case .missingFeatures(let features): "the device lacks \(features)"
@@ -56,6 +64,8 @@ extension VirtioNetError: CustomStringConvertible {
         case .featuresRefused(let features): "the device refuses \(features)"
         case .configurationUnstable: "the device's configuration does not stop changing"
         case .resetTimedOut: "the device does not come out of its reset"
+        case .notStopped(let why):
+            "the device could not be stopped, and may still reach for memory, which stays mapped: \(why)"
         case .needsReset: "the device has met an error and needs a reset"
         case .missingQueue(let queue): "the device has no queue \(queue)"
         case .badQueueSize(let queue, let size): "queue \(queue) cannot have \(size) entries"

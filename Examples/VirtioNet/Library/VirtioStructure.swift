@@ -60,7 +60,8 @@ public struct VirtioStructure: Sendable, Hashable {
 
     /// Whether the structure is within its BAR, aligned for its accesses, and at least `byteCount` bytes long.
     func fits(atLeast byteCount: UInt32, in region: RegionInfo) -> Bool {
-        self.byteCount >= byteCount && offset & 3 == 0
+        // Doorbells have 16 bits (virtio 1.2, 4.1.4.4.1).
+        self.byteCount >= byteCount && offset & (kind == .notify ? 1 : 3) == 0
             && UInt64(offset) + UInt64(self.byteCount) <= region.byteCount
     }
 }

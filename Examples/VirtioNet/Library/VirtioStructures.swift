@@ -5,26 +5,35 @@ import VFIO
 struct VirtioStructures {
     let common: VirtioStructure
     let notify: VirtioStructure
-    let device: VirtioStructure
-
-    /// The identity of a network device of virtio 1.0 or later (virtio 1.2, 4.1.2: 0x1040 and the device type, 1).
-    static let identity: (vendor: UInt16, device: UInt16) = (0x1af4, 0x1041)
+    private let found: [VirtioStructure]
 
     /// Finds the structures of a device.
     ///
-    /// - Throws: `.notVirtioNet`, `.missingStructure`, `.badStructure`.
+    /// - Throws: `.notVirtioNet`, `.legacyOnly`, `.missingStructure`, `.badStructure`.
     init(of target: borrowing Device) throws(VirtioNetError) {
         let config = target.config
         let identity = try rethrowing { () throws(VFIOError) in
-            (vendor: try config.read16(at: 0), device: try config.read16(at: 2))
+            (
+                vendor: try config.read16(at: 0), device: try config.read16(at: 2),
+                subsystem: try config.read16(at: 0x2e)
+            )
         }
-        guard identity == Self.identity else {
+        // virtio 1.2, 4.1.2: 0x1040 and the type, which is 1; or a transitional device, whose subsystem tells the type.
+        let isTransitional = (0x1000...0x103f).contains(identity.device) && identity.subsystem == 1
+        guard identity.vendor == 0x1af4, identity.device == 0x1041 || isTransitional else {
             throw .notVirtioNet(vendor: identity.vendor, device: identity.device)
         }
-        let found = try VirtioStructure.all(of: target)
+        found = try VirtioStructure.all(of: target)
+        if isTransitional, !found.contains(where: { $0.kind == .common }) {
+            throw .legacyOnly(device: identity.device)
+        }
         common = try Self.choose(.common, atLeast: 0x38, among: found, of: target)
         notify = try Self.choose(.notify, atLeast: 2, among: found, of: target)
-        device = try Self.choose(.device, atLeast: 8, among: found, of: target)
+    }
+
+    /// The device configuration, of which the driver reads the address alone. A device without one may lack it.
+    func configuration(of target: borrowing Device) throws(VirtioNetError) -> VirtioStructure {
+        try Self.choose(.device, atLeast: 6, among: found, of: target)
     }
 
     private static func choose(

@@ -15,9 +15,18 @@ struct WrongCard: MockDevice {
     private var enabled: Set<UInt64> = []
     private var generation: UInt64 = 0
 
-    init(capabilities: [[UInt8]] = VirtioNetModel.capabilities) {
+    /// The features that it offers.
+    var offeredFeatures: UInt64 {
+        get { card.offeredFeatures }
+        set { card.offeredFeatures = newValue }
+    }
+
+    init(
+        capabilities: [[UInt8]] = VirtioNetModel.capabilities, vendor: UInt16 = 0x1af4, device: UInt16 = 0x1041,
+        subsystem: UInt16 = 0x1100
+    ) {
         pci = MockPCIFunction(
-            vendor: 0x1af4, device: 0x1041, classCode: 0x020000, revision: 1,
+            vendor: vendor, device: device, subsystem: subsystem, classCode: 0x020000, revision: 1,
             bars: [1: .init(.memory, 4096), 4: .init(.registers, 16384, is64Bit: true, isPrefetchable: true)],
             hasINTx: true, msix: .init(vectors: 4, bar: 1, tableOffset: 0, pendingOffset: 0x800), isExpress: true,
             hasFunctionLevelReset: true, vendorCapabilities: capabilities)

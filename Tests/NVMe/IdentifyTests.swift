@@ -68,4 +68,45 @@
         #expect(capabilities.minimumPageSize == 4096)
         #expect(capabilities.maximumPageSize == 65536)
     }
+
+    /// CRTO only counts if CAP says that it is there, and only if it is more than CAP.TO says.
+    @Test func theTimeToBecomeReadyIsTheLongerOne() {
+        let old = ControllerCapabilities(rawValue: 15 << 24)
+        #expect(old.readyTimeout(crto: 100) == .milliseconds(7500))
+        let new = ControllerCapabilities(rawValue: 15 << 24 | 1 << 59)
+        #expect(new.readyTimeout(crto: 100) == .seconds(50))
+        #expect(new.readyTimeout(crto: 0) == .milliseconds(7500))
+        #expect(new.readyTimeout(crto: 100 << 16) == .milliseconds(7500))
+        #expect(ControllerCapabilities(rawValue: 0).readyTimeout(crto: 0) == .milliseconds(500))
+    }
+
+    /// Bits 5 and 6 of FLBAS belong to the index if there are more than 16 formats; bit 4 never does.
+    @Test(
+        arguments: [
+            (16, 0, 0x31, 17), (0, 16, 0x31, 17), (63, 0, 0x7f, 63), (15, 0, 0x31, 1), (15, 0, 0x6f, 15),
+        ] as [(UInt8, UInt8, UInt8, Int)])
+    func theFormatHasUpToSixBits(_ nlbaf: UInt8, _ nulbaf: UInt8, _ flbas: UInt8, _ index: Int) throws {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        bytes[0] = 8
+        bytes[25] = nlbaf
+        bytes[26] = flbas
+        bytes[82] = nulbaf
+        for format in 0..<64 { bytes[128 + format * 4 + 2] = 9 }
+        bytes[128 + index * 4 + 2] = 12
+        #expect(try Namespace(id: 1, identity: bytes).blockSize == 4096)
+    }
+
+    @Test func theCommandSetIsFoundAmongTheDescriptors() {
+        func list(_ descriptors: [UInt8]) -> [UInt8] {
+            descriptors + [UInt8](repeating: 0, count: 4096 - descriptors.count)
+        }
+        let eui: [UInt8] = [1, 8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]
+        #expect(Namespace.commandSet(inDescriptors: list(eui + [4, 1, 0, 0, 2])) == 2)
+        #expect(Namespace.commandSet(inDescriptors: list(eui)) == nil)
+        // A length that leaves the list.
+        #expect(Namespace.commandSet(inDescriptors: [UInt8](repeating: 0xff, count: 4096)) == nil)
+        // The last byte that there is.
+        let end = [UInt8](repeating: 1, count: 4090) + [4, 1, 0, 0, 3, 0]
+        #expect(Namespace.commandSet(inDescriptors: end) == 3)
+    }
 }

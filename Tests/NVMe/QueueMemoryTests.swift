@@ -9,7 +9,7 @@
             pageSize: pageSize, maximumEntryCount: entries)
     }
 
-    @Test(arguments: [(1, 6), (4096, 6), (65536, 7), (131072, 8), (135168, 9), (1 << 20, 11), (2 << 20, 12)])
+    @Test(arguments: [(1, 9), (131072, 9), (262144, 9), (266240, 10), (1 << 20, 11), (2 << 20, 12)])
     func aListHasRoomForAllPagesAndCrossesNone(_ transfer: Int, _ listShift: Int) throws {
         let memory = try make(transfer: transfer)
         let shift = memory.listShift

@@ -13,7 +13,7 @@ import Dispatch
     func eachAdminCommandMayFail(fault: NVMeFault) async throws {
         let failures = try await withCheckedThrowingContinuation { continuation in
             DispatchQueue.global().async {
-                continuation.resume(with: Result { try (0..<9).map { try Self.attempt(fault, skipping: $0) } })
+                continuation.resume(with: Result { try (0..<10).map { try Self.attempt(fault, skipping: $0) } })
             }
         }
         // Beyond the last command of the driver's nothing goes wrong.

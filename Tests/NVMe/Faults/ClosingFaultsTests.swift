@@ -131,8 +131,9 @@ struct ClosingFaultsTests {
                 model.inject(.staysReady)
             }
             _ = queue.submitFlush(of: disk)
-            // The first is the store to CC, the second the one to the command register.
+            // The first is the store to CC, the second the one to the command register. The last resort is a reset.
             machine.machine.failNextCall(.pwrite, with: .ioError, skipping: 1)
+            machine.machine.failNextCall(.ioctl, with: .ioError, request: .deviceReset)
             do throws(NVMeError) {
                 try queue.recover()
                 Issue.record("it has recovered")
@@ -150,5 +151,89 @@ struct ClosingFaultsTests {
             try queue.flush(disk)
             try closeAll(queue, controller)
         }
+    }
+
+    /// Makes all that could stop the disk fail, from the given number of stores on, once each.
+    private func failToStop(skipping: Int) {
+        machine.withDisk { $0.inject(.staysReady) }
+        machine.machine.failNextCall(.pwrite, with: .ioError, skipping: skipping + 1)
+        machine.machine.failNextCall(.ioctl, with: .ioError, request: .deviceReset)
+    }
+
+    /// The error of the command says less than that of the stop: whoever hears of a timeout frees the buffer.
+    @Test func aReadThatLeavesTheControllerRunningSaysSo() throws {
+        try machine.run { space in
+            let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+            let disk = try controller.namespace()
+            let buffer = try space.allocate(byteCount: 4096)
+            var queue = try controller.makeQueue(depth: 4)
+            machine.withDisk { $0.inject(.holdCommand) }
+            // The first store is that to the doorbell.
+            failToStop(skipping: 1)
+            do throws(NVMeError) {
+                try queue.read(disk, at: 0, into: buffer)
+                Issue.record("it was read")
+            } catch {
+                guard case .notStopped = error else {
+                    Issue.record("\(error)")
+                    return
+                }
+            }
+            let inFlight = queue.inFlightCount
+            #expect(inFlight == 1)
+            // It can be tried again.
+            try queue.recover()
+            #expect(queue.nextCompletion()?.status == .aborted)
+            machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
+            try queue.read(disk, at: 0, into: buffer)
+            try closeAll(queue, buffer, controller)
+            #expect(machine.machine.faults == [])
+        }
+    }
+
+    /// A reset stops the controller where its own register and the command register cannot be written.
+    @Test func aResetIsTheLastResort() throws {
+        try machine.run { space in
+            let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+            let disk = try controller.namespace()
+            var queue = try controller.makeQueue(depth: 4)
+            machine.withDisk { model in
+                model.inject(.loseCommand)
+                model.inject(.staysReady)
+            }
+            _ = queue.submitFlush(of: disk)
+            machine.machine.failNextCall(.pwrite, with: .ioError, skipping: 1)
+            try queue.recover()
+            #expect(queue.nextCompletion()?.status == .aborted)
+            try queue.flush(disk)
+            try closeAll(queue, controller)
+        }
+    }
+
+    /// The kernel stops a device when it is closed, but somebody else may keep it open.
+    @Test(arguments: [false, true]) func theMemoryOfAQueueIsKeptIfTheControllerRuns(isKeptOpen: Bool) throws {
+        let space = try AddressSpace(kernel: machine.kernel)
+        let device = try Device(at: machine.disk, in: space)
+        let other = isKeptOpen ? try device.makeRegisterBank(of: .bar0) : nil
+        let controller = try Controller(device, options: Self.options)
+        let disk = try controller.namespace()
+        let pinned = machine.machine.pinnedByteCount
+        var queue = try controller.makeQueue(depth: 4)
+        machine.withDisk { $0.inject(.holdCommand) }
+        _ = queue.submitFlush(of: disk)
+        // The queue cannot be deleted.
+        machine.withDisk { $0.inject(.loseCommand, on: .admin(0)) }
+        failToStop(skipping: 1)
+        guard case .notStopped? = failure(closing: queue, as: NVMeError.self) else {
+            Issue.record("the queue was closed")
+            return
+        }
+        // With the device open, the memory of both queues and the buffer of the controller are as they were.
+        #expect(machine.machine.pinnedByteCount == (isKeptOpen ? pinned + 3 * 4096 : 0))
+        #expect(machine.diskState.isMaster == isKeptOpen)
+        machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
+        #expect(machine.machine.faults == [])
+        try other?.close()
+        try controller.close()
     }
 }

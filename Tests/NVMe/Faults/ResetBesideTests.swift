@@ -1,4 +1,5 @@
 import Dispatch
+import Glibc
 import Synchronization
 
 @testable import NVMe
@@ -35,18 +36,33 @@ struct ResetBesideTests {
                 queue.drop()
             }
             for number in 0..<Self.resetCount {
+                // Commands that have not ended when the reset begins, and do until it has stopped the controller: they
+                // find their memory, or would fault.
+                machine.withDisk { $0.inject(.holdCommand, count: 3) }
+                let machine = machine
+                DispatchQueue(label: "late").async(group: group) {
+                    for _ in 0..<20 {
+                        machine.machine.withDevice(NVMeModel.self, at: machine.disk) { $0.releaseAll(bus: $1) }
+                        usleep(50)
+                    }
+                }
                 try controller.reset()
                 // Now at once, and now when it is well under way again.
                 let enough = counts.succeeded.load(ordering: .relaxed) + number % 4 * 5
                 while counts.succeeded.load(ordering: .relaxed) < enough,
                     group.wait(timeout: .now() + .milliseconds(1)) == .timedOut
-                {}
+                {
+                    // Whatever is held still.
+                    machine.machine.withDevice(NVMeModel.self, at: machine.disk) { $0.releaseAll(bus: $1) }
+                }
             }
             // The queue is still alive, or has ended by now.
             do throws(NVMeError) { try controller.close() } catch {
                 guard case .vfio(let failure) = error, failure.code == .inUse else { throw error }
             }
+            machine.withDisk { $0.clearFaults() }
             group.wait()
+            #expect(machine.withDisk { $0.faultCounts[.holdCommand] ?? 0 } > 0)
             let (succeeded, aborted) = (
                 counts.succeeded.load(ordering: .relaxed), counts.aborted.load(ordering: .relaxed)
             )

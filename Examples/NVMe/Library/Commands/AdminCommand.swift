@@ -13,6 +13,7 @@ enum AdminCommand {
         static let namespace: UInt64 = 0
         static let controller: UInt64 = 1
         static let activeNamespaces: UInt64 = 2
+        static let namespaceDescriptors: UInt64 = 3
     }
 
     /// Feature 7: the number of I/O queues.

@@ -26,6 +26,8 @@ public struct Controller: ~Copyable, Sendable {
     public let info: ControllerInfo
     /// The memory page size that the driver has configured, in bytes.
     public let pageSize: Int
+    /// The maximum number of entries of an I/O queue.
+    private let queueEntryLimit: Int
     private let options: ControllerOptions
 
     /// Initialises a controller: resets it, and sets up the admin queue and the number of I/O queues.
@@ -40,7 +42,7 @@ public struct Controller: ~Copyable, Sendable {
         var engine = try ControllerEngine(device, options: options)
         try engine.stop()
         try engine.start()
-        let (capabilities, pageSize) = (engine.capabilities, engine.pageSize)
+        let (capabilities, pageSize, queueEntryLimit) = (engine.capabilities, engine.pageSize, engine.queueEntryLimit)
         // From here on the controller is shut down on errors.
         let core = ControllerCore(engine)
         info = try core.withEngine { (engine) throws(NVMeError) in
@@ -52,31 +54,26 @@ public struct Controller: ~Copyable, Sendable {
         self.space = space
         self.capabilities = capabilities
         self.pageSize = pageSize
+        self.queueEntryLimit = queueEntryLimit
         self.options = options
     }
 
     // MARK: Namespaces
 
-    /// Returns the numbers of the active namespaces.
+    /// Returns the numbers of the active namespaces, also of those that ``namespace(_:)`` cannot use.
     public func namespaceIDs() throws(NVMeError) -> [UInt32] {
-        let bytes = try core.withEngine { (engine) throws(NVMeError) in
-            try engine.identify(AdminCommand.Identify.activeNamespaces, "Identify (active namespaces)")
-        }
-        let numbers = stride(from: 0, to: 4096, by: 4).map { offset in
-            (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[offset + $1]) << (8 * UInt32($1)) }
-        }
-        return Array(numbers.prefix { $0 != 0 })
+        try core.withEngine { (engine) throws(NVMeError) in try engine.namespaceIDs(info) }
     }
 
     /// Returns a namespace.
     ///
     /// - Throws: `.invalidArgument` when there is no active namespace of this number, `.unsupported` for a format with
-    ///   metadata, and for blocks that are larger than the maximum transfer of a command.
+    ///   metadata, for blocks that are larger than the maximum transfer of a command, and for another command set.
     public func namespace(_ id: UInt32 = 1) throws(NVMeError) -> Namespace {
         let bytes: [UInt8]
         do throws(NVMeError) {
             bytes = try core.withEngine { (engine) throws(NVMeError) in
-                try engine.identify(AdminCommand.Identify.namespace, namespace: id, "Identify (namespace \(id))")
+                try engine.identifyNamespace(id)
             }
         } catch .status(let status, _) where status.matches(.invalidNamespace) {
             throw .invalidArgument("the controller has no active namespace \(id)")
@@ -97,34 +94,30 @@ public struct Controller: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - depth: The maximum number of commands in flight, at least 1 and less than the controller's maximum queue
-    ///     size.
+    ///     size; by default 64, or fewer if the controller's queues are smaller.
     ///   - maximumTransferByteCount: The maximum number of bytes of one command. It is limited to the controller's
     ///     maximum.
     ///   - interrupts: Whether ``QueuePair/waitForCompletion()`` sleeps until the queue's MSI-X interrupt, instead of
-    ///     polling.
+    ///     polling. Queues share vectors if the controller has fewer.
     /// - Throws: `.unsupported` when the controller has no more queues, `.invalidArgument`, `.status`, `.vfio`;
     ///   `.adminTimeout`, after which the controller has been reset, and its other queues must recover.
     public func makeQueue(
-        depth: Int = 64, maximumTransferByteCount: Int = 128 << 10, interrupts: Bool = false
+        depth: Int? = nil, maximumTransferByteCount: Int = 128 << 10, interrupts: Bool = false
     ) throws(NVMeError) -> QueuePair {
         let memory = try QueueMemory(
-            in: space, depth: depth,
+            in: space, depth: depth ?? min(64, queueEntryLimit - 1),
             maximumTransferByteCount: min(maximumTransferByteCount, info.maximumTransferByteCount ?? .max),
-            pageSize: pageSize, maximumEntryCount: capabilities.maximumQueueEntryCount)
+            pageSize: pageSize, maximumEntryCount: queueEntryLimit)
         // Not connected yet: on errors it only releases the number.
         var registration = QueueRegistration(id: try core.reserveQueue(), core: core, epoch: 0)
         let id = registration.id
         let registers = try withDevice { (device) throws(VFIOError) in try device.makeRegisterBank(of: .bar0) }
         try ControllerEngine.checkDoorbells(of: id, capabilities, registers)
-        let vector: InterruptVector? =
-            interrupts
-            ? try withDevice { (device) throws(VFIOError) in
-                try device.interrupts(.msix).enable(vector: Int(id))
-            } : nil
-        registration.epoch = try core.connectQueue(id, memory, vector: interrupts ? Int(id) : nil)
+        let interrupt = interrupts ? try core.takeInterrupt(for: id) : nil
+        registration.epoch = try core.connectQueue(id, memory, vector: interrupt?.number)
         return QueuePair(
             registration, registers: registers, doorbellStride: capabilities.doorbellStride, memory: memory,
-            vector: vector, commandTimeout: options.commandTimeout)
+            interrupt: interrupt, commandTimeout: options.commandTimeout)
     }
 
     // MARK: Life

@@ -8,6 +8,8 @@ final class ControllerCore: Sendable {
     private struct State: ~Copyable, Sendable {
         var engine: ControllerEngine?
         var queues: Set<UInt16> = []
+        /// The vectors that are on, and the queues that have them.
+        var interrupts: [(interrupt: QueueInterrupt, queues: Set<UInt16>)] = []
     }
 
     private let state: Mutex<State>
@@ -73,7 +75,7 @@ final class ControllerCore: Sendable {
         // The device must still be closed. The queue also holds it, but no longer than its memory. The kernel disables
         // a device when its last reference is closed.
         closed.store(true, ordering: .releasing)
-        state.engine = nil
+        if let engine = state.engine.take() { try? engine.abandon() }
         throw .notStopped("\(failure)")
     }
 
@@ -100,12 +102,50 @@ final class ControllerCore: Sendable {
     func reserveQueue() throws(NVMeError) -> UInt16 {
         try state.withLock { (state) throws(NVMeError) in
             guard let limit = state.engine?.queueLimit else { throw .closed }
+            guard state.engine?.commandSet != ControllerConfiguration.CommandSet.none else {
+                throw .unsupported("I/O commands: it has admin commands only (CAP.CSS)")
+            }
             guard let id = (1...UInt16(clamping: max(limit, 1))).first(where: { !state.queues.contains($0) }) else {
                 throw .unsupported("more than \(limit) I/O queues; ask for them when it is opened")
             }
             state.queues.insert(id)
             return id
         }
+    }
+
+    /// Switches on the vector of a queue, unless another queue has it. ``removeQueue(_:epoch:)`` gives it back.
+    func takeInterrupt(for id: UInt16) throws(NVMeError) -> QueueInterrupt {
+        try state.withLock { (state) throws(NVMeError) in
+            guard state.engine != nil else { throw .closed }
+            let (all, number) = try Self.vector(of: id, &state.engine!)
+            if let index = state.interrupts.firstIndex(where: { $0.interrupt.number == number }) {
+                state.interrupts[index].queues.insert(id)
+                return state.interrupts[index].interrupt
+            }
+            let interrupt: QueueInterrupt
+            do throws(VFIOError) { interrupt = QueueInterrupt(try all.enable(vector: number)) } catch {
+                throw .vfio(error)
+            }
+            state.interrupts.append((interrupt, [id]))
+            return interrupt
+        }
+    }
+
+    // `inout`, because Swift 6.3 consumes an optional owner that it unwraps to borrow.
+    private static func vector(
+        of id: UInt16, _ engine: inout ControllerEngine
+    ) throws(NVMeError) -> (of: Interrupts, number: Int) {
+        let all = try engine.withDevice { (device) throws(VFIOError) in try device.interrupts(.msix) }
+        // Vector 0 is that of the admin queue, which is polled, and of others only if there are too few.
+        return (all, engine.quirks.contains(.oneVector) || all.count == 0 ? 0 : Int(id) % all.count)
+    }
+
+    /// Switches off the vector of a queue, if no other queue has it.
+    private func returnInterrupt(of id: UInt16, _ state: inout State) throws(VFIOError) {
+        guard let index = state.interrupts.firstIndex(where: { $0.queues.contains(id) }) else { return }
+        state.interrupts[index].queues.remove(id)
+        guard state.interrupts[index].queues.isEmpty else { return }
+        try state.interrupts.remove(at: index).interrupt.close()
     }
 
     /// Creates a queue at the controller.
@@ -132,14 +172,22 @@ final class ControllerCore: Sendable {
     func removeQueue(_ id: UInt16, epoch known: UInt64) throws(NVMeError) {
         try state.withLock { (state) throws(NVMeError) in
             state.queues.remove(id)
-            // The queue is of an earlier epoch, or the controller was closed: the queue does not exist any more.
-            guard known == currentEpoch, state.engine != nil else { return }
-            do throws(NVMeError) {
-                try state.engine!.deleteQueue(id)
-            } catch {
-                try restart(&state, after: error)
-                throw error
-            }
+            // After the queue is deleted, also if that fails. The more dangerous of two errors is thrown.
+            var failure: NVMeError?
+            do throws(NVMeError) { try deleteQueue(id, epoch: known, &state) } catch { failure = error }
+            do throws(VFIOError) { try returnInterrupt(of: id, &state) } catch { failure = failure ?? .vfio(error) }
+            if let failure { throw failure }
+        }
+    }
+
+    private func deleteQueue(_ id: UInt16, epoch known: UInt64, _ state: inout State) throws(NVMeError) {
+        // The queue is of an earlier epoch, or the controller was closed: the queue does not exist any more.
+        guard known == currentEpoch, state.engine != nil else { return }
+        do throws(NVMeError) {
+            try state.engine!.deleteQueue(id)
+        } catch {
+            try restart(&state, after: error)
+            throw error
         }
     }
 }

@@ -6,6 +6,8 @@ struct ControllerEngine: ~Copyable, Sendable {
     let device: Device
     let registers: RegisterBank
     let capabilities: ControllerCapabilities
+    let quirks: ControllerQuirks
+    let commandSet: ControllerConfiguration.CommandSet
     let options: ControllerOptions
     let pageSize: Int
     var admin: QueuePair
@@ -25,11 +27,11 @@ struct ControllerEngine: ~Copyable, Sendable {
 
     /// Allocates the resources of a controller.
     init(_ device: consuming Device, options: ControllerOptions) throws(NVMeError) {
-        try Self.identify(device)
+        let quirks = try Self.identify(device)
         try Self.prepare(device)
         let registers = try Self.registers(of: device)
         let adminRegisters = try Self.registers(of: device)
-        let capabilities = try Self.readCapabilities(registers)
+        let capabilities = try Self.readCapabilities(registers, quirks)
         try Self.checkDoorbells(of: 0, capabilities, registers)
         let pageSize = capabilities.minimumPageSize
         let answer = try Self.allocate(pageSize, for: device)
@@ -43,20 +45,32 @@ struct ControllerEngine: ~Copyable, Sendable {
         self.registers = registers
         self.answer = answer
         self.capabilities = capabilities
+        self.quirks = quirks
+        commandSet = ControllerConfiguration.CommandSet(capabilities)
         self.options = options
         self.device = device
     }
 
     /// Checks that the device is an NVMe controller, before anything is written to it.
-    private static func identify(_ device: borrowing Device) throws(NVMeError) {
+    private static func identify(_ device: borrowing Device) throws(NVMeError) -> ControllerQuirks {
         let classCode: UInt32
-        do throws(VFIOError) { classCode = try device.config.classCode() } catch { throw .vfio(error) }
+        let quirks: ControllerQuirks
+        do throws(VFIOError) {
+            classCode = try device.config.classCode()
+            quirks = ControllerQuirks(vendor: try device.config.read16(at: 0), device: try device.config.read16(at: 2))
+        } catch { throw .vfio(error) }
         // Mass storage, non-volatile memory, NVM Express (NVM Express Base Specification 1.4, 2.1.5).
-        guard classCode == 0x010802 else {
+        guard classCode == 0x010802 || quirks.contains(.otherClass) else {
             throw .unsupported(
                 "the NVMe class code, 0x10802: \(device.address) has 0x\(String(classCode, radix: 16)), so it is no NVMe "
                     + "controller")
         }
+        guard !quirks.contains(.otherEntries) else {
+            throw .unsupported(
+                "submission entries of 128 bytes, and command identifiers that are shared by all queues, which "
+                    + "\(device.address) needs")
+        }
+        return quirks
     }
 
     /// Enables register access. DMA stays disabled, because the controller may still have commands of a previous owner.
@@ -92,19 +106,32 @@ struct ControllerEngine: ~Copyable, Sendable {
         do throws(VFIOError) { return try device.space.allocate(byteCount: byteCount) } catch { throw .vfio(error) }
     }
 
+    /// Reads a register of 64 bits as two halves, because there are controllers that take no loads and stores of 64 bits
+    /// (Linux's driver makes none).
+    private static func read64(_ registers: borrowing RegisterBank, at offset: Int) -> UInt64 {
+        let low = registers.read32(at: offset)
+        return UInt64(low) | UInt64(registers.read32(at: offset + 4)) << 32
+    }
+
+    private func write64(_ value: UInt64, at offset: Int) {
+        registers.write32(UInt32(truncatingIfNeeded: value), at: offset)
+        registers.write32(UInt32(truncatingIfNeeded: value >> 32), at: offset + 4)
+    }
+
     private static func readCapabilities(
-        _ registers: borrowing RegisterBank
+        _ registers: borrowing RegisterBank, _ quirks: ControllerQuirks
     ) throws(NVMeError) -> ControllerCapabilities {
         // BAR 0 must contain the registers and the doorbells of the admin queue.
         guard registers.byteCount >= ControllerRegister.doorbells + 8 else {
             throw .unsupported("a BAR 0 of at least 4104 bytes; it has \(registers.byteCount)")
         }
         let capabilities = ControllerCapabilities(
-            rawValue: registers.read64(at: ControllerRegister.capabilities))
+            rawValue: read64(registers, at: ControllerRegister.capabilities))
         try check(registers)
         guard capabilities.rawValue != .max else { throw .gone }
-        guard capabilities.hasNVMCommandSet else { throw .unsupported("the NVM command set") }
-        guard capabilities.maximumQueueEntryCount > 1 else { throw .unsupported("queues of more than one entry") }
+        guard capabilities.maximumQueueEntryCount > 1 || quirks.contains(.zeroMeans64Entries) else {
+            throw .unsupported("queues of more than one entry")
+        }
         // Buffers are aligned to host pages only.
         let pageSize = HostKernel().pageSize
         guard capabilities.minimumPageSize <= pageSize else {
@@ -136,22 +163,26 @@ struct ControllerEngine: ~Copyable, Sendable {
         admin.endAll()
         while admin.nextCompletion() != nil {}
         let entries = (UInt32(admin.memory.submissionEntryCount - 1), UInt32(admin.memory.completionEntryCount - 1))
-        var configuration = ControllerConfiguration(pageShift: pageSize.trailingZeroBitCount)
+        var configuration = ControllerConfiguration(pageShift: pageSize.trailingZeroBitCount, commandSet)
         configuration.isEnabled = true
+        // A fatal status from before: it is only cleared by becoming ready, if the stop had nothing to stop.
+        let wasFatal = ControllerStatus(rawValue: registers.read32(at: ControllerRegister.status)).isFatal
         // From here on the controller may access memory.
         isQuiet = false
         try withDevice { (device) throws(VFIOError) in try device.config.updateCommand { $0.insert(.busMaster) } }
         registers.write32(entries.1 << 16 | entries.0, at: ControllerRegister.adminQueueAttributes)
-        registers.write64(admin.memory.submissions.iova.rawValue, at: ControllerRegister.adminSubmissionQueue)
-        registers.write64(admin.memory.completions.iova.rawValue, at: ControllerRegister.adminCompletionQueue)
+        write64(admin.memory.submissions.iova.rawValue, at: ControllerRegister.adminSubmissionQueue)
+        write64(admin.memory.completions.iova.rawValue, at: ControllerRegister.adminCompletionQueue)
         registers.writeReleasing32(configuration.rawValue, at: ControllerRegister.configuration)
-        try wait(for: "the controller to become ready (CSTS.RDY = 1)", readyTimeout) { $0.isReady }
+        try wait(for: "the controller to become ready (CSTS.RDY = 1)", readyTimeout, evenIfFatal: wasFatal) {
+            $0.isReady
+        }
         isRunning = true
         try askForQueues()
     }
 
-    /// Stops the controller, so that it does not access memory any more: by its enable bit, or otherwise by a reset of
-    /// the function.
+    /// Stops the controller, so that it does not access memory any more: by its enable bit, or otherwise by the end of
+    /// its DMA and a reset of the function.
     ///
     /// - Throws: `.notStopped` when it may still access memory. After any other error it does not: `.gone`, and the
     ///   error that prevented a normal stop.
@@ -167,10 +198,14 @@ struct ControllerEngine: ~Copyable, Sendable {
             isQuiet = true
             throw .gone
         } catch {
-            try quiet(after: error)
-            guard device.info.canReset else { throw error }
-            try withDevice { (device) throws(VFIOError) in try device.reset() }
-            try disable()
+            var failure: NVMeError?
+            do throws(NVMeError) { try quiet() } catch let second { failure = .notStopped("\(error); \(second)") }
+            guard device.info.canReset else { throw failure ?? error }
+            do throws(NVMeError) {
+                try withDevice { (device) throws(VFIOError) in try device.reset() }
+                try disable()
+            } catch let last { throw failure ?? last }
+            isQuiet = true
         }
     }
 
@@ -180,17 +215,15 @@ struct ControllerEngine: ~Copyable, Sendable {
         isQuiet = true
     }
 
-    private mutating func quiet(after failure: NVMeError) throws(NVMeError) {
-        do throws(NVMeError) { try quiet() } catch { throw .notStopped("\(failure); \(error)") }
-    }
-
     private func disable() throws(NVMeError) {
-        var configuration = ControllerConfiguration(
+        let configuration = ControllerConfiguration(
             rawValue: registers.read32(at: ControllerRegister.configuration))
         try Self.check(registers)
         guard configuration.rawValue != .max else { throw .gone }
-        configuration.isEnabled = false
-        registers.write32(configuration.rawValue, at: ControllerRegister.configuration)
+        registers.write32(configuration.disabled.rawValue, at: ControllerRegister.configuration)
+        if quirks.contains(.delayBeforeReady) {
+            usleep(UInt32(options.readyDelay / .microseconds(1)))
+        }
         try wait(for: "the controller to stop (CSTS.RDY = 0)", readyTimeout, evenIfFatal: true) { !$0.isReady }
     }
 
@@ -220,8 +253,20 @@ struct ControllerEngine: ~Copyable, Sendable {
         try wait(for: "the controller's shutdown (CSTS.SHST = 10b)", options.shutdownTimeout) { $0.isShutDown }
     }
 
+    /// Closes the device. The memory is not freed, since the controller has not been stopped, and is only stopped with this
+    /// if nobody else has the device open.
+    consuming func abandon() throws(NVMeError) {
+        admin.abandon()
+        NVMe.abandon(answer)
+        do throws(VFIOError) {
+            try registers.close()
+            try device.close()
+        } catch { throw .vfio(error) }
+    }
+
     /// Frees the controller's resources and closes the device. It must have been shut down before.
     consuming func close() throws(NVMeError) {
+        guard isQuiet else { return try abandon() }
         var failure: NVMeError?
         do throws(NVMeError) { try admin.close() } catch { failure = error }
         do throws(VFIOError) { try answer.close() } catch { failure = failure ?? .vfio(error) }
@@ -232,7 +277,16 @@ struct ControllerEngine: ~Copyable, Sendable {
 
     // MARK: Waiting
 
-    private var readyTimeout: Duration { options.readyTimeout ?? max(capabilities.readyTimeout, .milliseconds(500)) }
+    private var readyTimeout: Duration {
+        options.readyTimeout
+            ?? capabilities.readyTimeout(crto: registers.read32(at: ControllerRegister.readyTimeouts))
+    }
+
+    /// The number of entries that an I/O queue can have.
+    var queueEntryLimit: Int {
+        if quirks.contains(.oneCommand) { return 2 }
+        return capabilities.maximumQueueEntryCount > 1 ? capabilities.maximumQueueEntryCount : 64
+    }
 
     private func wait(
         for subject: String, _ limit: Duration, evenIfFatal: Bool = false, until condition: (ControllerStatus) -> Bool
@@ -278,7 +332,8 @@ struct ControllerEngine: ~Copyable, Sendable {
     mutating func execute(_ entry: SubmissionEntry, _ name: String) throws(NVMeError) -> UInt32 {
         guard isRunning else { throw .closed }
         if let stuckReason { throw stuckReason }
-        guard let command = admin.submit(entry) else { throw .closed }
+        // Its addresses are of memory that lives as long as the engine, or of a queue's.
+        guard let command = unsafe admin.submit(entry) else { throw .closed }
         let completion: Completion
         do throws(NVMeError) {
             completion = try admin.waitForCompletion()
@@ -297,6 +352,7 @@ struct ControllerEngine: ~Copyable, Sendable {
 
     /// Requests the number of I/O queues (Set Features, Number of Queues: 5.21.1.7).
     private mutating func askForQueues() throws(NVMeError) {
+        guard commandSet != .none else { return }
         let wanted = UInt64(min(max(options.queueCount, 1), 65534) - 1)
         let granted = try execute(
             SubmissionEntry(
@@ -313,6 +369,79 @@ struct ControllerEngine: ~Copyable, Sendable {
                 opcode: AdminCommand.identify, namespace: namespace, data: answer.iova.rawValue, dwords10And11: what),
             name)
         return answer.bytes(count: 4096)
+    }
+
+    /// The number of namespaces that are looked at one by one.
+    private static let mostLookedAt: UInt32 = 4096
+
+    /// Returns the numbers of the active namespaces.
+    mutating func namespaceIDs(_ info: ControllerInfo) throws(NVMeError) -> [UInt32] {
+        // The list is of version 1.1.
+        let first: UInt32 = quirks.contains(.noNamespaceList) ? 0x1_0200 : 0x1_0100
+        guard info.versionNumber >= first else { return try lookForNamespaces(info) }
+        do throws(NVMeError) { return try listNamespaces() } catch .status(let status, let command) {
+            guard info.namespaceCount <= Self.mostLookedAt else { throw .status(status, command: command) }
+            return try lookForNamespaces(info)
+        }
+    }
+
+    private mutating func listNamespaces() throws(NVMeError) -> [UInt32] {
+        var found: [UInt32] = []
+        while true {
+            let bytes = try identify(
+                AdminCommand.Identify.activeNamespaces, namespace: found.last ?? 0, "Identify (active namespaces)")
+            let numbers = stride(from: 0, to: 4096, by: 4).map { offset in
+                (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[offset + $1]) << (8 * UInt32($1)) }
+            }
+            for number in numbers {
+                if number == 0 { return found }
+                guard number > found.last ?? 0 else {
+                    throw .protocolViolation("namespace \(number) after \(found.last ?? 0) in the list of namespaces")
+                }
+                found.append(number)
+            }
+            // The greatest number that a namespace can have.
+            if found.last! >= 0xffff_fffe { return found }
+        }
+    }
+
+    private mutating func lookForNamespaces(_ info: ControllerInfo) throws(NVMeError) -> [UInt32] {
+        guard info.namespaceCount <= Self.mostLookedAt else {
+            throw .unsupported(
+                "a search among \(info.namespaceCount) namespaces without a list of those that are active")
+        }
+        var found: [UInt32] = []
+        for id in 0..<info.namespaceCount {
+            do throws(NVMeError) {
+                let bytes = try identify(
+                    AdminCommand.Identify.namespace, namespace: id + 1, "Identify (namespace \(id + 1))")
+                // The size of an inactive one is 0.
+                if bytes[..<8].contains(where: { $0 != 0 }) { found.append(id + 1) }
+            } catch .status(let status, _) where status.matches(.invalidNamespace) || status.matches(.invalidField) {
+                // None of this number.
+            } catch .status {
+                // There is one, and whoever uses it is told.
+                found.append(id + 1)
+            }
+        }
+        return found
+    }
+
+    /// Reads the description of a namespace (Identify, CNS 0), after a check of its command set.
+    mutating func identifyNamespace(_ id: UInt32) throws(NVMeError) -> [UInt8] {
+        if commandSet == .ofNamespaces {
+            do throws(NVMeError) {
+                let list = try identify(
+                    AdminCommand.Identify.namespaceDescriptors, namespace: id,
+                    "Identify (descriptors of namespace \(id))")
+                if let number = Namespace.commandSet(inDescriptors: list), number != 0 {
+                    throw .unsupported("command set \(number), which namespace \(id) has")
+                }
+            } catch .status {
+                // There are controllers without this list. The next command finds what is wrong otherwise.
+            }
+        }
+        return try identify(AdminCommand.Identify.namespace, namespace: id, "Identify (namespace \(id))")
     }
 
     /// Aborts a command (Abort: 5.1).
@@ -333,6 +462,8 @@ struct ControllerEngine: ~Copyable, Sendable {
     mutating func createQueue(_ id: UInt16, _ memory: borrowing QueueMemory, vector: Int?) throws(NVMeError) {
         let number = UInt64(id)
         let interrupt = vector.map { UInt64($0) << 16 | 1 << 1 } ?? 0
+        // Only looked at with weighted round-robin arbitration, but for a bug of some controllers. 2 is "medium".
+        let priority: UInt64 = quirks.contains(.mediumPriority) ? 2 : 0
         try execute(
             SubmissionEntry(
                 opcode: AdminCommand.createCompletionQueue, data: memory.completions.iova.rawValue,
@@ -342,7 +473,8 @@ struct ControllerEngine: ~Copyable, Sendable {
             try execute(
                 SubmissionEntry(
                     opcode: AdminCommand.createSubmissionQueue, data: memory.submissions.iova.rawValue,
-                    dwords10And11: UInt64(memory.submissionEntryCount - 1) << 16 | number | (number << 16 | 1) << 32),
+                    dwords10And11: UInt64(memory.submissionEntryCount - 1) << 16 | number
+                        | (number << 16 | priority << 1 | 1) << 32),
                 "Create I/O Submission Queue \(id)")
         } catch {
             // If the request was refused, the completion queue can be deleted. Otherwise the admin queue is stuck.

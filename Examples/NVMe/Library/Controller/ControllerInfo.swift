@@ -16,6 +16,8 @@ public struct ControllerInfo: Sendable, Hashable {
     public let namespaceCount: UInt32
     /// Whether it has a volatile write cache, whose data is lost on a power failure unless it is flushed.
     public let hasVolatileWriteCache: Bool
+    /// Register VS.
+    let versionNumber: UInt32
 
     /// Decodes the Identify data, of 4096 bytes.
     init(_ bytes: [UInt8], pageSize: Int, version: UInt32) {
@@ -28,6 +30,7 @@ public struct ControllerInfo: Sendable, Hashable {
         maximumTransferByteCount = bytes[77] == 0 || bytes[77] > 32 ? nil : pageSize << Int(bytes[77])
         namespaceCount = (0..<4).reduce(0) { $0 | UInt32(bytes[516 + $1]) << (8 * UInt32($1)) }
         hasVolatileWriteCache = bytes[525] & 1 == 1
+        versionNumber = version
         self.version = "\(version >> 16).\(version >> 8 & 0xff).\(version & 0xff)"
     }
 

@@ -8,6 +8,8 @@ public struct ControllerOptions: Sendable, Hashable {
     public var readyTimeout: Duration?
     /// The time limit for the controller to shut down.
     public var shutdownTimeout: Duration = .seconds(10)
+    /// The wait of controllers with ``ControllerQuirks/delayBeforeReady``.
+    var readyDelay = ControllerQuirks.readyDelay
 
     public init() {}
 }

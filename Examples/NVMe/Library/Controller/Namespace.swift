@@ -9,11 +9,14 @@ public struct Namespace: Sendable, Hashable {
 
     /// Creates a namespace from known values; `Controller.namespace(_:)` reads them from the controller.
     ///
+    /// Unsafe, because a controller moves blocks of its own size: with a smaller `blockSize` than that, commands pass the
+    /// checks of ``QueuePair`` and overwrite the memory behind their buffer.
+    ///
     /// - Parameters:
     ///   - id: The namespace's number.
     ///   - blockCount: The number of blocks; their total size in bytes must be less than 2^63.
     ///   - blockSize: The block size in bytes, a power of two.
-    public init(id: UInt32, blockCount: UInt64, blockSize: Int) {
+    @unsafe public init(id: UInt32, blockCount: UInt64, blockSize: Int) {
         precondition(blockSize > 0 && blockSize & (blockSize - 1) == 0, "the size of a block is a power of two")
         precondition(blockCount <= UInt64(Int.max / blockSize), "a namespace has less than 2^63 bytes")
         self.id = id

@@ -50,8 +50,9 @@ public struct QueueMemory: ~Copyable, Sendable {
         // One entry stays free, to distinguish a full ring from an empty one. The completion ring has twice as many
         // entries, so that the doorbell need not be written for each completion.
         let entryCounts = (depth + 1, min(2 * (depth + 1), maximumEntryCount))
-        // A power of two, so that no list crosses a page boundary.
-        let pages = max(8, (maximumTransferByteCount + pageSize - 1) / pageSize)
+        // A power of two, so that no list crosses a page boundary; at least 512 bytes, because there are controllers that
+        // need lists aligned to that.
+        let pages = max(64, (maximumTransferByteCount + pageSize - 1) / pageSize)
         let listShift = Int.bitWidth - (pages - 1).leadingZeroBitCount + 3
         let submissions = try Self.allocate(entryCounts.0 * 64, in: space)
         let completions = try Self.allocate(entryCounts.1 * 16, in: space)
@@ -77,4 +78,10 @@ public struct QueueMemory: ~Copyable, Sendable {
         try completions.close()
         try lists.close()
     }
+}
+
+/// Keeps memory mapped for ever, because the controller may still access it.
+func abandon<Memory: ~Copyable>(_ memory: consuming Memory) {
+    let place = UnsafeMutablePointer<Memory>.allocate(capacity: 1)
+    unsafe place.initialize(to: memory)
 }

@@ -170,8 +170,12 @@ extension QueuePair {
             completion = try waitForCompletion()
         } catch {
             failure = error
-            // A failure to recover is reported by the next command; this command's error has precedence.
-            try? recover()
+            do throws(NVMeError) { try recover() } catch .notStopped(let why) {
+                // The controller may still access the command's memory, which whoever calls would free.
+                throw .notStopped(why)
+            } catch {
+                // Reported by the next command; this command's error has precedence.
+            }
             completion = nextCompletion()
         }
         guard let completion, completion.command == command else { throw failure ?? .closed }

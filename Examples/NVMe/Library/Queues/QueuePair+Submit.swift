@@ -65,12 +65,15 @@ extension QueuePair {
     /// Submits a flush: when it completes, all data written before is on the medium.
     @inlinable
     public mutating func submitFlush(of namespace: Namespace, ringing: Bool = true) -> CommandID? {
-        submit(SubmissionEntry(opcode: IOCommand.flush, namespace: namespace.id), ringing: ringing)
+        // It has no data.
+        unsafe submit(SubmissionEntry(opcode: IOCommand.flush, namespace: namespace.id), ringing: ringing)
     }
 
-    /// Submits any command. The caller sets its addresses.
+    /// Submits any command.
+    ///
+    /// Unsafe, because its addresses are not checked: the controller reads or overwrites whatever is mapped there.
     @inlinable
-    public mutating func submit(_ entry: SubmissionEntry, ringing: Bool = true) -> CommandID? {
+    @unsafe public mutating func submit(_ entry: SubmissionEntry, ringing: Bool = true) -> CommandID? {
         guard let slot = slots.take() else { return nil }
         return write(entry, CommandID(rawValue: slot), ringing)
     }

@@ -22,18 +22,12 @@ extension QueuePair {
 
     /// Sleeps until the interrupt arrives, or the next check is due.
     private mutating func sleep() throws(NVMeError) {
-        guard hasInterrupt else { return }
+        guard let interrupt else { return }
+        let turn = interrupt.turn
         // Without this the controller may delay the interrupt.
         acknowledge()
         guard !hasCompletion else { return }
-        do throws(VFIOError) {
-            switch vector {
-            case .some(let vector): try vector.wait(timeout: watch.limit / 8)
-            case .none: break
-            }
-        } catch {
-            throw .vfio(error)
-        }
+        do throws(VFIOError) { try interrupt.wait(turn: turn, timeout: watch.limit / 8) } catch { throw .vfio(error) }
     }
 
     /// Checks the state of the queue and the controller. Callers that poll with ``nextCompletion()`` call it when no
@@ -126,7 +120,7 @@ extension QueuePair {
     private mutating func connect(_ core: ControllerCore) throws(NVMeError) {
         let life = core.currentEpoch
         do throws(NVMeError) {
-            registration.epoch = try core.connectQueue(id, memory, vector: hasInterrupt ? Int(id) : nil)
+            registration.epoch = try core.connectQueue(id, memory, vector: interrupt?.number)
         } catch {
             // Whether the queue exists at the controller is unknown. The next attempt must begin with a reset.
             registration.epoch = life

@@ -41,7 +41,7 @@ public struct QueuePair: ~Copyable, Sendable {
     /// The number of completions that may be taken before the doorbell must be written.
     @usableFromInline let acknowledgementLimit: Int
 
-    let vector: InterruptVector?
+    let interrupt: QueueInterrupt?
     var watch: CommandWatch
     /// The number of completions for commands that were not in flight.
     @usableFromInline var strayCount = 0
@@ -61,12 +61,12 @@ public struct QueuePair: ~Copyable, Sendable {
     ) {
         self.init(
             QueueRegistration(id: id, core: nil, epoch: 0), registers: registers, doorbellStride: doorbellStride,
-            memory: memory, vector: nil, commandTimeout: commandTimeout)
+            memory: memory, interrupt: nil, commandTimeout: commandTimeout)
     }
 
     init(
         _ registration: consuming QueueRegistration, registers: consuming RegisterBank, doorbellStride: Int,
-        memory: consuming QueueMemory, vector: consuming InterruptVector?, commandTimeout: Duration
+        memory: consuming QueueMemory, interrupt: QueueInterrupt?, commandTimeout: Duration
     ) {
         submissionDoorbell = ControllerRegister.doorbells + 2 * Int(registration.id) * doorbellStride
         completionDoorbell = ControllerRegister.doorbells + (2 * Int(registration.id) + 1) * doorbellStride
@@ -77,7 +77,7 @@ public struct QueuePair: ~Copyable, Sendable {
         self.registration = registration
         self.registers = registers
         self.memory = memory
-        self.vector = vector
+        self.interrupt = interrupt
         watch = CommandWatch(limit: commandTimeout)
     }
 
@@ -90,20 +90,27 @@ public struct QueuePair: ~Copyable, Sendable {
     /// The maximum number of bytes of one command.
     public var maximumTransferByteCount: Int { memory.maximumTransferByteCount }
     /// Whether ``waitForCompletion()`` sleeps until an interrupt.
-    public var hasInterrupt: Bool { vector != nil }
+    public var hasInterrupt: Bool { interrupt != nil }
     /// The time limit of a command, after which ``waitForCompletion()`` and ``check()`` throw `.timeout`.
     public var commandTimeout: Duration {
         get { watch.limit }
         set { watch.limit = newValue }
     }
 
+    /// Ends without freeing the memory.
+    consuming func abandon() { NVMe.abandon(memory) }
+
     /// Deletes the queue at the controller, frees its memory, and reports errors.
     ///
     /// Commands in flight end without a completion, and completions that were not taken are lost.
+    ///
+    /// - Throws: `.notStopped` when the controller may still access the queue's memory, which is then never freed.
     public consuming func close() throws(NVMeError) {
-        try registration.close()
+        do throws(NVMeError) { try registration.close() } catch .notStopped(let why) {
+            NVMe.abandon(memory)
+            throw .notStopped(why)
+        }
         do throws(VFIOError) {
-            if let vector { try vector.close() }
             try registers.close()
             try memory.close()
         } catch {

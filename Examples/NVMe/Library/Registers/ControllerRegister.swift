@@ -14,6 +14,8 @@ enum ControllerRegister {
     static let adminSubmissionQueue = 0x28
     /// ACQ, 64 bits.
     static let adminCompletionQueue = 0x30
+    /// CRTO: the time limits to become ready, from version 2.0 on.
+    static let readyTimeouts = 0x68
     /// The first doorbell.
     static let doorbells = 0x1000
 }

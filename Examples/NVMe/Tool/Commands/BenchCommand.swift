@@ -39,7 +39,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let space = try AddressSpace(kernel: disk.makeKernel())
         let controller = try disk.open(in: space)
-        let namespace = try controller.namespace(disk.namespace)
+        let namespace = try disk.namespace(of: controller)
         guard size % namespace.blockSize == 0, UInt64(size) <= namespace.byteCount else {
             throw ValidationError("--size has to be a multiple of \(namespace.blockSize), and fit on the disk")
         }

@@ -12,7 +12,7 @@ struct FlushCommand: ParsableCommand {
     func run() throws {
         let space = try AddressSpace(kernel: disk.makeKernel())
         let controller = try disk.open(in: space)
-        let namespace = try controller.namespace(disk.namespace)
+        let namespace = try disk.namespace(of: controller)
         var queue = try controller.makeQueue(depth: 1)
         try queue.flush(namespace)
         print("flushed namespace \(namespace.id)")

@@ -13,7 +13,7 @@ struct ReadCommand: ParsableCommand {
     func run() throws {
         let space = try AddressSpace(kernel: disk.makeKernel())
         let controller = try disk.open(in: space)
-        let namespace = try controller.namespace(disk.namespace)
+        let namespace = try disk.namespace(of: controller)
         try blocks.check(namespace)
         let buffer = try space.allocate(byteCount: blocks.count * namespace.blockSize)
         var queue = try controller.makeQueue()

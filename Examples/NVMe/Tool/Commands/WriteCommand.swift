@@ -20,7 +20,7 @@ struct WriteCommand: ParsableCommand {
     func run() throws {
         let space = try AddressSpace(kernel: disk.makeKernel())
         let controller = try disk.open(in: space)
-        let namespace = try controller.namespace(disk.namespace)
+        let namespace = try disk.namespace(of: controller)
         try blocks.check(namespace)
         let byteCount = blocks.count * namespace.blockSize
         guard text.utf8.count <= byteCount else {

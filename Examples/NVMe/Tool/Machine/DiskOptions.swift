@@ -18,6 +18,20 @@ struct DiskOptions: ParsableArguments {
     @Argument(help: ArgumentHelp("The NVMe controller.", valueName: "bdf"), transform: PCIAddress.parse)
     var address: PCIAddress
 
+    /// Returns the namespace. If none was chosen and there is no 1, the error names those that there are.
+    func namespace(of controller: borrowing Controller) throws -> Namespace {
+        if chosenNamespace == nil {
+            let found = try controller.namespaceIDs()
+            guard found.contains(1) else {
+                let list =
+                    found.isEmpty
+                    ? "it has none" : "choose with --namespace: \(found.map(String.init).joined(separator: ", "))"
+                throw ValidationError("the controller has no active namespace 1; \(list)")
+            }
+        }
+        return try controller.namespace(namespace)
+    }
+
     /// The kernel that performs the system calls.
     func makeKernel() -> any Kernel { mock ? SampleMachine.make().kernel : HostKernel() }
 

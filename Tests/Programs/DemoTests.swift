@@ -4,9 +4,7 @@ import Testing
     private let vfioctl = Program(name: "vfioctl")
 
     @Test func tellsTheWholeStoryOnTheMock() throws {
-        let result = try vfioctl.run("demo")
-        #expect(result.status == 0)
-        #expect(result.errors == "")
+        let result = try vfioctl.succeed("demo")
         for sentence in [
             "on a mock kernel: nothing of this machine is touched", "64 KiB of BAR 2 of 0000:00:04.0 become a dma-buf",
             "0000:00:02.0 read the BAR by DMA, device to device, and found: \"hello from the other device\"",
@@ -21,22 +19,14 @@ import Testing
         }
     }
 
-    @Test func wantsBothDevicesOrNone() throws {
-        let result = try vfioctl.run("demo", "--from", "0000:00:04.0")
-        #expect(result.status == 64)
-        #expect(
-            result.errors.contains("--from and --to go together: both for real devices, neither for the mock kernel"))
-    }
-
-    @Test func wantsTwoDifferentDevices() throws {
-        let result = try vfioctl.run("demo", "--from", "0000:00:04.0", "--to", "00:04.0")
-        #expect(result.status == 64)
-        #expect(result.errors.contains("--from and --to have to be two devices"))
-    }
-
-    @Test func saysWhatAnAddressLooksLike() throws {
-        let result = try vfioctl.run("demo", "--from", "four", "--to", "0000:00:02.0")
-        #expect(result.status == 64)
-        #expect(result.errors.contains("'four' is no PCI address; one looks like 0000:00:04.0"))
+    @Test(arguments: [
+        (
+            ["--from", "0000:00:04.0"],
+            "--from and --to go together: both for real devices, neither for the mock kernel"
+        ),
+        (["--from", "0000:00:04.0", "--to", "00:04.0"], "--from and --to have to be two devices"),
+        (["--from", "four", "--to", "0000:00:02.0"], "'four' is no PCI address; one looks like 0000:00:04.0"),
+    ]) func saysWhatIsWrongWithTheArguments(_ arguments: [String], _ complaint: String) throws {
+        try vfioctl.expectFailure(arguments: ["demo"] + arguments, status: 64, complaint: complaint)
     }
 }

@@ -2,8 +2,7 @@ import Testing
 
 @Suite struct ExampleTests {
     @Test func exportBAR() throws {
-        let result = try Program(name: "ExportBAR").run()
-        #expect(result.status == 0)
+        let result = try Program(name: "ExportBAR").succeed()
         #expect(
             result.output == """
                 exported 65536 bytes of BAR 2 of 0000:00:04.0: the dma-buf is live
@@ -24,8 +23,7 @@ import Testing
     }
 
     @Test func eduDriver() throws {
-        let result = try Program(name: "EduDriver").run()
-        #expect(result.status == 0, "\(result.errors)")
+        let result = try Program(name: "EduDriver").succeed()
         #expect(
             result.output == """
                 0000:00:02.0 is an edu of version 1.0
@@ -40,8 +38,7 @@ import Testing
     }
 
     @Test func peerToPeer() throws {
-        let result = try Program(name: "PeerToPeer").run()
-        #expect(result.status == 0, "\(result.errors)")
+        let result = try Program(name: "PeerToPeer").succeed()
         #expect(
             result.output == """
                 BAR 2 of 0000:00:04.0 is at 0x2000 for 0000:00:02.0: live
@@ -56,8 +53,7 @@ import Testing
     }
 
     @Test func type1Hazard() throws {
-        let result = try Program(name: "Type1Hazard").run()
-        #expect(result.status == 0, "\(result.errors)")
+        let result = try Program(name: "Type1Hazard").succeed()
         #expect(
             result.output == """
                 type1: 0000:00:03.0 is closed, with its last descriptor and its last mapping
@@ -74,8 +70,7 @@ import Testing
         let refusal =
             "cannot restore a mapping of a dma-buf (IOMMU_IOAS_MAP_FILE) for a dma-buf from elsewhere: No such device "
             + "(ENODEV): the exporter is being reset, is switched off, or has been closed"
-        let result = try Program(name: "ShareDMABuf").run()
-        #expect(result.status == 0, "\(result.errors)")
+        let result = try Program(name: "ShareDMABuf").succeed()
         #expect(
             result.output == """
                 exporter: BAR 2 of 0000:00:03.0 goes over the socket as a dma-buf
@@ -110,9 +105,7 @@ import Testing
     }
 
     @Test(arguments: ["--help", "-h"]) func helps(_ option: String) throws {
-        let result = try Program(name: "PeerToPeer").run(option)
-        #expect(result.status == 0)
-        #expect(result.errors == "")
+        let result = try Program(name: "PeerToPeer").succeed(option)
         #expect(
             result.output == """
                 A device does DMA in another's memory through a dma-buf, until the kernel takes it away. Needs iommufd.
@@ -133,9 +126,7 @@ import Testing
     @Test(arguments: ["ExportBAR", "EduDriver", "PeerToPeer", "Type1Hazard", "ShareDMABuf", "Passthrough"])
     func eachHelps(_ program: String) throws {
         for arguments in [["--help"], ["0000:00:02.0", "-h"]] {
-            let result = try Program(name: program).run(arguments: arguments)
-            #expect(result.status == 0)
-            #expect(result.errors == "")
+            let result = try Program(name: program).succeed(arguments: arguments)
             #expect(result.output.contains("\n\nusage: \(program) [0000:00:0"))
         }
     }

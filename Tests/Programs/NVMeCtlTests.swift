@@ -4,32 +4,27 @@ import Testing
     private let nvmectl = Program(name: "nvmectl")
 
     @Test func identifies() throws {
-        let result = try nvmectl.run("info", "--mock", "0000:00:04.0")
-        #expect(result.status == 0)
-        #expect(result.errors == "")
+        let result = try nvmectl.succeed("info", "--mock", "0000:00:04.0")
         #expect(result.output.contains("namespace 1: 131072 blocks of 512 bytes, 64 MiB\n"))
     }
 
     @Test func readsInHexadecimal() throws {
-        let disk = try nvmectl.run("read", "--mock", "--block", "3", "0000:00:04.0")
-        #expect(disk.status == 0)
+        let disk = try nvmectl.succeed("read", "--mock", "--block", "3", "0000:00:04.0")
         let lines = disk.output.split(separator: "\n")
         #expect(lines.count == 32)
         #expect(lines.first == "00000600  00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................")
     }
 
     @Test func writesAndFlushes() throws {
-        let result = try nvmectl.run("write", "--mock", "--text", "hello", "--block", "7", "0000:00:04.0")
-        #expect(result.status == 0)
+        let result = try nvmectl.succeed("write", "--mock", "--text", "hello", "--block", "7", "0000:00:04.0")
         #expect(result.output == "wrote 1 blocks from 7 on, and flushed\n")
         #expect(try nvmectl.run("flush", "--mock", "0000:00:04.0").output == "flushed namespace 1\n")
     }
 
     @Test(arguments: [["--interrupts"], []])
     func measures(_ options: [String]) throws {
-        let result = try nvmectl.run(
+        let result = try nvmectl.succeed(
             arguments: ["bench", "--mock", "--size", "512", "--depth", "4", "--count", "100", "0000:00:04.0"] + options)
-        #expect(result.status == 0)
         let mode = options.isEmpty ? "poll" : "interrupts"
         #expect(result.output.hasPrefix("bench: size=512 depth=4 mode=\(mode) reads=100 seconds="))
         #expect(result.output.hasSuffix(" failed=0\n"))
@@ -39,9 +34,7 @@ import Testing
         ("0000:00:03.0", "0000:00:03.0 cannot be reset, so its memory decode goes off, and on again:"),
         ("0000:01:00.0", "0000:01:00.0 is reset, with all of its bus:"),
     ]) func readsIntoAPeer(_ peer: String, _ reset: String) throws {
-        let result = try nvmectl.run("peer", "--mock", "--into", peer, "--block", "64", "0000:00:04.0")
-        #expect(result.status == 0)
-        #expect(result.errors == "")
+        let result = try nvmectl.succeed("peer", "--mock", "--into", peer, "--block", "64", "0000:00:04.0")
         for sentence in [
             "nvmectl peer, on a mock kernel: from 0000:00:04.0 into \(peer)",
             "Write. A pattern of 256 KiB goes to block 64 and following of 0000:00:04.0, and is flushed.",
@@ -75,9 +68,7 @@ import Testing
                 "Missing expected argument '--block <block>'"
             ),
         ] {
-            let result = try nvmectl.run(arguments: arguments)
-            #expect(result.status == 64, "\(arguments)")
-            #expect(result.errors.contains(complaint), "\(result.errors)")
+            try nvmectl.expectFailure(arguments: arguments, status: 64, complaint: complaint)
         }
     }
 

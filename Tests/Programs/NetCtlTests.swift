@@ -5,9 +5,7 @@ import Testing
 
     /// The output with rates and times, which differ from run to run, left out.
     private func lines(_ arguments: [String]) throws -> [String] {
-        let result = try netctl.run(arguments: arguments)
-        #expect(result.status == 0)
-        #expect(result.errors == "")
+        let result = try netctl.succeed(arguments: arguments)
         return result.output.split(separator: "\n").map { line in
             String(line).replacing(/in [0-9.e-]+ seconds/, with: "in T").replacing(/: [0-9.]+ M?frames\/s/, with: ": R")
         }
@@ -68,9 +66,7 @@ import Testing
             (["loop", "--mock", "--count", "0", "0000:03:00.0"], "at least 1 frame is sent"),
             (["generate", "--mock", "--count=-1", "0000:03:00.0"], "at least 1 frame is sent"),
         ] {
-            let result = try netctl.run(arguments: arguments)
-            #expect(result.status == 64, "\(arguments)")
-            #expect(result.errors.contains(complaint), "\(result.errors)")
+            try netctl.expectFailure(arguments: arguments, status: 64, complaint: complaint)
         }
     }
 }

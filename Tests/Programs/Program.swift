@@ -43,6 +43,26 @@ struct Program {
             errors: String(decoding: complaint, as: UTF8.self))
     }
 
+    /// Runs it, and expects that it does what it was asked to, without a complaint.
+    func succeed(_ arguments: String...) throws -> Result { try succeed(arguments: arguments) }
+
+    func succeed(arguments: [String]) throws -> Result {
+        let result = try run(arguments: arguments)
+        #expect(result.status == 0 && result.errors == "", "\(arguments): \(result.errors)")
+        return result
+    }
+
+    /// Runs it, and expects that it does not do what it was asked to, and says why on standard error.
+    func expectFailure(_ arguments: String..., status: Int32 = 1, complaint: String) throws {
+        try expectFailure(arguments: arguments, status: status, complaint: complaint)
+    }
+
+    func expectFailure(arguments: [String], status: Int32 = 1, complaint: String) throws {
+        let result = try run(arguments: arguments)
+        #expect(result.status == status, "\(arguments)")
+        #expect(result.errors.contains(complaint), "\(arguments): \(result.errors)")
+    }
+
     /// Runs it by a shell, for what only a shell does with standard output.
     ///
     /// - Parameter words: What follows the program's path, in the shell's language.

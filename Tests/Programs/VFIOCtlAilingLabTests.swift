@@ -18,9 +18,7 @@ struct VFIOCtlNoIOMMULabTests {
 
     @Test func saysWhatABoundDeviceLacks() throws {
         // Without the no-IOMMU mode vfio-pci refuses a device that no IOMMU serves.
-        let result = try vfioctl.run("bind", "00:03.0")
-        #expect(result.status == 1)
-        #expect(result.errors.contains("0000:00:03.0"))
+        try vfioctl.expectFailure("bind", "00:03.0", complaint: "0000:00:03.0")
         #expect(try vfioctl.run("info", "00:03.0").status == 1)
         #expect(try vfioctl.run("restore", "00:03.0").status == 0)
     }
@@ -32,9 +30,9 @@ struct VFIOCtlBlockedLabTests {
     private let vfioctl = Program(name: "vfioctl")
 
     @Test func saysWhatBlocksAndHelps() throws {
-        let open = try vfioctl.run("info", "01:00.0")
-        #expect(open.status == 1)
-        #expect(open.errors.contains("0000:01:00.2 is held by virtio-pci; every device of the group has to be bound"))
+        try vfioctl.expectFailure(
+            "info", "01:00.0",
+            complaint: "0000:01:00.2 is held by virtio-pci; every device of the group has to be bound")
         let result = try vfioctl.run("doctor", "01:00.0")
         #expect(result.status == 1)
         #expect(

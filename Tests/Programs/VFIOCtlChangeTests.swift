@@ -6,8 +6,7 @@ import Testing
     private let vfioctl = Program(name: "vfioctl")
 
     @Test func binds() throws {
-        let result = try vfioctl.run("bind", "--mock", "00:05.0", "00:03.0")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("bind", "--mock", "00:05.0", "00:03.0")
         #expect(
             result.output == """
                 0000:00:05.0: nvme → vfio-pci
@@ -28,8 +27,7 @@ import Testing
     }
 
     @Test func tellsOfTheRestOfTheGroup() throws {
-        let result = try vfioctl.run("bind", "--mock", "01:00.1")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("bind", "--mock", "01:00.1")
         #expect(result.output.contains("0000:01:00.1: nothing to do, vfio-pci holds it"))
         #expect(
             result.output.contains(
@@ -41,8 +39,7 @@ import Testing
     }
 
     @Test func givesBack() throws {
-        let result = try vfioctl.run("restore", "--mock", "00:04.0")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("restore", "--mock", "00:04.0")
         #expect(result.output == "0000:00:04.0: vfio-pci → nvme\n")
         let dry = try vfioctl.run("restore", "--mock", "-n", "00:04.0")
         #expect(
@@ -71,12 +68,10 @@ import Testing
     }
 
     @Test func refusesBridgesAndUnknownDrivers() throws {
-        let bridge = try vfioctl.run("bind", "--mock", "00:1c.0")
-        #expect(bridge.status == 1)
-        #expect(bridge.errors.contains("it is a bridge; it can stay with its driver"))
-        let driver = try vfioctl.run("bind", "--mock", "--driver", "absent", "00:05.0")
-        #expect(driver.status == 1)
-        #expect(driver.errors.contains("the kernel has no driver absent loaded; load it: modprobe absent"))
+        try vfioctl.expectFailure("bind", "--mock", "00:1c.0", complaint: "it is a bridge; it can stay with its driver")
+        try vfioctl.expectFailure(
+            "bind", "--mock", "--driver", "absent", "00:05.0",
+            complaint: "the kernel has no driver absent loaded; load it: modprobe absent")
     }
 
     @Test func makesVirtualFunctions() throws {
@@ -88,12 +83,10 @@ import Testing
                 echo 1 > /sys/bus/pci/devices/0000:00:06.0/sriov_drivers_autoprobe
 
                 """)
-        let many = try vfioctl.run("sriov", "--mock", "00:06.0", "5")
-        #expect(many.status == 1)
-        #expect(many.errors.contains("it can have 0 to 4 virtual functions, not 5"))
-        let refused = try vfioctl.run("sriov", "--mock", "00:06.0", "2")
-        #expect(refused.status == 1)
-        #expect(refused.errors.contains("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov"))
+        try vfioctl.expectFailure(
+            "sriov", "--mock", "00:06.0", "5", complaint: "it can have 0 to 4 virtual functions, not 5")
+        try vfioctl.expectFailure(
+            "sriov", "--mock", "00:06.0", "2", complaint: "echo 1 > /sys/module/vfio_pci/parameters/enable_sriov")
         let none = try vfioctl.run("sriov", "--mock", "00:02.0", "1")
         #expect(none.errors == "Error: cannot make virtual functions for 0000:00:02.0: it has no SR-IOV\n")
     }
@@ -109,8 +102,7 @@ import Testing
                 == "would set the token of 0000:00:06.0 to \(uuid)\n")
         let none = try vfioctl.run("vf-token", "--mock", "00:04.0", uuid)
         #expect(none.status == 1)
-        let odd = try vfioctl.run("vf-token", "--mock", "00:06.0", "abc")
-        #expect(odd.status == 64)
-        #expect(odd.errors.contains("'abc' is no UUID; one looks like"))
+        try vfioctl.expectFailure(
+            "vf-token", "--mock", "00:06.0", "abc", status: 64, complaint: "'abc' is no UUID; one looks like")
     }
 }

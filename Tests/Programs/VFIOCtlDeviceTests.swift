@@ -6,8 +6,7 @@ import Testing
     private let vfioctl = Program(name: "vfioctl")
 
     @Test func showsADevice() throws {
-        let result = try vfioctl.run("info", "--mock", "00:04.0")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("info", "--mock", "00:04.0")
         let words = result.words
         for text in [
             "0000:00:04.0 through iommufd", "bar2 4M rw all of it", "config 4K rw no", "msix 65", "reset alone",
@@ -25,8 +24,7 @@ import Testing
     }
 
     @Test func decodesConfigSpace() throws {
-        let result = try vfioctl.run("config", "--mock", "00:04.0")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("config", "--mock", "00:04.0")
         #expect(result.output.hasPrefix("1b36:0010  class 010802, revision 02, subsystem 1af4:1100\n"))
         #expect(
             result.output.contains("MSI-X: 65 vectors, off, table in BAR 0 at 0x2000, pending bits in BAR 0 at 0x3000"))
@@ -60,8 +58,8 @@ import Testing
         #expect(result.output == "0xfffffffa\n")
         let dry = try vfioctl.run("write", "--mock", "-n", "00:02.0", "bar0", "4", "5")
         #expect(dry.output == "would write 0x00000005 to BAR 0 of 0000:00:02.0 at 0x4, 32 bits\n")
-        let wide = try vfioctl.run("write", "--mock", "00:02.0", "bar0", "4", "0x100", "--width", "8")
-        #expect(wide.errors.contains("0x100 has more than 8 bits"))
+        try vfioctl.expectFailure(
+            "write", "--mock", "00:02.0", "bar0", "4", "0x100", "--width", "8", complaint: "0x100 has more than 8 bits")
     }
 
     @Test(
@@ -70,24 +68,19 @@ import Testing
             (["bar0", "2"], "an offset for 32 bits is a multiple of 4"),
         ])
     func refusesOddPlaces(arguments: [String], hint: String) throws {
-        let result = try vfioctl.run(arguments: ["read", "--mock", "00:02.0"] + arguments)
-        #expect(result.status == 1)
-        #expect(result.errors.contains(hint))
+        try vfioctl.expectFailure(arguments: ["read", "--mock", "00:02.0"] + arguments, complaint: hint)
     }
 
     @Test func resets() throws {
         #expect(try vfioctl.run("reset", "--mock", "00:04.0").output == "0000:00:04.0: reset\n")
-        let none = try vfioctl.run("reset", "--mock", "00:02.0")
-        #expect(none.status == 1)
-        #expect(none.errors.contains("it has no FLR, and nothing else resets it alone"))
+        try vfioctl.expectFailure(
+            "reset", "--mock", "00:02.0", complaint: "it has no FLR, and nothing else resets it alone")
         #expect(
             try vfioctl.run("hot-reset", "--mock", "02:00.0").output == "0000:02:00.0, 0000:02:00.1: reset together\n")
         #expect(
             try vfioctl.run("hot-reset", "--mock", "-n", "02:00.1").output
                 == "would reset 0000:02:00.0, 0000:02:00.1 together\n")
-        let hot = try vfioctl.run("hot-reset", "--mock", "00:04.0")
-        #expect(hot.status == 1)
-        #expect(hot.errors.contains("VFIO_DEVICE_GET_PCI_HOT_RESET_INFO"))
+        try vfioctl.expectFailure("hot-reset", "--mock", "00:04.0", complaint: "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO")
     }
 
     @Test func tellsProgramsWhatItDid() throws {
@@ -112,8 +105,7 @@ import Testing
         #expect(
             result.errors == "Error: cannot open the device for 0000:00:05.0: the driver nvme holds it; unbind it and "
                 + "bind the device to vfio-pci\n")
-        let group = try vfioctl.run("info", "--mock", "01:00.1")
-        #expect(group.errors.contains("0000:01:00.0 is held by e1000e"))
+        try vfioctl.expectFailure("info", "--mock", "01:00.1", complaint: "0000:01:00.0 is held by e1000e")
     }
 
     // MARK: dma-bufs
@@ -124,27 +116,25 @@ import Testing
             "echo fd $VFIOCTL_DMABUF_FD; test -e /proc/self/fd/$VFIOCTL_DMABUF_FD && exit 7")
         #expect(result.output == "fd 3\n")
         #expect(result.status == 7)
-        let missing = try vfioctl.run(
-            "dmabuf", "export", "--mock", "00:04.0", "bar2", "all", "--", "/nonexistent/command")
-        #expect(missing.status == 1)
-        #expect(missing.errors.contains("cannot run the command for /nonexistent/command"))
+        try vfioctl.expectFailure(
+            "dmabuf", "export", "--mock", "00:04.0", "bar2", "all", "--", "/nonexistent/command",
+            complaint: "cannot run the command for /nonexistent/command")
     }
 
     @Test func wantsSomebodyToHandItTo() throws {
-        let result = try vfioctl.run("dmabuf", "export", "--mock", "00:04.0", "bar2", "all")
-        #expect(result.status == 64)
-        #expect(result.errors.contains("say who gets the dma-buf: either --socket PATH or -- COMMAND"))
+        try vfioctl.expectFailure(
+            "dmabuf", "export", "--mock", "00:04.0", "bar2", "all", status: 64,
+            complaint: "say who gets the dma-buf: either --socket PATH or -- COMMAND")
     }
 
     @Test func refusesOddRanges() throws {
-        let result = try vfioctl.run("dmabuf", "export", "--mock", "00:04.0", "bar2", "0..100", "--", "true")
-        #expect(result.status == 1)
-        #expect(result.errors.contains("both ends of 0..<100 have to be multiples of 4096"))
+        try vfioctl.expectFailure(
+            "dmabuf", "export", "--mock", "00:04.0", "bar2", "0..100", "--", "true",
+            complaint: "both ends of 0..<100 have to be multiples of 4096")
     }
 
     @Test func importsADMABuf() throws {
-        let result = try vfioctl.run("dmabuf", "import", "--mock", "--for", "00:02.0")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("dmabuf", "import", "--mock", "--for", "00:02.0")
         #expect(result.output == "0000:00:02.0 reaches 65536 bytes at 0x1000\n")
     }
 }

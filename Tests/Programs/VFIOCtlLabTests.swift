@@ -7,8 +7,7 @@ struct VFIOCtlLabTests {
     private let vfioctl = Program(name: "vfioctl")
 
     @Test func listsTheDevices() throws {
-        let result = try vfioctl.run("list")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("list")
         let lines = result.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
         let states = Dictionary(uniqueKeysWithValues: lines.dropFirst().map { ($0[0], $0[5]) })
         #expect(states["0000:00:02.0"] == "ready")
@@ -23,8 +22,7 @@ struct VFIOCtlLabTests {
     // MARK: doctor
 
     @Test func findsNothingWrong() throws {
-        let result = try vfioctl.run("doctor", "00:02.0", "00:04.0")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("doctor", "00:02.0", "00:04.0")
         #expect(result.output.contains("ok       IOMMU: the kernel uses dmar0 (Intel VT-d)"))
         #expect(result.output.contains("ok       open: the device can be opened, through iommufd"))
         #expect(result.output.contains("BAR 2 of 0000:00:04.0 can be mapped for 0000:00:02.0, revocably: live"))
@@ -50,8 +48,7 @@ struct VFIOCtlLabTests {
         #expect(try vfioctl.run("unbind", "00:04.0").output == "0000:00:04.0: vfio-pci → no driver\n")
         let commands = try Lab.follow { try vfioctl.run("doctor", "00:04.0") }
         #expect(commands == ["vfioctl bind 0000:00:04.0"])
-        let demo = try vfioctl.run("demo", "--from", "00:04.0", "--to", "00:02.0")
-        #expect(demo.status == 0, "\(demo.errors)")
+        let demo = try vfioctl.succeed("demo", "--from", "00:04.0", "--to", "00:02.0")
         #expect(demo.output.contains("Done: all of it happened as told."))
     }
 
@@ -82,9 +79,8 @@ struct VFIOCtlLabTests {
     }
 
     @Test func makesVirtualFunctions() throws {
-        let refused = try vfioctl.run("sriov", "02:00.0", "2")
-        #expect(refused.status == 1)
-        #expect(refused.errors.contains("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov"))
+        try vfioctl.expectFailure(
+            "sriov", "02:00.0", "2", complaint: "echo 1 > /sys/module/vfio_pci/parameters/enable_sriov")
         #expect(try Lab.shell("echo 1 > /sys/module/vfio_pci/parameters/enable_sriov").status == 0)
         #expect(try vfioctl.run("sriov", "02:00.0", "2").output == "0000:02:00.1\n0000:02:00.2\n")
         #expect(try vfioctl.run("sriov", "02:00.0", "0").output == "0000:02:00.0 has no virtual functions\n")

@@ -14,9 +14,7 @@ import VFIOMock
     // MARK: list
 
     @Test func listsTheDevices() throws {
-        let result = try vfioctl.run("list", "--mock")
-        #expect(result.status == 0)
-        #expect(result.errors == "")
+        let result = try vfioctl.succeed("list", "--mock")
         let lines = result.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
         #expect(lines[0] == ["ADDRESS", "ID", "GROUP", "NUMA", "DRIVER", "VFIO", "DEVICE"])
         #expect(
@@ -80,8 +78,7 @@ import VFIOMock
     // MARK: topology
 
     @Test func drawsTheTree() throws {
-        let result = try vfioctl.run("topology", "--mock")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("topology", "--mock")
         let lines = result.output.split(separator: "\n")
         #expect(lines[0] == "pci0000:00")
         #expect(lines.contains { $0.hasPrefix("└─ 0000:00:1c.0") && $0.hasSuffix("pcieport") })
@@ -92,8 +89,7 @@ import VFIOMock
     }
 
     @Test func drawsAPicture() throws {
-        let result = try vfioctl.run("topology", "--mock", "--format", "svg")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("topology", "--mock", "--format", "svg")
         let parser = XMLParser(data: Data(result.output.utf8))
         #expect(parser.parse())
         for text in ["0000:01:00.1", "group 12", "vfio-pci", "no driver"] { #expect(result.output.contains(text)) }
@@ -114,20 +110,17 @@ import VFIOMock
     // MARK: doctor
 
     @Test func findsNothingWrong() throws {
-        let machine = try vfioctl.run("doctor", "--mock")
-        #expect(machine.status == 0)
+        let machine = try vfioctl.succeed("doctor", "--mock")
         #expect(machine.output.contains("ok       IOMMU: the kernel uses dmar0 (Intel VT-d)"))
         #expect(machine.output.hasSuffix("Nothing is wrong with this machine. vfioctl doctor BDF looks at a device.\n"))
-        let device = try vfioctl.run("doctor", "--mock", "00:04.0")
-        #expect(device.status == 0)
+        let device = try vfioctl.succeed("doctor", "--mock", "00:04.0")
         #expect(device.output.contains("ok       open: the device can be opened, through iommufd"))
         #expect(device.output.contains("ok       dma-buf: its memory can be exported, and is revocable"))
         #expect(device.output.hasSuffix("Nothing is wrong: the device can be opened.\n"))
     }
 
     @Test func tellsWhatTwoDevicesCanDo() throws {
-        let result = try vfioctl.run("doctor", "--mock", "00:02.0", "00:04.0")
-        #expect(result.status == 0)
+        let result = try vfioctl.succeed("doctor", "--mock", "00:02.0", "00:04.0")
         #expect(
             result.output.contains(
                 "peer to peer: BAR 2 of 0000:00:04.0 can be mapped for 0000:00:02.0, revocably: live"))

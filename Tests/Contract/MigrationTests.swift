@@ -28,6 +28,12 @@ extension Contract.MigrationTests {
         try stream.close()
     }
 
+    /// Changes to a state that gives a stream.
+    private func begin(_ migration: Migration, _ state: MigrationState) throws -> MigrationStream {
+        guard let stream = try migration.changeState(to: state) else { throw Errno.noMessage }
+        return stream
+    }
+
     private func send(_ text: String, to device: borrowing Device) throws {
         try device.withRegisters(.bar0) { registers in for byte in text.utf8 { registers.write8(byte, at: 0) } }
     }
@@ -97,10 +103,7 @@ extension Contract.MigrationTests {
     @Test("the stream of STOP_COPY has the state, and then its end", arguments: Scenario.all)
     func stopCopy(_ scenario: Scenario) throws {
         try withPort(scenario) { _, migration in
-            guard let stream = try migration.changeState(to: .stopCopy) else {
-                Issue.record("no stream")
-                return
-            }
+            let stream = try begin(migration, .stopCopy)
             #expect(try migration.state() == .stopCopy)
             #expect(try stream.read(upTo: 10).count == 10)
             #expect(try stream.read(upTo: 4096).count == Self.size - 10)
@@ -117,10 +120,7 @@ extension Contract.MigrationTests {
     @Test("PRE_COPY gives a part while the device runs, and STOP_COPY goes on", arguments: Scenario.all)
     func preCopy(_ scenario: Scenario) throws {
         try withPort(scenario) { _, migration in
-            guard let stream = try migration.changeState(to: .preCopy) else {
-                Issue.record("no stream")
-                return
-            }
+            let stream = try begin(migration, .preCopy)
             #expect(try stream.preCopyProgress().initialByteCount == UInt64(Self.headerSize))
             #expect(try stream.read(upTo: 4096).count == Self.headerSize)
             let progress = try stream.preCopyProgress()
@@ -149,10 +149,7 @@ extension Contract.MigrationTests {
     @Test("from STOP_COPY there is no way to PRE_COPY, and nothing changes", arguments: Scenario.all)
     func noWay(_ scenario: Scenario) throws {
         try withPort(scenario) { _, migration in
-            guard let stream = try migration.changeState(to: .stopCopy) else {
-                Issue.record("no stream")
-                return
-            }
+            let stream = try begin(migration, .stopCopy)
             expectRefusal(.kernel, .invalidArgument) { _ = try migration.changeState(to: .preCopy) }
             #expect(try migration.state() == .stopCopy)
             #expect(try stream.read(upTo: 4096).count == Self.size)
@@ -236,10 +233,7 @@ extension Contract.MigrationTests {
     @Test("a migration that is under way is not begun again", arguments: Scenario.all)
     func twice(_ scenario: Scenario) throws {
         try withPort(scenario) { _, migration in
-            guard let stream = try migration.changeState(to: .preCopy) else {
-                Issue.record("no stream")
-                return
-            }
+            let stream = try begin(migration, .preCopy)
             expectRefusal(.busy, nil) { _ = try migration.save() }
             expectRefusal(.busy, nil) { try migration.restore([]) }
             expectRefusal(.invalidArgument, nil) { _ = try migration.save(endingIn: .preCopy) }

@@ -44,8 +44,6 @@ import Synchronization
         kernel.accept(CVFIO_DEVICE_DETACH_IOMMUFD_PT)
     }
 
-    private func discard<Owner: ~Copyable>(_ owner: consuming Owner) {}
-
     // MARK: Queues of the hardware
 
     private static func queue(_ index: UInt32, of viommu: borrowing VirtualIOMMU) throws(VFIOError) -> HardwareQueue {

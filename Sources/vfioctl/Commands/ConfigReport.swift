@@ -32,24 +32,18 @@ struct ConfigReport: Encodable {
         command = Self.names(try config.command())
         status = "0x" + Hexadecimal.text(try config.status())
         baseAddresses = try Self.baseAddresses(config)
-        var capabilities: [Capability] = []
-        for capability in try config.capabilities() {
-            capabilities.append(
-                Capability(
-                    offset: "0x" + Hexadecimal.text(capability.offset, digits: 2),
-                    id: "0x" + Hexadecimal.text(capability.id.rawValue), name: Self.name(capability.id),
-                    details: try Self.details(capability.id, config)))
+        capabilities = try config.capabilities().map { (capability) throws(VFIOError) in
+            Capability(
+                offset: "0x" + Hexadecimal.text(capability.offset, digits: 2),
+                id: "0x" + Hexadecimal.text(capability.id.rawValue), name: Self.name(capability.id),
+                details: try Self.details(capability.id, config))
         }
-        self.capabilities = capabilities
-        var extended: [Capability] = []
-        for capability in try config.extendedCapabilities() {
-            extended.append(
-                Capability(
-                    offset: "0x" + Hexadecimal.text(capability.offset, digits: 3),
-                    id: "0x" + Hexadecimal.text(capability.id.rawValue), name: Self.name(capability.id),
-                    details: try Self.details(capability.id, config)))
+        extendedCapabilities = try config.extendedCapabilities().map { (capability) throws(VFIOError) in
+            Capability(
+                offset: "0x" + Hexadecimal.text(capability.offset, digits: 3),
+                id: "0x" + Hexadecimal.text(capability.id.rawValue), name: Self.name(capability.id),
+                details: try Self.details(capability.id, config))
         }
-        extendedCapabilities = extended
     }
 
     // MARK: Header

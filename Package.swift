@@ -198,7 +198,8 @@ let package = Package(
         .testTarget(
             name: "VirtioNetTests",
             dependencies: [
-                "VirtioNet", "VFIO", "VFIOMock", .product(name: "SystemPackage", package: "swift-system"),
+                "TestSupport", "VirtioNet", "VFIO", "VFIOMock",
+                .product(name: "SystemPackage", package: "swift-system"),
             ],
             path: "Tests/VirtioNet",
             swiftSettings: testSettings

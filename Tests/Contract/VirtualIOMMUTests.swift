@@ -141,8 +141,6 @@ extension Contract.VirtualIOMMUTests {
         }
     }
 
-    private func discard<Owner: ~Copyable>(_ owner: consuming Owner) {}
-
     @Test("what is no virtual IOMMU [iommufd_viommu.viommu_negative_tests]", arguments: Scenario.all)
     func refusals(_ scenario: Scenario) throws {
         try scenario.runWithTestDevice { bench, space, device in

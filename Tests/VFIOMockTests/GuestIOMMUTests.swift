@@ -39,8 +39,6 @@ struct GuestIOMMUTests {
         }
     }
 
-    private func discard<Owner: ~Copyable>(_ owner: consuming Owner) {}
-
     // MARK: Intel
 
     @Test func aGuestsPageTableIsAttachedAndInvalidated() throws {

@@ -2,11 +2,6 @@
 
 extension VolatileMemory where Self: ~Copyable {
     func fill(_ bytes: [UInt8], at offset: Int = 0) { copy(bytes.span, to: offset) }
-
-    func expect(_ bytes: [UInt8], at offset: Int = 0, sourceLocation: SourceLocation = #_sourceLocation) {
-        let found = self.bytes(at: offset, count: bytes.count)
-        #expect(found == bytes, sourceLocation: sourceLocation)
-    }
 }
 
 extension Device {

@@ -62,10 +62,3 @@ extension ControllerOptions {
 
 extension Controller: Closable {}
 extension QueuePair: Closable {}
-
-extension VolatileMemory where Self: ~Copyable {
-    func expect(_ bytes: [UInt8], at offset: Int = 0, sourceLocation: SourceLocation = #_sourceLocation) {
-        let found = self.bytes(at: offset, count: bytes.count)
-        #expect(found == bytes, sourceLocation: sourceLocation)
-    }
-}

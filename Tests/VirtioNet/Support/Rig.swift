@@ -1,5 +1,6 @@
 // What is exported here, the other files of the target need not import.
 @_exported import SystemPackage
+@_exported import TestSupport
 @_exported import Testing
 @_exported import VFIO
 @_exported import VFIOMock

@@ -79,6 +79,13 @@ extension Contract.ContainerOfIOMMUFDTests {
         expectErrno(.invalidArgument, "a flag") {
             Int(try raw.unmap(0x10_0000, 8192, flags: CVFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP))
         }
+        // What was unmapped before the failure is in the request.
+        #expect(raw.refusedUnmap(0x10_0000, 4096) == (.noSuchFileOrDirectory, 0))
+        #expect(raw.refusedUnmap(0x10_0000, 0) == (.invalidArgument, 0))
+        #expect(raw.refusedUnmap(0x10_0000, .max) == (.overflow, 0))
+        #expect(raw.refusedUnmap(4096, 4096, flags: CVFIO_DMA_UNMAP_FLAG_ALL) == (.invalidArgument, 4096))
+        #expect(try raw.map(memory.address, 4096, at: 0x8_0000) == 0)
+        #expect(raw.refusedUnmap(0x8_0000, 0x8_1000) == (.noSuchFileOrDirectory, 4096), "and half of another")
         #expect(try raw.unmap(0x20_0000, 4096) == 0, "nothing is an answer")
         expectErrno(.invalidArgument, "everything, from an address") {
             Int(try raw.unmap(4096, 0, flags: CVFIO_DMA_UNMAP_FLAG_ALL))

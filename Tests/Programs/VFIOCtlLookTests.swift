@@ -81,9 +81,10 @@ import VFIOMock
         let result = try vfioctl.succeed("topology", "--mock")
         let lines = result.output.split(separator: "\n")
         #expect(lines[0] == "pci0000:00")
-        #expect(lines.contains { $0.hasPrefix("└─ 0000:00:1c.0") && $0.hasSuffix("pcieport") })
-        #expect(lines.contains { $0.hasPrefix("   ├─ 0000:01:00.0") && $0.contains("┌ group 12") })
-        #expect(lines.contains { $0.hasPrefix("   ├─ 0000:01:00.1") && $0.contains("└ group 12") })
+        #expect(lines.contains { $0.hasPrefix("├─ 0000:00:1c.0") && $0.hasSuffix("pcieport") })
+        #expect(lines.contains { $0.hasPrefix("│  ├─ 0000:01:00.0") && $0.contains("┌ group 12") })
+        #expect(lines.contains { $0.hasPrefix("│  └─ 0000:01:00.1") && $0.contains("└ group 12") })
+        #expect(lines.contains { $0.hasPrefix("└─ 0000:00:1c.1") && $0.hasSuffix("pcieport") })
         #expect(lines.contains { $0.hasPrefix("   └─ 0000:02:00.1") && $0.contains("└ group 13") })
         #expect(lines.last == "IOMMU group 13 is shared: a program gets all of 0000:02:00.0, 0000:02:00.1, or none.")
     }

@@ -98,6 +98,34 @@ struct DeviceModelTests {
             msix: .init(vectors: 4, bar: 0, tableOffset: 0, pendingOffset: 0x8000))
     }
 
+    @Test func integersAreReadAndWritten() throws {
+        let machine = MockMachine()
+        machine.plug(SharedMemoryModel(byteCount: 1 << 16), at: "0000:00:03.0")
+        let space = try AddressSpace(kernel: machine.kernel)
+        let device = try Device(at: "0000:00:03.0", in: space)
+        try device.config.updateCommand { $0.insert(.busMaster) }
+        let buffer = try space.allocate(byteCount: 4096)
+        let iova = buffer.iova
+        buffer.write64(0x0102_0304_0506_0708, at: 8)
+        machine.withDevice(SharedMemoryModel.self, at: "0000:00:03.0") { _, bus in
+            #expect(bus.read(iova + 8, as: UInt64.self) == 0x0102_0304_0506_0708)
+            #expect(bus.read(iova + 9, as: UInt32.self) == 0x0405_0607)
+            #expect(bus.read(iova + 10, as: UInt16.self) == 0x0506)
+            #expect(bus.read(iova + 15, as: UInt8.self) == 1)
+            let isWritten = bus.write(0x1122_3344 as UInt32, to: iova + 16)
+            #expect(isWritten)
+            bus.writeMemory(bar: 2, at: 4, 0x5566_7788 as UInt32)
+            #expect(bus.readMemory(bar: 2, at: 4, as: UInt16.self) == 0x7788)
+            #expect(bus.readMemory(bar: 2, at: 6, as: UInt64.self) == 0x5566)
+            // What is not there is zero, and dropped.
+            #expect(bus.read(IOVA(0x7000_0000), as: UInt64.self) == 0)
+            let isRefused = !bus.write(1 as UInt64, to: IOVA(0x7000_0000))
+            #expect(isRefused)
+        }
+        #expect(buffer.read32(at: 16) == 0x1122_3344)
+        #expect(machine.faults.count == 2)
+    }
+
     @Test func messagesNeedTheBus() throws {
         let machine = PathTests.makeMachine(.stock)
         machine.plug(Beeper(), at: "0000:00:05.0", group: 9)

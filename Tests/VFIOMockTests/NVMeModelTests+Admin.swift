@@ -47,7 +47,18 @@ struct NVMeModelAdminTests {
         #expect(Self.number(list, 0, 4) == 1)
         #expect(list.dropFirst(4).allSatisfy { $0 == 0 })
         #expect(structure(host, 2, namespace: 1).allSatisfy { $0 == 0 })
-        #expect(Array(structure(host, 3, namespace: 1)[0..<2]) == [3, 16])
+        // A UUID, and the command set, without which Linux makes no disk of it.
+        let descriptors = structure(host, 3, namespace: 1)
+        #expect(Array(descriptors[0..<4]) == [3, 16, 0, 0])
+        #expect(Array(descriptors[20..<26]) == [4, 1, 0, 0, 0, 0])
+        // The structures of the NVM command set, and of no other.
+        for (cns, namespace) in [(5, 1), (6, 0), (7, 0)] as [(UInt32, UInt32)] {
+            let data = host.iova(NVMeHost.data)
+            let zoned = host.run(0, 6, namespace: namespace, prp1: data, dwords: [cns, 2 << 24])
+            #expect(zoned.status == .invalidField)
+            #expect(structure(host, cns, namespace: namespace)[0] == (cns == 7 ? 1 : 0))
+        }
+        #expect(structure(host, 0x1c)[0] == 1)
     }
 
     @Test func identifyKnowsWhatItKnows() throws {
@@ -172,6 +183,55 @@ struct NVMeModelAdminTests {
         #expect(host.reap(0) == [.init(identifier: requests[1], result: 1 << 16 | 1 << 8, queue: 0)])
         #expect(host.run(2, block: 0) == .success)
         #expect(host.withModel { model, _ in model.statistics.invalidDoorbellWrites } == 4)
+    }
+
+    /// The composite temperature is 40 degrees, and the thresholds 70 and -273 degrees at first.
+    @Test func aThresholdOfTheTemperatureIsAnEvent() throws {
+        let host = try NVMeHost().started()
+        let data = host.iova(NVMeHost.data)
+        func warning() -> UInt8 {
+            #expect(host.run(0, 2, prp1: data, dwords: [127 << 16 | 2]).status == .success)
+            return host.memory.read8(at: NVMeHost.data)
+        }
+        func set(_ threshold: UInt32) { #expect(host.run(0, 9, dwords: [4, threshold]).status == .success) }
+        let event: UInt32 = 2 << 16 | 1 << 8 | 1
+        var requests = (0..<3).map { _ in host.submit(0, 12) }
+        host.ring(0)
+        // Nobody has asked for it.
+        set(300)
+        #expect(warning() == 2)
+        #expect(host.reap(0) == [])
+        set(343)
+        #expect(warning() == 0)
+        #expect(host.run(0, 9, dwords: [0x0b, 1 << 1]).status == .success)
+        let change = host.submit(0, 9, dwords: [4, 313])
+        host.ring(0)
+        #expect(
+            host.reap(0) == [
+                .init(identifier: requests.removeFirst(), result: event, queue: 0), .init(identifier: change, queue: 0),
+            ])
+        // Once, until the log page is read without RAE.
+        set(312)
+        #expect(host.run(0, 2, prp1: data, dwords: [127 << 16 | 1 << 15 | 2]).status == .success)
+        set(311)
+        #expect(host.reap(0) == [])
+        set(343)
+        #expect(warning() == 0)
+        // The lower threshold, in the same feature, and the temperature itself.
+        set(1 << 20 | 290)
+        #expect(host.run(0, 10, dwords: [4, 1 << 20]).result == 290)
+        #expect(host.run(0, 10, dwords: [4]).result == 343)
+        host.withModel { model, bus in model.setTemperature(289, bus: bus) }
+        #expect(host.reap(0) == [.init(identifier: requests.removeFirst(), result: event, queue: 0)])
+        #expect(warning() == 2)
+        #expect(Self.number(host.memory.bytes(at: NVMeHost.data, count: 4), 1, 2) == 289)
+        host.withModel { model, bus in model.setTemperature(400, bus: bus) }
+        #expect(host.reap(0) == [.init(identifier: requests.removeFirst(), result: event, queue: 0)])
+        // A sensor that is not there has no threshold; there are two kinds.
+        set(1 << 16 | 1)
+        #expect(host.run(0, 10, dwords: [4, 1 << 16]).result == 0)
+        #expect(host.run(0, 9, dwords: [4, 2 << 20]).status == .invalidField)
+        #expect(host.withModel { model, _ in model.temperature } == 400)
     }
 
     @Test func anEventWaitsForItsRequest() throws {

@@ -32,6 +32,88 @@ struct SysfsTests {
         #expect(try text(kernel, "/sys/kernel/iommu_groups/1/devices/0000:00:02.0/device") == "0x11e8\n")
     }
 
+    /// What udev, lspci and others read of a device, and that VFIO is there, without which DPDK does not look for it.
+    @Test func whatOtherProgramsLookAt() throws {
+        let machine = MockMachine()
+        machine.plug(NVMeModel(), at: "0000:00:04.0")
+        let kernel = machine.kernel
+        let folder: FilePath = "/sys/bus/pci/devices/0000:00:04.0"
+        func text(_ name: String) throws(Errno) -> String { try self.text(kernel, folder.appending(name)) }
+        for module in ["vfio", "vfio_pci", "vfio_pci_core", "vfio_iommu_type1", "iommufd"] {
+            #expect(try kernel.names(in: "/sys/module").contains(module))
+        }
+        let alias = "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02"
+        #expect(try text("modalias") == alias + "\n")
+        #expect(
+            try text("uevent")
+                == """
+                DRIVER=vfio-pci
+                PCI_CLASS=10802
+                PCI_ID=1B36:0010
+                PCI_SUBSYS_ID=1AF4:1100
+                PCI_SLOT_NAME=0000:00:04.0
+                MODALIAS=\(alias)
+
+                """)
+        let names = try kernel.names(in: folder)
+        #expect(names.filter { $0.hasPrefix("resource") } == ["resource", "resource0", "resource2", "resource2_wc"])
+        #expect(try text("power_state") == "D0\n")
+        #expect(try text("power/runtime_status") == "active\n")
+        #expect(try text("power/control") == "on\n")
+        try kernel.writeFile(folder.appending("power/control"), Array("auto\n".utf8))
+        #expect(try text("power/control") == "auto\n")
+        #expect(throws: Errno.invalidArgument) {
+            try kernel.writeFile(folder.appending("power/control"), Array("off".utf8))
+        }
+    }
+
+    @Test func aFunctionIsResetAndRemovedByItsFiles() throws {
+        let machine = MockMachine()
+        machine.plug(NVMeModel(), at: "0000:00:04.0")
+        machine.plug(EduModel(), at: "0000:00:02.0")
+        let kernel = machine.kernel
+        let folder: FilePath = "/sys/bus/pci/devices/0000:00:04.0"
+        machine.withDevice(NVMeModel.self, at: "0000:00:04.0") { model, _ in model.becomeFatal() }
+        func status() -> UInt64 {
+            machine.withDevice(NVMeModel.self, at: "0000:00:04.0") { model, bus in
+                model.read(bar: 0, at: 0x1c, width: 4, bus: bus)
+            }
+        }
+        #expect(status() == 2)
+        #expect(throws: Errno.invalidArgument) { try kernel.writeFile(folder.appending("reset"), Array("0".utf8)) }
+        try kernel.writeFile(folder.appending("reset"), Array("1".utf8))
+        #expect(status() == 0)
+        // A device of the root bus without a reset of its own has no such file.
+        #expect(throws: Errno.noSuchFileOrDirectory) {
+            try kernel.writeFile(Self.folder.appending("reset"), Array("1".utf8))
+        }
+        #expect(throws: Errno.invalidArgument) { try kernel.writeFile(folder.appending("remove"), Array("x".utf8)) }
+        try kernel.writeFile(folder.appending("remove"), Array("0".utf8))
+        #expect(try kernel.names(in: "/sys/bus/pci/devices") == [Self.edu, "0000:00:04.0"])
+        try kernel.writeFile(folder.appending("remove"), Array("1".utf8))
+        #expect(try kernel.names(in: "/sys/bus/pci/devices") == [Self.edu])
+        #expect(throws: VFIOError.self) {
+            try Device(at: "0000:00:04.0", in: AddressSpace(kernel: kernel)).close()
+        }
+    }
+
+    /// A port has one secondary bus.
+    @Test func eachBusIsBehindAPortOfItsOwn() throws {
+        let machine = MockMachine()
+        let addresses: [PCIAddress] = [
+            "0000:01:00.0", "0000:01:00.1", "0000:02:00.0", "0000:20:00.0", "0000:21:00.0", "0001:01:00.0",
+        ]
+        for address in addresses { machine.plug(EduModel(), at: address) }
+        let ports = try addresses.map { address in
+            let path = try machine.kernel.readLink(FilePath("/sys/bus/pci/devices/\(address)"))
+            return path.components.dropLast().last!.string
+        }
+        #expect(
+            ports == [
+                "0000:00:1c.0", "0000:00:1c.0", "0000:00:1c.1", "0000:00:1f.7", "0000:00:1b.0", "0001:00:1c.0",
+            ])
+    }
+
     @Test func whatIsNotThere() {
         let kernel = PathTests.makeMachine(.stock).kernel
         #expect(throws: Errno.noSuchFileOrDirectory) { try kernel.open("/dev/iommu", .readWrite) }

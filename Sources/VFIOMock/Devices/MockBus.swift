@@ -54,6 +54,19 @@ protocol DeviceSlot: AnyObject {
         }
     }
 
+    /// Reads a little-endian integer by DMA. What cannot be read is zero.
+    public func read<Value: FixedWidthInteger & UnsignedInteger>(_ iova: IOVA, as type: Value.Type) -> Value {
+        Value(littleEndianBytes: read(iova, byteCount: MemoryLayout<Value>.size))
+    }
+
+    /// Writes a little-endian integer by DMA. What the IOMMU refuses is dropped.
+    ///
+    /// - Returns: Whether all of it was written.
+    @discardableResult
+    public func write<Value: FixedWidthInteger & UnsignedInteger>(_ value: Value, to iova: IOVA) -> Bool {
+        write(value.littleEndianBytes, to: iova)
+    }
+
     /// Writes a buffer to memory or another device by DMA. What the IOMMU refuses is dropped.
     ///
     /// - Returns: Whether all of it was written.
@@ -92,6 +105,18 @@ protocol DeviceSlot: AnyObject {
             unsafe memory(bar).read(at: offset, into: UnsafeMutableRawBufferPointer(buffer))
             count = byteCount
         }
+    }
+
+    /// Reads a little-endian integer of the device's own memory behind a BAR of the kind `memory`.
+    public func readMemory<Value: FixedWidthInteger & UnsignedInteger>(
+        bar: Int, at offset: Int, as type: Value.Type
+    ) -> Value {
+        Value(littleEndianBytes: readMemory(bar: bar, at: offset, byteCount: MemoryLayout<Value>.size))
+    }
+
+    /// Writes a little-endian integer to the device's own memory behind a BAR of the kind `memory`.
+    public func writeMemory<Value: FixedWidthInteger & UnsignedInteger>(bar: Int, at offset: Int, _ value: Value) {
+        writeMemory(bar: bar, at: offset, value.littleEndianBytes)
     }
 
     /// Reads the device's own memory behind a BAR of the kind `memory`, into a buffer.

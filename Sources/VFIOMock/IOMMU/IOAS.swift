@@ -219,6 +219,12 @@ final class IOAS: IOMMUFDObject, MappingSpace {
     /// `ENOENT`.
     func unmap(_ first: UInt64, _ last: UInt64) throws(Errno) -> UInt64 {
         var byteCount: UInt64 = 0
+        try unmap(first, last, counting: &byteCount)
+        return byteCount
+    }
+
+    /// Unmaps, and counts what it has unmapped also when it fails.
+    func unmap(_ first: UInt64, _ last: UInt64, counting byteCount: inout UInt64) throws(Errno) {
         var start = first
         while let index = list.indices(touching: start, last).first {
             let area = list.areas[index]
@@ -230,7 +236,6 @@ final class IOAS: IOMMUFDObject, MappingSpace {
             if area.last >= last { break }
             start = area.last + 1
         }
-        return byteCount
     }
 
     /// Splits the mapping that continues after an address.

@@ -89,19 +89,28 @@ extension IOMMUFD {
         var unmap = try argument.loadSized(cvfio_iommu_type1_dma_unmap())
         if unmap.flags & ~CVFIO_DMA_UNMAP_FLAG_ALL != 0 { throw .invalidArgument }
         let ioas = try space()
-        if unmap.flags & CVFIO_DMA_UNMAP_FLAG_ALL != 0 {
+        let isAll = unmap.flags & CVFIO_DMA_UNMAP_FLAG_ALL != 0
+        let last = unmap.iova.addingReportingOverflow(unmap.size &- 1)
+        if isAll {
             if unmap.iova != 0 || unmap.size != 0 { throw .invalidArgument }
-            unmap.size = try ioas.unmap(0, .max)
-        } else {
-            let last = unmap.iova.addingReportingOverflow(unmap.size &- 1)
-            if !ioas.combinesPages {
-                if unmap.size > 0, !last.overflow { try ioas.cut(after: last.partialValue) }
-                if unmap.iova > 0 { try ioas.cut(after: unmap.iova - 1) }
-            }
-            if unmap.size == 0 { throw .invalidArgument }
-            if last.overflow { throw .overflow }
-            unmap.size = try ioas.unmap(unmap.iova, last.partialValue)
+        } else if !ioas.combinesPages {
+            if unmap.size > 0, !last.overflow { try ioas.cut(after: last.partialValue) }
+            if unmap.iova > 0 { try ioas.cut(after: unmap.iova - 1) }
         }
+        // From here on the size is what was unmapped, also when it fails.
+        let byteCount = unmap.size
+        unmap.size = 0
+        var failure: Errno?
+        do throws(Errno) {
+            if isAll {
+                try ioas.unmap(0, .max, counting: &unmap.size)
+            } else {
+                if byteCount == 0 { throw .invalidArgument }
+                if last.overflow { throw .overflow }
+                try ioas.unmap(unmap.iova, last.partialValue, counting: &unmap.size)
+            }
+        } catch { failure = error }
         try argument.store(unmap)
+        if let failure { throw failure }
     }
 }

@@ -13,6 +13,10 @@ extension Array {
 extension FixedWidthInteger {
     /// The bytes of the value, the lowest one first.
     var littleEndianBytes: [UInt8] { (0..<Self.bitWidth / 8).map { UInt8(truncatingIfNeeded: self >> ($0 * 8)) } }
+
+    init(littleEndianBytes bytes: [UInt8]) {
+        self = bytes.reversed().reduce(0) { $0 << 8 | Self(truncatingIfNeeded: $1) }
+    }
 }
 
 /// Little-endian fields.

@@ -11,8 +11,11 @@ extension PCIFunction {
         if let mediated { return "\(mediated.parent.sysfsPath)/\(mediated.uuid)" }
         let domain = hexadecimal(address.domain, 4)
         let root = "/sys/devices/pci\(domain):00"
-        // Devices of other buses are behind a port of the root complex.
-        return isOnRootBus ? "\(root)/\(address)" : "\(root)/\(domain):00:1c.0/\(address)"
+        if isOnRootBus { return "\(root)/\(address)" }
+        // Each other bus is behind a port of its own, of the root complex: bus 1 behind 1c.0, bus 2 behind 1c.1, …
+        let number = Int(address.bus) - 1
+        let slot = number < 32 ? 0x1c + number >> 3 : 0x1b - (number - 32) >> 3
+        return "\(root)/\(domain):00:\(hexadecimal(slot, 2)).\(number & 7)/\(address)"
     }
 
     /// Its folder, and the links to it.
@@ -105,8 +108,29 @@ extension PCIFunction {
         sysfs.addText("\(path)/enable", self.openCount > 0 ? "1" : "0")
         sysfs.addText("\(path)/irq", pci.hasINTx ? "11" : "0")
         sysfs.addText("\(path)/resource", self.resources)
+        // They can be mapped in the kernel, and be read in no way.
+        for (number, bar) in pci.bars {
+            let names = bar.isPrefetchable ? ["resource\(number)", "resource\(number)_wc"] : ["resource\(number)"]
+            sysfs.add(names.map { ("\(path)/\($0)", .attribute(read: nil, write: nil)) })
+        }
+        sysfs.addText("\(path)/modalias", self.modalias)
+        sysfs.addText("\(path)/uevent", self.uevent)
+        sysfs.addText("\(path)/power_state", self.config.powerState == 0 ? "D0" : "D3hot")
+        sysfs.addText("\(path)/power/runtime_status", self.isInLowPower ? "suspended" : "active")
+        sysfs.addText("\(path)/power/control", self.powerControl) { (text) throws(Errno) in
+            guard text == "auto" || text == "on" else { throw .invalidArgument }
+            self.powerControl = text
+            return true
+        }
+        sysfs.addAction("\(path)/remove") { [unowned bus] (text) throws(Errno) in
+            guard let value = Int(text) else { throw .invalidArgument }
+            return value == 0 || bus.removeBySysfs(self)
+        }
         sysfs.add([("\(path)/config", .attribute(read: { self.config.hardware }, write: nil))])
-        if pci.hasFunctionLevelReset { sysfs.addText("\(path)/reset_method", "flr") }
+        if pci.hasFunctionLevelReset {
+            sysfs.addText("\(path)/reset_method", "flr")
+            sysfs.add([resetEntry])
+        }
         sysfs.addText("\(path)/driver_override", self.driverOverride ?? "(null)") { (name) throws(Errno) in
             self.driverOverride = name.isEmpty ? nil : name
             return true
@@ -120,6 +144,37 @@ extension PCIFunction {
         sysfs.addText("\(path)/sriov_numvfs", "\(own.functions.count)") { [unowned bus] (text) throws(Errno) in
             try bus.setVirtualFunctions(text, of: self)
         }
+    }
+
+    private var modalias: String {
+        func digits(_ value: some BinaryInteger, _ count: Int) -> String { hexadecimal(value, count).uppercased() }
+        let ids = "v\(digits(pci.vendor, 8))d\(digits(pci.device, 8))sv\(digits(pci.subsystemVendor, 8))"
+        let (base, sub, interface) = (pci.classCode >> 16, pci.classCode >> 8 & 0xff, pci.classCode & 0xff)
+        return "pci:\(ids)sd\(digits(pci.subsystem, 8))bc\(digits(base, 2))sc\(digits(sub, 2))i\(digits(interface, 2))"
+    }
+
+    private var uevent: String {
+        func digits(_ value: UInt16) -> String { hexadecimal(value, 4).uppercased() }
+        let driver = driver.map { ["DRIVER=\($0)"] } ?? []
+        return
+            (driver + [
+                "PCI_CLASS=\(String(pci.classCode, radix: 16).uppercased())",
+                "PCI_ID=\(digits(pci.vendor)):\(digits(pci.device))",
+                "PCI_SUBSYS_ID=\(digits(pci.subsystemVendor)):\(digits(pci.subsystem))", "PCI_SLOT_NAME=\(address)",
+                "MODALIAS=\(modalias)",
+            ]).joined(separator: "\n")
+    }
+
+    /// The reset of the function, which is there with a reset method.
+    var resetEntry: Sysfs.Entry {
+        (
+            "\(sysfsPath)/reset",
+            .attribute(read: nil) { (text) throws(Errno) in
+                guard text == "1" else { throw .invalidArgument }
+                Self.resetAll([self])
+                return true
+            }
+        )
     }
 
     private var resources: String {

@@ -48,6 +48,8 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     let interrupts = Interrupts()
     private(set) var exports: [ObjectIdentifier: DMABuf] = [:]
     var isInLowPower = false
+    /// What was written to `power/control`.
+    var powerControl = "on"
     var lowPowerWake: EventDescriptor?
     var eventWrites: [EventWrite] = []
     /// The framebuffers of a virtual GPU since it was opened; their numbers begin at 1.

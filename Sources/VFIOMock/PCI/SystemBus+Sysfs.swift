@@ -9,8 +9,12 @@ extension SystemBus {
         sysfs.add(
             [
                 "/sys/bus/pci/devices", "/sys/kernel/iommu_groups", "/sys/class/iommu/dmar0", "/sys/class/vfio-dev",
-                "/sys/class/vfio", "/dev/vfio",
+                "/sys/class/vfio", "/dev/vfio", "/sys/module/vfio", "/sys/module/vfio_pci_core",
             ].map { ($0, .folder) })
+        if release.hasUnsafeNoIOMMUMode {
+            sysfs.addText("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "Y")
+        }
+        if release.hasIOMMUFD { sysfs.add([("/sys/module/iommufd", .folder)]) }
         sysfs.addText("/proc/sys/kernel/osrelease", release.name)
         sysfs.addText("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "\(iommu.mappingLimit)")
         sysfs.addText("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "N")
@@ -84,8 +88,8 @@ extension SystemBus {
         // With more devices nothing changes.
         guard neighbours.count <= 2 else { return }
         for neighbour in neighbours where !neighbour.pci.hasFunctionLevelReset {
-            sysfs.remove([neighbour.busResetEntry])
-            if neighbour.canReset { sysfs.add([neighbour.busResetEntry]) }
+            sysfs.remove([neighbour.busResetEntry, neighbour.resetEntry])
+            if neighbour.canReset { sysfs.add([neighbour.busResetEntry, neighbour.resetEntry]) }
         }
     }
 }

@@ -63,6 +63,17 @@ final class SystemBus {
         updateBusReset(beside: function)
     }
 
+    /// A write to the `remove` file of a device. Returns whether it was removed: not while a process has it open.
+    func removeBySysfs(_ function: PCIFunction) -> Bool {
+        if isHeld(function) {
+            function.interrupts.request?.signal()
+            return false
+        }
+        guard removeVirtualFunctions(of: function) else { return false }
+        remove(function)
+        return true
+    }
+
     /// Unbinds and removes a device.
     private func remove(_ function: PCIFunction) {
         setDriver(function, nil)

@@ -32,9 +32,11 @@ enum SampleMachine {
         machine.plug(NVMeMemoryModel(), at: "0000:00:04.0", driver: "nvme")
         machine.plug(NVMeMemoryModel(), at: "0000:00:05.0", driver: "nvme")
         machine.plug(NVMePhysicalFunctionModel(virtualFunctionLimit: 4), at: "0000:00:06.0")
-        machine.plug(
-            Plain(vendor: 0x1b36, device: 0x000c, classCode: 0x060400, isExpress: true), at: "0000:00:1c.0",
-            driver: "pcieport")
+        for port in ["0000:00:1c.0", "0000:00:1c.1"] as [PCIAddress] {
+            machine.plug(
+                Plain(vendor: 0x1b36, device: 0x000c, classCode: 0x060400, isExpress: true), at: port,
+                driver: "pcieport")
+        }
         let group = 12
         machine.plug(
             Plain(vendor: 0x8086, device: 0x10d3, classCode: 0x020000, isExpress: true), at: "0000:01:00.0",

@@ -41,6 +41,15 @@ extension RawType1 {
         _ = try kernel.control(container, CVFIO_IOMMU_UNMAP_DMA, with: &request)
         return request.size
     }
+
+    /// The error of an unmap, and the size that is in the request then.
+    func refusedUnmap(_ iova: UInt64, _ byteCount: UInt64, flags: UInt32 = 0) -> (errno: Errno?, byteCount: UInt64) {
+        var request = cvfio_iommu_type1_dma_unmap(argsz: 24, flags: flags, iova: iova, size: byteCount)
+        do throws(Errno) {
+            _ = try kernel.control(container, CVFIO_IOMMU_UNMAP_DMA, with: &request)
+            return (nil, request.size)
+        } catch { return (error, request.size) }
+    }
 }
 
 /// A type1 container with the group of one device, without the library in between.

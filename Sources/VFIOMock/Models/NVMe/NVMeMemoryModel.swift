@@ -15,8 +15,8 @@ public struct NVMeMemoryModel: MockDevice {
         bus.writeMemory(bar: 0, at: 0, [UInt8](repeating: 0, count: 64))
         // CAP as in QEMU: 2048 entries a queue, contiguous queues, 7.5 s timeout, pages of 4 to 64 KiB, a controller
         // memory buffer.
-        bus.writeMemory(bar: 0, at: 0, (0x0240_1820_0f01_07ff as UInt64).littleEndianBytes)
-        bus.writeMemory(bar: 0, at: 8, NVMeModel.version.littleEndianBytes)
+        bus.writeMemory(bar: 0, at: 0, 0x0240_1820_0f01_07ff as UInt64)
+        bus.writeMemory(bar: 0, at: 8, NVMeModel.version)
     }
 
     public mutating func reset(bus: borrowing MockBus) { start(bus: bus) }

@@ -25,7 +25,7 @@ extension NVMeModel {
         case AdminOpcode.getLogPage: try getLogPage(command, bus)
         case AdminOpcode.identify: try identify(command, bus)
         case AdminOpcode.abort: return abort(command, bus)
-        case AdminOpcode.setFeatures: return try setFeature(command)
+        case AdminOpcode.setFeatures: return try setFeature(command, bus)
         case AdminOpcode.getFeatures: return try getFeature(command)
         case AdminOpcode.asynchronousEventRequest: return try requestEvent(command)
         default: throw .invalidOpcode

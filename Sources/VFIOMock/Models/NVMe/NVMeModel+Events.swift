@@ -1,14 +1,23 @@
 import VFIO
 
 extension NVMeModel {
-    /// An error that is not a command's: section 5.2 of the specification.
-    enum AsynchronousEvent: UInt8 {
-        case invalidDoorbell = 0
-        case invalidDoorbellValue = 1
+    /// An event that is not of a command: section 5.2 of the specification.
+    enum AsynchronousEvent {
+        case invalidDoorbell
+        case invalidDoorbellValue
+        /// The temperature has reached a threshold.
+        case temperature
 
-        /// All of them are errors.
-        static let type: UInt8 = 0
-        static let logPage: UInt8 = 1
+        /// 0 for errors, 1 for health.
+        var type: UInt8 { self == .temperature ? 1 : 0 }
+        /// Dword 0 of the completion: type, information, log page.
+        var result: UInt32 {
+            switch self {
+            case .invalidDoorbell: 1 << 16
+            case .invalidDoorbellValue: 1 << 16 | 1 << 8
+            case .temperature: 2 << 16 | 1 << 8 | 1
+            }
+        }
     }
 
     /// An entry of the error information log.
@@ -25,30 +34,56 @@ extension NVMeModel {
         guard eventRequests.count < Self.eventRequestLimit else { throw .eventRequestLimitExceeded }
         if let event = pendingEvents.first {
             pendingEvents.removeFirst()
-            maskedEvents.insert(AsynchronousEvent.type)
-            return Self.result(event)
+            maskedEvents.insert(event.type)
+            return event.result
         }
         eventRequests.append(command.identifier)
         return nil
     }
 
-    private static func result(_ event: AsynchronousEvent) -> UInt32 {
-        UInt32(AsynchronousEvent.type) | UInt32(event.rawValue) << 8 | UInt32(AsynchronousEvent.logPage) << 16
-    }
-
-    /// Reports an event, unless the driver has not read the log page since the last one.
+    /// Records an error, and reports it.
     mutating func raise(_ event: AsynchronousEvent, _ bus: borrowing MockBus) {
         errorCount += 1
         errorLog.insert(ErrorEntry(count: errorCount, event: event), at: 0)
         if errorLog.count > Self.errorLogLimit { errorLog.removeLast() }
-        if maskedEvents.contains(AsynchronousEvent.type) { return }
+        report(event, bus)
+    }
+
+    /// Reports an event, unless the driver has not read the log page since the last one of the type.
+    private mutating func report(_ event: AsynchronousEvent, _ bus: borrowing MockBus) {
+        if maskedEvents.contains(event.type) { return }
         guard let identifier = eventRequests.first else {
-            if pendingEvents.isEmpty { pendingEvents.append(event) }
+            if !pendingEvents.contains(where: { $0.type == event.type }) { pendingEvents.append(event) }
             return
         }
         eventRequests.removeFirst()
-        maskedEvents.insert(AsynchronousEvent.type)
-        complete(Completion(submissionQueue: 0, identifier: identifier, result: Self.result(event)), bus)
+        maskedEvents.insert(event.type)
+        complete(Completion(submissionQueue: 0, identifier: identifier, result: event.result), bus)
+    }
+
+    // MARK: Temperature
+
+    /// Changes the temperature. At a threshold it is in the health log page, and an event if the driver has asked for
+    /// those (Asynchronous Event Configuration, bit 1).
+    ///
+    /// - Parameters:
+    ///   - kelvins: The composite temperature; 313 at first.
+    ///   - bus: The bus of the device.
+    public mutating func setTemperature(_ kelvins: UInt16, bus: borrowing MockBus) {
+        temperature = kelvins
+        checkTemperature(bus)
+        sendInterrupts(bus)
+    }
+
+    /// Whether the temperature is at a threshold of the feature: not below the upper one, or not above the lower one.
+    private var isTemperatureCritical: Bool {
+        UInt32(temperature) >= features[Feature.temperatureThreshold]! || UInt32(temperature) <= lowerTemperatureLimit
+    }
+
+    /// Reports the temperature if it is at a threshold.
+    mutating func checkTemperature(_ bus: borrowing MockBus) {
+        guard isServing, isTemperatureCritical, features[Feature.asynchronousEvents]! & 1 << 1 != 0 else { return }
+        report(.temperature, bus)
     }
 
     // MARK: Log pages
@@ -72,9 +107,8 @@ extension NVMeModel {
         let byteCount = min((dwords + 1) * 4, UInt64(page.count) - offset)
         try send(Array(page[Int(offset)..<Int(offset + byteCount)]), of: command, bus)
         // Without RAE, reading the page allows new events of the type.
-        if command.dword10 & 0xff == 1 && command.dword10 >> 15 & 1 == 0 {
-            maskedEvents.remove(AsynchronousEvent.type)
-        }
+        let number = UInt8(truncatingIfNeeded: command.dword10)
+        if (1...2).contains(number) && command.dword10 >> 15 & 1 == 0 { maskedEvents.remove(number - 1) }
     }
 
     private var errorPage: [UInt8] {
@@ -89,8 +123,9 @@ extension NVMeModel {
 
     private var healthPage: [UInt8] {
         var structure = [UInt8](repeating: 0, count: 512)
-        // 40 degrees in kelvins; 100 % of the spare blocks, with a threshold of 10 %.
-        structure.set(1, UInt16(313))
+        // Critical warnings, the temperature, 100 % of the spare blocks, with a threshold of 10 %.
+        structure[0] = isTemperatureCritical ? 1 << 1 : 0
+        structure.set(1, temperature)
         structure.set(3, bytes: [100, 10])
         // In thousands of 512 bytes, rounded up.
         structure.set(32, (statistics.readByteCount + 511_999) / 512_000)

@@ -18,6 +18,7 @@ extension NVMeModel {
 
     mutating func setDefaultFeatures() {
         let count = UInt32(queueLimit - 1)
+        lowerTemperatureLimit = 0
         features = [
             Feature.arbitration: 7, Feature.powerManagement: 0,
             Feature.temperatureThreshold: Self.temperatureLimit, Feature.errorRecovery: 0,
@@ -37,17 +38,31 @@ extension NVMeModel {
         case Feature.interruptVectorConfiguration:
             guard command.dword11 & 0xffff < UInt32(Self.vectorCount) else { throw .invalidField }
             return command.dword11 & 0xffff
+        case Feature.temperatureThreshold:
+            // Of the composite temperature, the only one: the upper threshold or the lower one.
+            guard command.dword11 >> 16 & 0xf == 0 else { return 0 }
+            return command.dword11 >> 20 & 3 == 1 ? lowerTemperatureLimit : value
         default: return value
         }
     }
 
     /// - Returns: The granted value, for features where it may differ from the requested one.
-    mutating func setFeature(_ command: Command) throws(Status) -> UInt32 {
+    mutating func setFeature(_ command: Command, _ bus: borrowing MockBus) throws(Status) -> UInt32 {
         if command.dword10 >> 31 != 0 { throw .featureNotSaveable }
         let identifier = UInt8(truncatingIfNeeded: command.dword10)
         guard let old = features[identifier] else { throw .invalidField }
         var value = command.dword11
         switch identifier {
+        case Feature.temperatureThreshold:
+            // As in QEMU, a sensor that is not there has no threshold.
+            guard value >> 16 & 0xf == 0 else { return 0 }
+            switch value >> 20 & 3 {
+            case 0: features[identifier] = value & 0xffff
+            case 1: lowerTemperatureLimit = value & 0xffff
+            default: throw .invalidField
+            }
+            checkTemperature(bus)
+            return 0
         case Feature.powerManagement:
             // There is one power state.
             guard value & 0x1f == 0 else { throw .invalidField }

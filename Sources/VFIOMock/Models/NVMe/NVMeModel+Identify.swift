@@ -10,13 +10,16 @@ extension NVMeModel {
 
     mutating func identify(_ command: Command, _ bus: borrowing MockBus) throws(Status) {
         let namespace = command.namespace
+        // CSI: the command set that some of the structures are for. There is the NVM command set alone.
+        let commandSet = command.dword11 >> 24
         switch command.dword10 & 0xff {
         case 0x00:
             guard (1...Self.namespaceLimit).contains(namespace) else { throw .invalidNamespace }
             // Zeros for an inactive one.
             try send(namespace == 1 ? namespaceStructure : [UInt8](repeating: 0, count: 4096), of: command, bus)
         case 0x01: try send(controllerStructure, of: command, bus)
-        case 0x02:
+        case 0x02, 0x07:
+            guard command.dword10 & 0xff == 2 || commandSet == 0 else { throw .invalidField }
             // The active namespaces with a greater number.
             guard namespace < 0xffff_fffe else { throw .invalidNamespace }
             var list = [UInt8](repeating: 0, count: 4096)
@@ -25,9 +28,23 @@ extension NVMeModel {
         case 0x03:
             guard namespace == 1 else { throw .invalidNamespace }
             var list = [UInt8](repeating: 0, count: 4096)
-            // A UUID, of 16 bytes.
+            // A UUID, of 16 bytes, and the command set, of 1 byte, since CAP.CSS tells that each namespace has one.
             list.set(0, UInt16(0x1003))
             list.set(4, bytes: Identity.namespaceUUID)
+            list.set(20, UInt16(0x0104))
+            try send(list, of: command, bus)
+        // What is particular to the command set, of a namespace and of the controller: nothing is.
+        case 0x05:
+            guard (1...Self.namespaceLimit).contains(namespace) else { throw .invalidNamespace }
+            guard commandSet == 0 else { throw .invalidField }
+            try send([UInt8](repeating: 0, count: 4096), of: command, bus)
+        case 0x06:
+            guard commandSet == 0 else { throw .invalidField }
+            try send([UInt8](repeating: 0, count: 4096), of: command, bus)
+        case 0x1c:
+            // The combinations of command sets that can be used: the first is the NVM command set.
+            var list = [UInt8](repeating: 0, count: 4096)
+            list[0] = 1
             try send(list, of: command, bus)
         default: throw .invalidField
         }

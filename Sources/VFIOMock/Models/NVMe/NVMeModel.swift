@@ -64,6 +64,10 @@ public struct NVMeModel: MockDevice {
     var pendingEvents: [AsynchronousEvent] = []
     /// The event types that are masked until their log page is read.
     var maskedEvents: Set<UInt8> = []
+    /// The composite temperature in kelvins: see ``setTemperature(_:bus:)``.
+    public internal(set) var temperature: UInt16 = 313
+    /// The lower threshold in kelvins; the upper one is in ``features``.
+    var lowerTemperatureLimit: UInt32 = 0
     /// The error information log, the latest entry first.
     var errorLog: [ErrorEntry] = []
     var errorCount: UInt64 = 0

@@ -20,6 +20,6 @@ public struct VirtioNetMemoryModel: MockDevice {
         // driver need not accept, in the other.
         bus.writeMemory(bar: 4, at: 0x04, [3])
         bus.writeMemory(bar: 4, at: 0x12, [2])
-        bus.writeMemory(bar: 4, at: 0x18, queueSize.littleEndianBytes)
+        bus.writeMemory(bar: 4, at: 0x18, queueSize)
     }
 }

@@ -105,4 +105,56 @@ struct FailureTests {
         #expect(throws: Errno.noMemory) { try driver.map(container, memory.baseAddress! + 8192, 4096, at: 0x10000) }
         try driver.close(device, group, container)
     }
+
+    /// Where the number of vectors is fixed, all go off for another one. The kernel refuses to switch the new set on, and
+    /// then the old one.
+    @Test("vectors that are lost belong to nobody, and their owners are told")
+    func lostVectors() async throws {
+        let machine = MockMachine(.linux6_1)
+        machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
+        let device = try Device(at: "0000:00:04.0", in: AddressSpace(kernel: machine.kernel))
+        let msix = try device.interrupts(.msix)
+        #expect(msix.isFixedSize)
+        let first = try msix.enable(vector: 0)
+        let events = first.events
+        async let waiting: VFIOError? = {
+            do {
+                for try await _ in events {}
+                return nil
+            } catch { return error as? VFIOError }
+        }()
+        machine.failNextCall(.ioctl, with: .noMemory, request: .deviceSetIRQs, skipping: 1, count: 2)
+        let refusal = #expect(throws: VFIOError.self) { _ = try msix.enable(vector: 1) }
+        #expect(refusal?.errno == .noMemory)
+        #expect(refusal?.hint?.contains("the kernel refused to switch them on again") == true)
+        #expect(await waiting?.code == .interruptLost)
+
+        // Its number is free for another one, which is not touched by what is left of the first.
+        let again = try msix.enable(vector: 0)
+        func expectLoss(_ body: () throws -> Void) {
+            let error = #expect(throws: VFIOError.self) { try body() }
+            #expect(error?.code == .interruptLost)
+        }
+        expectLoss { _ = try first.poll() }
+        expectLoss { _ = try first.wait(timeout: .seconds(10)) }
+        expectLoss { try first.trigger() }
+        #expect(try again.poll() == nil)
+        try first.close()
+        try again.trigger()
+        #expect(try again.wait(timeout: .seconds(10)) == 1)
+    }
+
+    @Test("vectors that are switched on again stay their owners'")
+    func restoredVectors() throws {
+        let machine = MockMachine(.linux6_1)
+        machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
+        let device = try Device(at: "0000:00:04.0", in: AddressSpace(kernel: machine.kernel))
+        let msix = try device.interrupts(.msix)
+        let first = try msix.enable(vector: 0)
+        machine.failNextCall(.ioctl, with: .noMemory, request: .deviceSetIRQs, skipping: 1)
+        #expect(throws: VFIOError.self) { _ = try msix.enable(vector: 1) }
+        try first.trigger()
+        #expect(try first.wait(timeout: .seconds(10)) == 1)
+        try first.close()
+    }
 }

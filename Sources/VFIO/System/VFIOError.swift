@@ -38,7 +38,7 @@ public struct VFIOError: Error, Sendable, Hashable {
             case kernel, invalidArgument, notFound, permissionDenied, unsupported, notBoundToVFIO, driverRefused,
                 groupNotViable
             case noDevice, busy, alreadyMapped, noSpace, outOfRange, misaligned, deviceMemory, revoked
-            case memoryDecodeOff, exporterClosed, limit, unexpectedAnswer, inUse
+            case memoryDecodeOff, exporterClosed, limit, unexpectedAnswer, inUse, interruptLost, deviceGone
         }
         private let kind: Kind
 
@@ -88,6 +88,10 @@ public struct VFIOError: Error, Sendable, Hashable {
         public static var unexpectedAnswer: Code { .init(.unexpectedAnswer) }
         /// An object that depends on this one is still open; both close together.
         public static var inUse: Code { .init(.inUse) }
+        /// The interrupt went off when others were enabled, and the kernel refused to switch it on again.
+        public static var interruptLost: Code { .init(.interruptLost) }
+        /// The device does not answer: its registers read as all ones.
+        public static var deviceGone: Code { .init(.deviceGone) }
     }
 }
 

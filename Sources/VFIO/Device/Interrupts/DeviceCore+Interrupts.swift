@@ -2,12 +2,16 @@ internal import Synchronization
 internal import SystemPackage
 
 extension DeviceCore {
-    /// Assigns events to vectors: to all of them, or to none.
+    /// Assigns the lines' events to their vectors: to all of them, or to none.
     func enable(
-        _ index: InterruptIndex, _ events: [UInt32: FileDescriptor], isFixedSize: Bool, operation: String
+        _ index: InterruptIndex, _ lines: [InterruptLine], isFixedSize: Bool, operation: String
     ) throws(VFIOError) {
         let subject = "\(index) of \(address)"
+        let events = Dictionary(uniqueKeysWithValues: lines.map { ($0.vector, $0.event) })
         guard let end = events.keys.max().map({ $0 + 1 }) else { return }
+        // Kept beyond the lock: the end of the last reference to a line takes it.
+        var losers: [any VectorOwner] = []
+        defer { withExtendedLifetime(losers) {} }
         try state.withLock { (state) throws(VFIOError) in
             if let taken = events.keys.sorted().first(where: { state.interrupts[index, $0] != nil }) {
                 throw VFIOError(.busy, operation, subject, hint: "vector \(taken) is on already")
@@ -18,6 +22,7 @@ extension DeviceCore {
             }
             let allocated = state.interrupts.allocated[index] ?? 0
             let old = (0..<max(allocated, end)).map { state.interrupts[index, $0] }
+            var loss: String?
             do throws(Errno) {
                 if isFixedSize, state.interrupts.isOn(index), end > allocated {
                     // The kernel cannot extend the set: switch all off, then on again with the new vectors.
@@ -26,11 +31,16 @@ extension DeviceCore {
                     do throws(Errno) {
                         try setEvents(index, start: 0, grown)
                     } catch {
-                        // Restore the previous vectors. If that fails too, none is on, and the table records that.
+                        // Restore the previous vectors. If that fails too, none is on: the table records that, and
+                        // their owners are told.
                         do throws(Errno) {
                             try setEvents(index, start: 0, Array(old[..<Int(allocated)]))
                         } catch {
-                            state.interrupts.removeAll(index)
+                            losers = state.interrupts.removeAll(index)
+                            for owner in losers { owner.vectorWasLost(error) }
+                            loss =
+                                "the vectors that were on had to go off for it, and the kernel refused to switch them "
+                                + "on again: \(error) (\(error.symbol))"
                         }
                         throw error
                     }
@@ -38,11 +48,13 @@ extension DeviceCore {
                     try addEvents(index, events, beside: old)
                 }
             } catch {
+                let limit = "the host has fewer vectors left for the device"
+                let hints = [error == .noSpace ? limit : nil, loss].compactMap { $0 }
                 throw VFIOError(
-                    refused: error, operation, subject,
-                    [.noSpace: (.limit, "the host has fewer vectors left for the device")])
+                    error == .noSpace ? .limit : .kernel, operation, subject, errno: error,
+                    hint: hints.isEmpty ? nil : hints.joined(separator: "; "))
             }
-            for (vector, event) in events { state.interrupts[index, vector] = event }
+            for line in lines { state.interrupts.insert(index, line.vector, line) }
             state.interrupts.allocated[index] = max(allocated, end)
         }
     }
@@ -72,12 +84,12 @@ extension DeviceCore {
         }
     }
 
-    /// Removes the events of vectors, and disables the interrupt type with its last vector.
-    func disable(_ index: InterruptIndex, _ vectors: [UInt32]) throws(VFIOError) {
+    /// Removes the events of lines that still own their vectors, and disables the interrupt type with its last vector.
+    func disable(_ index: InterruptIndex, _ lines: [InterruptLine]) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
-            let on = vectors.filter { state.interrupts[index, $0] != nil }
+            let on = lines.filter { state.interrupts.isOn(index, $0.vector, of: $0) }.map(\.vector)
             guard !on.isEmpty else { return }
-            for vector in on { state.interrupts[index, vector] = nil }
+            for vector in on { state.interrupts.remove(index, vector) }
             var failure: Errno?
             if state.interrupts.isOn(index) {
                 // A failure for one vector must not leave the others on.
@@ -95,24 +107,46 @@ extension DeviceCore {
         }
     }
 
-    /// Masks a vector, unmasks it, or raises its interrupt from software.
-    func setIRQAction(_ action: ABI.IRQAction, _ index: InterruptIndex, vector: UInt32) throws(VFIOError) {
-        try ABI.setIRQs(action, index.rawValue, from: vector, count: 1).perform(
-            on: self, "\(action) vector \(vector)", "\(index) of \(address)")
+    /// Masks a line's vector, unmasks it, or raises its interrupt from software.
+    func setIRQAction(_ action: ABI.IRQAction, _ line: InterruptLine) throws(VFIOError) {
+        let words = "\(action) vector \(line.vector)"
+        try whileOn(line.index, [line], words) { () throws(VFIOError) in
+            try ABI.setIRQs(action, line.index.rawValue, from: line.vector, count: 1).perform(
+                on: self, words, "\(line.index) of \(address)")
+        }
     }
 
-    /// Raises the interrupts of some vectors from software, in one call.
-    func trigger(_ index: InterruptIndex, _ vectors: [UInt32]) throws(VFIOError) {
+    /// Raises the interrupts of some lines of one type from software, in one call.
+    func trigger(_ index: InterruptIndex, _ lines: [InterruptLine]) throws(VFIOError) {
+        let vectors = lines.map(\.vector)
         guard let first = vectors.min(), let last = vectors.max() else { return }
         let wanted = Set(vectors)
-        try ABI.setIRQs(.trigger, index.rawValue, from: first, .chosen((first...last).map(wanted.contains))).perform(
-            on: self, "trigger \(Self.name(vectors))", "\(index) of \(address)")
+        let words = "trigger \(Self.name(vectors))"
+        try whileOn(index, lines, words) { () throws(VFIOError) in
+            try ABI.setIRQs(.trigger, index.rawValue, from: first, .chosen((first...last).map(wanted.contains)))
+                .perform(on: self, words, "\(index) of \(address)")
+        }
     }
 
-    /// Makes an event unmask a vector each time it is signalled; `nil` removes the event.
-    func setUnmaskEvent(_ index: InterruptIndex, vector: UInt32, _ event: FileDescriptor?) throws(VFIOError) {
-        try ABI.setIRQs(.unmask, index.rawValue, from: vector, .events([event])).perform(
-            on: self, "let an event unmask vector \(vector)", "\(index) of \(address)")
+    /// Makes an event unmask a line's vector each time it is signalled.
+    func setUnmaskEvent(_ line: InterruptLine, _ event: FileDescriptor) throws(VFIOError) {
+        let words = "let an event unmask vector \(line.vector)"
+        try whileOn(line.index, [line], words) { () throws(VFIOError) in
+            try ABI.setIRQs(.unmask, line.index.rawValue, from: line.vector, .events([event])).perform(
+                on: self, words, "\(line.index) of \(address)")
+        }
+    }
+
+    /// Makes a request by the numbers of vectors, while these lines are their owners.
+    private func whileOn(
+        _ index: InterruptIndex, _ lines: [InterruptLine], _ words: String, _ body: () throws(VFIOError) -> Void
+    ) throws(VFIOError) {
+        try state.withLock { (state) throws(VFIOError) in
+            for line in lines where !state.interrupts.isOn(index, line.vector, of: line) {
+                throw line.loss(ABI.Call.setIRQs.operation(words))
+            }
+            try body()
+        }
     }
 
     private static func name(_ vectors: [UInt32]) -> String {

@@ -2,7 +2,7 @@ internal import Synchronization
 package import SystemPackage
 
 /// A vector that is on, and its event: shared between an ``InterruptVector`` and the sequences made from it.
-package final class InterruptLine: WaitableEvent {
+package final class InterruptLine: WaitableEvent, VectorOwner {
     package let index: InterruptIndex
     package let vector: UInt32
     package let isMaskable: Bool
@@ -11,6 +11,9 @@ package final class InterruptLine: WaitableEvent {
     package let core: DeviceCore
     private let kernel: any Kernel
     private let state: Mutex<State>
+    /// The errno with which the kernel refused to switch the vector on again after it had to go off for others; 0 for
+    /// none. Set before the event is signalled.
+    private let lossErrno = Atomic<CInt>(0)
 
     private struct State: Sendable {
         var isClosed = false
@@ -50,10 +53,8 @@ package final class InterruptLine: WaitableEvent {
                         lease: DeviceLease(core, for: .vector(vector, index))))
             }
             try core.enable(
-                index, Dictionary(uniqueKeysWithValues: lines.map { ($0.vector, $0.event) }), isFixedSize: isFixedSize,
-                operation: operation)
+                index, lines, isFixedSize: isFixedSize, operation: operation)
         } catch {
-            // Do not disable the vectors: another owner may have enabled the same numbers.
             for line in lines { line.end() }
             throw error
         }
@@ -85,7 +86,7 @@ package final class InterruptLine: WaitableEvent {
         let ended = lines.filter { $0.markClosed() }
         guard let first = ended.first else { return }
         defer { for line in ended { line.finish() } }
-        try first.core.disable(first.index, ended.map(\.vector))
+        try first.core.disable(first.index, ended)
     }
 
     /// Ends the line without a request to the kernel.
@@ -114,6 +115,27 @@ package final class InterruptLine: WaitableEvent {
         withExtendedLifetime(lease) {}
     }
 
+    // MARK: Loss
+
+    package func vectorWasLost(_ errno: Errno) {
+        lossErrno.store(errno.rawValue, ordering: .releasing)
+        // Wakes those who wait for the event, in whatever way.
+        let one: UInt64 = 1
+        _ = try? unsafe withUnsafeBytes(of: one) { (bytes) throws(Errno) -> Int in
+            try unsafe kernel.write(event, from: bytes)
+        }
+    }
+
+    /// The error for a vector that is off though it was not closed.
+    func loss(_ operation: String) -> VFIOError {
+        let errno = lossErrno.load(ordering: .acquiring)
+        return VFIOError(
+            .interruptLost, operation, "vector \(vector) of \(index) of \(core.address)",
+            errno: errno == 0 ? nil : Errno(rawValue: errno),
+            hint: "it had to go off for another vector, and the kernel refused to switch it on again; close it and "
+                + "enable it anew")
+    }
+
     // MARK: Masking
 
     /// Returns the eventfd that unmasks the vector, created and assigned at the first call.
@@ -121,7 +143,7 @@ package final class InterruptLine: WaitableEvent {
         try state.withLock { (state) throws(VFIOError) in
             if let known = state.unmaskEvent { return known }
             let made = try Self.makeEvent(of: core, subject: "vector \(vector) of \(index) of \(core.address)")
-            try core.setUnmaskEvent(index, vector: vector, made.descriptor)
+            try core.setUnmaskEvent(self, made.descriptor)
             let event = made.release()
             state.unmaskEvent = event
             return event
@@ -169,6 +191,12 @@ package final class InterruptLine: WaitableEvent {
 
     /// Returns the number of interrupts since the last call, `nil` if none.
     func take() throws(VFIOError) -> UInt64? {
+        let count = try readEvent()
+        guard lossErrno.load(ordering: .acquiring) == 0 else { throw loss("wait for the event") }
+        return count
+    }
+
+    private func readEvent() throws(VFIOError) -> UInt64? {
         var count: UInt64 = 0
         do throws(Errno) {
             let size = try unsafe withUnsafeMutableBytes(of: &count) { (bytes) throws(Errno) -> Int in

@@ -3,6 +3,10 @@ public import SystemPackage
 /// An interrupt of a device, which is on until this value is closed or deinitialized.
 ///
 /// Interrupts are counted: several between two reads are one event with a count.
+///
+/// Where the number of vectors is fixed (``Interrupts/isFixedSize``), all go off for a moment when another one is
+/// enabled. If the kernel then refuses to switch them on again, they are lost: each signals its event once more, and
+/// waiting for it and all requests throw `.interruptLost`. Close it and enable it again.
 public struct InterruptVector: ~Copyable, Sendable {
     package let line: InterruptLine
 
@@ -38,7 +42,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// - Throws: `.unsupported` if the interrupt cannot be masked, which applies to MSI and MSI-X.
     public func mask() throws(VFIOError) {
         try requireMasking("mask vector \(vector)")
-        try line.core.setIRQAction(.mask, line.index, vector: line.vector)
+        try line.core.setIRQAction(.mask, line)
     }
 
     /// Unmasks the interrupt, which the kernel masks after each INTx.
@@ -49,7 +53,7 @@ public struct InterruptVector: ~Copyable, Sendable {
     /// - Throws: `.unsupported` if the interrupt cannot be masked, which applies to MSI and MSI-X.
     public func unmask() throws(VFIOError) {
         try requireMasking("unmask vector \(vector)")
-        try line.core.setIRQAction(.unmask, line.index, vector: line.vector)
+        try line.core.setIRQAction(.unmask, line)
     }
 
     /// Gives access to an eventfd that unmasks the interrupt each time it is signalled, such as the `resamplefd` of a
@@ -80,7 +84,7 @@ public struct InterruptVector: ~Copyable, Sendable {
 
     /// Raises the interrupt from software, to test its handler. The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     public func trigger() throws(VFIOError) {
-        try line.core.setIRQAction(.trigger, line.index, vector: line.vector)
+        try line.core.setIRQAction(.trigger, line)
     }
 
     /// Gives access to the eventfd of the interrupt, for `epoll` or a KVM irqfd. The library owns it and closes it with

@@ -71,8 +71,8 @@ public struct InterruptVectors: ~Copyable, Sendable {
     /// - Parameter vectors: The vectors; `nil` for all of these.
     /// - Throws: `.notFound` for a vector that is not one of these.
     public func trigger(_ vectors: [Int]? = nil) throws(VFIOError) {
-        var chosen: [UInt32] = []
-        for vector in vectors ?? self.vectors { chosen.append(try line(vector, "trigger vector \(vector)").vector) }
+        var chosen: [InterruptLine] = []
+        for vector in vectors ?? self.vectors { chosen.append(try line(vector, "trigger vector \(vector)")) }
         guard let core = lines.first?.core else { return }
         try core.trigger(index, chosen)
     }

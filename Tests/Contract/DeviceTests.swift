@@ -21,6 +21,31 @@ extension Contract.DeviceTests {
         expectRefusal(.notFound) { _ = try Device(at: "0000:00:15.0", in: space) }
     }
 
+    @Test("a device that stops answering is told", arguments: Scenario.all)
+    func silentLater(_ scenario: Scenario) throws {
+        let bench = try scenario.makeBench()
+        let device = try Device(at: bench.busMemory, in: bench.makeSpace())
+        #expect(try device.isPresent())
+        try bench.machine.setAnswering(false, at: bench.busMemory)
+        let present = try device.isPresent()
+        expectRefusal(.deviceGone) { _ = try device.config.classCode() }
+        expectRefusal(.deviceGone) { _ = try device.config.command() }
+        expectRefusal(.deviceGone) { try device.config.updateCommand { $0.insert(.memoryDecode) } }
+        expectRefusal(.deviceGone) { try device.config.write16(0x0106, at: 4) }
+        expectRefusal(.deviceGone) { _ = try device.map(.bar2) }
+        expectRefusal(.deviceGone) { try device.withRegisters(.bar2) { _ in } }
+        expectRefusal(.deviceGone) { _ = try device.makeRegisterBank(of: .bar2) }
+        try bench.machine.setAnswering(true, at: bench.busMemory)
+        #expect(!present)
+        #expect(try device.isPresent())
+        try device.setMemoryDecode(true)
+        try device.withRegisters(.bar2) { registers in
+            registers.write32(0xc0ffee, at: 0)
+            #expect(registers.read32(at: 0) == 0xc0ffee)
+        }
+        try device.close()
+    }
+
     @Test("an interface that the kernel lacks is unsupported", arguments: Scenario.all)
     func interfaces(_ scenario: Scenario) throws {
         let bench = try scenario.makeBench()

@@ -1,3 +1,5 @@
+import Synchronization
+
 @testable import VFIO
 
 /// The reset of a whole bus: what it touches, who may ask for it, what it takes away.
@@ -129,6 +131,92 @@ extension Contract.HotResetTests {
 
         try closeAll(window, landing, stranger)
         try closeAll(memory, edu)
+    }
+
+    @Test("a device that is opened right before the request is known to be reset", arguments: Scenario.all)
+    func newcomer(_ scenario: Scenario) throws {
+        guard let bench = try scenario.makeBenchWithImport() else { return }
+        let kernel = HookedKernel(bench.kernel)
+        let space = try AddressSpace(scenario.interface, kernel: kernel)
+        let edu = try EduDriver(at: bench.busEdu, in: space)
+        let landing = try space.allocate(byteCount: 4096)
+        let address = bench.busMemory
+        let opened = Mutex<Newcomer?>(nil)
+        kernel.before(CVFIO_DEVICE_PCI_HOT_RESET) {
+            opened.withLock { newcomer in
+                do { newcomer = try Newcomer(address, in: space) } catch { Issue.record(error) }
+            }
+        }
+        try edu.device.hotReset()
+        let newcomer = try #require(opened.withLock { $0 })
+        #expect(newcomer.peer.state == .revoked)
+        try bench.expectFault(.read, at: newcomer.peer.iova, by: bench.busEdu) {
+            _ = try edu.bytes(4, at: newcomer.peer.iova, by: landing)
+        }
+        try newcomer.peer.restore()
+        try edu.write([1, 2, 3, 4], at: newcomer.peer.iova, by: landing)
+        #expect(try edu.bytes(4, at: newcomer.peer.iova, by: landing) == [1, 2, 3, 4])
+        opened.withLock { $0 = nil }
+        try closeAll(landing, edu)
+    }
+
+    @Test("a device behind the bus that is closed meanwhile stays open until the end", arguments: Scenario.all)
+    func leaver(_ scenario: Scenario) throws {
+        let bench = try scenario.makeBench()
+        let kernel = HookedKernel(bench.kernel)
+        let space = try AddressSpace(scenario.interface, kernel: kernel)
+        let edu = try Device(at: bench.busEdu, in: space)
+        let sibling = Mutex<Device?>(try Device(at: bench.busMemory, in: space))
+        let refusal = Mutex<VFIOError?>(nil)
+        kernel.after(CVFIO_DEVICE_PCI_HOT_RESET) {
+            sibling.withLock { sibling in
+                guard let device = sibling.take() else { return }
+                do throws(VFIOError) { try device.close() } catch { refusal.withLock { $0 = error } }
+            }
+        }
+        try edu.hotReset()
+        let error = try #require(refusal.withLock { $0 })
+        #expect(error.code == .inUse)
+        #expect(error.hint?.contains("a hot reset, which is in progress") == true)
+        // It is closed now.
+        try Device(at: bench.busMemory, in: space).close()
+        try edu.close()
+    }
+
+    @Test("a mapping is made again whatever is known of it", arguments: Scenario.all)
+    func restoreEvenIfLive(_ scenario: Scenario) throws {
+        guard let bench = try scenario.makeBenchWithImport() else { return }
+        let space = try bench.makeSpace()
+        let edu = try EduDriver(at: bench.busEdu, in: space)
+        let landing = try space.allocate(byteCount: 4096)
+        let newcomer = try Newcomer(bench.busMemory, in: space)
+        let peer = newcomer.peer.iova
+        try edu.write([1, 2, 3, 4], at: peer, by: landing)
+        // Behind the library's back.
+        let groups = try scenario.usesIOMMUFD ? [] : [bench.group(of: bench.busEdu)].map(Int32.init)
+        _ = try bench.kernel.hotReset(edu.device.core.descriptor, groups: groups)
+        #expect(newcomer.peer.state == .live)
+        try newcomer.peer.restore()
+        #expect(newcomer.peer.restoreCount == 0)
+        try bench.expectFault(.read, at: peer, by: bench.busEdu) { _ = try edu.bytes(4, at: peer, by: landing) }
+        try newcomer.peer.restore(evenIfLive: true)
+        #expect(newcomer.peer.restoreCount == 1)
+        #expect(try edu.bytes(4, at: peer, by: landing) == [1, 2, 3, 4])
+        try closeAll(landing, edu)
+    }
+}
+
+/// A device whose memory is mapped for others.
+private final class Newcomer: Sendable {
+    private let device: Device
+    private let window: DMABuf
+    let peer: PeerMapping
+
+    init(_ address: PCIAddress, in space: AddressSpace) throws {
+        device = try Device(at: address, in: space)
+        try device.setMemoryDecode(true)
+        window = try device.exportDMABuf(of: .bar2, 0..<4096)
+        peer = try space.map(window)
     }
 }
 

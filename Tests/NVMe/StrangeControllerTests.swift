@@ -21,6 +21,18 @@
             StrangeController(classCode: classCode))
     }
 
+    @Test func aDeviceThatDoesNotAnswerIsGone() throws {
+        let machine = MockMachine()
+        machine.plug(NVMeModel(), at: "0000:00:04.0")
+        let device = try Device(at: "0000:00:04.0", in: AddressSpace(kernel: machine.kernel))
+        machine.setAnswering(false, at: "0000:00:04.0")
+        do throws(NVMeError) {
+            try Controller(device).close()
+            Issue.record("it was driven")
+        } catch { #expect(error == .gone) }
+        #expect(machine.openFiles == [])
+    }
+
     @Test func aBARWithoutDoorbellsIsTurnedDown() throws {
         try expectRefusal("a BAR 0 of at least 4104 bytes; it has 4096", StrangeController(registerByteCount: 4096))
     }

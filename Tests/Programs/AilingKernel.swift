@@ -7,7 +7,7 @@ import VFIOMock
 
 /// The kernel of a mock machine that gives other answers to what the doctor asks.
 struct AilingKernel: ForwardingKernel {
-    private let machine: MockMachine
+    let machine: MockMachine
     var files: [String: String] = ["/proc/cmdline": "quiet"]
     var folders: [String: [String]] = [:]
     var links: [String: String] = [:]

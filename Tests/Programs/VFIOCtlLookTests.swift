@@ -310,6 +310,16 @@ import VFIOMock
         #expect(finding.remedy == "chown 1000 /dev/vfio/devices/vfio0")
     }
 
+    @Test func seesThatADeviceDoesNotAnswer() throws {
+        let kernel = AilingKernel()
+        kernel.machine.setAnswering(false, at: "0000:00:02.0")
+        let finding = try #require(kernel.findings(isMachineFine: true).last)
+        #expect(finding.verdict == .problem)
+        #expect(finding.text == "the device does not answer: all of it reads as ones")
+        kernel.machine.setAnswering(true, at: "0000:00:02.0")
+        #expect(!kernel.findings(isMachineFine: true).contains { $0.verdict == .problem })
+    }
+
     @Test func namesThoseWhoHaveTheDeviceOpen() throws {
         var kernel = AilingKernel()
         kernel.files["/sys/bus/pci/devices/0000:00:02.0/enable"] = "1\n"

@@ -219,7 +219,8 @@ import Synchronization
     @Test func aRefusedMmapIsNoObstacle() throws {
         let device = try kernel.device()
         _ = try device.region(.bar0)
-        kernel.failCall(1, with: .invalidArgument)
+        // After the look at command and status.
+        kernel.failCall(3, with: .invalidArgument)
         let value = try device.withRegisters(.bar0) { registers in
             registers.write64(0x1_0000_0002, at: 8)
             registers.write8(7, at: 8191)

@@ -155,13 +155,13 @@ import Glibc
     }
 
     @Test(arguments: [0, 1]) func shortReadsAndWritesAreErrors(_ count: Int) throws {
+        let device = try kernel.device()
         kernel.onReadAt { (_, _) throws(Errno) in count }
         kernel.onWriteAt { (_, _) throws(Errno) in count }
         kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
             region.flags = CVFIO_REGION_INFO_FLAG_READ | CVFIO_REGION_INFO_FLAG_WRITE
             region.size = 4096
         }
-        let device = try kernel.device()
         expectError(.unexpectedAnswer, hint: "\(count) of 4 bytes were read") { _ = try device.config.read32(at: 0) }
         #expect(
             code { _ = try device.withRegisters(.bar0) { registers in registers.read32(at: 0) } } == .unexpectedAnswer)
@@ -170,12 +170,12 @@ import Glibc
     }
 
     @Test func aRefusedRegisterReadsAsAllOnes() throws {
+        let device = try kernel.device()
         kernel.onReadAt { (_, _) throws(Errno) in throw .ioError }
         kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
             region.flags = CVFIO_REGION_INFO_FLAG_READ
             region.size = 4096
         }
-        let device = try kernel.device()
         var seen: [UInt64] = []
         let error = #expect(throws: VFIOError.self) {
             try device.withRegisters(.bar0) { registers in
@@ -192,11 +192,11 @@ import Glibc
     @Test func aRegionLargerThanMemoryCannotBeMapped() async {
         await #expect(processExitsWith: .success) {
             let kernel = ScriptedKernel.machine()
+            let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
             kernel.accept(CVFIO_DEVICE_GET_REGION_INFO, cvfio_region_info.self) { region in
                 region.flags = 0x7
                 region.size = .max
             }
-            let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
             let error = #expect(throws: VFIOError.self) { _ = try device.map(.bar0) }
             #expect(error != nil)
         }
@@ -210,8 +210,10 @@ import Glibc
                 region.size = 256
                 region.offset = .max - 3
             }
-            let device = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
-            #expect(throws: VFIOError.self) { _ = try device.config.read32(at: 0x10) }
+            // Config space is read when the device is opened.
+            #expect(throws: VFIOError.self) {
+                _ = try Device(at: ScriptedKernel.address, in: try AddressSpace(.iommufd, kernel: kernel))
+            }
         }
     }
 

@@ -75,4 +75,41 @@
         #expect(throws: VFIOError.self) { try device.leaveLowPower() }
         #expect(known.current.isInLowPower)
     }
+
+    @Test func aDeviceThatIsNoPCIDeviceIsResetWithoutALookAtItsConfigSpace() throws {
+        // As of s390's vfio_ap: it can be reset, and has no regions.
+        kernel.accept(CVFIO_DEVICE_GET_INFO, cvfio_device_info.self) { info in
+            info.flags = CVFIO_DEVICE_FLAGS_RESET
+            info.num_regions = 0
+            info.num_irqs = 1
+        }
+        let device = try kernel.device()
+        try device.reset()
+        #expect(device.core.revocation.current.isMemoryOn)
+        #expect(!kernel.calls.contains { $0.hasPrefix("pread") })
+    }
+
+    @Test func aResetDoesNotBeginWithoutWhatIsLookedAtAfterIt() throws {
+        let device = try kernel.device()
+        kernel.onReadAt { (_, _) throws(Errno) in throw .ioError }
+        let before = kernel.calls.count
+        expectError(errno: .ioError) { try device.reset() }
+        #expect(kernel.calls[before...].allSatisfy { $0 == "pread of config" })
+    }
+
+    @Test func whatIsUnknownAfterASuccessIsAskedForWhenItIsNeeded() throws {
+        let config = config
+        let device = try kernel.device()
+        let known = device.core.revocation
+        // What does not change is known from here on; a failure to read that prevents the reset.
+        try device.config.updateCommand { _ in }
+        kernel.onReadAt { (_, _) throws(Errno) in throw .ioError }
+        try device.reset()
+        #expect(!known.current.isMemoryOn)
+        expectError(errno: .ioError) { _ = try device.map(.bar0) }
+        kernel.onReadAt { (offset, bytes) throws(Errno) in config.read(at: offset & 0xff, into: bytes) }
+        let region = try device.map(.bar0)
+        #expect(known.current.isMemoryOn)
+        try region.close()
+    }
 }

@@ -26,9 +26,9 @@
 
     @Test func memoryGoesOffAndOnWithoutAnEpoch() {
         let tracker = RevocationTracker()
-        tracker.setMemory(on: false)
+        tracker.setMemory(.off)
         #expect(!tracker.current.isMemoryOn)
-        tracker.setMemory(on: true)
+        tracker.setMemory(.on)
         #expect(tracker.current.isMemoryOn)
         #expect(tracker.current.epoch == 0)
     }
@@ -38,7 +38,7 @@
         tracker.close()
         #expect(tracker.current.isClosed)
         #expect(tracker.current.epoch == 1)
-        tracker.setMemory(on: true)
+        tracker.setMemory(.on)
         #expect(tracker.current.isClosed)
     }
 

@@ -40,8 +40,7 @@ extension AddressSpace {
         // Taken before the kernel maps, so that a revocation in between counts.
         let revocation = dmaBuf.revocation
         let current = revocation?.current
-        if current?.isClosed == true { throw DMABufRefusal.dead(operation, subject) }
-        if current?.isMemoryOn == false { throw DMABufRefusal.memoryDecodeOff(operation, subject) }
+        try DMABufRefusal.check(current, operation, subject)
         let file = OwnedDescriptor(try dmaBuf.duplicateDescriptor(), of: kernel)
         let byteCount = dmaBuf.byteCount
         let iova = try place(

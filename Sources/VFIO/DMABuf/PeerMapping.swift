@@ -4,7 +4,7 @@ internal import SystemPackage
 /// Another device's memory, mapped into an address space through a dma-buf until this value is closed or deinitialized.
 ///
 /// The kernel revokes the mapping when the exporter is reset, loses its memory decode or is closed; then DMA of the
-/// address space's devices to ``iova`` causes an IOMMU fault. ``state`` reports this, and ``restore()`` maps the memory
+/// address space's devices to ``iova`` causes an IOMMU fault. ``state`` reports this, and ``restore(evenIfLive:)`` maps the memory
 /// again.
 ///
 /// ```swift
@@ -65,7 +65,7 @@ public struct PeerMapping: ~Copyable, Sendable {
         return epoch == current?.epoch ?? epoch ? .live : .revoked
     }
 
-    /// The number of times that ``restore()`` has mapped the memory again. A call without effect does not count.
+    /// The number of times that ``restore(evenIfLive:)`` has mapped the memory again. A call without effect does not count.
     ///
     /// A mapping that was revoked and restored during a transfer is `.live` again at its end, although data was lost.
     /// So a driver reads the count before it submits a command. After the completion it reads first ``state``, then the
@@ -81,20 +81,21 @@ public struct PeerMapping: ~Copyable, Sendable {
     /// Unmaps the memory and maps it again at the same IOVA, so that it is live again.
     /// The corresponding request is `IOMMU_IOAS_MAP_FILE`.
     ///
-    /// Has no effect on a live mapping whose exporter is in this process; a mapping of an adopted dma-buf is always
-    /// mapped again.
+    /// Without `evenIfLive` it has no effect on a mapping that is ``RevocationState/live`` and whose exporter is in this
+    /// process; a mapping of an adopted dma-buf is always mapped again.
     ///
+    /// - Parameter evenIfLive: Whether to do it whatever this process knows, such as after a reset of the exporter
+    ///   outside of the library. During the call the devices' DMA to ``iova`` causes faults.
     /// - Throws: `.memoryDecodeOff` if the exporter's memory does not respond yet, `.revoked` if an exporter in another
     ///   process is still revoked, `.exporterClosed` if the exporter has been closed. After an error the mapping stays
-    ///   revoked and ``restore()`` can be called again.
-    public func restore() throws(VFIOError) {
+    ///   revoked and ``restore(evenIfLive:)`` can be called again.
+    public func restore(evenIfLive: Bool = false) throws(VFIOError) {
         let operation = "restore a mapping of a dma-buf"
         try record.withLock { (record) throws(VFIOError) in
             let current = revocation?.current
-            if current?.isClosed == true { throw DMABufRefusal.dead(operation, subject) }
-            if current?.isMemoryOn == false { throw DMABufRefusal.memoryDecodeOff(operation, subject) }
+            if !evenIfLive { try DMABufRefusal.check(current, operation, subject) }
             if case .mapped(let epoch) = record {
-                if epoch == current?.epoch { return }
+                if epoch == current?.epoch && !evenIfLive { return }
                 try space.unmapKeepingAddresses(iova, byteCount: byteCount, operation: operation)
                 record = .unmapped
             }

@@ -24,7 +24,7 @@ public struct Device: ~Copyable, Sendable {
     ///     other device.
     /// - Throws: `.notFound`, `.notBoundToVFIO`, `.groupNotViable` (names the other devices), `.busy`,
     ///   `.permissionDenied` (also for a missing or wrong token), `.invalidArgument` (a token that the device does not
-    ///   use), `.unsupported`.
+    ///   use), `.deviceGone` (it does not answer), `.unsupported`.
     public init(
         at address: PCIAddress, in space: AddressSpace, token: VFToken? = nil
     ) throws(VFIOError) {
@@ -75,6 +75,26 @@ public struct Device: ~Copyable, Sendable {
         try? core.endOwnership()
     }
 
+    /// Asks whether the device answers, by registers of config space that are not all ones in a device that does.
+    ///
+    /// A device that was removed, lost its power or its link, or did not come back from a reset or low power does not.
+    /// Then a read of its registers returns all ones, and an access to a mapped region may end the process with
+    /// `SIGBUS`. A device that is no PCI device always counts as present.
+    public func isPresent() throws(VFIOError) -> Bool {
+        do throws(VFIOError) {
+            guard try core.answers() else {
+                core.revocation.setMemory(.gone)
+                return false
+            }
+        } catch {
+            guard error.code == .deviceGone else { throw error }
+            return false
+        }
+        // It may have come back.
+        if core.revocation.current.memory == .gone { core.withConfigLock { core.refreshMemoryState() } }
+        return true
+    }
+
     /// Returns the properties of a region. A BAR that the device lacks has 0 bytes.
     /// The corresponding request is `VFIO_DEVICE_GET_REGION_INFO`.
     ///
@@ -105,7 +125,7 @@ public struct Device: ~Copyable, Sendable {
     ///   - index: The region.
     ///   - range: The part in bytes from the start of the region, page-aligned at its start; `nil` for all of it.
     /// - Throws: `.unsupported` if the region or this part of it cannot be mapped (`withRegisters` still works),
-    ///   `.memoryDecodeOff`, `.outOfRange`, `.misaligned`, `.notFound`.
+    ///   `.memoryDecodeOff`, `.deviceGone`, `.outOfRange`, `.misaligned`, `.notFound`.
     public func map(_ index: RegionIndex, _ range: Range<UInt64>? = nil) throws(VFIOError) -> MappedRegion {
         let operation = "map the region (mmap)"
         let subject = "\(index) of \(address)"
@@ -139,9 +159,10 @@ public struct Device: ~Copyable, Sendable {
     /// Resets the device, by FLR or another method that it has. The corresponding request is `VFIO_DEVICE_RESET`.
     ///
     /// The kernel revokes the device's dma-bufs during the reset. Existing mappings of them stay revoked until
-    /// ``PeerMapping/restore()``.
+    /// ``PeerMapping/restore(evenIfLive:)``.
     ///
-    /// - Throws: `.unsupported` if the device has no reset method, `.busy` if another reset of it is in progress.
+    /// - Throws: `.unsupported` if the device has no reset method, `.busy` if another reset of it is in progress,
+    ///   `.deviceGone` if it does not answer afterwards.
     public func reset() throws(VFIOError) {
         let words = "reset the device"
         guard info.canReset else {

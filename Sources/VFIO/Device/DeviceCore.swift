@@ -63,11 +63,12 @@ package final class DeviceCore: Sendable, ControlledFile {
         self.iommufdNumber = device.iommufdNumber
         self.groupNumber = device.membership?.group
         self.state = Mutex(State(device: device))
+        guard try answers() else { throw gone("open the device") }
         space.devices.insert(self)
     }
 
     deinit {
-        try? closeDescriptor()
+        try? close(ifUnused: false)
     }
 
     /// The file that represents the device where it is registered: its own, or that of its group.
@@ -90,26 +91,39 @@ package final class DeviceCore: Sendable, ControlledFile {
                     "still alive: \(leases.map(\.description).joined(separator: ", ")); the device closes with the last of them"
             )
         }
-        try closeDescriptor()
+        try close(ifUnused: true)
     }
 
     func beginLease(_ holder: DeviceLease.Holder) {
         state.withLock { $0.leases.append(holder) }
     }
 
-    func endLease(_ holder: DeviceLease.Holder) {
-        let isLast = state.withLock { state in
-            if let index = state.leases.firstIndex(of: holder) { state.leases.remove(at: index) }
-            return state.leases.isEmpty && !state.hasOwner
+    /// Begins a lease for a caller without one, unless the device has been closed.
+    func beginLeaseIfOpen(_ holder: DeviceLease.Holder) -> Bool {
+        state.withLock { state in
+            guard state.device != nil else { return false }
+            state.leases.append(holder)
+            return true
         }
-        // A lease ends in a deinit, which cannot throw.
-        if isLast { try? closeDescriptor() }
     }
 
-    private func closeDescriptor() throws(VFIOError) {
+    func endLease(_ holder: DeviceLease.Holder) {
+        state.withLock { state in
+            if let index = state.leases.firstIndex(of: holder) { state.leases.remove(at: index) }
+        }
+        // A lease ends in a deinit, which cannot throw.
+        try? close(ifUnused: true)
+    }
+
+    private func close(ifUnused: Bool) throws(VFIOError) {
+        // In one step with the check, so that no lease begins on a device that is being closed.
+        let device = state.withLock { state -> OpenedDevice? in
+            guard !ifUnused || !state.hasOwner && state.leases.isEmpty else { return nil }
+            return state.device.take()
+        }
+        guard let device else { return }
         // First the CPU mappings, which hold the device's file open.
         state.withLock { $0.registerMappings.removeAll() }
-        guard let device = state.withLock({ $0.device.take() }) else { return }
         space.devices.remove(self)
         revocation.close()
         // What the device was attached to may close only after the device.
@@ -154,9 +168,25 @@ package final class DeviceCore: Sendable, ControlledFile {
         return region
     }
 
-    /// Throws if the memory of the device does not respond.
+    /// Asks the device whether its memory responds, and throws if not: an access would be `SIGBUS`.
     package func requireMemory(for operation: String) throws(VFIOError) {
+        // A question would wake it.
+        if !revocation.current.isInLowPower {
+            do throws(VFIOError) {
+                try configLock.withLock { (_) throws(VFIOError) in try readMemoryState() }
+            } catch {
+                throw error.code == .deviceGone ? gone(operation) : error
+            }
+        }
+        try requireKnownMemory(for: operation)
+    }
+
+    /// Throws if the memory of the device is known not to respond, and asks the device only if nothing is known.
+    func requireKnownMemory(for operation: String) throws(VFIOError) {
         let memory = revocation.current
+        if memory.memory == .unknown || memory.memory == .gone, !memory.isInLowPower {
+            return try requireMemory(for: operation)
+        }
         guard memory.isMemoryOn else {
             throw VFIOError(
                 .memoryDecodeOff, operation, "\(address)",
@@ -171,6 +201,8 @@ package final class DeviceCore: Sendable, ControlledFile {
         try checkRange(region, offset, buffer.count, "read")
         let count = try unsafe attempt(
             "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)",
+            refusals: region.index == .config
+                ? [.operationNotSupportedByDevice: (.deviceGone, "it \(Self.silence)")] : [:],
             kernel.read(descriptor, at: region.offset + offset, into: buffer))
         guard count == buffer.count else {
             throw VFIOError(

@@ -12,6 +12,7 @@ package final class DeviceLease: Sendable {
         case dmaLog
         case virtualDevice
         case registration
+        case hotReset
 
         package var description: String {
             switch self {
@@ -25,6 +26,7 @@ package final class DeviceLease: Sendable {
             case .dmaLog: "the log of its DMA"
             case .virtualDevice: "a guest's name for it (vDEVICE)"
             case .registration: "its registration with a virtual machine"
+            case .hotReset: "a hot reset, which is in progress"
             }
         }
     }
@@ -36,6 +38,13 @@ package final class DeviceLease: Sendable {
         self.core = core
         self.holder = holder
         core.beginLease(holder)
+    }
+
+    /// Fails if the device has been closed.
+    init?(ifOpen core: DeviceCore, for holder: Holder) {
+        guard core.beginLeaseIfOpen(holder) else { return nil }
+        self.core = core
+        self.holder = holder
     }
 
     deinit { core.endLease(holder) }

@@ -9,15 +9,26 @@ final class RevocationTracker: Sendable {
     struct State: Sendable {
         /// Grows by one with each revocation.
         var epoch: UInt64 = 0
-        /// Whether memory decode is on and the device is in a power state in which it responds, by its registers.
-        var isDecoding = true
+        /// Whether the device's memory responds, by its registers.
+        var memory = Memory.on
         /// Whether the device was put into low power; an access may have woken it since.
         var isInLowPower = false
         /// Whether the device's descriptor has been closed, which makes its dma-bufs permanently unusable.
         var isClosed = false
 
         /// Whether the device's BARs respond, so that the kernel permits mapping of a dma-buf.
-        var isMemoryOn: Bool { isDecoding && !isInLowPower }
+        var isMemoryOn: Bool { memory == .on && !isInLowPower }
+    }
+
+    /// Whether a device's memory responds, as its registers tell.
+    enum Memory: Sendable {
+        /// Memory decode is on, and the device is in a power state in which it responds.
+        case on
+        case off
+        /// The device does not answer.
+        case gone
+        /// The registers could not be read after an operation that may have changed them.
+        case unknown
     }
 
     private let state = Mutex(State())
@@ -35,13 +46,14 @@ final class RevocationTracker: Sendable {
         try body()
     }
 
-    private func endEpoch() {
+    /// Records a revocation: all mappings until now are revoked.
+    func endEpoch() {
         state.withLock { $0.epoch += 1 }
     }
 
     /// Records whether the device's memory responds, after an operation that may have changed it.
-    func setMemory(on isOn: Bool) {
-        state.withLock { $0.isDecoding = isOn }
+    func setMemory(_ memory: Memory) {
+        state.withLock { $0.memory = memory }
     }
 
     /// Records that the device entered or left low power.

@@ -57,6 +57,14 @@ public final class MockMachine: Sendable {
         locked { $0.bus.plug(device, at: address, group: group, driver: driver, hasIOMMU: hasIOMMU) }
     }
 
+    /// Lets a device stop answering, as one that has lost its power or its link, or answer again.
+    ///
+    /// Its registers then read as all ones, but for what vfio-pci shows from a copy; an access to its mapped BARs is
+    /// `SIGBUS`; and it does no DMA. The kernel does not notice.
+    public func setAnswering(_ isAnswering: Bool, at address: PCIAddress) {
+        locked { $0.function(address).setAnswering(isAnswering) }
+    }
+
     /// Calls a closure with a device's model and bus: to inspect or change it, or for DMA or an interrupt of its own.
     ///
     /// ```swift

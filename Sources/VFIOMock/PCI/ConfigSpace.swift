@@ -35,6 +35,8 @@ struct ConfigSpace {
 
     let byteCount: Int
     var hardware: [UInt8]
+    /// Whether the hardware answers; otherwise it reads as ones.
+    var isAnswering = true
     /// The hardware's writable bits.
     private var hardwareMask: [UInt8]
     /// vfio-pci's virtual bytes while the device is open.
@@ -110,9 +112,11 @@ struct ConfigSpace {
     }
 
     /// Whether the device answers accesses to its BARs.
-    var respondsToMemory: Bool { (place.isVirtual || hardwareCommand & Command.memory != 0) && powerState < 3 }
+    var respondsToMemory: Bool {
+        isAnswering && (place.isVirtual || hardwareCommand & Command.memory != 0) && powerState < 3
+    }
 
-    /// Whether vfio-pci allows access to the BARs.
+    /// Whether vfio-pci allows access to the BARs, by its copy of the command register.
     var isMemoryEnabled: Bool { (place.isVirtual || shadowCommand & Command.memory != 0) && powerState < 3 }
 
     mutating func setInterruptStatus(_ isAsserted: Bool) {
@@ -319,6 +323,7 @@ struct ConfigSpace {
     }
 
     mutating func read(_ offset: Int, _ count: Int) -> UInt32 {
+        let hardware = isAnswering ? self.hardware : [UInt8](repeating: 0xff, count: byteCount)
         if owner[offset] == Capability.none { return Self.load(hardware, offset, count) }
         if offset < 0x34, offset + count > Register.bars { fixBARs() }
         let mask = Self.load(shadowMask, offset, count)
@@ -338,6 +343,7 @@ struct ConfigSpace {
     }
 
     private mutating func writeHardware(_ offset: Int, _ count: Int, _ value: UInt32, mask: UInt32) {
+        guard isAnswering else { return }
         let mask = mask & Self.load(hardwareMask, offset, count)
         Self.store(&hardware, offset, count, Self.load(hardware, offset, count) & ~mask | value & mask)
     }

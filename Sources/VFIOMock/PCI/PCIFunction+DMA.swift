@@ -1,7 +1,7 @@
 import VFIO
 
 extension PCIFunction {
-    var isBusMaster: Bool { config.isBusMaster }
+    var isBusMaster: Bool { config.isBusMaster && config.isAnswering }
 
     func dmaRead(_ iova: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
         unsafe buffer.initializeMemory(as: UInt8.self, repeating: 0)
@@ -35,7 +35,7 @@ extension PCIFunction {
     private func transfer(
         _ iova: UInt64, _ byteCount: Int, isWrite: Bool, _ body: (Translation, Range<Int>) -> Void
     ) -> Bool {
-        guard config.isBusMaster else { return false }
+        guard isBusMaster else { return false }
         var isComplete = true
         var done = 0
         while done < byteCount {

@@ -29,7 +29,13 @@ extension PCIFunction {
     }
 
     /// Whether the process reaches the BARs.
-    var isReachable: Bool { config.isMemoryEnabled && !isInLowPower }
+    var isReachable: Bool { config.isMemoryEnabled && !isInLowPower && config.isAnswering }
+
+    /// Lets the hardware stop answering, or answer again. Nobody notices but by an access.
+    func setAnswering(_ isAnswering: Bool) {
+        config.isAnswering = isAnswering
+        updateMappings()
+    }
 
     /// Updates exports and the process's mappings after a change of memory decode or power.
     func settle() {

@@ -197,6 +197,7 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
 
     /// A load of 1, 2, 4 or 8 bytes from a BAR.
     func load(bar: Int, offset: UInt64, width: Int) -> UInt64 {
+        guard config.isAnswering else { return .max }
         if let memory = memory[bar] {
             var value: UInt64 = 0
             unsafe withUnsafeMutableBytes(of: &value) {
@@ -211,6 +212,7 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
 
     /// A store of 1, 2, 4 or 8 bytes to a BAR.
     func store(bar: Int, offset: UInt64, width: Int, _ value: UInt64) {
+        guard config.isAnswering else { return }
         if let memory = memory[bar] {
             unsafe withUnsafeBytes(of: value) {
                 unsafe memory.write(at: Int(offset), from: UnsafeRawBufferPointer(rebasing: $0[..<width]))

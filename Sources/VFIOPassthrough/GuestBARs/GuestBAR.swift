@@ -109,10 +109,11 @@ public struct GuestBAR: ~Copyable, Sendable {
     ///
     /// The processors of the guest do not need this. Has no effect if the BAR is unmapped or without peers.
     ///
+    /// - Parameter evenIfLive: Whether to do it whatever this process knows.
     /// - Throws: `.memoryDecodeOff` if the device's memory does not respond yet, `.exporterClosed`.
-    public func restore() throws(VFIOError) {
+    public func restore(evenIfLive: Bool = false) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
-            for piece in state.pieces { try piece.restore() }
+            for piece in state.pieces { try piece.restore(evenIfLive: evenIfLive) }
         }
     }
 

@@ -99,8 +99,8 @@ final class GuestBARPiece: Sendable {
     }
 
     /// Restores the other devices' access after a revocation.
-    func restore() throws(VFIOError) {
-        try state.withLock { (state) throws(VFIOError) in try state.peer?.restore() }
+    func restore(evenIfLive: Bool) throws(VFIOError) {
+        try state.withLock { (state) throws(VFIOError) in try state.peer?.restore(evenIfLive: evenIfLive) }
     }
 
     /// Whether other devices can access it; `nil` without peers.

@@ -24,11 +24,26 @@ struct DeviceDoctor {
             ]
         }
         var findings = [Finding.fine("device", "\(address) is there: \(PCINames(for: [function]).title(of: function))")]
+        if isSilent {
+            return findings + [
+                .problem(
+                    "config space", "the device does not answer: all of it reads as ones",
+                    advice: "it lost its power or its link, or did not come back from a reset or low power; "
+                        + "the kernel log may tell; a power cycle of the slot or the machine is the last resort")
+            ]
+        }
         findings += [driver(function), group(function)].compactMap { $0 } + viability(function, functions)
         guard !findings.contains(where: { $0.verdict == .problem }) else { return findings }
         findings += node(function)
         guard isMachineFine, !findings.contains(where: { $0.verdict == .problem }) else { return findings }
         return findings + open()
+    }
+
+    /// Whether the device's registers read as all ones. The kernel shows this part of config space to all users.
+    private var isSilent: Bool {
+        guard let bytes = try? kernel.readFile(FilePath("/sys/bus/pci/devices/\(address)/config")) else { return false }
+        // Not the IDs, which are all ones in a virtual function as well.
+        return bytes.count >= 16 && bytes[8..<16].allSatisfy { $0 == 0xff }
     }
 
     // MARK: Driver and group

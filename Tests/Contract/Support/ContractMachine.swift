@@ -8,6 +8,9 @@ protocol ContractMachine: Sendable {
 
     /// The DMA accesses that the IOMMU has refused since the machine was made.
     func faults() throws -> Set<Fault>
+
+    /// Lets a device behind a port stop answering, as one that has lost its link, or answer again.
+    func setAnswering(_ isAnswering: Bool, at device: PCIAddress) throws
 }
 
 /// A DMA access that the IOMMU refused, as far as both the kernel's log and the mock tell: by page.

@@ -91,6 +91,13 @@ final class FailingKernel: ForwardingKernel {
         }
     }
 
+    func read(
+        _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(Errno) -> Int {
+        try willCall("pread of \(buffer.count) bytes")
+        return try kernel.read(descriptor, at: offset, into: buffer)
+    }
+
     func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) {
         let fails = isTarget("munmap")
         try kernel.unmap(memory)

@@ -22,6 +22,16 @@ final class LabMachine: ContractMachine {
     /// CONFIG_IOMMUFD_TEST, which only the lab's own configuration has.
     var makesUpDevices: Bool { Self.name == "iommufd" }
 
+    /// Tells the port in front of the device another bus number, so that it passes no access on.
+    func setAnswering(_ isAnswering: Bool, at device: PCIAddress) throws {
+        let folder = try kernel.readLink(FilePath("/sys/bus/pci/devices/\(device)"))
+        let port = folder.removingLastComponent().lastComponent!
+        let config = try FileDescriptor.open(FilePath("/sys/bus/pci/devices/\(port)/config"), .readWrite)
+        let bus = isAnswering ? device.bus : 0x7f
+        // The secondary and the subordinate bus.
+        try config.closeAfter { _ = try config.writeAll(toAbsoluteOffset: 0x19, [bus, bus]) }
+    }
+
     func faults() throws -> Set<Fault> {
         var record = [UInt8](repeating: 0, count: 8192)
         while true {

@@ -32,6 +32,8 @@ final class MockedMachine: ContractMachine {
 
     var makesUpDevices: Bool { false }
 
+    func setAnswering(_ isAnswering: Bool, at device: PCIAddress) { machine.setAnswering(isAnswering, at: device) }
+
     func faults() -> Set<Fault> {
         Set(
             machine.faults.map { fault in

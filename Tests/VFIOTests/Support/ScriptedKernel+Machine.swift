@@ -9,7 +9,7 @@ extension ScriptedKernel {
     /// The file offset of a region of the device of ``machine()``.
     static func offset(ofRegion index: UInt32) -> UInt64 { UInt64(index) * regionSpacing }
 
-    private static let regionSpacing: UInt64 = 1 << 40
+    static let regionSpacing: UInt64 = 1 << 40
 
     /// A kernel that behaves: an iommufd, a type1 container, and one device with config space, a mappable BAR 0 and
     /// interrupts. A test then overwrites the answers that it wants odd.

@@ -206,7 +206,8 @@ final class ScriptedKernel: Kernel {
     func read(
         _ descriptor: FileDescriptor, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
     ) throws(Errno) -> Int {
-        try note("pread")
+        let isConfig = offset / Self.regionSpacing == UInt64(CVFIO_PCI_CONFIG_REGION_INDEX)
+        try note(isConfig ? "pread of config" : "pread")
         guard let access = state.withLock({ $0.readAt }) else { throw .ioError }
         return try access(offset, buffer)
     }

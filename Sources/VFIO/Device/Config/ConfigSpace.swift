@@ -4,6 +4,8 @@
 /// The library detects writes that make the kernel revoke the device's dma-bufs (memory decode off, D3hot, FLR), so
 /// that the state of its dma-bufs and their mappings stays correct.
 ///
+/// A register that reads as all ones is checked: if the device does not answer, the access throws `.deviceGone`.
+///
 /// This value keeps the device open.
 public struct ConfigSpace: Sendable, ConfigRegisters {
     private let lease: DeviceLease

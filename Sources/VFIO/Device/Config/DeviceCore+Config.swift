@@ -2,8 +2,17 @@ internal import Synchronization
 internal import SystemPackage
 
 extension DeviceCore {
-    func readConfig<Value: FixedWidthInteger & BitwiseCopyable>(at offset: UInt64) throws(VFIOError) -> Value {
+    func readConfig<Value: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(at offset: UInt64) throws(VFIOError)
+        -> Value
+    {
         try checkAlignment(offset, MemoryLayout<Value>.size, "read")
+        let value: Value = try readRegister(at: offset)
+        if looksGone(value, at: offset), try !answers() { throw gone("read at \(offset.hexadecimal) (pread)") }
+        return value
+    }
+
+    private func readRegister<Value: FixedWidthInteger & BitwiseCopyable>(at offset: UInt64) throws(VFIOError) -> Value
+    {
         let region = try region(.config)
         var value: Value = 0
         try unsafe withUnsafeMutableBytes(of: &value) { (bytes) throws(VFIOError) in
@@ -12,12 +21,49 @@ extension DeviceCore {
         return Value(littleEndian: value)
     }
 
+    // MARK: A device that does not answer
+
+    static let silence =
+        "does not answer (all ones): it was removed, lost its power or its link, or did not come back from a reset or low "
+        + "power"
+
+    /// Whether a register reads as that of a device which does not answer, if perhaps for another reason.
+    private func looksGone<Value: FixedWidthInteger & UnsignedInteger>(_ value: Value, at offset: UInt64) -> Bool {
+        // vfio-pci shows one bit of the command register from a copy, and the upper five are always zero otherwise.
+        value == Value.max || offset == ConfigLayout.command && UInt16(truncatingIfNeeded: value) >> 11 == 0x1F
+    }
+
+    /// Asks whether the device answers.
+    ///
+    /// vfio-pci shows the IDs from a copy; class code, revision and header type come from the device, and are never all
+    /// ones.
+    func answers() throws(VFIOError) -> Bool {
+        guard info.isPCI else { return true }
+        let classAndRevision: UInt32 = try readRegister(at: 0x08)
+        guard classAndRevision == .max else { return true }
+        let headerType: UInt8 = try readRegister(at: 0x0E)
+        return headerType != .max
+    }
+
+    /// Records that the device does not answer, and returns the error.
+    func gone(_ operation: String, errno: Errno? = nil) -> VFIOError {
+        revocation.setMemory(.gone)
+        return VFIOError(.deviceGone, operation, "\(address)", errno: errno, hint: "it \(Self.silence)")
+    }
+
+    /// Returns the error for a device that does not answer after an operation, or the operation's own.
+    func failure(_ operation: String, _ error: VFIOError?) -> VFIOError? {
+        revocation.current.memory == .gone ? gone(error?.operation ?? operation, errno: error?.errno) : error
+    }
+
+    // MARK: Writing
+
     func writeConfig<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at offset: UInt64) throws(VFIOError) {
         try configLock.withLock { (_) throws(VFIOError) in try store(value, at: offset) }
     }
 
     /// Changes a register atomically with respect to writes of other threads.
-    func updateConfig<Value: FixedWidthInteger & BitwiseCopyable>(
+    func updateConfig<Value: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
         at offset: UInt64, _ change: (inout Value) -> Void
     ) throws(VFIOError) {
         try configLock.withLock { (_) throws(VFIOError) in
@@ -40,6 +86,7 @@ extension DeviceCore {
                 try unsafe self.write(region, at: offset, from: bytes)
             }
         }
+        var failure: VFIOError?
         do throws(VFIOError) {
             if layout.revokes(bytes, at: offset) {
                 try revocation.revoking(write)
@@ -47,15 +94,43 @@ extension DeviceCore {
                 try write()
             }
         } catch {
-            // Update the state even after a failed write, which may have taken effect.
-            if layout.concernsMemory(bytes.count, at: offset) { try? refreshMemoryState() }
-            throw error
+            failure = error
         }
-        if layout.concernsMemory(bytes.count, at: offset) { try refreshMemoryState() }
+        // Also after a failed write, which may have taken effect.
+        if layout.concernsMemory(bytes.count, at: offset) { refreshMemoryState() }
+        if let failure = self.failure("write at \(offset.hexadecimal) (pwrite)", failure) { throw failure }
+    }
+
+    // MARK: Memory
+
+    /// Reads what ``refreshMemoryState()`` needs and no operation changes, so that a failure is reported before the
+    /// operation, which then has no effect. A device that does not answer is not a reason: a reset may bring it back.
+    func prepareRefresh() throws(VFIOError) {
+        guard info.isPCI else { return }
+        do throws(VFIOError) {
+            _ = try configLayout()
+        } catch {
+            guard error.code == .deviceGone else { throw error }
+        }
     }
 
     /// Updates whether the device's memory responds, after an operation that may have changed it.
-    func refreshMemoryState() throws(VFIOError) {
+    ///
+    /// The caller holds the config lock. If the registers cannot be read, the state is unknown until the next call that
+    /// depends on it: the operation itself has succeeded.
+    func refreshMemoryState() {
+        do throws(VFIOError) {
+            try readMemoryState()
+        } catch {
+            if error.code != .deviceGone { revocation.setMemory(.unknown) }
+        }
+    }
+
+    /// Reads whether the device's memory responds, and records it. The caller holds the config lock.
+    func readMemoryState() throws(VFIOError) {
+        // Another bus's device has no such registers, and its memory always responds.
+        guard info.isPCI else { return }
+        // Throws if the device does not answer.
         let command: UInt16 = try readConfig(at: ConfigLayout.command)
         // Memory decode of a virtual function is controlled by its physical function's capability; the kernel emulates
         // the bit.
@@ -65,7 +140,7 @@ extension DeviceCore {
             let power: UInt16 = try readConfig(at: powerControl)
             if power & ConfigLayout.powerStateMask == ConfigLayout.d3hot { isOn = false }
         }
-        revocation.setMemory(on: isOn)
+        revocation.setMemory(isOn ? .on : .off)
     }
 
     /// Whether the device is a virtual function of another one (SR-IOV).

@@ -40,12 +40,13 @@ extension Device {
     /// The corresponding request is `VFIO_DEVICE_FEATURE_LOW_POWER_EXIT`.
     ///
     /// Its dma-bufs are live again afterwards, if memory decode is on; mappings of them stay revoked until
-    /// ``PeerMapping/restore()``.
+    /// ``PeerMapping/restore(evenIfLive:)``.
     public func leaveLowPower() throws(VFIOError) {
         try core.configLock.withLock { (_) throws(VFIOError) in
+            try core.prepareRefresh()
             try ABI.leaveLowPower().perform(on: core, "leave low power", "\(address)", lacking: Self.lowPowerPlace)
             core.revocation.setLowPower(false)
-            try core.refreshMemoryState()
+            core.refreshMemoryState()
         }
     }
 }

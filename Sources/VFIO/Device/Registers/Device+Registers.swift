@@ -14,8 +14,11 @@ extension Device {
     /// A throwing closure must state its error type, `{ (registers) throws(VFIOError) in … }`; otherwise the overload
     /// that throws any error is called.
     ///
-    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not respond, and the first
-    ///   access that the kernel refused.
+    /// If the device stops answering later, reads of a mapped region return all ones, or the access ends the process with
+    /// `SIGBUS`; a driver that reads all ones asks ``Device/isPresent()``.
+    ///
+    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while memory decode is off, `.deviceGone`, and the
+    ///   first access that the kernel refused.
     public func withRegisters<Result: ~Copyable>(
         _ index: RegionIndex, _ body: (Registers) throws(VFIOError) -> Result
     ) throws(VFIOError) -> Result {
@@ -57,8 +60,11 @@ extension DeviceCore {
         // A region that cannot be mapped may be IO ports, which do not depend on memory decode; the kernel decides on
         // each access.
         guard region.isMappable else { return (region, nil) }
+        if let known = state.withLock({ $0.registerMappings[index] }) {
+            try requireKnownMemory(for: operation)
+            return (region, known)
+        }
         try requireMemory(for: operation)
-        if let known = state.withLock({ $0.registerMappings[index] }) { return (region, known) }
         // Without a mapping each access is a system call.
         guard let mapping = RegisterMapping(region, of: self) else { return (region, nil) }
         return state.withLock { state in

@@ -9,7 +9,8 @@ public import CMMIO
 /// ```
 ///
 /// The bank keeps the device open. The banks of a region share one mapping of it. While memory decode of the device is
-/// off, an access to the mapped part ends the process with `SIGBUS`, as with a ``MappedRegion``.
+/// off, an access to the mapped part ends the process with `SIGBUS`, as with a ``MappedRegion``. If the device stops
+/// answering, reads return all ones, or are `SIGBUS` too: ``Device/isPresent()`` tells.
 @safe
 public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
     /// The region.
@@ -92,7 +93,7 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
 extension Device {
     /// Returns the registers of a region for use beyond a call of `withRegisters`.
     ///
-    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while the device does not respond.
+    /// - Throws: `.notFound` without such a region, `.memoryDecodeOff` while memory decode is off, `.deviceGone`.
     public func makeRegisterBank(of index: RegionIndex) throws(VFIOError) -> RegisterBank {
         let (region, mapping) = try core.registers(of: index)
         return RegisterBank(region, mapping: mapping, of: core)

@@ -50,6 +50,9 @@ final class RegisterFallback: Sendable {
             try unsafe withUnsafeMutableBytes(of: &value) { (bytes) throws(VFIOError) in
                 try unsafe core.read(region, at: UInt64(offset), into: bytes)
             }
+            if value == Value.max, (try? core.answers()) == false {
+                keep(core.gone("read at \(UInt64(offset).hexadecimal)"))
+            }
             return Value(littleEndian: value)
         } catch {
             keep(error)

@@ -16,50 +16,78 @@ extension Device {
     /// The corresponding request is `VFIO_DEVICE_PCI_HOT_RESET`.
     ///
     /// The kernel revokes the dma-bufs of all these functions during the reset; existing mappings of them stay revoked
-    /// until ``PeerMapping/restore()``. Interrupts stay on.
+    /// until ``PeerMapping/restore(evenIfLive:)``. Interrupts stay on. A device that is opened while the reset is in
+    /// progress counts as reset too; one that is closed meanwhile stays open until the end.
     ///
     /// - Throws: `.unsupported` if neither can be reset; `.busy` if a function behind it does not belong to this
     ///   address space (or to a sibling of the same iommufd), with its address in the hint, or is being accessed, or is
-    ///   a virtual function.
+    ///   a virtual function; `.deviceGone` if the device does not answer afterwards.
     public func hotReset() throws(VFIOError) {
-        let words = "reset the bus"
-        let operation = ABI.Call.hotReset.operation(words)
-        let info = try core.hotResetInfo(for: operation)
-        let groups = try core.groupsToProve(info, operation)
-        // Sorted, since the config locks must be taken in a fixed order.
-        let affected = Set(info.functions.map { DeviceAddress.pci($0.address) } + [address])
-            .sorted { $0.description < $1.description }
-            .compactMap { core.space.devices[$0] }
-        try DeviceCore.withConfigLocks(of: affected[...]) { () throws(VFIOError) in
-            do throws(VFIOError) {
-                try DeviceCore.revoking(affected[...]) { () throws(VFIOError) in
-                    try ABI.hotReset(groups).perform(
-                        on: core, words, "\(address)", refusals: core.hotResetRefusals(info))
-                }
-            } catch {
-                // Update the state even after a failed reset, which may have had an effect.
-                for device in affected { try? device.refreshMemoryState() }
-                throw error
-            }
-            // A device that does not respond must not prevent the update of the others.
-            var failure: VFIOError?
-            for device in affected {
-                do throws(VFIOError) { try device.refreshMemoryState() } catch { failure = failure ?? error }
-            }
-            if let failure { throw failure }
-        }
+        try core.hotReset("reset the bus")
     }
 }
 
 extension DeviceCore {
+    fileprivate func hotReset(_ words: String) throws(VFIOError) {
+        let operation = ABI.Call.hotReset.operation(words)
+        let info = try hotResetInfo(for: operation)
+        // None of them is closed meanwhile, and no other file gets the number of its descriptor. Sorted, since the
+        // config locks must be taken in a fixed order.
+        let known = heldDevices(of: info)
+        // A group's descriptor is open as long as one of its devices, which need not be behind the bus.
+        let members = space.devices.hold { device in
+            info.functions.contains { device.groupNumber.map(HotResetInfo.Owner.group) == $0.owner }
+        }
+        defer { withExtendedLifetime((known, members)) {} }
+        let groups = try groupsToProve(info, operation)
+        try prepareRefresh()
+        var newcomers: [HeldDevice] = []
+        var failure: VFIOError?
+        Self.withConfigLocks(of: known[...]) {
+            do throws(VFIOError) {
+                try Self.revoking(known[...]) { () throws(VFIOError) in
+                    try ABI.hotReset(groups).perform(on: self, words, "\(address)", refusals: hotResetRefusals(info))
+                }
+            } catch {
+                failure = error
+            }
+            // A device that was opened, or plugged in, since the first question has been reset as well.
+            newcomers = devicesResetBeside(known)
+            for held in newcomers { held.device.recordRevocation() }
+            // Also after a failed reset, which may have had an effect.
+            for held in known { held.device.refreshMemoryState() }
+        }
+        // After the other locks, since the order of taking them is fixed.
+        for held in newcomers { held.device.withConfigLock { held.device.refreshMemoryState() } }
+        if let failure = self.failure(operation, failure) { throw failure }
+    }
+
+    /// The open devices among the functions of a hot reset, and this one.
+    private func heldDevices(of info: HotResetInfo) -> [HeldDevice] {
+        let addresses = Set(info.functions.map { DeviceAddress.pci($0.address) } + [address])
+        return space.devices.hold { addresses.contains($0.address) }
+    }
+
+    /// Asks after a hot reset which devices it may have reset beside those known before.
+    ///
+    /// If the kernel does not tell, these are all open PCI devices of the same domain: one that counts as revoked
+    /// without need costs a `restore()`.
+    private func devicesResetBeside(_ known: [HeldDevice]) -> [HeldDevice] {
+        let held =
+            (try? hotResetInfo(for: ABI.Call.getHotResetInfo.operation("ask what was reset"))).map(heldDevices)
+            ?? space.devices.hold { $0.address.pci?.domain == address.pci?.domain }
+        return held.filter { held in !known.contains { $0.device === held.device } }
+    }
+
     fileprivate func hotResetInfo(for operation: String) throws(VFIOError) -> HotResetInfo {
         let answer = try ABI.getHotResetInfo().perform(
             on: self, operation: operation, "\(address)", refusals: hotResetRefusals())
         let hasDeviceIDs = answer.flags & CVFIO_PCI_HOT_RESET_FLAG_DEV_ID != 0
         let functions = answer.functions.compactMap { function -> HotResetInfo.Function? in
+            // The kernel cuts the domain down to 16 bits; all functions are in the domain of this device.
             let address = PCIAddress(
-                domain: UInt32(function.segment), bus: function.bus, device: function.devfn >> 3,
-                function: function.devfn & 7)
+                domain: (self.address.pci?.domain ?? 0) & ~0xFFFF | UInt32(function.segment), bus: function.bus,
+                device: function.devfn >> 3, function: function.devfn & 7)
             let owner: HotResetInfo.Owner =
                 switch function.owner {
                 case let group where !hasDeviceIDs: .group(Int(group))
@@ -127,26 +155,28 @@ extension DeviceCore {
     }
 
     /// Holds the config lock of each device, taken in the given order.
-    fileprivate static func withConfigLocks(
-        of devices: ArraySlice<any OpenDevice>, _ body: () throws(VFIOError) -> Void
-    ) throws(VFIOError) {
-        guard let first = devices.first else { return try body() }
-        try first.withConfigLock { () throws(VFIOError) in try withConfigLocks(of: devices.dropFirst(), body) }
+    private static func withConfigLocks(of devices: ArraySlice<HeldDevice>, _ body: () -> Void) {
+        guard let first = devices.first else { return body() }
+        first.device.withConfigLock { withConfigLocks(of: devices.dropFirst(), body) }
     }
 
     /// Makes a call that revokes the dma-bufs of several devices, and records it for each device.
-    fileprivate static func revoking(
-        _ devices: ArraySlice<any OpenDevice>, _ body: () throws(VFIOError) -> Void
+    private static func revoking(
+        _ devices: ArraySlice<HeldDevice>, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {
         guard let first = devices.first else { return try body() }
-        try first.revoking { () throws(VFIOError) in try revoking(devices.dropFirst(), body) }
+        try first.device.revoking { () throws(VFIOError) in try revoking(devices.dropFirst(), body) }
     }
 }
 
 extension DeviceCore: OpenDevice {
-    func withConfigLock(_ body: () throws(VFIOError) -> Void) throws(VFIOError) {
-        try configLock.withLock { (_) throws(VFIOError) in try body() }
+    func keepOpen() -> (any Sendable)? { DeviceLease(ifOpen: self, for: .hotReset) }
+
+    func withConfigLock<Failure: Error>(_ body: () throws(Failure) -> Void) throws(Failure) {
+        try configLock.withLock { (_) throws(Failure) in try body() }
     }
 
-    func revoking(_ body: () throws(VFIOError) -> Void) throws(VFIOError) { try revocation.revoking(body) }
+    func revoking<Failure: Error>(_ body: () throws(Failure) -> Void) throws(Failure) { try revocation.revoking(body) }
+
+    func recordRevocation() { revocation.endEpoch() }
 }

@@ -8,16 +8,18 @@ extension DeviceCore {
     /// - Parameter refusals: The errors that have a more specific code than `.kernel`.
     package func reset(_ words: String, refusals: [Errno: Refusal] = [:]) throws(VFIOError) {
         try configLock.withLock { (_) throws(VFIOError) in
+            try prepareRefresh()
+            var failure: VFIOError?
             do throws(VFIOError) {
                 try revocation.revoking { () throws(VFIOError) in
                     try ABI.reset().perform(on: self, words, "\(address)", refusals: refusals)
                 }
             } catch {
-                // Update the state even after a failed reset, which may have had an effect.
-                try? refreshMemoryState()
-                throw error
+                failure = error
             }
-            try refreshMemoryState()
+            // Also after a failed reset, which may have had an effect.
+            refreshMemoryState()
+            if let failure = self.failure(ABI.Call.reset.operation(words), failure) { throw failure }
         }
     }
 }

@@ -58,7 +58,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         do throws(VFIOError) {
             classCode = try device.config.classCode()
             quirks = ControllerQuirks(vendor: try device.config.read16(at: 0), device: try device.config.read16(at: 2))
-        } catch { throw .vfio(error) }
+        } catch { throw error.code == .deviceGone ? .gone : .vfio(error) }
         // Mass storage, non-volatile memory, NVM Express (NVM Express Base Specification 1.4, 2.1.5).
         guard classCode == 0x010802 || quirks.contains(.otherClass) else {
             throw .unsupported(

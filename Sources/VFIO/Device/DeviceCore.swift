@@ -12,7 +12,8 @@ package final class DeviceCore: Sendable, ControlledFile {
     package let info: DeviceInfo
     let revocation = RevocationTracker()
     /// Held while the config space is changed or the device is reset, so that the cached memory state stays correct.
-    let configLock = Mutex(())
+    /// Counts the writes of config space.
+    let configLock = Mutex<UInt64>(0)
     /// Valid while the owner or a lease exists.
     package let descriptor: FileDescriptor
     let state: Mutex<State>

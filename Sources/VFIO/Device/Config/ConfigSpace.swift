@@ -40,14 +40,17 @@ public struct ConfigSpace: Sendable, ConfigRegisters {
         PCICommand(rawValue: try read16(at: ConfigLayout.command))
     }
 
-    /// Changes bits of the command register, and leaves the others.
+    /// Changes the command register, atomically with respect to other writes of config space through the library.
     ///
     /// Switching memory decode off revokes the device's dma-bufs; after switching it on they can be mapped again.
+    ///
+    /// - Parameter change: Changes the value. It may use the device. It is called again if config space was written
+    ///   meanwhile.
     public func updateCommand(_ change: (inout PCICommand) -> Void) throws(VFIOError) {
-        try core.updateConfig(at: ConfigLayout.command) { (value: inout UInt16) in
+        try core.updateConfig(at: ConfigLayout.command) { (value: UInt16) in
             var command = PCICommand(rawValue: value)
             change(&command)
-            value = command.rawValue
+            return command.rawValue
         }
     }
 }

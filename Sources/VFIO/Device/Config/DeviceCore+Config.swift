@@ -59,17 +59,31 @@ extension DeviceCore {
     // MARK: Writing
 
     func writeConfig<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at offset: UInt64) throws(VFIOError) {
-        try configLock.withLock { (_) throws(VFIOError) in try store(value, at: offset) }
+        try configLock.withLock { (writes) throws(VFIOError) in
+            writes += 1
+            try store(value, at: offset)
+        }
     }
 
     /// Changes a register atomically with respect to writes of other threads.
-    func updateConfig<Value: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
-        at offset: UInt64, _ change: (inout Value) -> Void
-    ) throws(VFIOError) {
-        try configLock.withLock { (_) throws(VFIOError) in
-            var value: Value = try readConfig(at: offset)
-            change(&value)
-            try store(value, at: offset)
+    ///
+    /// - Parameter change: Called without the lock, and again if config space was written meanwhile.
+    func updateConfig(at offset: UInt64, _ change: (UInt16) -> UInt16) throws(VFIOError) {
+        // The last attempt takes over the bits that were changed. It comes if the closure itself writes each time.
+        for attempt in 1...100 {
+            let (old, known) = try configLock.withLock { (writes) throws(VFIOError) in
+                (try readConfig(at: offset) as UInt16, writes)
+            }
+            let new = change(old)
+            let isDone = try configLock.withLock { (writes) throws(VFIOError) in
+                guard writes == known || attempt == 100 else { return false }
+                let changed = old ^ new
+                let value = try writes == known ? new : readConfig(at: offset) & ~changed | new & changed
+                writes += 1
+                try store(value, at: offset)
+                return true
+            }
+            if isDone { return }
         }
     }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -59,6 +60,18 @@ int cvfio_sys_mmap(void *address, size_t length, int protection, int flags, int 
 int cvfio_sys_munmap(void *address, size_t length) { return (int)checked(munmap(address, length)); }
 
 int cvfio_sys_eventfd(void) { return (int)checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
+
+int cvfio_sys_watch(int fd) {
+  int watch = (int)checked(epoll_create1(EPOLL_CLOEXEC));
+  if (watch < 0)
+    return watch;
+  struct epoll_event event = {.events = EPOLLIN};
+  int result = (int)checked(epoll_ctl(watch, EPOLL_CTL_ADD, fd, &event));
+  if (result == 0)
+    return watch;
+  close(watch);
+  return result;
+}
 
 int cvfio_sys_poll_readable(int fd, int timeout) {
   struct pollfd entry = {.fd = fd, .events = POLLIN};

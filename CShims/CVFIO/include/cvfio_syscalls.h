@@ -41,6 +41,8 @@ int cvfio_sys_mmap(void *_Nullable address, size_t length, int protection, int f
 int cvfio_sys_munmap(void *address, size_t length);
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK, counting from 0.
 int cvfio_sys_eventfd(void);
+/// epoll_create1(2) with EPOLL_CLOEXEC, for POLLIN on one descriptor.
+int cvfio_sys_watch(int fd);
 /// poll(2) for POLLIN on one descriptor. Returns 1 when readable, 0 after `timeout` milliseconds (-1: no limit).
 int cvfio_sys_poll_readable(int fd, int timeout);
 /// sendmsg(2) of one byte with one descriptor as SCM_RIGHTS.

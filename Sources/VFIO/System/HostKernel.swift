@@ -91,9 +91,11 @@ public struct HostKernel: Kernel {
             descriptor = file.rawValue
             offset = fileOffset
         }
+        if request.fixedAddress != nil { flags |= Int32(MAP_FIXED_NOREPLACE) }
         var result: UnsafeMutableRawPointer?
         let status = unsafe cvfio_sys_mmap(
-            nil, request.byteCount, protection, flags, descriptor, Int64(bitPattern: offset), &result)
+            request.fixedAddress.flatMap { unsafe UnsafeMutableRawPointer(bitPattern: $0) },
+            request.byteCount, protection, flags, descriptor, Int64(bitPattern: offset), &result)
         guard status == 0, let result = unsafe result else { throw Errno(rawValue: -status) }
         return unsafe result
     }
@@ -114,6 +116,14 @@ public struct HostKernel: Kernel {
         if result == -EINTR { return false }
         guard result >= 0 else { throw Errno(rawValue: -result) }
         return result == 1
+    }
+
+    /// Makes a descriptor that is readable while another one is (`epoll(7)`), and that does not hold the other's file.
+    ///
+    /// It is for Dispatch, which may use a descriptor for a while after its source was cancelled. Like Dispatch, this is
+    /// no part of ``Kernel``: the descriptors of every kernel are the process's.
+    package func makeWatch(of descriptor: FileDescriptor) throws(Errno) -> FileDescriptor {
+        FileDescriptor(rawValue: try call { Int64(cvfio_sys_watch(descriptor.rawValue)) })
     }
 
     // MARK: Other processes

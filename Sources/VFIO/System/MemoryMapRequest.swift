@@ -14,16 +14,62 @@ public struct MemoryMapRequest: Sendable {
     public var source: Source
     public var isReadable: Bool
     public var isWritable: Bool
+    /// Where the memory is to be, page-aligned: `EEXIST` if something is mapped there (`MAP_FIXED_NOREPLACE`; another
+    /// address before Linux 4.17). `nil` lets the kernel choose.
+    public var fixedAddress: UInt?
 
     public init(
         byteCount: Int,
         source: Source,
         isReadable: Bool = true,
-        isWritable: Bool = true
+        isWritable: Bool = true,
+        fixedAddress: UInt? = nil
     ) {
         self.byteCount = byteCount
         self.source = source
         self.isReadable = isReadable
         self.isWritable = isWritable
+        self.fixedAddress = fixedAddress
+    }
+}
+
+extension Kernel {
+    /// Maps memory at an address that is `offset` bytes behind a multiple of `alignment`; at any page if that is
+    /// sufficient, or the kernel does not map there. Huge pages of the CPU and of the IOMMU take such an address.
+    ///
+    /// - Parameters:
+    ///   - alignment: A power of two.
+    ///   - offset: A multiple of the page size.
+    package func map(
+        _ request: MemoryMapRequest, alignedTo alignment: UInt64, offset: UInt64 = 0
+    ) throws(Errno) -> UnsafeMutableRawPointer {
+        // The kernel aligns to the pages that it maps.
+        var page = UInt(pageSize)
+        if case .anonymous(let size?) = request.source { page = UInt(size) }
+        guard alignment > page, request.byteCount > 0 else { return try unsafe map(request) }
+        let mask = UInt(alignment) - 1
+        guard let count = UInt(request.byteCount).roundedUp(to: page),
+            let room = Int(exactly: count.addingReportingOverflow(mask + 1).partialValue), room > count
+        else { throw .noMemory }
+        // Finds free addresses by a mapping that is larger by the alignment. Another thread may take them in between.
+        for _ in 0..<8 {
+            let whole = try unsafe map(
+                MemoryMapRequest(
+                    byteCount: room, source: .anonymous(hugePageSize: nil), isReadable: false, isWritable: false))
+            let start = UInt(bitPattern: whole)
+            try unsafe unmap(UnsafeMutableRawBufferPointer(start: whole, count: room))
+            let address = start + ((UInt(offset) &- start) & mask)
+            var request = request
+            request.fixedAddress = address
+            let mapped: UnsafeMutableRawPointer
+            do throws(Errno) {
+                unsafe mapped = try map(request)
+            } catch .fileExists {
+                continue
+            }
+            if UInt(bitPattern: mapped) == address { return unsafe mapped }
+            try unsafe unmap(UnsafeMutableRawBufferPointer(start: mapped, count: request.byteCount))
+        }
+        return try unsafe map(request)
     }
 }

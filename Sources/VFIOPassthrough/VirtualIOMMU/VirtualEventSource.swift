@@ -1,5 +1,4 @@
 internal import CVFIO
-internal import Dispatch
 internal import Synchronization
 internal import SystemPackage
 internal import VFIO
@@ -7,27 +6,32 @@ internal import VFIO
 /// An event queue and its descriptor: shared between a ``VirtualEventQueue`` and the sequences made from it.
 final class VirtualEventSource: WaitableEvent {
     let object: IOMMUFDObject
-    /// Open until ``close()``; only certain to be open under the lock, or during a wait.
-    let event: FileDescriptor
+    /// Readable while the queue is: set by ``startWatching()``, and open until the deinit. It does not hold the queue, so
+    /// that ``close()`` does not wait for Dispatch, which may still use it.
+    var event: FileDescriptor { state.withLock { $0.watch } ?? queue }
+    /// Open until ``close()``; only certain to be open under the lock, or during a blocking wait.
+    private let queue: FileDescriptor
     private let kind: VirtualEventQueue.Kind
     private let kernel: any Kernel
     private let state = Mutex(State())
-    /// The waits whose descriptor Dispatch still uses.
-    private let watches = DispatchGroup()
 
     private struct State: Sendable {
         var isOpen = true
         var waits: [EventWait] = []
+        var watch: FileDescriptor?
     }
 
     init(_ object: IOMMUFDObject, _ descriptor: FileDescriptor, _ kind: VirtualEventQueue.Kind) {
         self.object = object
-        self.event = descriptor
+        self.queue = descriptor
         self.kind = kind
         self.kernel = object.file.kernel
     }
 
-    deinit { try? close() }
+    deinit {
+        try? close()
+        if let watch = state.withLock({ $0.watch }) { try? HostKernel().close(watch) }
+    }
 
     /// Whether the queue was closed.
     var isClosed: Bool { state.withLock { !$0.isOpen } }
@@ -42,9 +46,7 @@ final class VirtualEventSource: WaitableEvent {
         }
         guard let waits else { return }
         for wait in waits { wait.end() }
-        // Wait until Dispatch no longer uses the descriptor: until then its number must not be reused for another file.
-        watches.wait()
-        try attempt("close the queue of events", "the queue of events", kernel.close(event))
+        try attempt("close the queue of events", "the queue of events", kernel.close(queue))
         try object.close()
     }
 
@@ -59,7 +61,7 @@ final class VirtualEventSource: WaitableEvent {
         do throws(Errno) {
             count = try state.withLock { (state) throws(Errno) -> Int in
                 guard state.isOpen else { return 0 }
-                return try unsafe kernel.read(event, into: buffer.bytes)
+                return try unsafe kernel.read(queue, into: buffer.bytes)
             }
         } catch .resourceTemporarilyUnavailable {
             return nil
@@ -76,28 +78,36 @@ final class VirtualEventSource: WaitableEvent {
 
     /// Waits for events and blocks the thread. Only for the owner, who closes the queue.
     func wait(timeout: Duration?) throws(VFIOError) -> [VirtualEvent] {
-        let deadline = timeout.map { ContinuousClock.now + $0 }
+        let deadline = ContinuousClock.Instant(after: timeout)
         while true {
             if let events = try take() { return events }
             let isReadable = try attempt(
                 "wait for a guest's events (poll)", "the queue of events",
-                kernel.waitUntilReadable(event, until: deadline))
+                kernel.waitUntilReadable(queue, until: deadline))
             guard isReadable else { return [] }
         }
     }
 
     // MARK: Waits
 
+    /// Prepares for waits of tasks.
+    func startWatching() throws(VFIOError) {
+        try state.withLock { (state) throws(VFIOError) in
+            guard state.isOpen, state.watch == nil else { return }
+            state.watch = try attempt(
+                "watch the queue of events (epoll)", "the queue of events", HostKernel().makeWatch(of: queue))
+        }
+    }
+
     func begin(_ wait: EventWait) -> Bool {
         state.withLock { state in
-            guard state.isOpen else { return false }
-            state.waits.append(wait)
-            watches.enter()
-            return true
+            if state.isOpen { state.waits.append(wait) }
+            return state.isOpen
         }
     }
 
     func forget(_ wait: EventWait) { state.withLock { state in state.waits.removeAll { $0 === wait } } }
 
-    func watchCancelled() { watches.leave() }
+    /// Nothing to do: the watched descriptor closes with this object, which each wait holds.
+    func watchCancelled() {}
 }

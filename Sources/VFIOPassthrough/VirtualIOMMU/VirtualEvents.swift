@@ -36,6 +36,7 @@ public struct VirtualEvents: AsyncSequence, Sendable {
                 if let events = try source.take(upTo: 1) {
                     rest = events.reversed()
                 } else {
+                    try source.startWatching()
                     await EventWait(source).untilReadableOrCancelled()
                 }
             }

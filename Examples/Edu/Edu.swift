@@ -72,7 +72,8 @@ public struct Edu: ~Copyable, Sendable {
         self.interrupt = interrupt
         self.bank = bank
         self.device = device
-        self.timeout = timeout
+        // Bounded, so that no sum of durations overflows.
+        self.timeout = min(max(timeout, .zero), .seconds(1 << 32))
     }
 
     /// Closes the device and reports errors of the kernel.

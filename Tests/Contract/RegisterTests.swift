@@ -37,6 +37,33 @@ extension Contract.RegisterTests {
         try device.close()
     }
 
+    @Test("an access that a guest has chosen is refused, and traps nowhere", arguments: Scenario.all)
+    func checkedAccesses(_ scenario: Scenario) throws {
+        let bench = try scenario.makeBench()
+        let device = try Device(at: bench.memory, in: bench.makeSpace())
+        let size = try device.region(.bar2).byteCount
+        let bank = try device.makeRegisterBank(of: .bar2)
+        try bank.write(0x1122_3344_5566_7788, at: 8, width: 8)
+        for (width, value) in [(1, 0x88), (2, 0x7788), (4, 0x5566_7788), (8, 0x1122_3344_5566_7788)]
+            as [(Int, UInt64)]
+        {
+            #expect(try bank.read(at: 8, width: width) == value)
+        }
+        // The mapped registers are the same.
+        #expect(bank.read64(at: 8) == 0x1122_3344_5566_7788)
+        expectRefusal(.misaligned) { _ = try bank.read(at: 2, width: 4) }
+        expectRefusal(.invalidArgument) { _ = try bank.read(at: 0, width: 3) }
+        expectRefusal(.outOfRange) { _ = try bank.read(at: size, width: 4) }
+        expectRefusal(.outOfRange) { try bank.write(0, at: .max & ~7, width: 8) }
+        // Where a load would be SIGBUS.
+        try device.setMemoryDecode(false)
+        expectRefusal(.kernel, .ioError) { _ = try bank.read(at: 0, width: 4) }
+        expectRefusal(.kernel, .ioError) { try bank.write(0, at: 0, width: 4) }
+        try device.setMemoryDecode(true)
+        try bank.close()
+        try device.close()
+    }
+
     @Test("a BAR smaller than a page is reached too", arguments: Scenario.all)
     func small(_ scenario: Scenario) throws {
         let bench = try scenario.makeBench()

@@ -107,7 +107,8 @@ public struct Forwarder: ~Copyable, Sendable {
     /// - Returns: Whether there are packets to forward.
     /// - Throws: As `wait` of ``Port``.
     public mutating func wait(timeout: Duration) throws(VirtioNetError) -> Bool {
-        let deadline = ContinuousClock.now + timeout
+        // Bounded, so that no sum of durations overflows.
+        let deadline = ContinuousClock.now + min(max(timeout, .zero), .seconds(1 << 32))
         first.receiveQueue.rings.wantInterrupts(true)
         second.receiveQueue.rings.wantInterrupts(true)
         defer {

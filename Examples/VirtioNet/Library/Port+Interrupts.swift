@@ -12,7 +12,8 @@ extension Port {
     /// - Throws: `.noInterrupts` for a port without interrupts, `.needsReset`, `.usedIndexJumped`.
     public mutating func wait(timeout: Duration? = nil) throws(VirtioNetError) -> Bool {
         guard interrupt != nil else { throw .noInterrupts }
-        let deadline = timeout.map { ContinuousClock.now + $0 }
+        // Bounded, so that no sum of durations overflows.
+        let deadline = timeout.map { ContinuousClock.now + min(max($0, .zero), .seconds(1 << 32)) }
         receiveQueue.rings.wantInterrupts(true)
         defer { receiveQueue.rings.wantInterrupts(false) }
         while try !hasPackets() {

@@ -30,7 +30,10 @@ public struct DriverBinding: Sendable {
     /// - Throws: `.notFound` if there is no such device, `.invalidArgument` for a port or a bridge, and for an invalid
     ///   driver name.
     public func planChange(of address: PCIAddress, to driver: String?) throws(VFIOError) -> DriverChange {
-        if let driver, driver.isEmpty || driver.contains(where: { $0 == "/" || $0.isNewline }) {
+        if let driver,
+            ["", ".", ".."].contains(driver)
+                || driver.contains(where: { $0 == "/" || $0 == "\0" || $0.isNewline })
+        {
             throw VFIOError(
                 .invalidArgument, "change the driver of the device", "\(address)",
                 hint: "\"\(driver)\" is no name of a driver")

@@ -15,6 +15,14 @@ package protocol WaitableEvent: AnyObject, Sendable {
     func watchCancelled()
 }
 
+extension ContinuousClock.Instant {
+    /// The time after a timeout; `nil` for none. A century is the longest, so that no sum of durations overflows.
+    package init?(after timeout: Duration?) {
+        guard let timeout else { return nil }
+        self = .now + min(max(timeout, .zero), .seconds(100 * 366 * 86400))
+    }
+}
+
 extension Kernel {
     /// Returns whether the descriptor is readable, after waiting until a deadline; `nil` for no limit. Signals do not
     /// end the wait.

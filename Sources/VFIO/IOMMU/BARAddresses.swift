@@ -61,6 +61,7 @@ package enum BARAddresses {
 
     private static func addresses(of memory: UnsafeRawBufferPointer) -> Range<UInt> {
         let start = UInt(bitPattern: memory.baseAddress)
-        return start..<(start + UInt(memory.count))
+        let (end, overflow) = start.addingReportingOverflow(UInt(memory.count))
+        return start..<(overflow ? .max : end)
     }
 }

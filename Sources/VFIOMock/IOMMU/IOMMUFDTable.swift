@@ -64,7 +64,7 @@ final class IOMMUFDTable: IOMMUFDObject, TranslationSpace {
     func noteWrite(at iova: UInt64, _ byteCount: Int) {
         if let parent { return parent.noteWrite(at: iova, byteCount) }
         guard isTracking, byteCount > 0 else { return }
-        for page in iova / Self.pageSize...(iova + UInt64(byteCount) - 1) / Self.pageSize { dirtyPages.insert(page) }
+        for page in iova / Self.pageSize...(iova + (UInt64(byteCount) - 1)) / Self.pageSize { dirtyPages.insert(page) }
     }
 
     /// The dirty pages of a range in order.

@@ -63,6 +63,21 @@ enum UserMemory {
 
     /// Sets ranges of bits in a bitmap. The ranges must be in order.
     static func setBits(_ ranges: [ClosedRange<UInt64>], at address: UInt64) throws(Errno) {
+        // In stretches without long gaps: the bitmap may be longer than the process's memory.
+        var rest = ranges[...]
+        while let start = rest.first {
+            var end = start.upperBound
+            let stretch = rest.prefix { range in
+                guard range.lowerBound <= end || range.lowerBound - end < 1 << 15 else { return false }
+                end = range.upperBound
+                return true
+            }
+            try setStretch(stretch, at: address)
+            rest = rest.dropFirst(stretch.count)
+        }
+    }
+
+    private static func setStretch(_ ranges: ArraySlice<ClosedRange<UInt64>>, at address: UInt64) throws(Errno) {
         guard let first = ranges.first?.lowerBound, let last = ranges.last?.upperBound else { return }
         var bytes = try bytes(address &+ first / 8, Int(last / 8 - first / 8) + 1)
         for range in ranges {

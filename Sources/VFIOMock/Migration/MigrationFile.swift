@@ -45,7 +45,7 @@ final class MigrationFile: FileOperations {
 
     func write(from buffer: UserBuffer, at position: inout UInt64) throws(Errno) -> Int {
         if isSaving { throw .badFileDescriptor }
-        if self.position + buffer.count > limit { throw .noMemory }
+        if buffer.count > limit - self.position { throw .noMemory }
         if isDisabled { throw .operationNotSupportedByDevice }
         let hadHeader = bytes.count >= headerByteCount
         bytes += try buffer.bytes(buffer.count)

@@ -102,6 +102,9 @@ public struct GuestMemory: ~Copyable, Sendable {
 
     /// Gives access to the range of memory that contains a guest address.
     ///
+    /// A length that the guest has chosen may leave the range, and then traps: see ``bytes(at:count:)`` and
+    /// ``copy(_:to:)``.
+    ///
     /// - Parameters:
     ///   - address: Any address in the range.
     ///   - body: Receives the whole range, and the offset of the address in it, in bytes.
@@ -117,6 +120,36 @@ public struct GuestMemory: ~Copyable, Sendable {
         at address: GuestAddress, _ body: (borrowing DeviceMemory, Int) throws -> Result
     ) throws -> Result {
         try piece(around: address).withMemory(at: address, body)
+    }
+
+    /// Copies bytes out of the guest's memory: an emulated device's DMA, at addresses that the guest has chosen.
+    ///
+    /// - Throws: `.outOfRange` unless all of it is in one range of the guest's memory.
+    public func bytes(at address: GuestAddress, count: Int) throws(VFIOError) -> [UInt8] {
+        try access(address, count) { (memory, offset) in memory.bytes(at: offset, count: count) }
+    }
+
+    /// Copies bytes into the guest's memory: an emulated device's DMA, at addresses that the guest has chosen.
+    ///
+    /// - Throws: `.outOfRange` unless all of it is in one range of the guest's memory.
+    public func copy(_ source: [UInt8], to address: GuestAddress) throws(VFIOError) {
+        try access(address, source.count) { (memory, offset) in memory.copy(source, to: offset) }
+    }
+
+    private func access<Result>(
+        _ address: GuestAddress, _ count: Int, _ body: (borrowing DeviceMemory, Int) -> Result
+    ) throws(VFIOError) -> Result {
+        let piece = pieces.withLock { pieces in pieces.first { $0.range.contains(address.rawValue) } }
+        guard let piece, count >= 0,
+            count == 0 || UInt64(count) - 1 <= piece.range.upperBound - address.rawValue
+        else {
+            throw VFIOError(
+                .outOfRange, "reach the guest's memory", "\(count) bytes at guest address \(address)",
+                hint: "no memory of the guest is there, or it ends before")
+        }
+        return try piece.withMemory(at: address) { (memory, offset) throws(VFIOError) in
+            body(memory, offset)
+        }
     }
 
     private func piece(beginningAt address: GuestAddress) throws(VFIOError) -> GuestMemoryPiece {

@@ -14,12 +14,7 @@ extension Device {
         }
         try prepare(index)
         return try withRegisters(index) { (registers) throws(VFIOError) -> UInt64 in
-            switch width {
-            case .bits8: UInt64(registers.read8(at: Int(offset)))
-            case .bits16: UInt64(registers.read16(at: Int(offset)))
-            case .bits32: UInt64(registers.read32(at: Int(offset)))
-            case .bits64: registers.read64(at: Int(offset))
-            }
+            try registers.read(at: offset, width: width.byteCount)
         }
     }
 
@@ -44,12 +39,7 @@ extension Device {
         }
         try prepare(index)
         try withRegisters(index) { (registers) throws(VFIOError) in
-            switch width {
-            case .bits8: registers.write8(UInt8(truncatingIfNeeded: value), at: Int(offset))
-            case .bits16: registers.write16(UInt16(truncatingIfNeeded: value), at: Int(offset))
-            case .bits32: registers.write32(UInt32(truncatingIfNeeded: value), at: Int(offset))
-            case .bits64: registers.write64(value, at: Int(offset))
-            }
+            try registers.write(value, at: offset, width: width.byteCount)
         }
     }
 

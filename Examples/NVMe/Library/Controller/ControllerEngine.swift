@@ -291,7 +291,8 @@ struct ControllerEngine: ~Copyable, Sendable {
     private func wait(
         for subject: String, _ limit: Duration, evenIfFatal: Bool = false, until condition: (ControllerStatus) -> Bool
     ) throws(NVMeError) {
-        let deadline = ContinuousClock.now + limit
+        // Bounded, so that no sum of durations overflows.
+        let deadline = ContinuousClock.now + min(max(limit, .zero), .seconds(1 << 32))
         while true {
             // Read the clock before the check: a completion that arrived in time counts, even if this thread was
             // delayed.

@@ -17,7 +17,10 @@ struct BlockOptions: ParsableArguments {
     /// Checks that the blocks exist.
     func check(_ disk: Namespace) throws {
         guard block < disk.blockCount, UInt64(count) <= disk.blockCount - block else {
-            throw ValidationError("the namespace has the blocks 0 to \(disk.blockCount - 1)")
+            throw ValidationError(
+                disk.blockCount == 0
+                    ? "the namespace has no blocks"
+                    : "the namespace has the blocks 0 to \(disk.blockCount - 1)")
         }
     }
 }

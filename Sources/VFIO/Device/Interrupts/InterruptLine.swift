@@ -177,7 +177,7 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
 
     @inline(never)
     private func block(timeout: Duration?) throws(VFIOError) -> UInt64? {
-        let deadline = timeout.map { ContinuousClock.now + $0 }
+        let deadline = ContinuousClock.Instant(after: timeout)
         while true {
             do throws(Errno) {
                 guard try kernel.waitUntilReadable(event, until: deadline) else { return nil }

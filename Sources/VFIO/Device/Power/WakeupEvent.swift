@@ -17,7 +17,7 @@ public struct WakeupEvent: ~Copyable, Sendable {
     public func wait(timeout: Duration? = nil) throws(VFIOError) -> Bool {
         try attempt(
             "wait for the wakeup (poll)", subject,
-            event.kernel.waitUntilReadable(event.descriptor, until: timeout.map { ContinuousClock.now + $0 }))
+            event.kernel.waitUntilReadable(event.descriptor, until: ContinuousClock.Instant(after: timeout)))
     }
 
     /// Gives access to the eventfd, for `epoll`. The library owns it and closes it with this value.

@@ -75,6 +75,16 @@ public struct RegisterBank: ~Copyable, RegisterAccess, Sendable {
         fallback.write(value, offset, width: width)
     }
 
+    /// Reads a register that somebody else has chosen: see ``Registers/read(at:width:)``.
+    public func read(at offset: UInt64, width: Int) throws(VFIOError) -> UInt64 {
+        try fallback.checkedRead(at: offset, width: width)
+    }
+
+    /// Writes a register that somebody else has chosen: see ``Registers/write(_:at:width:)``.
+    public func write(_ value: UInt64, at offset: UInt64, width: Int) throws(VFIOError) {
+        try fallback.checkedWrite(value, at: offset, width: width)
+    }
+
     /// Throws the first access that the kernel refused since the last call.
     ///
     /// Accesses to the mapped part do not fail in this way, so they do not need a check each.

@@ -71,6 +71,43 @@ final class RegisterFallback: Sendable {
         }
     }
 
+    // MARK: Checked accesses
+
+    /// Reads a register that a guest has chosen.
+    func checkedRead(at offset: UInt64, width: Int) throws(VFIOError) -> UInt64 {
+        try checkRegister(offset, width, "read")
+        var value: UInt64 = 0
+        try unsafe withUnsafeMutableBytes(of: &value) { (bytes) throws(VFIOError) in
+            try unsafe core.read(
+                region, at: offset, into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<width]))
+        }
+        return UInt64(littleEndian: value)
+    }
+
+    /// Writes a register that a guest has chosen.
+    func checkedWrite(_ value: UInt64, at offset: UInt64, width: Int) throws(VFIOError) {
+        try checkRegister(offset, width, "write")
+        try unsafe withUnsafeBytes(of: value.littleEndian) { (bytes) throws(VFIOError) in
+            try unsafe core.write(
+                region, at: offset, from: UnsafeRawBufferPointer(rebasing: bytes[..<width]))
+        }
+    }
+
+    private func checkRegister(_ offset: UInt64, _ width: Int, _ verb: String) throws(VFIOError) {
+        let operation = "\(verb) \(width) bytes at \(offset.hexadecimal)"
+        let subject = "\(region.index) of \(core.address)"
+        guard [1, 2, 4, 8].contains(width) else {
+            throw VFIOError(
+                .invalidArgument, operation, subject, hint: "a register has 1, 2, 4 or 8 bytes")
+        }
+        guard offset.isAligned(to: UInt64(width)) else {
+            throw VFIOError(
+                .misaligned, operation, subject, hint: "the offset has to be a multiple of \(width)")
+        }
+    }
+
+    // MARK: -
+
     private func check(_ offset: Int, _ width: Int) {
         precondition(
             offset >= 0 && UInt64(offset) <= region.byteCount && UInt64(width) <= region.byteCount - UInt64(offset),

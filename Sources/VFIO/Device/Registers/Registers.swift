@@ -37,4 +37,32 @@ public struct Registers: ~Escapable, Copyable, RegisterAccess {
         cmmio_cold_path()
         unsafe fallback._withUnsafeGuaranteedRef { $0.write(value, offset, width: width) }
     }
+
+    // MARK: Checked accesses
+
+    /// Reads a register that somebody else has chosen, such as the guest of a virtual machine: no offset and no width
+    /// traps, and memory decode that is off is an error.
+    ///
+    /// Each access is a system call, also where the region is mapped: the kernel checks that the device's memory
+    /// responds, even if another thread switches it off meanwhile.
+    ///
+    /// - Parameters:
+    ///   - offset: In bytes from the start of the region, a multiple of the width.
+    ///   - width: 1, 2, 4 or 8 bytes.
+    /// - Throws: `.invalidArgument` for the width, `.misaligned`, `.outOfRange`, and the kernel's refusal: `EIO` while
+    ///   memory decode is off.
+    public func read(at offset: UInt64, width: Int) throws(VFIOError) -> UInt64 {
+        try unsafe fallback.takeUnretainedValue().checkedRead(at: offset, width: width)
+    }
+
+    /// Writes a register that somebody else has chosen, such as the guest of a virtual machine.
+    ///
+    /// - Parameters:
+    ///   - value: The lowest `width` bytes of it are written.
+    ///   - offset: As for ``read(at:width:)``.
+    ///   - width: 1, 2, 4 or 8 bytes.
+    /// - Throws: As ``read(at:width:)``.
+    public func write(_ value: UInt64, at offset: UInt64, width: Int) throws(VFIOError) {
+        try unsafe fallback.takeUnretainedValue().checkedWrite(value, at: offset, width: width)
+    }
 }

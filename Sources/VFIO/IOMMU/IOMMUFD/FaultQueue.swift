@@ -76,7 +76,7 @@ public struct FaultQueue: ~Copyable, Sendable {
         try attempt(
             "wait for page faults (poll)", "the fault queue",
             descriptor.kernel.waitUntilReadable(
-                descriptor.descriptor, until: timeout.map { ContinuousClock.now + $0 }))
+                descriptor.descriptor, until: ContinuousClock.Instant(after: timeout)))
     }
 
     /// Returns the pending faults, or the first groups of them; empty if there are none.

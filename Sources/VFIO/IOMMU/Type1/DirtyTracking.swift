@@ -96,7 +96,7 @@ public struct DirtyTracking: ~Copyable, Sendable {
                 .misaligned, operation, subject, hint: "the range consists of pages of \(pageSize) bytes")
         }
         guard !iova.rawValue.addingReportingOverflow(byteCount - 1).overflow,
-            (byteCount / pageSize + 63) / 64 * 8 <= min(limits.largestBitmapByteCount, UInt64(Int32.max))
+            byteCount / pageSize <= min(limits.largestBitmapByteCount, UInt64(Int32.max)) / 8 * 64
         else {
             throw VFIOError(
                 .outOfRange, operation, subject,

@@ -48,6 +48,15 @@
         #expect(!all.isMSIXTableMappable)
     }
 
+    @Test func aRegionThatCannotBeReadIsNotMapped() throws {
+        for flags in [CVFIO_REGION_INFO_FLAG_MMAP, CVFIO_REGION_INFO_FLAG_MMAP | CVFIO_REGION_INFO_FLAG_WRITE] {
+            let region = try parse(flags: flags)
+            #expect(!region.isMappable && region.mappableAreas.isEmpty)
+        }
+        let read = try parse(flags: CVFIO_REGION_INFO_FLAG_MMAP | CVFIO_REGION_INFO_FLAG_READ)
+        #expect(read.isMappable && !read.isWritable)
+    }
+
     @Test func aRegionOfNoBytesHasNoAreas() throws {
         #expect(try parse(size: 0).mappableAreas.isEmpty)
     }

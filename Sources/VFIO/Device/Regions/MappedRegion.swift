@@ -6,7 +6,8 @@
 /// ```
 ///
 /// It keeps the device open. While memory decode of the device is off, an access ends the process with `SIGBUS`: the
-/// kernel removes the memory from the mapping, without a notification to user space.
+/// kernel removes the memory from the mapping, without a notification to user space. A write to a region that is only
+/// for reading (``RegionInfo/isWritable``) ends it with `SIGSEGV`.
 @safe
 public struct MappedRegion: ~Copyable, VolatileMemory, @unchecked Sendable {
     /// The region.

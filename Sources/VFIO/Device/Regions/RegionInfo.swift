@@ -10,7 +10,7 @@ public struct RegionInfo: Sendable, Hashable {
     public let isReadable: Bool
     /// Whether the region can be written.
     public let isWritable: Bool
-    /// Whether any of the region can be mapped for the CPU.
+    /// Whether any of the region can be mapped for the CPU, which takes that it can be read.
     public let isMappable: Bool
     /// The parts that can be mapped, in bytes from the start of the region; all of it unless the driver reports
     /// otherwise (`VFIO_REGION_INFO_CAP_SPARSE_MMAP`).
@@ -78,7 +78,8 @@ public struct RegionInfo: Sendable, Hashable {
         byteCount = header.size
         isReadable = header.flags & CVFIO_REGION_INFO_FLAG_READ != 0
         isWritable = header.flags & CVFIO_REGION_INFO_FLAG_WRITE != 0
-        isMappable = header.flags & CVFIO_REGION_INFO_FLAG_MMAP != 0
+        // A mapping without access to read is of no use: the first read would end the process.
+        isMappable = isReadable && header.flags & CVFIO_REGION_INFO_FLAG_MMAP != 0
         mappableAreas = isMappable && header.size > 0 ? areas ?? [0..<header.size] : []
         isMSIXTableMappable = answer.has(CVFIO_REGION_INFO_CAP_MSIX_MAPPABLE)
         type = try answer.capability(

@@ -40,6 +40,23 @@ extension Contract.PeerToPeerTests {
         }
     }
 
+    @Test("a large BAR is placed where the IOMMU has large pages", arguments: Scenario.all)
+    func hugePages(_ scenario: Scenario) throws {
+        try Self.withPeers(scenario, exporter: .memory) { bench, space, edu, device, landing in
+            let window = try device.exportDMABuf(of: .bar2, 0..<8 << 20)
+            // One page at the front, so that the lowest free address is no multiple of 2 MiB.
+            let first = try space.allocate(byteCount: 4096)
+            let peer = try space.map(window)
+            #expect(peer.iova.rawValue % (2 << 20) == 0)
+            let bar = try device.map(.bar2)
+            #expect(UInt(bitPattern: bar.unsafeBaseAddress) % (2 << 20) == 0)
+            let bytes = (0..<64).map { UInt8($0 ^ 0x5a) }
+            bar.fill(bytes, at: 5 << 20)
+            try edu.expect(bytes, at: peer.iova + (5 << 20), by: landing)
+            try closeAll(peer, window, bar, first)
+        }
+    }
+
     @Test("only what was exported can be reached", arguments: Scenario.all)
     func onlyTheRange(_ scenario: Scenario) throws {
         try Self.withPeers(scenario, exporter: .memory) { bench, space, edu, device, landing in

@@ -44,7 +44,8 @@ extension AddressSpace {
         let file = OwnedDescriptor(try dmaBuf.duplicateDescriptor(), of: kernel)
         let byteCount = dmaBuf.byteCount
         let iova = try place(
-            byteCount: byteCount, access: access, placement: placement, alignment: 1, operation: operation,
+            byteCount: byteCount, access: access, placement: placement, alignment: 1,
+            preferred: Self.hugeAlignments(of: byteCount, at: dmaBuf.start), operation: operation,
             refusal: { DMABufRefusal.map($0, operation: operation, subject: subject, revocation: revocation) },
             request: { (iova) throws(Errno) in
                 try backend.map(dmaBuf: file.descriptor, byteCount: byteCount, at: iova.rawValue, access: access)

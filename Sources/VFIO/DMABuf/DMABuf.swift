@@ -18,6 +18,8 @@ public struct DMABuf: ~Copyable, Sendable {
     let access: DMAAccess?
     /// The number of its ranges; `nil` for an adopted dma-buf.
     let rangeCount: Int?
+    /// The offset of its first byte in the exported BAR, which is aligned to its size; 0 for an adopted dma-buf.
+    let start: UInt64
     /// The exporter's tracker; `nil` for an adopted dma-buf.
     let revocation: RevocationTracker?
     let kernel: any Kernel
@@ -39,7 +41,7 @@ public struct DMABuf: ~Copyable, Sendable {
 
     init(
         _ file: consuming OwnedDescriptor, subject: String, access: DMAAccess?, rangeCount: Int?,
-        revocation: RevocationTracker?
+        start: UInt64 = 0, revocation: RevocationTracker?
     ) throws(VFIOError) {
         kernel = file.kernel
         byteCount = try attempt(
@@ -47,6 +49,7 @@ public struct DMABuf: ~Copyable, Sendable {
         self.subject = subject
         self.access = access
         self.rangeCount = rangeCount
+        self.start = start
         self.revocation = revocation
         self.file = file
     }

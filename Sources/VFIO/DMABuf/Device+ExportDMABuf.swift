@@ -40,7 +40,7 @@ extension Device {
             ])
         return try DMABuf(
             OwnedDescriptor(descriptor, of: core.kernel), subject: subject, access: access,
-            rangeCount: ranges.count, revocation: core.revocation)
+            rangeCount: ranges.count, start: ranges[0].lowerBound, revocation: core.revocation)
     }
 
     private func check(

@@ -33,14 +33,16 @@ extension AddressSpace {
         guard byteCount > 0 else {
             throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "a buffer has at least one byte")
         }
-        let pageSize = pages.byteCount ?? Int(knownAlignment)
-        guard let rounded = UInt64(byteCount).roundedUp(to: UInt64(pageSize)), let length = Int(exactly: rounded) else {
+        // The IOMMU's page may be larger than the CPU's, and also than a huge one.
+        let alignment = max(UInt64(pages.byteCount ?? kernel.pageSize), knownAlignment)
+        guard let rounded = UInt64(byteCount).roundedUp(to: alignment), let length = Int(exactly: rounded) else {
             throw VFIOError(.invalidArgument, operation, "\(byteCount) bytes", hint: "the size is out of reach")
         }
         let source = MemoryMapRequest.Source.anonymous(hugePageSize: pages.byteCount)
         let base: UnsafeMutableRawPointer
         do throws(Errno) {
-            unsafe base = try kernel.map(MemoryMapRequest(byteCount: length, source: source))
+            unsafe base = try kernel.map(
+                MemoryMapRequest(byteCount: length, source: source), alignedTo: knownAlignment)
         } catch {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, "\(length) bytes", errno: error,
@@ -52,12 +54,12 @@ extension AddressSpace {
         let memory = unsafe UnsafeMutableRawBufferPointer(start: base, count: length)
         do throws(VFIOError) {
             let iova = try unsafe mapMemory(
-                UnsafeRawBufferPointer(memory), access: access, placement: placement, alignment: UInt64(pageSize),
+                UnsafeRawBufferPointer(memory), access: access, placement: placement, alignment: alignment,
                 operation: operation
             ) {
                 // Before Linux 6.2 a page that was never written is pinned for reading as the shared zero page. The
                 // CPU's first write would then go to a new page that no device sees. So write to each page first.
-                for offset in stride(from: 0, to: length, by: pageSize) {
+                for offset in stride(from: 0, to: length, by: pages.byteCount ?? kernel.pageSize) {
                     unsafe memory.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
                 }
             }
@@ -134,7 +136,9 @@ extension AddressSpace {
         }
         return try place(
             byteCount: UInt64(memory.count), access: access, placement: placement, alignment: alignment,
-            preferred: unsafe Self.hugeAlignments(of: memory), operation: operation
+            preferred: Self.hugeAlignments(
+                of: UInt64(memory.count), at: UInt64(UInt(bitPattern: memory.baseAddress))),
+            operation: operation
         ) { (iova) throws(Errno) in
             prepare()
             try unsafe backend.map(memory, at: iova.rawValue, access: access)
@@ -168,13 +172,14 @@ extension AddressSpace {
         return reservation.iova
     }
 
-    /// Returns the huge page sizes that fit into the memory at the alignment of its start, the largest first.
+    /// Returns the huge page sizes that fit into memory at the alignment of its start, the largest first.
     ///
     /// An IOVA that is a multiple of one lets the IOMMU use one entry for 2 MiB or 1 GiB instead of one for each 4 KiB.
-    private static func hugeAlignments(of memory: UnsafeRawBufferPointer) -> [UInt64] {
-        guard memory.count >= 1 << 21 else { return [] }
-        let start = UInt64(UInt(bitPattern: memory.baseAddress))
-        return [1 << 30, 1 << 21].filter { UInt64(memory.count) >= $0 && start.isAligned(to: $0) }
+    ///
+    /// - Parameter start: The address of the memory, or its offset in what is itself aligned: a BAR, a file.
+    static func hugeAlignments(of byteCount: UInt64, at start: UInt64) -> [UInt64] {
+        guard byteCount >= 1 << 21 else { return [] }
+        return [1 << 30, 1 << 21].filter { byteCount >= $0 && start.isAligned(to: $0) }
     }
 
     private func describe(_ errno: Errno, byteCount: UInt64, at iova: IOVA, operation: String) -> VFIOError {

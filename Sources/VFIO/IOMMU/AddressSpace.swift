@@ -154,7 +154,7 @@ public final class AddressSpace: Sendable {
     // MARK: Addresses
 
     /// The known alignment of mappings: before the first device, the CPU's page size.
-    var knownAlignment: UInt64 { state.withLock { $0.alignment } }
+    package var knownAlignment: UInt64 { state.withLock { $0.alignment } }
 
     /// Finds and reserves an IOVA range for a mapping, or checks the requested one.
     ///

@@ -106,7 +106,7 @@ final class Machine {
         switch request.source {
         case .anonymous(let hugePageSize): return unsafe try memory.mapMemory(request, hugePageSize: hugePageSize)
         case .file(let descriptor, let offset):
-            guard let file = core.file(descriptor) else { return unsafe try core.host.map(request) }
+            guard let file = core.file(descriptor) else { return unsafe try memory.mapHostFile(request) }
             return unsafe try file.operations.map(request, at: offset)
         }
     }

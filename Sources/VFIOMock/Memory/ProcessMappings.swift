@@ -104,12 +104,15 @@ final class ProcessMappings {
         if let hugePageSize {
             guard let count = hugePages[hugePageSize], wanted > 0 else { throw .invalidArgument }
             if isTooLarge || byteCount / hugePageSize > count - usedHugePages(hugePageSize) { throw .noMemory }
-        } else if isTooLarge || wanted < 0 || byteCount > memoryByteCount {
+        } else if isTooLarge || wanted < 0 || byteCount > memoryByteCount && (request.isReadable || request.isWritable)
+        {
+            // Addresses without access take no memory.
             throw .noMemory
         }
         let object = try MemoryObject(
             name: "vfio-mock-memory", byteCount: byteCount, hugePageSize: hugePageSize)
-        let target = unsafe hugePageSize == nil ? nil : try reserve(byteCount, alignment: pageSize)
+        var target = try unsafe reserve(request, byteCount, pageSize)
+        if hugePageSize != nil, unsafe target == nil { unsafe target = try reserve(byteCount, alignment: pageSize) }
         let protection = Self.protection(request)
         let address: UnsafeMutableRawPointer
         do throws(Errno) {
@@ -121,6 +124,18 @@ final class ProcessMappings {
         object.closeFile()
         unsafe remember(address, byteCount, .memory(object, 0), protection, nil)
         return unsafe address
+    }
+
+    /// Reserves the address of a request (`MAP_FIXED_NOREPLACE`); `nil` without one.
+    private func reserve(_ request: MemoryMapRequest, _ byteCount: Int, _ pageSize: Int) throws(Errno)
+        -> UnsafeMutableRawPointer?
+    {
+        guard let address = request.fixedAddress else { return nil }
+        guard address.isAligned(to: UInt(pageSize)) else { throw .invalidArgument }
+        return unsafe try core.host.map(
+            MemoryMapRequest(
+                byteCount: byteCount, source: .anonymous(hugePageSize: nil), isReadable: false, isWritable: false,
+                fixedAddress: address))
     }
 
     /// The number of huge pages that the process maps or a device can reach. Counted on demand, so that no release can
@@ -160,18 +175,27 @@ final class ProcessMappings {
 
     /// Maps part of a BAR. The mapping holds the file.
     func mapBAR(
-        _ memory: MemoryObject, of target: any BusTarget, _ bar: Int, from start: Int, _ byteCount: Int,
+        _ memory: MemoryObject, of device: any BusTarget, _ bar: Int, from start: Int, _ byteCount: Int,
         _ request: MemoryMapRequest, isReachable: Bool, file: OpenFile
     ) throws(Errno) -> UnsafeMutableRawPointer {
         let protection = Self.protection(request)
+        let target = try unsafe reserve(request, byteCount, core.host.pageSize)
         let address: UnsafeMutableRawPointer
         if isReachable {
-            unsafe address = try memory.map(at: nil, offset: start, byteCount: byteCount, protection: protection)
+            unsafe address = try memory.map(at: target, offset: start, byteCount: byteCount, protection: protection)
         } else {
-            unsafe address = try mapNothing(at: nil, byteCount, protection)
+            unsafe address = try mapNothing(at: target, byteCount, protection)
         }
-        let mapping = unsafe remember(address, byteCount, .bar(target, bar, start), protection, file)
+        let mapping = unsafe remember(address, byteCount, .bar(device, bar, start), protection, file)
         mapping.isZapped = !isReachable
+        return unsafe address
+    }
+
+    /// Maps a file of the host, which the mock does not know of.
+    func mapHostFile(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer {
+        let address = unsafe try core.host.map(request)
+        let start = UInt64(UInt(bitPattern: address))
+        forget(start..<start + UInt64(request.byteCount))
         return unsafe address
     }
 
@@ -189,7 +213,9 @@ final class ProcessMappings {
     func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) {
         let start = UInt64(UInt(bitPattern: memory.baseAddress))
         let page = UInt64(core.host.pageSize)
-        let end = start + (UInt64(memory.count) + page - 1) & ~(page - 1)
+        let (end, wraps) = start.addingReportingOverflow(
+            (UInt64(memory.count) + page - 1) & ~(page - 1))
+        if wraps { throw .invalidArgument }
         if splitsHugePage(at: start) || splitsHugePage(at: end) { throw .invalidArgument }
         try unsafe core.host.unmap(memory)
         forget(start..<end)

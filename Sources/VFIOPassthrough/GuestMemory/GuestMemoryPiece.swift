@@ -26,12 +26,12 @@ final class GuestMemoryPiece: Sendable {
             isOwned = false
         case .new(let pages):
             baseAddress = try Self.map(
-                MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: pages.byteCount)), kernel,
+                MemoryMapRequest(byteCount: count, source: .anonymous(hugePageSize: pages.byteCount)), in: space,
                 operation: "\(operation) (mmap)", subject: wanted.subject)
             isOwned = true
         case .file(let file, let offset):
             baseAddress = try Self.map(
-                MemoryMapRequest(byteCount: count, source: .file(file, offset: offset)), kernel,
+                MemoryMapRequest(byteCount: count, source: .file(file, offset: offset)), in: space,
                 operation: "\(operation) (mmap)", subject: wanted.subject)
             isOwned = true
         }
@@ -44,10 +44,10 @@ final class GuestMemoryPiece: Sendable {
     }
 
     private static func map(
-        _ request: MemoryMapRequest, _ kernel: any Kernel, operation: String, subject: String
+        _ request: MemoryMapRequest, in space: AddressSpace, operation: String, subject: String
     ) throws(VFIOError) -> UInt {
         do throws(Errno) {
-            return UInt(bitPattern: try unsafe kernel.map(request))
+            return UInt(bitPattern: try unsafe space.kernel.map(request, alignedTo: space.knownAlignment))
         } catch {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, subject, errno: error,

@@ -34,7 +34,8 @@ extension AddressSpace {
         }
         let byteCount = range.upperBound - range.lowerBound
         let iova = try place(
-            byteCount: byteCount, access: access, placement: placement, alignment: 1, operation: operation,
+            byteCount: byteCount, access: access, placement: placement, alignment: 1,
+            preferred: Self.hugeAlignments(of: byteCount, at: range.lowerBound), operation: operation,
             refusal: { errno in
                 let refusals: [Errno: Refusal] = [
                     .inappropriateIOCTLForDevice: (.unsupported, "it needs Linux 6.13"),
@@ -92,7 +93,8 @@ extension AddressSpace {
                 hint: "the source is not in the same iommufd; see makeSibling()")
         }
         let iova = try place(
-            byteCount: byteCount, access: access, placement: placement, alignment: 1, operation: operation,
+            byteCount: byteCount, access: access, placement: placement, alignment: 1,
+            preferred: Self.hugeAlignments(of: byteCount, at: origin.rawValue), operation: operation,
             refusal: { errno in
                 guard errno == .notPermitted else { return nil }
                 return VFIOError(

@@ -1,0 +1,298 @@
+import Glibc
+import Synchronization
+import SystemPackage
+import Testing
+import VFIO
+import VFIOMock
+import VFIOPassthrough
+
+/// Numbers of a guest, a device, a kernel and a user: they are refused, and trap nowhere. Closures of the user's run without
+/// a lock, and nothing waits on the pool that it runs on.
+@Suite(.timeLimit(.minutes(1)))
+struct TrapTests {
+    private static let edu: PCIAddress = "0000:00:02.0"
+    private static let memory: PCIAddress = "0000:00:03.0"
+    private static let interfaces: [AddressSpace.Interface] = [.iommufd, .type1]
+
+    private static func makeMachine(iommu: MockIOMMU = MockIOMMU(), memoryByteCount: Int = 1 << 20)
+        -> MockMachine
+    {
+        let machine = MockMachine(iommu: iommu)
+        machine.plug(EduModel(), at: edu)
+        machine.plug(SharedMemoryModel(byteCount: memoryByteCount), at: memory)
+        return machine
+    }
+
+    private func expect(
+        _ code: VFIOError.Code, _ errno: Errno? = nil,
+        sourceLocation: SourceLocation = #_sourceLocation,
+        _ body: () throws(VFIOError) -> Void
+    ) {
+        let error = #expect(throws: VFIOError.self, sourceLocation: sourceLocation) { try body() }
+        #expect(error?.code == code, sourceLocation: sourceLocation)
+        #expect(error?.errno == errno, sourceLocation: sourceLocation)
+    }
+
+    // MARK: Locks
+
+    @Test func aChangeOfTheCommandRegisterMayUseTheDevice() throws {
+        let machine = Self.makeMachine()
+        let device = try Device(at: Self.memory, in: AddressSpace(kernel: machine.kernel))
+        let config = device.config
+        var inner: Result<Void, VFIOError> = .success(())
+        try config.updateCommand { command in
+            command.insert(.memoryDecode)
+            do throws(VFIOError) {
+                try config.write8(0x40, at: 0x0c)
+                try config.updateCommand { $0.insert(.busMaster) }
+            } catch {
+                inner = .failure(error)
+            }
+        }
+        try inner.get()
+        #expect(try config.read8(at: 0x0c) == 0x40)
+        // Neither change is lost.
+        #expect(try config.command().isSuperset(of: [.memoryDecode, .busMaster]))
+        try config.updateCommand { $0 = [.memoryDecode] }
+        #expect(try !config.command().contains(.busMaster))
+    }
+
+    @Test func queuesCloseFromTasksWhileOthersWait() async throws {
+        var iommu = MockIOMMU()
+        iommu.make = .armSMMUv3
+        iommu.nests = true
+        let machine = Self.makeMachine(iommu: iommu)
+        let device = try Device(at: Self.edu, in: AddressSpace(.iommufd, kernel: machine.kernel))
+        let parent = try device.makePageTable(options: .nestingParent)
+        // More than the pool has threads.
+        var queues: [(close: @Sendable () throws -> Void, task: Task<Void, any Error>)] = []
+        let waiting = Counter()
+        for _ in 0..<32 {
+            let viommu = try device.makeVirtualIOMMU(.armSMMUv3, over: parent)
+            let queue = try viommu.makeEventQueue(.armSMMUv3)
+            let events = queue.events
+            let owner = Mutex<VirtualEventQueue?>(queue)
+            let holder = Holder(owner, viommu)
+            let task = Task {
+                waiting.value.add(1, ordering: .relaxed)
+                for try await _ in events {}
+            }
+            queues.append((holder.close, task))
+        }
+        while waiting.value.load(ordering: .relaxed) < 32 { try await Task.sleep(for: .milliseconds(1)) }
+        try await Task.sleep(for: .milliseconds(20))
+        let clock = ContinuousClock()
+        let start = clock.now
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for queue in queues {
+                group.addTask {
+                    // The virtual IOMMU closes right behind it: the queue is gone when close() returns.
+                    try queue.close()
+                    try await queue.task.value
+                }
+            }
+            try await group.waitForAll()
+        }
+        // A pool that is blocked grows by a thread each second; other tests run at the same time.
+        #expect(clock.now - start < .seconds(5))
+    }
+
+    private final class Counter: Sendable {
+        let value = Atomic<Int>(0)
+    }
+
+    /// A queue that several tasks can reach.
+    private final class Holder: Sendable {
+        private let queue: Mutex<VirtualEventQueue?>
+        private let viommu: Mutex<VirtualIOMMU?>
+
+        init(_ queue: consuming Mutex<VirtualEventQueue?>, _ viommu: consuming VirtualIOMMU) {
+            self.queue = queue
+            self.viommu = Mutex(viommu)
+        }
+
+        func close() throws {
+            if let queue = queue.withLock({ $0.take() }) { try queue.close() }
+            if let viommu = viommu.withLock({ $0.take() }) { try viommu.close() }
+        }
+    }
+
+    // MARK: A guest's numbers
+
+    @Test func aGuestsRegisterAccessIsRefusedAndNothingMore() throws {
+        let machine = Self.makeMachine()
+        let device = try Device(at: Self.memory, in: AddressSpace(kernel: machine.kernel))
+        try device.config.updateCommand { $0.insert(.memoryDecode) }
+        let bank = try device.makeRegisterBank(of: .bar2)
+        try bank.write(0x1122_3344_5566_7788, at: 8, width: 8)
+        #expect(
+            try [1, 2, 4, 8].map { (width) throws(VFIOError) in try bank.read(at: 8, width: width) } == [
+                0x88, 0x7788, 0x5566_7788, 0x1122_3344_5566_7788,
+            ])
+        try bank.write(0xffff_ffff_ffff_ff01, at: 9, width: 1)
+        #expect(bank.read32(at: 8) == 0x5566_0188)
+        let size = try device.region(.bar2).byteCount
+        try device.withRegisters(.bar2) { (registers) throws(VFIOError) in
+            #expect(try registers.read(at: size - 8, width: 8) == 0)
+            for (offset, width) in [(2, 4), (1, 2), (4, 8)] as [(UInt64, Int)] {
+                expect(.misaligned) { () throws(VFIOError) in
+                    _ = try registers.read(at: offset, width: width)
+                }
+                expect(.misaligned) { () throws(VFIOError) in
+                    try registers.write(0, at: offset, width: width)
+                }
+            }
+            for width in [-1, 0, 3, 5, 16, Int.max, Int.min] {
+                expect(.invalidArgument) { () throws(VFIOError) in
+                    _ = try registers.read(at: 0, width: width)
+                }
+                expect(.invalidArgument) { () throws(VFIOError) in
+                    try registers.write(0, at: 0, width: width)
+                }
+            }
+            for offset in [size, size &+ 8, 1 << 40, 1 << 63, UInt64.max & ~7] {
+                expect(.outOfRange) { () throws(VFIOError) in _ = try registers.read(at: offset, width: 8) }
+                expect(.outOfRange) { () throws(VFIOError) in try registers.write(0, at: offset, width: 8) }
+            }
+        }
+        // Another thread of the monitor may switch it off at any time.
+        try device.config.updateCommand { $0.remove(.memoryDecode) }
+        expect(.kernel, .ioError) { () throws(VFIOError) in _ = try bank.read(at: 0, width: 4) }
+        expect(.kernel, .ioError) { () throws(VFIOError) in try bank.write(1, at: 0, width: 4) }
+        // An error that was thrown is not reported again.
+        try bank.close()
+    }
+
+    @Test func aGuestsDMAAddressIsRefusedAndNothingMore() throws {
+        let machine = Self.makeMachine()
+        let space = try AddressSpace(kernel: machine.kernel)
+        let device = try Device(at: Self.edu, in: space)
+        let memory = try GuestMemory([.new(at: 0x1000, byteCount: 8192)], in: space)
+        try memory.copy([1, 2, 3], to: 0x2ffd)
+        #expect(try memory.bytes(at: 0x2ffc, count: 4) == [0, 1, 2, 3])
+        #expect(try memory.bytes(at: 0x1000, count: 8192).count == 8192)
+        #expect(try memory.bytes(at: 0x1000, count: 0).isEmpty)
+        for (address, count) in [
+            (0, 1), (0xfff, 2), (0x2ffd, 4), (0x3000, 0), (0x1000, 8193), (0x1000, .max), (0x1000, -1),
+            (.max, 1), (.max, .max),
+        ] as [(UInt64, Int)] {
+            expect(.outOfRange) { () throws(VFIOError) in
+                _ = try memory.bytes(at: GuestAddress(address), count: count)
+            }
+        }
+        expect(.outOfRange) { () throws(VFIOError) in try memory.copy([1, 2, 3, 4], to: 0x2ffd) }
+        expect(.outOfRange) { () throws(VFIOError) in try memory.copy([1], to: GuestAddress(.max)) }
+        try memory.close()
+        try device.close()
+    }
+
+    // MARK: A user's numbers
+
+    @Test func aTimeoutMayBeAnyDuration() throws {
+        let machine = Self.makeMachine()
+        let device = try Device(at: Self.edu, in: AddressSpace(kernel: machine.kernel))
+        let vector = try device.interrupts(.msi).enable()
+        let longest = Duration(secondsComponent: .max, attosecondsComponent: 0) * 17
+        for timeout in [Duration.seconds(Int64.min), longest * -1, .zero] {
+            #expect(try vector.wait(timeout: timeout) == nil)
+        }
+        for timeout in [Duration.seconds(Int64.max), longest] {
+            // It has to block before it ends.
+            let (kernel, event) = (machine.kernel, vector.withEvent { $0 })
+            let thread = Task.detached {
+                try await Task.sleep(for: .milliseconds(20))
+                let one: UInt64 = 1
+                try withUnsafeBytes(of: one) { _ = try kernel.write(event, from: $0) }
+            }
+            #expect(try vector.wait(timeout: timeout) == 1)
+            _ = thread
+        }
+    }
+
+    @Test func memoryAtTheEndOfTheAddressesIsNoBAR() throws {
+        let machine = Self.makeMachine()
+        let space = try AddressSpace(kernel: machine.kernel)
+        let device = try Device(at: Self.edu, in: space)
+        let last = UnsafeMutableRawBufferPointer(
+            start: UnsafeMutableRawPointer(bitPattern: UInt.max & ~0xfff), count: 8192)
+        let error = #expect(throws: VFIOError.self) { _ = try space.map(last) }
+        #expect(error?.errno == .overflow)
+        try device.close()
+    }
+
+    // MARK: Large pages of the IOMMU
+
+    @Test(arguments: interfaces, [16384, 65536, 4 << 20] as [UInt64])
+    func anIOMMUWithLargerPagesThanTheCPUsGetsThem(
+        _ interface: AddressSpace.Interface, _ page: UInt64
+    ) throws {
+        let machine = Self.makeMachine(iommu: MockIOMMU(pageSizes: page | 1 << 29))
+        let space = try AddressSpace(interface, kernel: machine.kernel)
+        let device = try Device(at: Self.edu, in: space)
+        #expect(try space.mappingAlignment() == page)
+        for _ in 0..<4 {
+            let buffer = try space.allocate(byteCount: 4096)
+            #expect(UInt64(buffer.byteCount) == page)
+            #expect(UInt64(UInt(bitPattern: buffer.unsafeBaseAddress)) % page == 0)
+            #expect(buffer.iova.rawValue % page == 0)
+            buffer.write8(1, at: buffer.byteCount - 1)
+            try buffer.close()
+        }
+        let huge = try space.allocate(byteCount: 4096, pages: .huge2MiB)
+        #expect(UInt64(huge.byteCount) == max(page, 2 << 20))
+        try huge.close()
+        let path = "/dev/shm/vfio-traps-\(getpid())-\(UInt32.random(in: 0...(.max)))"
+        let file = try FileDescriptor.open(
+            FilePath(path), .readWrite, options: [.create, .exclusiveCreate], permissions: .ownerReadWrite)
+        unlink(path)
+        try file.resize(to: Int64(2 * page))
+        let memory = try GuestMemory(
+            [
+                .new(at: GuestAddress(page), byteCount: page),
+                .file(file, at: GuestAddress(4 * page), byteCount: 2 * page),
+            ],
+            in: space)
+        try memory.copy([7], to: GuestAddress(6 * page - 1))
+        var byte: [UInt8] = [0]
+        _ = try byte.withUnsafeMutableBytes {
+            try file.read(fromAbsoluteOffset: Int64(2 * page) - 1, into: $0)
+        }
+        #expect(byte == [7])
+        try file.close()
+        try memory.close()
+        try device.close()
+        #expect(machine.pinnedByteCount == 0)
+    }
+
+    // MARK: Huge pages
+
+    @Test func aLargeBARIsPlacedForHugePages() throws {
+        for (shift, alignment) in [(21, 1 << 21), (28, 1 << 21), (30, 1 << 30), (36, 1 << 30)]
+            as [(Int, UInt64)]
+        {
+            let machine = Self.makeMachine(memoryByteCount: 1 << shift)
+            let space = try AddressSpace(.iommufd, kernel: machine.kernel)
+            let device = try Device(at: Self.memory, in: space)
+            try device.config.updateCommand { $0.insert(.memoryDecode) }
+            let byteCount = UInt64(1) << UInt64(shift)
+            let window = try device.exportDMABuf(of: .bar2, 0..<byteCount)
+            let peer = try space.map(window)
+            #expect(peer.iova.rawValue % alignment == 0, "\(shift): \(peer.iova)")
+            let bar = try device.map(.bar2)
+            #expect(UInt64(UInt(bitPattern: bar.unsafeBaseAddress)) % alignment == 0)
+            bar.write32(0xabcd, at: Int(byteCount) - 4)
+            #expect(bar.read32(at: Int(byteCount) - 4) == 0xabcd)
+            try peer.close()
+            // Mapped where the BAR's own huge pages begin, or where none fits, anywhere.
+            if shift > 21 {
+                let rest = try device.exportDMABuf(of: .bar2, 4096..<byteCount)
+                let part = try space.map(rest)
+                #expect(part.byteCount == byteCount - 4096)
+                let upper = try device.map(.bar2, 4096..<byteCount)
+                #expect(UInt64(UInt(bitPattern: upper.unsafeBaseAddress)) % (1 << 21) == 4096)
+                #expect(upper.read32(at: upper.byteCount - 4) == 0xabcd)
+                try part.close()
+            }
+        }
+    }
+}

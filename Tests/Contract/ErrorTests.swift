@@ -85,8 +85,7 @@ extension Contract.ErrorTests {
         let message =
             scenario.usesIOMMUFD
             ? "cannot bind the device to the iommufd (VFIO_DEVICE_BIND_IOMMUFD) for 0000:00:02.0: "
-                + "Invalid argument (EINVAL): the device is open already, here or in another program "
-                + "(or its IOMMU is not cache-coherent)"
+                + "Invalid argument (EINVAL): the device is open already, here or in another program"
             : "cannot open the IOMMU group for /dev/vfio/\(group.lastComponent!.string): "
                 + "Device or resource busy (EBUSY): another program, or another address space of this one, has "
                 + "the group open"

@@ -1,4 +1,8 @@
 import Testing
+import VFIO
+import VFIOMock
+
+@testable import vfioctl
 
 @Suite struct DemoTests {
     private let vfioctl = Program(name: "vfioctl")
@@ -17,6 +21,19 @@ import Testing
         ] {
             #expect(result.words.contains(sentence))
         }
+    }
+
+    @Test func saysWhatAKernelWithContainersOnlyLacks() throws {
+        let kernel = AilingKernel(.linux6_1)
+        let demo = Demo(kernel: kernel, exporter: "0000:00:04.0", importer: "0000:00:02.0", faults: NoFaults())
+        let error = #expect(throws: VFIOError.self) { try demo.run() }
+        #expect(error?.code == .unsupported)
+        #expect(error?.hint?.contains("CONFIG_IOMMUFD") == true && error?.hint?.contains("AddressSpace(") == false)
+    }
+
+    private struct NoFaults: FaultSource {
+        func mark() {}
+        func describe(of device: DeviceAddress) -> String { "" }
     }
 
     @Test(arguments: [

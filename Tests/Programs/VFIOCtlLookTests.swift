@@ -264,6 +264,82 @@ import VFIOMock
         #expect(try finding("/dev", kernel).remedy == "modprobe -a iommufd vfio_iommu_type1 vfio-pci")
     }
 
+    @Test func loadsNoModuleThatTheKernelLacks() throws {
+        var kernel = AilingKernel()
+        let index = "/lib/modules/7.3.0/modules.dep"
+        kernel.folders["/sys/bus/pci/drivers"] = ["nvme"]
+        kernel.failures = ["/dev/iommu": .noSuchFileOrDirectory, "/dev/vfio/vfio": .noSuchFileOrDirectory]
+        // modprobe takes - and _ for the same, and modules may be compressed.
+        kernel.files[index] = "kernel/drivers/vfio/pci/vfio_pci.ko.zst: x\nkernel/drivers/iommu/iommufd/iommufd.ko:\n"
+        #expect(try finding("driver vfio-pci", kernel).remedy == "modprobe vfio-pci")
+        #expect(try finding("/dev", kernel).remedy == "modprobe -a iommufd vfio-pci")
+        kernel.files[index] = "kernel/drivers/vfio/pci/mlx5-vfio-pci.ko:\n"
+        for check in ["driver vfio-pci", "/dev"] {
+            let finding = try finding(check, kernel)
+            #expect(finding.remedy == nil)
+            #expect(finding.advice?.hasPrefix("/lib/modules has no module ") == true)
+        }
+        kernel.failures["/dev/vfio/vfio"] = nil
+        #expect(try finding("iommufd", kernel).remedy == nil)
+        kernel.failures = ["/dev/vfio/vfio": .noSuchFileOrDirectory]
+        kernel.folders["/sys/class/vfio-dev"] = ["vfio0"]
+        kernel.folders["/sys/class/vfio-dev/vfio0"] = ["uevent"]
+        let type1 = try finding("type1", kernel)
+        #expect(type1.remedy == nil && type1.advice?.contains("CONFIG_VFIO_IOMMU_TYPE1") == true)
+    }
+
+    @Test func saysNothingGoodOfTheCommandLineWithoutAnIOMMU() throws {
+        var kernel = AilingKernel()
+        kernel.folders = Self.noIOMMU.merging(["/sys/firmware/acpi/tables": ["DMAR"]]) { $1 }
+        #expect(!MachineDoctor(kernel).findings().contains { $0.check == "kernel command line" })
+    }
+
+    @Test(arguments: ["QEMU", "VMware, Inc."])
+    func knowsTheFlagsOfQEMUOnly(maker: String) throws {
+        var kernel = AilingKernel()
+        kernel.folders = Self.noIOMMU.merging(["/sys/firmware/acpi/tables": []]) { $1 }
+        kernel.files["/proc/cpuinfo"] = "flags\t\t: fpu hypervisor\n"
+        kernel.files["/sys/class/dmi/id/sys_vendor"] = maker + "\n"
+        let finding = try finding("IOMMU", kernel)
+        #expect(finding.text == "this virtual machine has none")
+        #expect(finding.next.contains("intel-iommu") == (maker == "QEMU"))
+    }
+
+    @Test func seesMembersOfOtherBusesAndReservedMemory() throws {
+        var kernel = AilingKernel()
+        let group = try kernel.kernel.readLink("/sys/bus/pci/devices/0000:00:02.0/iommu_group").lastComponent!.string
+        let folder = "/sys/kernel/iommu_groups/\(group)"
+        kernel.folders["\(folder)/devices"] = ["0000:00:02.0", "INTL9C60:00"]
+        let shared = try #require(kernel.findings(isMachineFine: false).first { $0.check == "group members" })
+        #expect(shared.text == "it shares its group with INTL9C60:00, which are not in the way")
+        kernel.links["\(folder)/devices/INTL9C60:00/driver"] = "../../../bus/platform/drivers/idma64"
+        let blocked = try #require(kernel.findings(isMachineFine: true).last)
+        #expect(blocked.verdict == .problem)
+        #expect(blocked.text == "the group is not viable: INTL9C60:00 is held by idma64")
+        #expect(blocked.remedy == "echo 'INTL9C60:00' > '\(folder)/devices/INTL9C60:00/driver/unbind'")
+        kernel.links = [:]
+        kernel.files["\(folder)/reserved_regions"] = "0x00000000bdf83000 0x00000000bdf84fff direct\n"
+        let reserved = try #require(kernel.findings(isMachineFine: true).last)
+        #expect(reserved.verdict == .problem && reserved.check == "reserved memory")
+        #expect(reserved.text.hasPrefix("the firmware wants 0xbdf83000...0xbdf84fff mapped 1:1"))
+        // An old kernel asks no such thing of an AMD machine, and the device is opened.
+        kernel.files["/proc/sys/kernel/osrelease"] = "6.1.0"
+        kernel.folders["/sys/class/iommu"] = ["ivhd0"]
+        let findings = kernel.findings(isMachineFine: true)
+        #expect(findings.first { $0.check == "reserved memory" }?.verdict == .warning)
+        #expect(findings.contains { $0.check == "open" && $0.verdict == .fine })
+    }
+
+    @Test func bindsAnEndpointOfABridgeClass() throws {
+        struct Switch: MockDevice {
+            let pci = MockPCIFunction(vendor: 0x10de, device: 0x22a3, classCode: 0x068000, isExpress: true)
+        }
+        let machine = MockMachine()
+        machine.plug(Switch(), at: "0000:05:00.0", driver: nil)
+        let findings = DeviceDoctor(kernel: machine.kernel, address: "0000:05:00.0").findings(isMachineFine: true)
+        #expect(findings.first { $0.check == "driver" }?.remedy == "vfioctl bind 0000:05:00.0")
+    }
+
     @Test func asksOnlyForTheNodeThatIsNeeded() throws {
         var kernel = AilingKernel()
         kernel.failures = ["/dev/vfio/vfio": .permissionDenied]
@@ -339,6 +415,9 @@ import VFIOMock
         let findings = PeerDoctor(kernel: kernel, reader: "0000:00:02.0", owner: "0000:00:04.0").findings()
         #expect(findings.map(\.verdict) == [.warning, .warning])
         #expect(findings.first?.remedy == "vfioctl demo --from 0000:00:04.0 --to 0000:00:02.0")
+        // The demo makes only QEMU's edu read.
+        let others = PeerDoctor(kernel: kernel, reader: "0000:00:04.0", owner: "0000:00:02.0").findings()
+        #expect(others.first?.remedy == nil && others.first?.advice != nil)
     }
 
     /// Runs a command on a copy of GRUB's file, without what makes GRUB's own from it.

@@ -159,12 +159,24 @@
     @Test("who does not make virtual functions is named")
     func noVirtualFunctions() throws {
         let tree = try machine { (path, _) throws(Errno) in
-            if path.contains("sriov") { throw .noSuchFileOrDirectory }
+            if path.contains("sriov_numvfs") { throw .noSuchFileOrDirectory }
         }
         tree.add("\(Self.folder)/sriov_totalvfs = 4")
         let functions = VirtualFunctions(kernel: tree)
         expectError(.driverRefused, hint: "its driver nvme does not make virtual functions") {
             try functions.apply(functions.steps(toMake: 1, of: "0000:00:04.0"), of: "0000:00:04.0")
+        }
+        // Before Linux 4.12 nothing keeps drivers off them.
+        let old = try machine { (path, _) throws(Errno) in
+            if path.contains("autoprobe") { throw .noSuchFileOrDirectory }
+        }
+        old.add("\(Self.folder)/sriov_totalvfs = 4")
+        let oldFunctions = VirtualFunctions(kernel: old)
+        let hint =
+            "before Linux 4.12 the kernel's drivers take new virtual functions at once, which can be asked for "
+            + "(vfioctl vfs --probe)"
+        expectError(.unsupported, hint: hint) {
+            try oldFunctions.apply(oldFunctions.steps(toMake: 1, of: "0000:00:04.0"), of: "0000:00:04.0")
         }
     }
 }

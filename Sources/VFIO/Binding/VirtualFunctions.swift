@@ -38,11 +38,30 @@ public struct VirtualFunctions: Sendable {
         // The number can only be changed from or to 0.
         if !function.virtualFunctions.isEmpty { steps.append(.init(path: folder.appending("sriov_numvfs"), text: "0")) }
         guard count > 0 else { return steps }
-        let probing = folder.appending("sriov_drivers_autoprobe")
         let number = DriverChange.Step(path: folder.appending("sriov_numvfs"), text: "\(count)")
-        // Automatic probing is the default, so it is enabled again afterwards.
-        return steps
-            + (isProbed ? [number] : [.init(path: probing, text: "0"), number, .init(path: probing, text: "1")])
+        // The setting is the administrator's, so it is restored afterwards.
+        let (before, wanted) = (try isProbing(address), isProbed)
+        guard before != wanted else { return steps + [number] }
+        let probing = folder.appending(Self.probing)
+        return steps + [
+            .init(path: probing, text: wanted ? "1" : "0"), number,
+            .init(path: probing, text: before ? "1" : "0"),
+        ]
+    }
+
+    private static let probing = "sriov_drivers_autoprobe"
+
+    /// Whether the kernel's drivers may bind new functions now.
+    private func isProbing(_ address: PCIAddress) throws(VFIOError) -> Bool {
+        do throws(Errno) {
+            return try kernel.readFile(Sysfs.folder(of: .pci(address)).appending(Self.probing)).first
+                != UInt8(ascii: "0")
+        } catch .noSuchFileOrDirectory {
+            // Before Linux 4.12 they always may.
+            return true
+        } catch {
+            throw VFIOError(refused: error, Self.operation, "\(address)")
+        }
     }
 
     /// Applies the steps.
@@ -50,13 +69,14 @@ public struct VirtualFunctions: Sendable {
     /// Virtual functions that are removed disappear at once, even if they are in use, except for those that a program
     /// has open through VFIO: the write waits until it closes them. Call ``PCIBus/uses(of:)`` first.
     ///
-    /// - Throws: `.permissionDenied` without root, `.driverRefused` if the device's driver does not support it.
+    /// - Throws: `.permissionDenied` without root, `.driverRefused` if the device's driver does not support it, `.noSpace`
+    ///   if there is no room for as many.
     public func apply(_ steps: [DriverChange.Step], of address: PCIAddress) throws(VFIOError) {
         for step in steps {
             do throws(Errno) {
                 try kernel.writeFile(step.path, Array(step.text.utf8))
             } catch {
-                // Enable automatic probing again even after a failure.
+                // Restore automatic probing even after a failure.
                 if let last = steps.last, last.path != step.path {
                     try? kernel.writeFile(last.path, Array(last.text.utf8))
                 }
@@ -76,6 +96,25 @@ public struct VirtualFunctions: Sendable {
         case .resourceBusy:
             return VFIOError(
                 .busy, operation, "\(address)", errno: error, hint: "its virtual functions are in use")
+        case .noSuchFileOrDirectory where step.path.lastComponent?.string == Self.probing:
+            return VFIOError(
+                .unsupported, operation, "\(address)", errno: error,
+                hint:
+                    "before Linux 4.12 the kernel's drivers take new virtual functions at once, which can be asked for "
+                    + "(vfioctl vfs --probe)")
+        case .noMemory:
+            return VFIOError(
+                .noSpace, operation, "\(address)", errno: error,
+                hint:
+                    "as a rule the firmware has left no room for the functions' BARs, or for their bus numbers; the "
+                    + "kernel's log says which (dmesg), and settings of the firmware (SR-IOV, decoding above 4 GiB) or the "
+                    + "kernel parameters pci=realloc and pci=assign-busses may help")
+        case .noSpace:
+            return VFIOError(
+                .noSpace, operation, "\(address)", errno: error,
+                hint:
+                    "the device or its driver has no room for as many; the kernel's log may say more (dmesg), and fewer "
+                    + "may do")
         case .noSuchFileOrDirectory:
             let driver = (try? PCIBus(kernel: kernel).function(at: address))?.driver
             return VFIOError(

@@ -15,6 +15,10 @@ public enum DeviceUse: Sendable, Hashable {
     case networkElsewhere
     /// The firmware started the display on it.
     case bootDisplay
+    /// A monitor is connected to it, and shows its picture.
+    case display(connector: String)
+    /// A program has one of its nodes open, such as a display server or a sound server.
+    case node(String, openIn: String, process: Int)
     /// It has virtual functions, which disappear with it.
     case virtualFunctions(count: Int)
     /// A program has it open through VFIO. Unbinding waits until that program closes it.
@@ -31,6 +35,8 @@ extension DeviceUse: CustomStringConvertible {
         case .network(let interface): "the network interface \(interface) is up, and connected or part of another one"
         case .networkElsewhere: "its network interface is in another network namespace"
         case .bootDisplay: "it is the display that the machine started on"
+        case .display(let connector): "a monitor shows its picture (\(connector))"
+        case .node(let node, let name, let process): "\(name) (process \(process)) has \(node) open"
         case .virtualFunctions(let count): "it has \(count) virtual functions, which end with it"
         case .open: "a program has it open"
         }

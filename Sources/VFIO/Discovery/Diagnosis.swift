@@ -79,15 +79,60 @@ struct Diagnosis {
 
     /// Returns the devices that keep a group from being viable, with their drivers.
     func blockers(ofGroup group: Int) -> String? {
-        guard let devices = try? sysfs.devices(inGroup: group) else { return nil }
-        let blockers = devices.compactMap { device -> String? in
-            guard let driver = (try? sysfs.driver(of: .pci(device))) ?? nil, !DriverName.isHarmless(driver)
-            else { return nil }
-            return "\(device) is held by \(driver)"
-        }
+        guard let group = try? IOMMUGroupInfo(group, kernel: kernel) else { return nil }
+        let blockers = group.members.filter { !$0.leavesGroupViable }
         guard !blockers.isEmpty else { return nil }
-        return blockers.joined(separator: ", ")
+        return blockers.map { "\($0.name) is held by \($0.driver ?? "")" }.joined(separator: ", ")
             + "; every device of the group has to be bound to vfio-pci or to nothing"
+    }
+
+    /// Returns the reason why Linux gives no device of a group to a program: the firmware wants a 1:1 mapping.
+    func oneToOneMapping(ofGroup group: Int) -> Refusal? {
+        guard let group = try? IOMMUGroupInfo(group, kernel: kernel) else { return nil }
+        let regions = group.reservedRegions.filter(\.isOneToOne)
+        guard !regions.isEmpty else { return nil }
+        let text = regions.map { "\($0.addresses.lowerBound)...\($0.addresses.upperBound)" }.joined(
+            separator: ", ")
+        return (
+            .unsupported,
+            "the firmware wants \(text) mapped 1:1 for a device of IOMMU group \(group.number) (RMRR or IVMD), and Linux "
+                + "gives no such device to a program; a setting of the firmware may end that"
+        )
+    }
+
+    /// The meaning of `EPERM` when an IOMMU is to be used: what sysfs shows, or what is possible.
+    ///
+    /// - Parameters:
+    ///   - group: The number of the device's group.
+    ///   - module: The one whose parameter allows devices without interrupt remapping; `nil` without an IOMMU, which
+    ///     takes a privilege.
+    func notPermitted(group: Int?, module: String?) -> Refusal {
+        guard let module else { return (.permissionDenied, "it takes CAP_SYS_RAWIO") }
+        if let hint = group.flatMap(blockers) { return (.groupNotViable, hint) }
+        if let refusal = group.flatMap(oneToOneMapping) { return refusal }
+        let remaps = (try? sysfs.remapsInterrupts()) ?? nil
+        if remaps == false {
+            return (
+                .kernel,
+                "the platform does not remap interrupts, so the device could raise those of others; the parameter "
+                    + "allow_unsafe_interrupts of the module \(module) allows it all the same, without that protection"
+            )
+        }
+        let use = "a device of its IOMMU group is used by something that sysfs does not show"
+        return (
+            .kernel,
+            remaps == true
+                ? use
+                : "\(use), or the platform does not remap interrupts; the kernel's log may tell which: dmesg"
+        )
+    }
+
+    /// Whether a device whose binding failed with `EINVAL` is open already: its driver has enabled it for a program.
+    func isOpen(_ address: DeviceAddress) -> Bool {
+        // A mediated device has no IOMMU that could be the cause.
+        guard let address = address.pci else { return true }
+        guard let function = try? PCIBus(kernel: kernel).function(at: address) else { return false }
+        return function.isBoundToVFIO && function.isEnabled
     }
 
     /// Returns a hint about the limit on locked memory for a failed mapping; `nil` if unlimited.

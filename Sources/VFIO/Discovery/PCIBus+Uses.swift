@@ -5,14 +5,18 @@ extension PCIBus {
     /// Returns the uses of a device by the machine, to avoid unbinding a disk that is in use.
     ///
     /// Checks mounts, swap, holders and exclusive owners of block devices; flags, links, addresses, routes and upper
-    /// devices of network interfaces; the firmware's choice of display; and virtual functions. If something cannot be
-    /// read, this throws instead of reporting the device as unused; what the kernel does not have counts as unused.
+    /// devices of network interfaces; the firmware's choice of display, and monitors; the device's nodes in `/dev`
+    /// (graphics, sound, disks, video, InfiniBand) that programs have open; and virtual functions. If something cannot be
+    /// read, this throws instead of reporting the device as unused; what the kernel does not have counts as unused, and
+    /// so do the programs of other users, which only root sees.
     ///
     /// - Throws: `.notFound` if there is no such device.
     public func uses(of address: PCIAddress) throws(VFIOError) -> [DeviceUse] {
         let function = try function(at: address)
         let reader = UseReader(kernel: kernel, address: address)
-        var uses = try reader.blockDevices() + reader.networkInterfaces()
+        var uses =
+            try reader.blockDevices() + reader.networkInterfaces() + reader.monitors()
+            + reader.openNodes()
         if function.isBootDisplay { uses.append(.bootDisplay) }
         if function.isBoundToVFIO && function.isEnabled { uses.append(.open) }
         if !function.virtualFunctions.isEmpty { uses.append(.virtualFunctions(count: function.virtualFunctions.count)) }
@@ -128,6 +132,47 @@ private struct UseReader {
     }
     private static func lastWord(_ line: String) -> String? {
         line.split { $0 == " " || $0 == "\t" }.last.map(String.init)
+    }
+
+    // MARK: Displays
+
+    func monitors() throws(VFIOError) -> [DeviceUse] {
+        var uses: [DeviceUse] = []
+        // The class lists cards (card1), render nodes, and connectors (card1-DP-1).
+        for name in try children(of: "/sys/class/drm") where name.contains("-") {
+            let folder = FilePath("/sys/class/drm/\(name)")
+            guard try lines(of: folder.appending("status")).first == "connected" else { continue }
+            guard try lines(of: folder.appending("enabled")).first == "enabled" else { continue }
+            uses.append(.display(connector: name))
+        }
+        return uses
+    }
+
+    // MARK: Nodes
+
+    /// The classes whose devices have nodes, and the folder of the nodes.
+    private static let nodeClasses = [
+        ("drm", "/dev/dri"), ("sound", "/dev/snd"), ("accel", "/dev/accel"), ("block", "/dev"),
+        ("nvme", "/dev"),
+        ("video4linux", "/dev"), ("infiniband_verbs", "/dev/infiniband"), ("input", "/dev/input"),
+        ("hidraw", "/dev"),
+    ]
+
+    func openNodes() throws(VFIOError) -> [DeviceUse] {
+        var nodes: Set<String> = []
+        for (name, folder) in Self.nodeClasses {
+            for child in try children(of: FilePath("/sys/class/\(name)")) {
+                nodes.insert("\(folder)/\(child)")
+            }
+        }
+        // NVIDIA's own driver has no class for its nodes.
+        let gpu = try lines(of: FilePath("/proc/driver/nvidia/gpus/\(address)/information"))
+        if let minor = gpu.first(where: { $0.hasPrefix("Device Minor:") }).flatMap(Self.lastWord) {
+            nodes.insert("/dev/nvidia\(minor)")
+        }
+        return OpenNodes(kernel: kernel).holders(of: nodes).map {
+            .node($0.node, openIn: $0.name, process: $0.process)
+        }
     }
 
     // MARK: Reading

@@ -47,9 +47,13 @@ public struct PCIFunctionInfo: Sendable, Hashable, Identifiable {
     /// Whether a program may open the other devices of its IOMMU group: no kernel driver does DMA with this one.
     public var leavesGroupViable: Bool { driver.map(DriverName.isHarmless) ?? true }
 
-    /// Whether it is a bridge of any type: a port of a root complex or a switch, a host bridge, a bridge to another
-    /// bus. Few are for programs.
+    /// Whether its class is that of a bridge of any type, which includes endpoints: see ``isPlatformBridge``.
     public var isBridge: Bool { classCode >> 16 == 0x06 }
+
+    /// Whether it is a bridge that belongs to the platform, and is not for programs: a port, a host bridge, or a bridge to
+    /// another bus such as ISA. Devices of the other bridge classes, such as switches of GPUs and non-transparent
+    /// bridges, are endpoints.
+    public var isPlatformBridge: Bool { (0x0600...0x0607).contains(classCode >> 8) || isPort }
 
     /// Whether it is a bridge with a bridge header: a port, or a bridge to conventional PCI or to CardBus. vfio-pci
     /// binds none.

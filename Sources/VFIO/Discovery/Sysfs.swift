@@ -44,9 +44,16 @@ struct Sysfs {
         try linkName(Self.path(of: "physfn", of: address)).flatMap(PCIAddress.init)
     }
 
-    /// Returns the devices of an IOMMU group.
-    func devices(inGroup group: Int) throws(Errno) -> [PCIAddress] {
-        try kernel.names(in: FilePath("/sys/kernel/iommu_groups/\(group)/devices")).compactMap(PCIAddress.init)
+    /// Returns whether the platform remaps interrupts, which keeps the devices' apart; `nil` if no interrupt shows it.
+    func remapsInterrupts() throws(Errno) -> Bool? {
+        let folder: FilePath = "/sys/kernel/irq"
+        let chips = try kernel.names(in: folder).map { (name) throws(Errno) in
+            String(
+                decoding: try kernel.readFile(folder.appending(name).appending("chip_name")), as: UTF8.self)
+        }
+        // x86 has a domain of its own for remapped interrupts.
+        if chips.contains(where: { $0.hasPrefix("IR-") }) { return true }
+        return chips.contains { $0.hasPrefix("PCI-MSI") } ? false : nil
     }
 
     /// Returns the name of the device's VFIO character device, such as `vfio0`; `nil` for none.
@@ -75,7 +82,7 @@ struct Sysfs {
         }
     }
 
-    private func linkName(_ path: FilePath) throws(Errno) -> String? {
+    func linkName(_ path: FilePath) throws(Errno) -> String? {
         do throws(Errno) {
             return try kernel.readLink(path).lastComponent?.string
         } catch .noSuchFileOrDirectory {

@@ -16,6 +16,12 @@ extension SystemBus {
         }
         if release.hasIOMMUFD { sysfs.add([("/sys/module/iommufd", .folder)]) }
         sysfs.addText("/proc/sys/kernel/osrelease", release.name)
+        let modules =
+            ["vfio/pci/vfio-pci"] + (release.hasContainer ? ["vfio/vfio_iommu_type1"] : [])
+            + (release.hasIOMMUFD ? ["iommu/iommufd/iommufd"] : [])
+        sysfs.addText(
+            "/lib/modules/\(release.name)/modules.dep",
+            modules.map { "kernel/drivers/\($0).ko.xz:" }.joined(separator: "\n"))
         sysfs.addText("/sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "\(iommu.mappingLimit)")
         sysfs.addText("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts", "N")
         sysfs.addText("/sys/module/vfio_pci/parameters/disable_idle_d3", "N")

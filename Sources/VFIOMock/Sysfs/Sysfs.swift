@@ -41,7 +41,7 @@ final class Sysfs {
     static func covers(_ path: FilePath) -> Bool {
         let text = path.string
         return ["/sys", "/dev/iommu", "/dev/kvm", "/dev/vfio", "/proc/sys/kernel/osrelease"].contains(text)
-            || text.hasPrefix("/sys/") || text.hasPrefix("/dev/vfio/")
+            || text.hasPrefix("/sys/") || text.hasPrefix("/dev/vfio/") || text.hasPrefix("/lib/modules/")
     }
 
     // MARK: Changing

@@ -41,7 +41,8 @@ struct DriverChanger {
         let functions = try bus.functions()
         let groups = Set(functions.filter { devices.contains($0.address) }.compactMap(\.iommuGroup))
         let companions = functions.filter { function in
-            function.iommuGroup.map(groups.contains) ?? false && !(function.isBridge && function.leavesGroupViable)
+            function.iommuGroup.map(groups.contains) ?? false
+                && !(function.isPlatformBridge && function.leavesGroupViable)
                 && !devices.contains(function.address)
         }
         return devices + companions.map(\.address)

@@ -48,7 +48,7 @@ struct ListCommand: ParsableCommand {
 
     private func isWanted(_ function: PCIFunctionInfo) -> Bool {
         if !devices.isEmpty && !devices.contains(function.address) { return false }
-        if function.isBridge && !all && devices.isEmpty { return false }
+        if function.isPlatformBridge && !all && devices.isEmpty { return false }
         if let driver, driver != function.driver ?? "none" { return false }
         if let group, group != function.iommuGroup { return false }
         if let classPrefix, !Hexadecimal.text(function.classCode, digits: 6).hasPrefix(classPrefix.lowercased()) {

@@ -14,7 +14,7 @@ struct Demo {
 
     func run() throws {
         say("Open. Both devices go into one IO address space: what they see of memory is what we map there.")
-        let space = try AddressSpace(.iommufd, kernel: kernel)
+        let space = try makeSpace()
         let exporter = try Device(at: exporter, in: space)
         try exporter.config.updateCommand { $0.insert(.memoryDecode) }
         let edu = try openEngine(in: space)
@@ -81,6 +81,19 @@ struct Demo {
     }
 
     // MARK: Steps
+
+    private func makeSpace() throws -> AddressSpace {
+        let space = try AddressSpace(kernel: kernel)
+        guard space.interface == .iommufd else {
+            throw VFIOError(
+                .unsupported, "map a dma-buf", "this machine",
+                hint:
+                    "the kernel opens devices by their groups only (type1), and such an address space takes no dma-buf: it "
+                    + "takes Linux 6.19 with CONFIG_IOMMUFD, CONFIG_VFIO_DEVICE_CDEV and CONFIG_VFIO_PCI_DMABUF"
+            )
+        }
+        return space
+    }
 
     /// The device that reads by DMA: QEMU's edu.
     private func openEngine(in space: AddressSpace) throws -> Edu {

@@ -14,10 +14,8 @@ struct DeviceDoctor {
     /// - Parameter isMachineFine: Whether the machine's checks have passed, so that the device can be opened.
     func findings(isMachineFine: Bool) -> [Finding] {
         let function: PCIFunctionInfo
-        let functions: [PCIFunctionInfo]
         do throws(VFIOError) {
             function = try bus.function(at: address)
-            functions = try bus.functions()
         } catch {
             return [
                 .problem("device", error.hint ?? "\(error)", advice: "vfioctl list --all shows those that there are")
@@ -32,7 +30,7 @@ struct DeviceDoctor {
                         + "the kernel log may tell; a power cycle of the slot or the machine is the last resort")
             ]
         }
-        findings += [driver(function), group(function)].compactMap { $0 } + viability(function, functions)
+        findings += [driver(function), group(function)].compactMap { $0 } + viability(function)
         guard !findings.contains(where: { $0.verdict == .problem }) else { return findings }
         findings += node(function)
         guard isMachineFine, !findings.contains(where: { $0.verdict == .problem }) else { return findings }
@@ -50,7 +48,7 @@ struct DeviceDoctor {
 
     private func driver(_ function: PCIFunctionInfo) -> Finding {
         if function.isBoundToVFIO { return .fine("driver", function.driver ?? "") }
-        if function.isBridge {
+        if function.isPlatformBridge {
             return .problem(
                 "driver", "it is a bridge, which programs cannot have",
                 advice: "vfioctl list shows the devices that they can")
@@ -81,25 +79,57 @@ struct DeviceDoctor {
         return .problem("IOMMU group", "it is in none", advice: "see to the IOMMU first")
     }
 
-    private func viability(_ function: PCIFunctionInfo, _ functions: [PCIFunctionInfo]) -> [Finding] {
-        guard let group = function.iommuGroup else { return [] }
-        let others = functions.filter { $0.iommuGroup == group && $0.address != address }
-        guard !others.isEmpty else { return [.fine("group members", "it is alone in its group")] }
+    private func viability(_ function: PCIFunctionInfo) -> [Finding] {
+        guard let number = function.iommuGroup else { return [] }
+        let group: IOMMUGroupInfo
+        do throws(VFIOError) { group = try bus.iommuGroup(number) } catch {
+            return [.problem("group members", "\(error)")]
+        }
+        let others = group.members.filter { $0.address != address }
+        guard !others.isEmpty else {
+            return [.fine("group members", "it is alone in its group")] + reservedMemory(group)
+        }
         let blockers = others.filter { !$0.leavesGroupViable }
         guard !blockers.isEmpty else {
             return [
                 .fine(
                     "group members",
-                    "it shares its group with \(others.map { "\($0.address)" }.joined(separator: ", ")), which are not in the way"
+                    "it shares its group with \(others.map(\.name).joined(separator: ", ")), which are not in the way"
                 )
-            ]
+            ] + reservedMemory(group)
         }
+        let functions = blockers.compactMap(\.address)
+        // vfioctl binds PCI devices; one of another bus can only be taken from its driver.
+        let commands =
+            (functions.isEmpty
+                ? [] : ["vfioctl bind \(functions.map { "\($0)" }.joined(separator: " "))"])
+            + blockers.filter { $0.address == nil }.map {
+                "echo '\($0.name)' > '/sys/kernel/iommu_groups/\(number)/devices/\($0.name)/driver/unbind'"
+            }
         return [
             .problem(
                 "group members",
                 "the group is not viable: "
-                    + blockers.map { "\($0.address) is held by \($0.driver ?? "")" }.joined(separator: ", "),
-                remedy: "vfioctl bind \(blockers.map { "\($0.address)" }.joined(separator: " "))")
+                    + blockers.map { "\($0.name) is held by \($0.driver ?? "")" }.joined(separator: ", "),
+                remedy: commands.joined(separator: "; "))
+        ]
+    }
+
+    /// Memory that the firmware wants mapped 1:1 for a device of the group.
+    private func reservedMemory(_ group: IOMMUGroupInfo) -> [Finding] {
+        let regions = group.reservedRegions.filter(\.isOneToOne)
+        guard !regions.isEmpty else { return [] }
+        let text = regions.map { "\($0.addresses.lowerBound)...\($0.addresses.upperBound)" }.joined(
+            separator: ", ")
+        // Before 6.5 only the driver of Intel's IOMMU refused such devices.
+        let isRefused =
+            files.version ?? (7, 0) >= (6, 5)
+            || files.names("/sys/class/iommu")?.contains { $0.hasPrefix("dmar") } ?? false
+        return [
+            Finding(
+                isRefused ? .problem : .warning, "reserved memory",
+                "the firmware wants \(text) mapped 1:1 for a device of the group (RMRR or IVMD), and Linux gives no such "
+                    + "device to a program", advice: "a setting of the firmware may end that")
         ]
     }
 
@@ -139,13 +169,11 @@ struct DeviceDoctor {
 
     /// The processes that have a node open, among those that this user may inspect.
     private func holders(_ nodes: [String]) -> String {
-        let processes = (files.names("/proc") ?? []).filter { Int($0) != nil }.filter { process in
-            (files.names("/proc/\(process)/fd") ?? []).contains { descriptor in
-                (try? kernel.readLink(FilePath("/proc/\(process)/fd/\(descriptor)"))).map { nodes.contains($0.string) }
-                    ?? false
-            }
+        var names: [String] = []
+        for holder in OpenNodes(kernel: kernel).holders(of: Set(nodes))
+        where !names.contains(where: { $0.hasSuffix("(\(holder.process))") }) {
+            names.append("\(holder.name) (\(holder.process))")
         }
-        let names = processes.map { "\(files.processName($0) ?? "process") (\($0))" }
         return names.isEmpty ? "" : ": \(names.joined(separator: ", "))"
     }
 

@@ -21,22 +21,26 @@ struct KernelFiles {
         return line.dropFirst(name.count + 1).split(separator: "\t").first.map(String.init)
     }
 
+    /// The first two numbers of the kernel's release.
+    var version: (Int, Int)? {
+        let numbers =
+            text("/proc/sys/kernel/osrelease")?.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+            ?? []
+        return numbers.first.map { ($0, numbers.dropFirst().first ?? 0) }
+    }
+
+    /// Whether `modprobe` finds a module for this kernel.
+    func hasModule(_ name: String) -> Bool {
+        guard let release = text("/proc/sys/kernel/osrelease") else { return false }
+        // A line is "kernel/drivers/vfio/pci/vfio-pci.ko.xz: …"; modprobe takes - and _ for the same.
+        return text("/lib/modules/\(release)/modules.dep")?.split(separator: "\n").contains { line in
+            let file = line.prefix { $0 != ":" }.split(separator: "/").last?.prefix { $0 != "." } ?? ""
+            return file.replacing("_", with: "-") == name.replacing("_", with: "-")
+        } ?? false
+    }
+
     /// The real user ID.
     var user: String? { status("Uid") }
-
-    /// The name of a process, without control characters: a process can choose its own name.
-    func processName(_ process: String) -> String? {
-        text("/proc/\(process)/comm").map { name in
-            String(String.UnicodeScalarView(name.unicodeScalars.filter(Self.isPrintable)))
-        }
-    }
-
-    private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator, .privateUse, .surrogate, .unassigned: false
-        default: true
-        }
-    }
 
     // MARK: VFIO
 

@@ -10,7 +10,11 @@ struct MachineDoctor {
     func findings() -> [Finding] {
         // The kernel command line comes before the IOMMU check, because the first problem is the one that the user
         // is told to fix.
-        [kernel()] + commandLine() + [iommu(), groups(), driver()] + interfaces() + [lockedMemory()]
+        let iommu = iommu()
+        return [kernel()] + commandLine(isIOMMUUsed: iommu.verdict == .fine) + [
+            iommu, groups(), driver(),
+        ]
+            + interfaces() + [lockedMemory()]
     }
 
     // MARK: Kernel
@@ -19,8 +23,7 @@ struct MachineDoctor {
         guard let release = files.text("/proc/sys/kernel/osrelease") else {
             return .problem("kernel", "/proc is not mounted", remedy: "mount -t proc proc /proc")
         }
-        let numbers = release.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
-        let version = (numbers.first ?? 0, numbers.dropFirst().first ?? 0)
+        let version = files.version ?? (0, 0)
         if version < (4, 0) { return .problem("kernel", "Linux \(release) is too old for VFIO's type1v2") }
         if version < (6, 6) {
             return .warning(
@@ -64,6 +67,12 @@ struct MachineDoctor {
         }
         let cpu = files.text("/proc/cpuinfo") ?? ""
         if cpu.contains("hypervisor") {
+            let maker = files.text("/sys/class/dmi/id/sys_vendor") ?? "QEMU"
+            guard maker == "QEMU" else {
+                return .problem(
+                    "IOMMU", "this virtual machine has none",
+                    advice: "give it a virtual IOMMU, if \(maker) has such a setting")
+            }
             return .problem(
                 "IOMMU", "this virtual machine has none",
                 advice: "give it one; QEMU: -machine q35,kernel-irqchip=split -device intel-iommu,intremap=on, "
@@ -84,7 +93,7 @@ struct MachineDoctor {
     // MARK: Kernel command line
 
     /// Kernel parameters that disable what VFIO needs.
-    private func commandLine() -> [Finding] {
+    private func commandLine(isIOMMUUsed: Bool) -> [Finding] {
         let check = "kernel command line"
         guard let parameters else { return [] }
         let harmful = parameters.filter {
@@ -99,6 +108,8 @@ struct MachineDoctor {
                     remedy: Self.commandToRemove(harmful), advice: Self.adviceAfterCommand)
             ]
         }
+        // What is missing there is said with the IOMMU.
+        guard isIOMMUUsed else { return [] }
         let relevant = parameters.filter { $0.contains("iommu") || $0.hasPrefix("vfio") }
         return [.fine(check, relevant.isEmpty ? "nothing about the IOMMU" : relevant.joined(separator: " "))]
     }
@@ -154,7 +165,9 @@ struct MachineDoctor {
         // Drivers derived from vfio-pci, such as mlx5_vfio_pci, work too.
         let variants = drivers.filter(DriverName.isVFIO)
         return variants.isEmpty
-            ? .problem(check, "not loaded", remedy: "modprobe vfio-pci")
+            ? .problem(
+                check, "not loaded", remedy: loading(["vfio-pci"]),
+                advice: lacking(["vfio-pci"], "CONFIG_VFIO_PCI"))
             : .fine(check, "not loaded, but \(variants.joined(separator: ", "))")
     }
 
@@ -164,10 +177,18 @@ struct MachineDoctor {
         let lacksIOMMUFD = KernelFiles.isMissing(iommufd)
         let lacksContainer = KernelFiles.isMissing(container)
         if lacksIOMMUFD && lacksContainer {
+            // One of the two interfaces is enough.
+            let modules = [
+                ["iommufd", "vfio_iommu_type1", "vfio-pci"], ["vfio_iommu_type1", "vfio-pci"],
+                ["iommufd", "vfio-pci"],
+            ]
             return [
                 .problem(
                     "/dev", "neither /dev/iommu nor /dev/vfio/vfio is there",
-                    remedy: "modprobe -a iommufd vfio_iommu_type1 vfio-pci")
+                    remedy: modules.lazy.compactMap(loading).first,
+                    advice: modules.contains { loading($0) != nil }
+                        ? nil
+                        : lacking(modules[0], "CONFIG_VFIO_PCI, and CONFIG_IOMMUFD or CONFIG_VFIO_IOMMU_TYPE1"))
             ]
         }
         // The interface that the library uses. A failure of the other one does not matter.
@@ -177,9 +198,8 @@ struct MachineDoctor {
             lacksIOMMUFD
                 ? .warning(
                     "iommufd", "/dev/iommu is not there: dma-bufs cannot be mapped for devices",
-                    remedy: "modprobe iommufd",
-                    advice:
-                        "if there is no such module, it takes a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV")
+                    remedy: loading(["iommufd"]),
+                    advice: lacking(["iommufd"], "CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV"))
                 : finding("iommufd", "/dev/iommu", iommufd, isNeeded: !isThroughContainer || container != nil))
         if !lacksContainer {
             findings.append(
@@ -188,9 +208,27 @@ struct MachineDoctor {
             findings.append(
                 .problem(
                     "type1", "/dev/vfio/vfio is not there, and devices have no nodes of their own",
-                    remedy: "modprobe vfio_iommu_type1"))
+                    remedy: loading(["vfio_iommu_type1"]),
+                    advice: lacking(["vfio_iommu_type1"], "CONFIG_VFIO_IOMMU_TYPE1")))
         }
         return findings
+    }
+
+    // MARK: Modules
+
+    /// The command that loads modules; `nil` if the kernel does not have them all.
+    private func loading(_ modules: [String]) -> String? {
+        guard modules.allSatisfy(files.hasModule) else { return nil }
+        return "modprobe \(modules.count > 1 ? "-a " : "")\(modules.joined(separator: " "))"
+    }
+
+    /// What is to be done without the modules; `nil` if the kernel has them all.
+    private func lacking(_ modules: [String], _ options: String) -> String? {
+        guard loading(modules) == nil else { return nil }
+        let missing = modules.filter { !files.hasModule($0) }.joined(separator: ", ")
+        return
+            "/lib/modules has no module \(missing) for this kernel: it takes a kernel with \(options), and its modules "
+            + "installed"
     }
 
     /// - Parameter isNeeded: Whether no device can be opened without the node.

@@ -93,30 +93,29 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     }
 
     private func bindRefusals(_ address: DeviceAddress, _ token: VFToken?) -> [Errno: Refusal] {
+        let diagnosis = Diagnosis(kernel: kernel)
         let group = (try? Sysfs(kernel: kernel).iommuGroup(of: address)) ?? nil
-        let blockers = group.flatMap { Diagnosis(kernel: kernel).blockers(ofGroup: $0) }
+        let isOpen = "the device is open already, here or in another program"
         var refusals: [Errno: Refusal] = [
-            .notPermitted: (
-                .kernel,
-                "the platform does not remap interrupts, so the device's MSIs are not kept apart; the parameter "
-                    + "allow_unsafe_interrupts of the module iommufd allows it all the same"
-            ),
-            .resourceBusy: (
-                .busy, "another program, or another address space of this one, uses the device or its group"
-            ),
-            .invalidArgument: (
-                .busy, "the device is open already, here or in another program (or its IOMMU is not cache-coherent)"
-            ),
+            .notPermitted: diagnosis.notPermitted(group: group, module: isNoIOMMU ? nil : "iommufd"),
+            .resourceBusy: group.flatMap(diagnosis.blockers).map { (.groupNotViable, $0) }
+                ?? (
+                    .busy,
+                    "another program, or another address space of this one, uses the device or its group"
+                ),
+            .invalidArgument: diagnosis.isOpen(address) || !devices.hold(where: { $0.address == address }).isEmpty
+                ? (.busy, isOpen)
+                : group.flatMap(diagnosis.oneToOneMapping)
+                    ?? (
+                        .kernel,
+                        "\(isOpen), or its IOMMU is not cache-coherent; the kernel's log may tell which: dmesg"
+                    ),
         ]
         refusals.merge(VFToken.refusals(given: token)) { $1 }
         if token != nil {
             refusals[.argListTooLong] = (
                 .unsupported, "this kernel takes tokens only by way of the group; see AddressSpace(.type1)"
             )
-        }
-        if let blockers {
-            refusals[.notPermitted] = (.groupNotViable, blockers)
-            refusals[.resourceBusy] = (.groupNotViable, blockers)
         }
         return refusals
     }

@@ -166,27 +166,36 @@ final class Type1Container: IOMMUBackend, ControlledFile {
         guard try ABI.isGroupViable().perform(on: group, "ask for the group's state", "\(node)") else {
             throw VFIOError(
                 .groupNotViable, "open the IOMMU group", "\(node)",
-                hint: Diagnosis(kernel: kernel).blockers(ofGroup: number))
+                hint: Diagnosis(kernel: kernel).blockers(ofGroup: number)
+                    ?? "a device of the group is used by something that sysfs does not show")
         }
+        let diagnosis = Diagnosis(kernel: kernel)
+        let module = isNoIOMMU ? nil : "vfio_iommu_type1"
         try ABI.setContainer(descriptor).perform(
             on: group, "put the group into the container", "\(node)",
             refusals: [
-                .invalidArgument: (
-                    .kernel, "the IOMMU of the group cannot share an address space with that of the others"
-                ),
-                .resourceBusy: (
-                    .busy, "a mapping of the address space has given its address up, and none was set since"
-                ),
+                .notPermitted: diagnosis.notPermitted(group: number, module: module),
+                .invalidArgument: diagnosis.oneToOneMapping(ofGroup: number)
+                    ?? (
+                        .kernel,
+                        state.hasIOMMU
+                            ? "the IOMMU of the group cannot share an address space with that of the others" : nil
+                    ),
+                .resourceBusy: diagnosis.blockers(ofGroup: number).map { (.groupNotViable, $0) }
+                    ?? (
+                        .busy,
+                        state.mappingCount > 0
+                            ? "a mapping of the address space has given its address up and none was set since, or "
+                                + "another program uses the group"
+                            : "another program uses the group"
+                    ),
             ])
         if !state.hasIOMMU {
             try ABI.setIOMMU(Self.iommuType(isNoIOMMU)).perform(
                 on: self, "choose the \(isNoIOMMU ? "lack of an" : "type1v2") IOMMU", "\(node)",
                 refusals: [
-                    .notPermitted: (
-                        .kernel,
-                        "the platform does not remap interrupts; the kernel log names the module parameter that "
-                            + "allows it all the same"
-                    )
+                    .notPermitted: diagnosis.notPermitted(group: number, module: module),
+                    .invalidArgument: diagnosis.oneToOneMapping(ofGroup: number) ?? (.kernel, nil),
                 ])
             state.hasIOMMU = true
         }

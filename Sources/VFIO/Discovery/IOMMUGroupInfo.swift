@@ -1,0 +1,86 @@
+internal import SystemPackage
+
+/// What sysfs shows of an IOMMU group: its devices on all buses, and the addresses that are reserved.
+public struct IOMMUGroupInfo: Sendable, Hashable {
+    /// A device of the group.
+    public struct Member: Sendable, Hashable {
+        /// The kernel's name: the address of a PCI device, the name of one on another bus.
+        public let name: String
+        /// The driver that it is bound to; `nil` for none.
+        public let driver: String?
+
+        /// The address of a PCI device; `nil` for one on another bus.
+        public var address: PCIAddress? { PCIAddress(name) }
+
+        /// Whether a program may open the other devices of the group: no kernel driver does DMA with this one.
+        public var leavesGroupViable: Bool {
+            guard let driver else { return true }
+            if address != nil { return DriverName.isHarmless(driver) }
+            // VFIO has drivers for other buses, and those of mediated devices are VFIO's.
+            return driver.hasPrefix("vfio") || DeviceUUID(name) != nil
+        }
+    }
+
+    /// Addresses that are not for mappings, or only for one.
+    public struct ReservedRegion: Sendable, Hashable {
+        public let addresses: ClosedRange<IOVA>
+        /// The kernel's word: `direct`, `direct-relaxable`, `reserved`, `msi`.
+        public let type: String
+
+        /// Whether the firmware wants the addresses mapped 1:1 (RMRR, IVMD), so that Linux gives no device of the group
+        /// to a program.
+        public var isOneToOne: Bool { type == "direct" }
+
+        /// A line of `reserved_regions`: first and last address, type.
+        init?(_ line: Substring) {
+            let words = line.split(separator: " ")
+            guard words.count == 3, let first = UInt64(words[0].dropFirst(2), radix: 16),
+                let last = UInt64(words[1].dropFirst(2), radix: 16), first <= last
+            else { return nil }
+            addresses = IOVA(first)...IOVA(last)
+            type = String(words[2])
+        }
+    }
+
+    /// The number of the group.
+    public let number: Int
+    public let members: [Member]
+    /// Empty also before Linux 4.12, which does not report them.
+    public let reservedRegions: [ReservedRegion]
+
+    init(_ number: Int, kernel: any Kernel) throws(Errno) {
+        let folder = FilePath("/sys/kernel/iommu_groups/\(number)")
+        let sysfs = Sysfs(kernel: kernel)
+        let devices = folder.appending("devices")
+        var members: [Member] = []
+        for name in try kernel.names(in: devices) {
+            let driver =
+                if let address = PCIAddress(name) {
+                    try sysfs.driver(of: .pci(address))
+                } else {
+                    try sysfs.linkName(devices.appending(name).appending("driver"))
+                }
+            members.append(Member(name: name, driver: driver))
+        }
+        self.number = number
+        self.members = members
+        do throws(Errno) {
+            let text = String(
+                decoding: try kernel.readFile(folder.appending("reserved_regions")), as: UTF8.self)
+            reservedRegions = text.split(separator: "\n").compactMap(ReservedRegion.init)
+        } catch .noSuchFileOrDirectory {
+            reservedRegions = []
+        }
+    }
+}
+
+extension PCIBus {
+    /// Returns what sysfs shows of an IOMMU group.
+    ///
+    /// - Throws: `.notFound` if there is no such group.
+    public func iommuGroup(_ number: Int) throws(VFIOError) -> IOMMUGroupInfo {
+        try attempt(
+            "list the devices of an IOMMU group", "IOMMU group \(number)",
+            refusals: [.noSuchFileOrDirectory: (.notFound, nil)], IOMMUGroupInfo(number, kernel: kernel))
+    }
+}

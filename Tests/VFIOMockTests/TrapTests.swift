@@ -220,6 +220,58 @@ struct TrapTests {
         try device.close()
     }
 
+    // MARK: Many vectors
+
+    private struct ManyVectors: MockDevice {
+        let pci = MockPCIFunction(
+            vendor: 0x1234, device: 1, bars: [0: .memory(1 << 20)],
+            msix: .init(vectors: 2048, bar: 0, tableOffset: 0, pendingOffset: 0x10000), isExpress: true)
+    }
+
+    /// Counts what the interrupts' requests hold.
+    private struct CountingKernel: ForwardingKernel {
+        let kernel: any Kernel
+        let byteCount = Notes<Int>()
+
+        func control(
+            _ descriptor: FileDescriptor, _ request: UInt, _ argument: UnsafeMutableRawBufferPointer
+        ) throws(Errno) -> Int {
+            if request == CVFIO_DEVICE_SET_IRQS { byteCount.add(argument.count) }
+            return try kernel.control(descriptor, request, argument)
+        }
+    }
+
+    @Test(arguments: [MockRelease.iommufd, .linux6_1])
+    func vectorsOneByOneCostAsMuchAsThereAre(_ release: MockRelease) throws {
+        // Each vector has an eventfd, and a process may have no more than some hundred descriptors.
+        let count = 500
+        let machine = MockMachine(release)
+        machine.plug(ManyVectors(), at: Self.memory)
+        let kernel = CountingKernel(kernel: machine.kernel)
+        let device = try Device(at: Self.memory, in: AddressSpace(.type1, kernel: kernel))
+        let interrupts = try device.interrupts(.msix)
+        var owners: [Owner] = []
+        for vector in 0..<count { owners.append(Owner(try interrupts.enable(vector: vector))) }
+        // 24 bytes for one, and four for each that is switched on again.
+        #expect(kernel.byteCount.all.reduce(0, +) < count * 64)
+        for (number, owner) in owners.enumerated() where number % 50 == 0 {
+            try owner.vector.trigger()
+            #expect(try owner.vector.poll() == 1)
+        }
+        // Fewer are left than would be asked for.
+        if release == .linux6_1 { machine.failNextCall(.ioctl, with: .noSpace, request: .deviceSetIRQs, skipping: 1) }
+        let last = try interrupts.enable(vector: 512)
+        try last.trigger()
+        #expect(try last.poll() == 1)
+        try owners[7].vector.trigger()
+        #expect(try owners[7].vector.poll() == 1)
+    }
+
+    private final class Owner {
+        let vector: InterruptVector
+        init(_ vector: consuming InterruptVector) { self.vector = vector }
+    }
+
     // MARK: Large pages of the IOMMU
 
     @Test(arguments: interfaces, [16384, 65536, 4 << 20] as [UInt64])

@@ -3,8 +3,10 @@ internal import SystemPackage
 
 extension DeviceCore {
     /// Assigns the lines' events to their vectors: to all of them, or to none.
+    ///
+    /// - Parameter limit: The number of vectors of the device, if the kernel cannot extend the set that is on.
     func enable(
-        _ index: InterruptIndex, _ lines: [InterruptLine], isFixedSize: Bool, operation: String
+        _ index: InterruptIndex, _ lines: [InterruptLine], limit: UInt32?, operation: String
     ) throws(VFIOError) {
         let subject = "\(index) of \(address)"
         let events = Dictionary(uniqueKeysWithValues: lines.map { ($0.vector, $0.event) })
@@ -21,15 +23,24 @@ extension DeviceCore {
                     .busy, operation, subject, hint: "\(other) is on, and a device uses one kind at a time")
             }
             let allocated = state.interrupts.allocated[index] ?? 0
-            let old = (0..<max(allocated, end)).map { state.interrupts[index, $0] }
+            var room = max(allocated, end)
             var loss: String?
             do throws(Errno) {
-                if isFixedSize, state.interrupts.isOn(index), end > allocated {
-                    // The kernel cannot extend the set: switch all off, then on again with the new vectors.
+                if let limit, state.interrupts.isOn(index), end > allocated {
+                    // The kernel cannot extend the set: switch all off, then on again with the new vectors. With twice
+                    // as many, since each time costs as much as there are; vectors without an event stay off. A device
+                    // may spread its MSIs over all that it is given, so that they get no more.
+                    if index == .msix { room = max(end, min(allocated &* 2, limit)) }
+                    let old = (0..<room).map { state.interrupts[index, $0] }
                     let grown = old.enumerated().map { $1 ?? events[UInt32($0)] }
                     try disableAll(index)
                     do throws(Errno) {
-                        try setEvents(index, start: 0, grown)
+                        do throws(Errno) {
+                            try setEvents(index, start: 0, grown)
+                        } catch .noSpace where room > end {
+                            room = end
+                            try setEvents(index, start: 0, Array(grown[..<Int(end)]))
+                        }
                     } catch {
                         // Restore the previous vectors. If that fails too, none is on: the table records that, and
                         // their owners are told.
@@ -45,29 +56,29 @@ extension DeviceCore {
                         throw error
                     }
                 } else {
-                    try addEvents(index, events, beside: old)
+                    try addEvents(index, events) { state.interrupts[index, $0] != nil }
                 }
             } catch {
-                let limit = "the host has fewer vectors left for the device"
-                let hints = [error == .noSpace ? limit : nil, loss].compactMap { $0 }
+                let shortage = "the host has fewer vectors left for the device"
+                let hints = [error == .noSpace ? shortage : nil, loss].compactMap { $0 }
                 throw VFIOError(
                     error == .noSpace ? .limit : .kernel, operation, subject, errno: error,
                     hint: hints.isEmpty ? nil : hints.joined(separator: "; "))
             }
             for line in lines { state.interrupts.insert(index, line.vector, line) }
-            state.interrupts.allocated[index] = max(allocated, end)
+            state.interrupts.allocated[index] = room
         }
     }
 
     /// Assigns events to vectors without changing those that are on, with one call per contiguous range between them.
     ///
-    /// - Parameter old: The events of the vectors that are on, by vector number.
+    /// - Parameter isOn: Whether a vector is on.
     private func addEvents(
-        _ index: InterruptIndex, _ events: [UInt32: FileDescriptor], beside old: [FileDescriptor?]
+        _ index: InterruptIndex, _ events: [UInt32: FileDescriptor], beside isOn: (UInt32) -> Bool
     ) throws(Errno) {
         var stretches: [[UInt32]] = []
         for vector in events.keys.sorted() {
-            if let last = stretches.last?.last, old[Int(last)..<Int(vector)].allSatisfy({ $0 == nil }) {
+            if let last = stretches.last?.last, !(last..<vector).contains(where: isOn) {
                 stretches[stretches.count - 1].append(vector)
             } else {
                 stretches.append([vector])

@@ -39,7 +39,7 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
 
     /// Switches vectors on, all of them or none.
     static func enable(
-        _ index: InterruptIndex, _ vectors: [UInt32], isFixedSize: Bool, isMaskable: Bool, of core: DeviceCore,
+        _ index: InterruptIndex, _ vectors: [UInt32], limit: UInt32?, isMaskable: Bool, of core: DeviceCore,
         operation: String
     ) throws(VFIOError) -> [InterruptLine] {
         // Each line owns its event from here on, before the vectors are on.
@@ -52,8 +52,7 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
                         index, vector: vector, isMaskable: isMaskable, event: event,
                         lease: DeviceLease(core, for: .vector(vector, index))))
             }
-            try core.enable(
-                index, lines, isFixedSize: isFixedSize, operation: operation)
+            try core.enable(index, lines, limit: limit, operation: operation)
         } catch {
             for line in lines { line.end() }
             throw error

@@ -12,10 +12,12 @@ public struct InterruptVectors: ~Copyable, Sendable {
     public let index: InterruptIndex
     /// In the order in which they were requested.
     private let lines: [InterruptLine]
+    private let positions: [Int: Int]
 
     init(_ index: InterruptIndex, _ lines: [InterruptLine]) {
         self.index = index
         self.lines = lines
+        positions = Dictionary(uniqueKeysWithValues: zip(lines.map { Int($0.vector) }, lines.indices))
     }
 
     /// The numbers of the vectors, in the order in which they were requested.
@@ -83,10 +85,10 @@ public struct InterruptVectors: ~Copyable, Sendable {
     }
 
     package func line(_ vector: Int, _ operation: String) throws(VFIOError) -> InterruptLine {
-        guard let line = lines.first(where: { Int($0.vector) == vector }) else {
+        guard let position = positions[vector] else {
             throw VFIOError(
                 .notFound, operation, "\(index)", hint: "these are the vectors \(vectors)")
         }
-        return line
+        return lines[position]
     }
 }

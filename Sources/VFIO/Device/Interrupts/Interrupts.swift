@@ -97,7 +97,7 @@ public struct Interrupts: Sendable {
                     ? "the device has no interrupts of this kind" : "it has \(count) vectors, and none \(vector)")
         }
         return try InterruptLine.enable(
-            index, vectors.map(UInt32.init), isFixedSize: isFixedSize, isMaskable: isMaskable, of: core,
+            index, vectors.map(UInt32.init), limit: isFixedSize ? UInt32(count) : nil, isMaskable: isMaskable, of: core,
             operation: operation)
     }
 }

@@ -16,24 +16,6 @@ import VFIOPassthrough
         return machine
     }
 
-    @Test func goesAsFarAsTheMockDoes() throws {
-        let result = try Program(name: "Passthrough").succeed()
-        #expect(
-            result.output == """
-                memory: 0x0...0xfffff is the guest's, and 0000:00:02.0 finds it there as well
-                registers: BAR 0 is at 0xc0000000 for the guest, in memory slots [1]
-                interrupt: the device's MSI is vector 64 of the guest's processor
-                the mock's machines have no processors: this is how far it goes
-
-                """)
-    }
-
-    @Test func saysHowItIsUsed() throws {
-        let result = try Program(name: "Passthrough").run("nonsense")
-        #expect(result.status == 64)
-        #expect(result.errors == "usage: Passthrough [0000:00:02.0]\n")
-    }
-
     @Test func tiesTheDeviceToTheMachine() throws {
         let machine = Self.makeMachine()
         do {

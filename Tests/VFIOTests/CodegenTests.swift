@@ -35,7 +35,7 @@ struct CodegenTests {
     func aReadIsOneLoadOfItsWidth(_ bits: Int) throws {
         let body = try Self.compile(
             "access", "public func access(_ memory: DeviceMemory) -> UInt\(bits) { memory.read\(bits)(at: 16) }")
-        #expect(Self.count("load volatile i\(bits),", in: body) == 1, "\(body)")
+        #expect(Self.count("load atomic volatile i\(bits),", in: body) == 1, "\(body)")
         #expect(Self.count("volatile", in: body) == 1, "\(body)")
         #expect(Self.calls(in: body).isEmpty, "\(body)")
         #expect(Self.count("br i1", in: body) == 1, "only the bounds are checked: \(body)")
@@ -46,7 +46,7 @@ struct CodegenTests {
         let body = try Self.compile(
             "access",
             "public func access(_ memory: DeviceMemory, _ value: UInt\(bits)) { memory.write\(bits)(value, at: 16) }")
-        #expect(Self.count("store volatile i\(bits) ", in: body) == 1, "\(body)")
+        #expect(Self.count("store atomic volatile i\(bits) ", in: body) == 1, "\(body)")
         #expect(Self.count("volatile", in: body) == 1, "\(body)")
         #expect(Self.calls(in: body).isEmpty, "\(body)")
     }
@@ -76,14 +76,14 @@ struct CodegenTests {
                 return memory.read32(at: 4) &+ memory.read32(at: 4)
             }
             """)
-        #expect(Self.count("store volatile i32", in: body) == 2, "\(body)")
-        #expect(Self.count("load volatile i32", in: body) == 3, "\(body)")
+        #expect(Self.count("store atomic volatile i32", in: body) == 2, "\(body)")
+        #expect(Self.count("load atomic volatile i32", in: body) == 3, "\(body)")
     }
 
     @Test func aPollingLoopReadsEachTime() throws {
         let body = try Self.compile(
             "poll", "public func poll(_ memory: DeviceMemory) { while memory.read32(at: 4) & 1 == 0 {} }")
-        let load = try #require(body.firstIndex { $0.contains("load volatile i32") }, "\(body)")
+        let load = try #require(body.firstIndex { $0.contains("load atomic volatile i32") }, "\(body)")
         let label = try #require(body[..<load].last { $0.contains(":") }?.split(separator: ":").first)
         let back = body[load...].first { $0.contains("br i1") }
         #expect(back?.contains("label %\(label)") == true, "the branch goes back to the load: \(body)")
@@ -141,9 +141,9 @@ struct CodegenTests {
         """,
     ]) func aDescriptorIsCheckedOnce(_ source: String) throws {
         let body = try Self.compile("fill", source)
-        #expect(Self.count("store volatile", in: body) == 3, "\(body)")
+        #expect(Self.count("store atomic volatile", in: body) == 3, "\(body)")
         #expect(Self.calls(in: body).isEmpty, "\(body)")
-        let first = try #require(body.firstIndex { $0.contains("store volatile") })
+        let first = try #require(body.firstIndex { $0.contains("store atomic volatile") })
         #expect(Self.count("br i1", in: Array(body[first...])) == 0, "nothing is checked later: \(body)")
     }
 
@@ -152,7 +152,7 @@ struct CodegenTests {
     @Test func theViewOfARegionCostsNothing() throws {
         let body = try Self.compile(
             "access", "public func access(_ region: borrowing MappedRegion) -> UInt32 { region.memory.read32(at: 4) }")
-        #expect(Self.count("load volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.count("load atomic volatile i32", in: body) == 1, "\(body)")
         #expect(Self.count("swift_retain", in: body) == 0, "\(body)")
         #expect(Self.count("swift_alloc", in: body) == 0, "\(body)")
     }
@@ -163,11 +163,11 @@ struct CodegenTests {
     func aMappedRegisterIsOneLoadBehindOneBranch(_ bits: Int) throws {
         let body = try Self.compile(
             "access", "public func access(_ registers: Registers) -> UInt\(bits) { registers.read\(bits)(at: 16) }")
-        #expect(Self.count("load volatile i\(bits),", in: body) == 1, "\(body)")
+        #expect(Self.count("load atomic volatile i\(bits),", in: body) == 1, "\(body)")
         #expect(Self.count("volatile", in: body) == 1, "\(body)")
         #expect(Self.count("icmp", in: body) == 1, "\(body)")
         #expect(Self.count("br i1", in: body) == 1, "\(body)")
-        #expect(Self.calls(in: Self.block(with: "load volatile", of: body)).isEmpty, "\(body)")
+        #expect(Self.calls(in: Self.block(with: "load atomic volatile", of: body)).isEmpty, "\(body)")
     }
 
     @Test(arguments: [8, 16, 32, 64])
@@ -176,10 +176,10 @@ struct CodegenTests {
             "access",
             "public func access(_ registers: Registers, _ value: UInt\(bits)) { registers.write\(bits)(value, at: 16) }"
         )
-        #expect(Self.count("store volatile i\(bits) ", in: body) == 1, "\(body)")
+        #expect(Self.count("store atomic volatile i\(bits) ", in: body) == 1, "\(body)")
         #expect(Self.count("icmp", in: body) == 1, "\(body)")
         #expect(Self.count("br i1", in: body) == 1, "\(body)")
-        #expect(Self.calls(in: Self.block(with: "store volatile", of: body)).isEmpty, "\(body)")
+        #expect(Self.calls(in: Self.block(with: "store atomic volatile", of: body)).isEmpty, "\(body)")
     }
 
     @Test(arguments: [
@@ -209,8 +209,8 @@ struct CodegenTests {
         """,
     ]) func aBankCostsNoMoreThanAView(_ source: String) throws {
         let body = try Self.compile("access", source)
-        #expect(Self.count("store volatile i32", in: body) == 1, "\(body)")
-        #expect(Self.count("load volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.count("store atomic volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.count("load atomic volatile i32", in: body) == 1, "\(body)")
         #expect(Self.count("br i1", in: body) == 2, "\(body)")
         #expect(Self.count("swift_retain", in: body) == 0, "\(body)")
         #expect(Self.count("swift_alloc", in: body) == 0, "\(body)")
@@ -222,16 +222,16 @@ struct CodegenTests {
         let body = try Self.compile(
             "access", "public func access(_ registers: Registers) { registers.writeReleasing\(bits)(1, at: 16) }")
         let fence = try #require(body.firstIndex { Self.isFence($0, "release") }, "\(body)")
-        let store = try #require(body.firstIndex { $0.contains("store volatile i\(bits) ") }, "\(body)")
+        let store = try #require(body.firstIndex { $0.contains("store atomic volatile i\(bits) ") }, "\(body)")
         #expect(fence < store, "\(body)")
-        #expect(Self.count("store volatile", in: body) == 1, "\(body)")
+        #expect(Self.count("store atomic volatile", in: body) == 1, "\(body)")
     }
 
     @Test(arguments: [16, 32, 64]) func aFlagIsALoadAndAFence(_ bits: Int) throws {
         let body = try Self.compile(
             "access",
             "public func access(_ registers: Registers) -> UInt\(bits) { registers.readAcquiring\(bits)(at: 16) }")
-        let load = try #require(body.firstIndex { $0.contains("load volatile i\(bits),") }, "\(body)")
+        let load = try #require(body.firstIndex { $0.contains("load atomic volatile i\(bits),") }, "\(body)")
         #expect(body[load...].contains { Self.isFence($0, "acquire") }, "\(body)")
     }
 
@@ -246,7 +246,7 @@ struct CodegenTests {
                 other.write32(1, at: 0)
             }
             """)
-        let stores = body.indices.filter { body[$0].contains("store volatile i32") }
+        let stores = body.indices.filter { body[$0].contains("store atomic volatile i32") }
         try #require(stores.count == 2, "\(body)")
         #expect(body[stores[0]..<stores[1]].count { Self.isFence($0, order) } == 1, "\(body)")
     }
@@ -266,8 +266,8 @@ struct CodegenTests {
                 return owner.read32(at: 4)
             }
             """)
-        #expect(Self.count("store volatile i32", in: body) == 1, "\(body)")
-        #expect(Self.count("load volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.count("store atomic volatile i32", in: body) == 1, "\(body)")
+        #expect(Self.count("load atomic volatile i32", in: body) == 1, "\(body)")
         #expect(Self.calls(in: body).isEmpty, "\(body)")
     }
 

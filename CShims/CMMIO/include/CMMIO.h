@@ -2,7 +2,8 @@
 //
 // Header-only and without other declarations, so that Swift inlines each access as one instruction of the given width,
 // also in the client's module. `volatile` prevents the compiler from merging, dropping, splitting or adding accesses.
-// It does not order them relative to ordinary memory; the acquire and release forms and the fences do.
+// They are atomic as well, so that two threads that use the same memory are no data race by the language. Neither orders
+// them relative to ordinary memory; the acquire and release forms and the fences do.
 
 #ifndef CMMIO_H
 #define CMMIO_H
@@ -17,10 +18,10 @@
 
 #define CMMIO_ACCESSORS(bits)                                                                                          \
   CMMIO_INLINE uint##bits##_t cmmio_load##bits(const void *address) {                                                  \
-    return *(const volatile uint##bits##_t *)address;                                                                  \
+    return __atomic_load_n((const volatile uint##bits##_t *)address, __ATOMIC_RELAXED);                                \
   }                                                                                                                    \
   CMMIO_INLINE void cmmio_store##bits(void *address, uint##bits##_t value) {                                           \
-    *(volatile uint##bits##_t *)address = value;                                                                       \
+    __atomic_store_n((volatile uint##bits##_t *)address, value, __ATOMIC_RELAXED);                                     \
   }                                                                                                                    \
   CMMIO_INLINE uint##bits##_t cmmio_load_acquire##bits(const void *address) {                                          \
     return __atomic_load_n((const volatile uint##bits##_t *)address, __ATOMIC_ACQUIRE);                                \

@@ -11,6 +11,8 @@ struct Program {
     /// Any other.
     init(path: String) { url = URL(fileURLWithPath: path) }
 
+    var path: String { url.path }
+
     struct Result {
         let status: Int32
         let output: String

@@ -26,6 +26,17 @@ import Testing
                 """)
     }
 
+    @Test(arguments: [
+        "bind -n 01:00.1", "bind --group -n 01:00.1 00:04.0", "restore -n 00:04.0 00:02.0", "unbind -n 00:03.0",
+        "sriov -n 00:06.0 2",
+    ])
+    func aDryRunIsAScript(command: String) throws {
+        let dry = try vfioctl.run(arguments: command.split(separator: " ").map(String.init) + ["--mock"])
+        #expect(dry.status == 0)
+        for line in dry.output.split(separator: "\n") { #expect(line.hasPrefix("echo ") || line.hasPrefix("# ")) }
+        #expect(try Program(path: "/bin/sh").run("-n", "-c", dry.output).status == 0)
+    }
+
     @Test func tellsOfTheRestOfTheGroup() throws {
         let result = try vfioctl.succeed("bind", "--mock", "01:00.1")
         #expect(result.output.contains("0000:01:00.1: nothing to do, vfio-pci holds it"))
@@ -100,6 +111,9 @@ import Testing
         #expect(
             try vfioctl.run("vf-token", "--mock", "-n", "00:06.0", uuid).output
                 == "would set the token of 0000:00:06.0 to \(uuid)\n")
+        let plan = try vfioctl.run("vf-token", "--mock", "-n", "--json", "00:06.0", uuid).json(as: [String: Any].self)
+        #expect(plan["token"] as? String == uuid)
+        #expect(plan["done"] as? Bool == false)
         let none = try vfioctl.run("vf-token", "--mock", "00:04.0", uuid)
         #expect(none.status == 1)
         try vfioctl.expectFailure(

@@ -29,8 +29,25 @@ import Testing
         #expect(
             result.output.contains("MSI-X: 65 vectors, off, table in BAR 0 at 0x2000, pending bits in BAR 0 at 0x3000"))
         #expect(result.output.contains("FLR"))
+        #expect(try /BAR 2 at 0x[0-9a-f]+, 4M, 64-bit memory, prefetchable/.firstMatch(in: result.output) != nil)
         let virtual = try vfioctl.run("config", "--mock", "00:06.0")
         #expect(virtual.output.contains("single root I/O virtualization (SR-IOV): 0 of 4 virtual functions, off"))
+    }
+
+    @Test(arguments: ["TERM", "INT", "HUP"])
+    func removesItsSocketAtASignal(signal: String) throws {
+        let result = try Program(path: "/bin/sh").run(
+            "-c",
+            """
+            folder=$(mktemp -d) && socket=$folder/window
+            "$0" dmabuf export --mock 00:04.0 bar2 all --socket "$socket" & exporter=$!
+            for i in $(seq 200); do [ -S "$socket" ] && break; sleep 0.05; done
+            [ -S "$socket" ] || echo "no socket"
+            kill -$1 $exporter; wait $exporter; echo "status $?"
+            rmdir "$folder" && echo empty
+            """, vfioctl.path, signal)
+        let number = ["HUP": 1, "INT": 2, "TERM": 15][signal]!
+        #expect(result.output == "status \(128 + number)\nempty\n")
     }
 
     @Test func dumpsConfigSpace() throws {
@@ -54,6 +71,11 @@ import Testing
 
     @Test func writesRegisters() throws {
         // edu's register 4 holds what was written, inverted.
+        let plan = try vfioctl.run("write", "--mock", "-n", "--json", "00:02.0", "bar0", "4", "0x5", "--verify").json(
+            as: [String: Any].self)
+        #expect(plan.keys.sorted() == ["address", "done", "offset", "region", "width", "written"])
+        #expect(plan["written"] as? String == "0x00000005")
+        #expect(plan["done"] as? Bool == false)
         let result = try vfioctl.run("write", "--mock", "00:02.0", "bar0", "4", "0x5", "--verify")
         #expect(result.output == "0xfffffffa\n")
         let dry = try vfioctl.run("write", "--mock", "-n", "00:02.0", "bar0", "4", "5")
@@ -134,6 +156,11 @@ import Testing
     }
 
     @Test func importsADMABuf() throws {
+        for source in ["--fd=99", "--socket=/nonexistent"] {
+            let refused = try vfioctl.run("dmabuf", "import", "--mock", "--for", "00:02.0", source)
+            #expect(refused.status == 64)
+            #expect(refused.errors.contains("with --mock the dma-buf is one of the mock's"))
+        }
         let result = try vfioctl.succeed("dmabuf", "import", "--mock", "--for", "00:02.0")
         #expect(result.output == "0000:00:02.0 reaches 65536 bytes at 0x1000\n")
     }

@@ -84,6 +84,10 @@
     func oddNumber() throws {
         let tree = try RecordedTree(recording: "bridge")
         tree.add("/sys/devices/pci0000:00/0000:00:04.0/vendor = 0x10001")
+        var unreadable: [VFIOError] = []
+        let others = try PCIBus(kernel: tree).functions { unreadable.append($0) }
+        #expect(unreadable.map(\.subject) == ["0000:00:04.0"])
+        #expect(others.count == (try PCIBus(kernel: tree).addresses().count) - 1)
         expectError(.unexpectedAnswer, hint: "/sys/bus/pci/devices/0000:00:04.0/vendor holds \"0x10001\"") {
             _ = try PCIBus(kernel: tree).functions()
         }

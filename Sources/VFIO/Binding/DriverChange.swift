@@ -29,5 +29,19 @@ public struct DriverChange: Sendable, Hashable {
 
 extension DriverChange.Step: CustomStringConvertible {
     /// A shell command that does the same.
-    public var description: String { "echo \(text.isEmpty ? "\"\"" : text) > \(path)" }
+    public var description: String { "echo \(text.isEmpty ? "\"\"" : Self.quoted(text)) > \(Self.quoted("\(path)"))" }
+
+    /// The text as one word of a shell.
+    private static func quoted(_ text: String) -> String {
+        let isPlain = text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default: "/:._-+@%,=".utf8.contains(byte)
+            }
+        }
+        return isPlain
+            ? text : "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    }
 }

@@ -21,13 +21,18 @@ public struct PCIBus: Sendable {
     }
 
     /// Returns all functions, sorted by address. One that is removed during the read is left out.
-    public func functions() throws(VFIOError) -> [PCIFunctionInfo] {
+    ///
+    /// - Parameter unreadable: Receives the error of a function that cannot be read, such as `.unexpectedAnswer` for an
+    ///   attribute that holds no number. The others are returned. Without it, the first such error is thrown.
+    public func functions(
+        unreadable: (VFIOError) throws(VFIOError) -> Void = { (error) throws(VFIOError) in throw error }
+    ) throws(VFIOError) -> [PCIFunctionInfo] {
         var found: [PCIFunctionInfo] = []
         for address in try addresses() {
             do throws(VFIOError) {
                 found.append(try function(at: address))
             } catch {
-                guard error.code == .notFound else { throw error }
+                if error.code != .notFound { try unreadable(error) }
             }
         }
         return found

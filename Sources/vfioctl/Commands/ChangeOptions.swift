@@ -38,13 +38,15 @@ struct ChangeReport: Encodable {
     }
 
     func print(_ style: Style) {
+        // A dry run prints what a shell takes: what is no command is a comment.
+        let mark = done ? "" : "# "
         if commands.isEmpty {
-            Swift.print("\(address): nothing to do, \(after.map { "\($0) holds it" } ?? "no driver holds it")")
+            Swift.print("\(mark)\(address): nothing to do, \(after.map { "\($0) holds it" } ?? "no driver holds it")")
         } else if done {
             Swift.print("\(address): \(before ?? "no driver") → \(style.paint(after ?? "no driver", .green))")
         } else {
             for command in commands { Swift.print(command) }
         }
-        if let note { Swift.print("  \(style.paint(note, .yellow))") }
+        if let note { Swift.print("\(done ? "  " : mark)\(style.paint(note, .yellow))") }
     }
 }

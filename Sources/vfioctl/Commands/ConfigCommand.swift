@@ -28,7 +28,7 @@ struct ConfigCommand: ParsableCommand {
             }
             return
         }
-        let report = try ConfigReport(device.config)
+        let report = try ConfigReport(device)
         try device.close()
         if output.json {
             try JSON.print(report)

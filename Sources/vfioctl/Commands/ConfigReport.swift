@@ -22,16 +22,17 @@ struct ConfigReport: Encodable {
     let capabilities: [Capability]
     let extendedCapabilities: [Capability]
 
-    init(_ config: ConfigSpace) throws(VFIOError) {
+    init(_ device: borrowing Device) throws(VFIOError) {
+        let config = device.config
         vendor = Hexadecimal.text(try config.vendorID())
-        device = Hexadecimal.text(try config.deviceID())
+        self.device = Hexadecimal.text(try config.deviceID())
         subsystemVendor = Hexadecimal.text(try config.subsystemVendorID())
         subsystem = Hexadecimal.text(try config.subsystemID())
         classCode = Hexadecimal.text(try config.classCode(), digits: 6)
         revision = Hexadecimal.text(try config.revisionID())
         command = Self.names(try config.command())
         status = "0x" + Hexadecimal.text(try config.status())
-        baseAddresses = try Self.baseAddresses(config)
+        baseAddresses = try Self.baseAddresses(device)
         capabilities = try config.capabilities().map { (capability) throws(VFIOError) in
             Capability(
                 offset: "0x" + Hexadecimal.text(capability.offset, digits: 2),
@@ -57,15 +58,17 @@ struct ConfigReport: Encodable {
         return all.filter { command.contains($0.0) }.map(\.1)
     }
 
-    private static func baseAddresses(_ config: ConfigSpace) throws(VFIOError) -> [String] {
+    private static func baseAddresses(_ device: borrowing Device) throws(VFIOError) -> [String] {
         var lines: [String] = []
         var number = 0
         while number < 6 {
-            let base = try config.baseAddress(number)
-            if base.address != 0 || base.is64Bit {
+            let base = try device.config.baseAddress(number)
+            let size = try device.region(RegionIndex(rawValue: UInt32(number))).byteCount
+            if size > 0 {
                 var kind = base.isIO ? "I/O" : base.is64Bit ? "64-bit memory" : "32-bit memory"
                 if base.isPrefetchable { kind += ", prefetchable" }
-                lines.append("BAR \(number) at 0x\(String(base.address, radix: 16)), \(kind)")
+                lines.append(
+                    "BAR \(number) at 0x\(String(base.address, radix: 16)), \(DeviceReport.size(size)), \(kind)")
             }
             number += base.is64Bit ? 2 : 1
         }

@@ -106,7 +106,7 @@ struct DeviceReport: Encodable {
             separator: ", ")
     }
 
-    private static func size(_ count: UInt64) -> String {
+    static func size(_ count: UInt64) -> String {
         for (unit, shift) in [("G", UInt64(30)), ("M", 20), ("K", 10)]
         where count >= 1 << shift && count % (1 << shift) == 0 { return "\(count >> shift)\(unit)" }
         return "\(count)"

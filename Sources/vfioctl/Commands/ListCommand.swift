@@ -1,4 +1,5 @@
 import ArgumentParser
+import SystemPackage
 import VFIO
 
 struct ListCommand: ParsableCommand {
@@ -35,7 +36,8 @@ struct ListCommand: ParsableCommand {
 
     func run() throws {
         let bus = PCIBus(kernel: machine.kernel)
-        let everything = try bus.functions()
+        var unreadable: [VFIOError] = []
+        let everything = try bus.functions { unreadable.append($0) }
         for device in devices where !everything.contains(where: { $0.address == device }) {
             // The library's error message.
             _ = try bus.function(at: device)
@@ -44,6 +46,9 @@ struct ListCommand: ParsableCommand {
         let names = PCINames(for: functions)
         let rows = functions.map { DeviceRow($0, names, VFIOState(of: $0, among: everything)) }
         if output.json { try JSON.print(rows) } else { print(table(rows)) }
+        // The other devices are listed all the same.
+        for error in unreadable.dropLast() { try FileDescriptor.standardError.writeAll("Error: \(error)\n".utf8) }
+        if let last = unreadable.last { throw last }
     }
 
     private func isWanted(_ function: PCIFunctionInfo) -> Bool {

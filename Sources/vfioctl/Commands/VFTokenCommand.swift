@@ -24,14 +24,28 @@ struct VFTokenCommand: ParsableCommand {
                 throw VFIOError(
                     .unsupported, "set the token of virtual functions", "\(options.device)", hint: "it has no SR-IOV")
             }
-            print("would set the token of \(options.device)" + (newToken.map { " to \($0)" } ?? ", to a new one"))
+            if output.json {
+                try JSON.print(Report(address: "\(options.device)", token: newToken.map { "\($0)" }, done: false))
+            } else {
+                print("would set the token of \(options.device)" + (newToken.map { " to \($0)" } ?? ", to a new one"))
+            }
             return
         }
         let new = newToken ?? Self.random()
         let device = try options.open(machine)
         try device.setVFToken(new)
         try device.close()
-        if output.json { try JSON.print(["address": "\(options.device)", "token": "\(new)"]) } else { print(new) }
+        if output.json {
+            try JSON.print(Report(address: "\(options.device)", token: "\(new)", done: true))
+        } else {
+            print(new)
+        }
+    }
+
+    private struct Report: Encodable {
+        let address: String
+        let token: String?
+        let done: Bool
     }
 
     /// A random UUID of version 4 (RFC 9562).

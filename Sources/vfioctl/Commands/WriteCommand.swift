@@ -26,25 +26,38 @@ struct WriteCommand: ParsableCommand {
     var verify = false
 
     func run() throws {
-        if change.dryRun {
-            print(
-                "would write 0x\(Hexadecimal.text(value.value, digits: width.byteCount * 2)) to \(region.index) of "
-                    + "\(options.device) at 0x\(String(offset.value, radix: 16)), \(width.rawValue) bits")
-            return
+        var seen: UInt64?
+        if !change.dryRun {
+            let device = try options.open(machine)
+            try device.write(value.value, region.index, at: offset.value, width)
+            if verify { seen = try device.read(region.index, at: offset.value, width) }
+            try device.close()
         }
-        let device = try options.open(machine)
-        try device.write(value.value, region.index, at: offset.value, width)
-        let seen = try verify ? device.read(region.index, at: offset.value, width) : nil
-        try device.close()
         let report = Report(
+            address: "\(options.device)", region: RegionArgument.name(of: region.index),
             offset: "0x" + String(offset.value, radix: 16),
-            value: seen.map { "0x\(Hexadecimal.text($0, digits: width.byteCount * 2))" })
-        if output.json { try JSON.print(report) } else if let value = report.value { print(value) }
+            width: width.rawValue, written: text(value.value), value: seen.map(text), done: !change.dryRun)
+        if output.json {
+            try JSON.print(report)
+        } else if change.dryRun {
+            print(
+                "would write \(report.written) to \(region.index) of \(report.address) at \(report.offset), \(report.width) bits"
+            )
+        } else if let value = report.value {
+            print(value)
+        }
     }
 
+    private func text(_ value: UInt64) -> String { "0x" + Hexadecimal.text(value, digits: width.byteCount * 2) }
+
     private struct Report: Encodable {
+        let address: String
+        let region: String
         let offset: String
+        let width: Int
+        let written: String
         /// The value read back, with --verify.
         let value: String?
+        let done: Bool
     }
 }

@@ -28,6 +28,13 @@ struct DMABufImportCommand: ParsableCommand {
     @Flag(help: "Keep it mapped until the end of input.")
     var hold = false
 
+    func validate() throws {
+        guard fd == nil || socket == nil else { throw ValidationError("give --fd or --socket, not both") }
+        guard !machine.mock || fd == nil && socket == nil else {
+            throw ValidationError("with --mock the dma-buf is one of the mock's; leave --fd and --socket out")
+        }
+    }
+
     func run() throws {
         guard machine.mock else {
             try use(receive())

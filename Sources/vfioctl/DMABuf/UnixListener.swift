@@ -4,8 +4,10 @@ import VFIO
 
 /// Transfers a dma-buf between programs over a Unix socket with a path.
 enum UnixListener {
-    /// Waits for one connection, sends the dma-buf, and waits until the peer closes the connection.
+    /// Waits for one connection, sends the dma-buf, and waits until the peer closes the connection. The socket's file is
+    /// removed also when a signal ends the waiting.
     static func send(_ window: borrowing DMABuf, over path: String) throws {
+        let signals = try TerminationSignals()
         let listener = try makeSocket(path)
         defer { try? listener.close() }
         try unsafe withAddress(path) { address, length in
@@ -16,6 +18,7 @@ enum UnixListener {
             }
         }
         defer { unsafe unlink(path) }
+        try signals.wait(for: listener)
         let connection = accept(listener.rawValue, nil, nil)
         guard connection >= 0, fcntl(connection, F_SETFD, FD_CLOEXEC) == 0 else {
             throw failure("accept a connection on the socket", path)
@@ -24,7 +27,7 @@ enum UnixListener {
         defer { try? peer.close() }
         try window.send(over: peer)
         var byte: UInt8 = 0
-        while unsafe recv(connection, &byte, 1, 0) > 0 {}
+        repeat { try signals.wait(for: peer) } while unsafe recv(connection, &byte, 1, 0) > 0
     }
 
     /// Connects and receives a dma-buf. The connection stays open until this program exits; its end tells the sender

@@ -2,7 +2,7 @@
 struct Finding: Encodable {
     enum Verdict: String, Encodable {
         /// The check passed.
-        case fine
+        case fine = "ok"
         /// It works partially, or not for every user.
         case warning
         /// It prevents the device from being opened.

@@ -8,8 +8,8 @@ struct MachineOptions: ParsableArguments {
         help: ArgumentHelp(
             "Use an in-memory machine, for learning and testing.",
             discussion: """
-                It has a device in each state that vfioctl distinguishes; `vfioctl list --mock` shows them. It is created anew for \
-                each command, and the host's devices are not accessed.
+                It has devices that are ready, blocked, free, and bound to a kernel driver; `vfioctl list --mock` shows them. It is \
+                created anew for each command, and the host's devices are not accessed.
                 """))
     var mock = false
 

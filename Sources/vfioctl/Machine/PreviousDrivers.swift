@@ -52,9 +52,12 @@ struct PreviousDrivers {
             body(&drivers)
             try write()
         } catch let error as Errno {
-            throw VFIOError(
-                error == .permissionDenied ? .permissionDenied : .kernel, "remember which driver the device had",
-                "\(Self.file)", errno: error)
+            if error == .permissionDenied || error == .notPermitted {
+                throw VFIOError(
+                    .permissionDenied, "change the driver of a device", "\(Self.file)", errno: error,
+                    hint: "the device's present driver is recorded there first, which needs root, as the change does")
+            }
+            throw VFIOError(.kernel, "record the present driver of the device", "\(Self.file)", errno: error)
         }
     }
 

@@ -118,6 +118,7 @@ struct PCINames {
     /// The base classes of the PCI Code and ID Assignment Specification, with short names.
     private static func baseClass(_ number: UInt32) -> String {
         switch number {
+        case 0x00: "Unclassified device"
         case 0x01: "Storage controller"
         case 0x02: "Network controller"
         case 0x03: "Display controller"
@@ -127,12 +128,17 @@ struct PCINames {
         case 0x07: "Communication controller"
         case 0x08: "System peripheral"
         case 0x09: "Input device"
+        case 0x0a: "Docking station"
         case 0x0b: "Processor"
         case 0x0c: "Serial bus controller"
         case 0x0d: "Wireless controller"
+        case 0x0e: "Intelligent controller"
+        case 0x0f: "Satellite communications controller"
         case 0x10: "Encryption controller"
         case 0x11: "Signal processing controller"
         case 0x12: "Processing accelerator"
+        case 0x13: "Non-essential instrumentation"
+        case 0x40: "Coprocessor"
         default: "Unassigned class"
         }
     }

@@ -22,12 +22,14 @@ struct Style {
 enum ColourChoice: String, ExpressibleByArgument, CaseIterable {
     case auto, always, never
 
-    /// `auto`: on a terminal, unless the variable `NO_COLOR` is set (https://no-color.org).
+    /// `auto`: on a terminal that is not `dumb`, unless the variable `NO_COLOR` is set (https://no-color.org).
     var style: Style {
         switch self {
-        case .always: Style(hasColours: true)
-        case .never: Style(hasColours: false)
-        case .auto: Style(hasColours: unsafe getenv("NO_COLOR") == nil && isatty(STDOUT_FILENO) == 1)
+        case .always: return Style(hasColours: true)
+        case .never: return Style(hasColours: false)
+        case .auto:
+            let isDumb = unsafe getenv("TERM").map { unsafe String(cString: $0) == "dumb" } ?? false
+            return Style(hasColours: unsafe getenv("NO_COLOR") == nil && !isDumb && isatty(STDOUT_FILENO) == 1)
         }
     }
 }

@@ -1,0 +1,52 @@
+import ArgumentParser
+import Glibc
+import Synchronization
+import SystemPackage
+import VFIO
+
+/// SIGHUP, SIGINT and SIGTERM while a command waits, so that it cleans up before it ends.
+struct TerminationSignals: ~Copyable {
+    private static let all = [SIGHUP, SIGINT, SIGTERM]
+    /// The signal that has come; 0 before.
+    private static let received = Atomic<Int32>(0)
+    /// The eventfd that the handler writes to.
+    private static let event = Atomic<Int32>(-1)
+    private let event: FileDescriptor
+
+    init() throws(VFIOError) {
+        do throws(Errno) { event = try HostKernel().makeEvent() } catch {
+            throw VFIOError(.kernel, "wait for signals (eventfd)", "the process", errno: error)
+        }
+        Self.event.store(event.rawValue, ordering: .relaxed)
+        var signals = sigset_t()
+        unsafe sigemptyset(&signals)
+        for number in Self.all {
+            unsafe sigaddset(&signals, number)
+            signal(number) { number in
+                TerminationSignals.received.store(number, ordering: .relaxed)
+                var one: UInt64 = 1
+                _ = unsafe write(TerminationSignals.event.load(ordering: .relaxed), &one, MemoryLayout<UInt64>.size)
+            }
+        }
+        // A program that was started by a thread that blocks them has inherited that.
+        unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+    }
+
+    deinit {
+        for number in Self.all { signal(number, SIG_DFL) }
+        try? event.close()
+    }
+
+    /// Waits until a file is readable.
+    ///
+    /// - Throws: The exit status of a program that a signal ends, 128 + N, when one of the signals comes first.
+    func wait(for file: FileDescriptor) throws {
+        var files = [file, event].map { pollfd(fd: $0.rawValue, events: Int16(POLLIN), revents: 0) }
+        while unsafe poll(&files, 2, -1) < 0 {
+            guard errno == EINTR else {
+                throw VFIOError(.kernel, "wait for a connection (poll)", "the socket", errno: Errno(rawValue: errno))
+            }
+        }
+        if files[1].revents != 0 { throw ExitCode(128 + Self.received.load(ordering: .relaxed)) }
+    }
+}

@@ -20,7 +20,7 @@ final class PoolMemory: @unchecked Sendable {
         unsafe place.deallocate()
     }
 
-    /// Keeps the memory mapped for ever, because a device may still access it.
+    /// Leaks the memory, which stays mapped, because a device may still access it.
     func abandon() { _ = unsafe Unmanaged.passRetained(self) }
 
     var buffer: DMABuffer {

@@ -24,7 +24,7 @@ public enum VirtioNetError: Error, Sendable, Hashable {
     /// The device's reset did not complete in time.
     case resetTimedOut
     /// Neither the device's reset, nor the end of its DMA, nor a reset of the function succeeded: it may still access its
-    /// queues and buffers, which therefore stay mapped for ever.
+    /// queues and buffers, which are therefore never unmapped.
     case notStopped(String)
     /// The device has met an error, and does nothing until it is reset.
     case needsReset

@@ -103,7 +103,7 @@ public struct Virtqueue: ~Copyable, Sendable {
             ? .unknownDescriptor(queue: queue, id: id) : .badLength(queue: queue, id: id, length: length)
     }
 
-    /// Keeps the memory mapped for ever, because the device may still access it.
+    /// Leaks the memory, which stays mapped, because the device may still access it.
     consuming func abandon() { PoolMemory(memory).abandon() }
 
     /// Returns all buffers to the pool, after the device has been reset.

@@ -80,7 +80,7 @@ public struct QueueMemory: ~Copyable, Sendable {
     }
 }
 
-/// Keeps memory mapped for ever, because the controller may still access it.
+/// Leaks memory, which stays mapped, because the controller may still access it.
 func abandon<Memory: ~Copyable>(_ memory: consuming Memory) {
     let place = UnsafeMutablePointer<Memory>.allocate(capacity: 1)
     unsafe place.initialize(to: memory)

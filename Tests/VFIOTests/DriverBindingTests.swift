@@ -174,7 +174,7 @@
         let oldFunctions = VirtualFunctions(kernel: old)
         let hint =
             "before Linux 4.12 the kernel's drivers take new virtual functions at once, which can be asked for "
-            + "(vfioctl vfs --probe)"
+            + "(vfioctl sriov --probe)"
         expectError(.unsupported, hint: hint) {
             try oldFunctions.apply(oldFunctions.steps(toMake: 1, of: "0000:00:04.0"), of: "0000:00:04.0")
         }

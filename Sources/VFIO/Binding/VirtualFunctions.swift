@@ -101,7 +101,7 @@ public struct VirtualFunctions: Sendable {
                 .unsupported, operation, "\(address)", errno: error,
                 hint:
                     "before Linux 4.12 the kernel's drivers take new virtual functions at once, which can be asked for "
-                    + "(vfioctl vfs --probe)")
+                    + "(vfioctl sriov --probe)")
         case .noMemory:
             return VFIOError(
                 .noSpace, operation, "\(address)", errno: error,

@@ -37,6 +37,8 @@ struct ConfigSpace {
     var hardware: [UInt8]
     /// Whether the hardware answers; otherwise it reads as ones.
     var isAnswering = true
+    /// What a read of the hardware returns.
+    var readableHardware: [UInt8] { isAnswering ? hardware : [UInt8](repeating: 0xff, count: byteCount) }
     /// The hardware's writable bits.
     private var hardwareMask: [UInt8]
     /// vfio-pci's virtual bytes while the device is open.
@@ -323,7 +325,7 @@ struct ConfigSpace {
     }
 
     mutating func read(_ offset: Int, _ count: Int) -> UInt32 {
-        let hardware = isAnswering ? self.hardware : [UInt8](repeating: 0xff, count: byteCount)
+        let hardware = readableHardware
         if owner[offset] == Capability.none { return Self.load(hardware, offset, count) }
         if offset < 0x34, offset + count > Register.bars { fixBARs() }
         let mask = Self.load(shadowMask, offset, count)

@@ -126,16 +126,7 @@ extension PCIFunction {
             guard let value = Int(text) else { throw .invalidArgument }
             return value == 0 || bus.removeBySysfs(self)
         }
-        sysfs.add([
-            (
-                "\(path)/config",
-                .attribute(
-                    read: {
-                        let config = self.config
-                        return config.isAnswering ? config.hardware : [UInt8](repeating: 0xff, count: config.byteCount)
-                    }, write: nil)
-            )
-        ])
+        sysfs.add([("\(path)/config", .attribute(read: { self.config.readableHardware }, write: nil))])
         if pci.hasFunctionLevelReset {
             sysfs.addText("\(path)/reset_method", "flr")
             sysfs.add([resetEntry])

@@ -82,20 +82,16 @@ struct Diagnosis {
         guard let group = try? IOMMUGroupInfo(group, kernel: kernel) else { return nil }
         let blockers = group.members.filter { !$0.leavesGroupViable }
         guard !blockers.isEmpty else { return nil }
-        return blockers.map { "\($0.name) is held by \($0.driver ?? "")" }.joined(separator: ", ")
+        return blockers.map(\.holding).joined(separator: ", ")
             + "; every device of the group has to be bound to vfio-pci or to nothing"
     }
 
     /// Returns the reason why Linux gives no device of a group to a program: the firmware wants a 1:1 mapping.
     func oneToOneMapping(ofGroup group: Int) -> Refusal? {
-        guard let group = try? IOMMUGroupInfo(group, kernel: kernel) else { return nil }
-        let regions = group.reservedRegions.filter(\.isOneToOne)
-        guard !regions.isEmpty else { return nil }
-        let text = regions.map { "\($0.addresses.lowerBound)...\($0.addresses.upperBound)" }.joined(
-            separator: ", ")
+        guard let addresses = (try? IOMMUGroupInfo(group, kernel: kernel))?.oneToOneAddresses else { return nil }
         return (
             .unsupported,
-            "the firmware wants \(text) mapped 1:1 for a device of IOMMU group \(group.number) (RMRR or IVMD), and Linux "
+            "the firmware wants \(addresses) mapped 1:1 for a device of IOMMU group \(group) (RMRR or IVMD), and Linux "
                 + "gives no such device to a program; a setting of the firmware may end that"
         )
     }

@@ -19,6 +19,9 @@ public struct IOMMUGroupInfo: Sendable, Hashable {
             // VFIO has drivers for other buses, and those of mediated devices are VFIO's.
             return driver.hasPrefix("vfio") || DeviceUUID(name) != nil
         }
+
+        /// The name and the driver, for messages.
+        package var holding: String { "\(name) is held by \(driver ?? "")" }
     }
 
     /// Addresses that are not for mappings, or only for one.
@@ -40,6 +43,13 @@ public struct IOMMUGroupInfo: Sendable, Hashable {
             addresses = IOVA(first)...IOVA(last)
             type = String(words[2])
         }
+    }
+
+    /// The addresses that the firmware wants mapped 1:1, for messages; `nil` for none.
+    package var oneToOneAddresses: String? {
+        let regions = reservedRegions.filter(\.isOneToOne)
+        guard !regions.isEmpty else { return nil }
+        return regions.map { "\($0.addresses.lowerBound)...\($0.addresses.upperBound)" }.joined(separator: ", ")
     }
 
     /// The number of the group.

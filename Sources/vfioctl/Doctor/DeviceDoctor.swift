@@ -109,18 +109,14 @@ struct DeviceDoctor {
         return [
             .problem(
                 "group members",
-                "the group is not viable: "
-                    + blockers.map { "\($0.name) is held by \($0.driver ?? "")" }.joined(separator: ", "),
+                "the group is not viable: \(blockers.map(\.holding).joined(separator: ", "))",
                 remedy: commands.joined(separator: "; "))
         ]
     }
 
     /// Memory that the firmware wants mapped 1:1 for a device of the group.
     private func reservedMemory(_ group: IOMMUGroupInfo) -> [Finding] {
-        let regions = group.reservedRegions.filter(\.isOneToOne)
-        guard !regions.isEmpty else { return [] }
-        let text = regions.map { "\($0.addresses.lowerBound)...\($0.addresses.upperBound)" }.joined(
-            separator: ", ")
+        guard let addresses = group.oneToOneAddresses else { return [] }
         // Before 6.5 only the driver of Intel's IOMMU refused such devices.
         let isRefused =
             files.version ?? (7, 0) >= (6, 5)
@@ -128,7 +124,7 @@ struct DeviceDoctor {
         return [
             Finding(
                 isRefused ? .problem : .warning, "reserved memory",
-                "the firmware wants \(text) mapped 1:1 for a device of the group (RMRR or IVMD), and Linux gives no such "
+                "the firmware wants \(addresses) mapped 1:1 for a device of the group (RMRR or IVMD), and Linux gives no such "
                     + "device to a program", advice: "a setting of the firmware may end that")
         ]
     }
@@ -169,12 +165,10 @@ struct DeviceDoctor {
 
     /// The processes that have a node open, among those that this user may inspect.
     private func holders(_ nodes: [String]) -> String {
-        var names: [String] = []
-        for holder in OpenNodes(kernel: kernel).holders(of: Set(nodes))
-        where !names.contains(where: { $0.hasSuffix("(\(holder.process))") }) {
-            names.append("\(holder.name) (\(holder.process))")
-        }
-        return names.isEmpty ? "" : ": \(names.joined(separator: ", "))"
+        var names: [Int: String] = [:]
+        for holder in OpenNodes(kernel: kernel).holders(of: Set(nodes)) { names[holder.process] = holder.name }
+        let list = names.sorted { $0.key < $1.key }.map { "\($0.value) (\($0.key))" }
+        return list.isEmpty ? "" : ": \(list.joined(separator: ", "))"
     }
 
     // MARK: Opening

@@ -29,14 +29,18 @@ struct KernelFiles {
         return numbers.first.map { ($0, numbers.dropFirst().first ?? 0) }
     }
 
-    /// Whether `modprobe` finds a module for this kernel.
-    func hasModule(_ name: String) -> Bool {
-        guard let release = text("/proc/sys/kernel/osrelease") else { return false }
+    /// Those of some modules that `modprobe` does not find for this kernel.
+    func missingModules(_ names: Set<String>) -> Set<String> {
+        guard let release = text("/proc/sys/kernel/osrelease"),
+            let list = text("/lib/modules/\(release)/modules.dep")
+        else { return names }
         // A line is "kernel/drivers/vfio/pci/vfio-pci.ko.xz: …"; modprobe takes - and _ for the same.
-        return text("/lib/modules/\(release)/modules.dep")?.split(separator: "\n").contains { line in
-            let file = line.prefix { $0 != ":" }.split(separator: "/").last?.prefix { $0 != "." } ?? ""
-            return file.replacing("_", with: "-") == name.replacing("_", with: "-")
-        } ?? false
+        let found = Set(
+            list.split(separator: "\n").map { line in
+                (line.prefix { $0 != ":" }.split(separator: "/").last?.prefix { $0 != "." } ?? "")
+                    .replacing("_", with: "-")
+            })
+        return names.filter { !found.contains($0.replacing("_", with: "-")[...]) }
     }
 
     /// The real user ID.

@@ -164,11 +164,9 @@ struct MachineDoctor {
         if drivers.contains("vfio-pci") { return .fine(check, "loaded") }
         // Drivers derived from vfio-pci, such as mlx5_vfio_pci, work too.
         let variants = drivers.filter(DriverName.isVFIO)
-        return variants.isEmpty
-            ? .problem(
-                check, "not loaded", remedy: loading(["vfio-pci"]),
-                advice: lacking(["vfio-pci"], "CONFIG_VFIO_PCI"))
-            : .fine(check, "not loaded, but \(variants.joined(separator: ", "))")
+        if !variants.isEmpty { return .fine(check, "not loaded, but \(variants.joined(separator: ", "))") }
+        let (remedy, advice) = loading([["vfio-pci"]], orBuilding: "CONFIG_VFIO_PCI")
+        return .problem(check, "not loaded", remedy: remedy, advice: advice)
     }
 
     private func interfaces() -> [Finding] {
@@ -178,57 +176,58 @@ struct MachineDoctor {
         let lacksContainer = KernelFiles.isMissing(container)
         if lacksIOMMUFD && lacksContainer {
             // One of the two interfaces is enough.
-            let modules = [
-                ["iommufd", "vfio_iommu_type1", "vfio-pci"], ["vfio_iommu_type1", "vfio-pci"],
-                ["iommufd", "vfio-pci"],
-            ]
+            let (remedy, advice) = loading(
+                [
+                    ["iommufd", "vfio_iommu_type1", "vfio-pci"], ["vfio_iommu_type1", "vfio-pci"],
+                    ["iommufd", "vfio-pci"],
+                ], orBuilding: "CONFIG_VFIO_PCI, and CONFIG_IOMMUFD or CONFIG_VFIO_IOMMU_TYPE1")
             return [
                 .problem(
-                    "/dev", "neither /dev/iommu nor /dev/vfio/vfio is there",
-                    remedy: modules.lazy.compactMap(loading).first,
-                    advice: modules.contains { loading($0) != nil }
-                        ? nil
-                        : lacking(modules[0], "CONFIG_VFIO_PCI, and CONFIG_IOMMUFD or CONFIG_VFIO_IOMMU_TYPE1"))
+                    "/dev", "neither /dev/iommu nor /dev/vfio/vfio is there", remedy: remedy, advice: advice)
             ]
         }
         // The interface that the library uses. A failure of the other one does not matter.
         let isThroughContainer = lacksIOMMUFD || files.lacksDeviceNodes
         var findings: [Finding] = []
-        findings.append(
-            lacksIOMMUFD
-                ? .warning(
-                    "iommufd", "/dev/iommu is not there: dma-bufs cannot be mapped for devices",
-                    remedy: loading(["iommufd"]),
-                    advice: lacking(["iommufd"], "CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV"))
-                : finding("iommufd", "/dev/iommu", iommufd, isNeeded: !isThroughContainer || container != nil))
+        if lacksIOMMUFD {
+            let (remedy, advice) = loading([["iommufd"]], orBuilding: "CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV")
+            findings.append(
+                .warning(
+                    "iommufd", "/dev/iommu is not there: dma-bufs cannot be mapped for devices", remedy: remedy,
+                    advice: advice))
+        } else {
+            findings.append(
+                finding("iommufd", "/dev/iommu", iommufd, isNeeded: !isThroughContainer || container != nil))
+        }
         if !lacksContainer {
             findings.append(
                 finding("type1", "/dev/vfio/vfio", container, isNeeded: isThroughContainer || iommufd != nil))
         } else if isThroughContainer {
+            let (remedy, advice) = loading([["vfio_iommu_type1"]], orBuilding: "CONFIG_VFIO_IOMMU_TYPE1")
             findings.append(
                 .problem(
-                    "type1", "/dev/vfio/vfio is not there, and devices have no nodes of their own",
-                    remedy: loading(["vfio_iommu_type1"]),
-                    advice: lacking(["vfio_iommu_type1"], "CONFIG_VFIO_IOMMU_TYPE1")))
+                    "type1", "/dev/vfio/vfio is not there, and devices have no nodes of their own", remedy: remedy,
+                    advice: advice))
         }
         return findings
     }
 
     // MARK: Modules
 
-    /// The command that loads modules; `nil` if the kernel does not have them all.
-    private func loading(_ modules: [String]) -> String? {
-        guard modules.allSatisfy(files.hasModule) else { return nil }
-        return "modprobe \(modules.count > 1 ? "-a " : "")\(modules.joined(separator: " "))"
-    }
-
-    /// What is to be done without the modules; `nil` if the kernel has them all.
-    private func lacking(_ modules: [String], _ options: String) -> String? {
-        guard loading(modules) == nil else { return nil }
-        let missing = modules.filter { !files.hasModule($0) }.joined(separator: ", ")
-        return
-            "/lib/modules has no module \(missing) for this kernel: it takes a kernel with \(options), and its modules "
-            + "installed"
+    /// The command that loads the first alternative of which the kernel has all modules, or the advice without one.
+    private func loading(
+        _ alternatives: [[String]], orBuilding options: String
+    ) -> (remedy: String?, advice: String?) {
+        let missing = files.missingModules(Set(alternatives.joined()))
+        if let modules = alternatives.first(where: missing.isDisjoint) {
+            return ("modprobe \(modules.count > 1 ? "-a " : "")\(modules.joined(separator: " "))", nil)
+        }
+        let list = alternatives[0].filter(missing.contains).joined(separator: ", ")
+        return (
+            nil,
+            "/lib/modules has no module \(list) for this kernel: it takes a kernel with \(options), and its modules "
+                + "installed"
+        )
     }
 
     /// - Parameter isNeeded: Whether no device can be opened without the node.

@@ -18,27 +18,28 @@ struct VFTokenCommand: ParsableCommand {
     var newToken: VFToken?
 
     func run() throws {
+        var token = newToken
         if change.dryRun {
             let function = try PCIBus(kernel: machine.kernel).function(at: options.device)
             guard function.virtualFunctionLimit != nil else {
                 throw VFIOError(
                     .unsupported, "set the token of virtual functions", "\(options.device)", hint: "it has no SR-IOV")
             }
-            if output.json {
-                try JSON.print(Report(address: "\(options.device)", token: newToken.map { "\($0)" }, done: false))
-            } else {
-                print("would set the token of \(options.device)" + (newToken.map { " to \($0)" } ?? ", to a new one"))
-            }
-            return
-        }
-        let new = newToken ?? Self.random()
-        let device = try options.open(machine)
-        try device.setVFToken(new)
-        try device.close()
-        if output.json {
-            try JSON.print(Report(address: "\(options.device)", token: "\(new)", done: true))
         } else {
-            print(new)
+            let new = newToken ?? Self.random()
+            let device = try options.open(machine)
+            try device.setVFToken(new)
+            try device.close()
+            token = new
+        }
+        let report = Report(
+            address: "\(options.device)", token: token.map { "\($0)" }, done: !change.dryRun)
+        if output.json {
+            try JSON.print(report)
+        } else if change.dryRun {
+            print("would set the token of \(report.address)" + (report.token.map { " to \($0)" } ?? ", to a new one"))
+        } else if let token = report.token {
+            print(token)
         }
     }
 

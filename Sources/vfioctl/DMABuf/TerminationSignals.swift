@@ -14,9 +14,7 @@ struct TerminationSignals: ~Copyable {
     private let event: FileDescriptor
 
     init() throws(VFIOError) {
-        do throws(Errno) { event = try HostKernel().makeEvent() } catch {
-            throw VFIOError(.kernel, "wait for signals (eventfd)", "the process", errno: error)
-        }
+        event = try attempt("wait for signals (eventfd)", "the process", HostKernel().makeEvent())
         Self.event.store(event.rawValue, ordering: .relaxed)
         var signals = sigset_t()
         unsafe sigemptyset(&signals)

@@ -139,8 +139,7 @@ public struct GuestMemory: ~Copyable, Sendable {
     private func access<Result>(
         _ address: GuestAddress, _ count: Int, _ body: (borrowing DeviceMemory, Int) -> Result
     ) throws(VFIOError) -> Result {
-        let piece = pieces.withLock { pieces in pieces.first { $0.range.contains(address.rawValue) } }
-        guard let piece, count >= 0,
+        guard let piece = find({ $0.contains(address.rawValue) }), count >= 0,
             count == 0 || UInt64(count) - 1 <= piece.range.upperBound - address.rawValue
         else {
             throw VFIOError(
@@ -163,10 +162,14 @@ public struct GuestMemory: ~Copyable, Sendable {
     private func piece(
         _ operation: String, _ address: GuestAddress, _ isWanted: (ClosedRange<UInt64>) -> Bool
     ) throws(VFIOError) -> GuestMemoryPiece {
-        guard let piece = pieces.withLock({ pieces in pieces.first { isWanted($0.range) } }) else {
+        guard let piece = find(isWanted) else {
             throw VFIOError(.notFound, operation, "guest address \(address)", hint: "no memory of the guest is there")
         }
         return piece
+    }
+
+    private func find(_ isWanted: (ClosedRange<UInt64>) -> Bool) -> GuestMemoryPiece? {
+        pieces.withLock { pieces in pieces.first { isWanted($0.range) } }
     }
 
     /// Unmaps all of the memory, frees the memory that the library allocated, and throws the kernel's first error.

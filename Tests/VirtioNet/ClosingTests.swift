@@ -41,9 +41,7 @@
             let bank = try device.makeRegisterBank(of: .bar4)
             var pool = try PacketPool(in: space, count: 512)
             var port = try Port(device, pool: pool)
-            var packets = [Packet.none]
-            var span = packets.mutableSpan
-            #expect(try port.receive(into: &span, pool: &pool) == 0)
+            try port.giveBuffers(of: &pool)
             machine.card { card, _ in card.faults = [.staysInReset] }
             let error = isClosed ? closingError(of: port, &pool) : end(port)
             #expect(error == (isClosed ? .resetTimedOut : nil))
@@ -112,9 +110,7 @@
         let bank = try device.makeRegisterBank(of: .bar4)
         var pool = try PacketPool(in: space, count: 512)
         var port = try Port(device, pool: pool)
-        var packets = [Packet.none]
-        var span = packets.mutableSpan
-        #expect(try port.receive(into: &span, pool: &pool) == 0)
+        try port.giveBuffers(of: &pool)
         mock.failNextCall(.pwrite, with: .ioError, count: 2)
         if !canBeReset { mock.failNextCall(.ioctl, with: .ioError, request: .deviceReset) }
         let error = closingError(of: port, &pool)

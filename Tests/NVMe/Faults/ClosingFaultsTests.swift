@@ -126,11 +126,7 @@ struct ClosingFaultsTests {
             let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
             let disk = try controller.namespace()
             var queue = try controller.makeQueue(depth: 4)
-            machine.withDisk { model in
-                model.inject(.loseCommand)
-                model.inject(.staysReady)
-            }
-            _ = queue.submitFlush(of: disk)
+            loseFlush(of: disk, &queue)
             // The first is the store to CC, the second the one to the command register. The last resort is a reset.
             machine.machine.failNextCall(.pwrite, with: .ioError, skipping: 1)
             machine.machine.failNextCall(.ioctl, with: .ioError, request: .deviceReset)
@@ -151,6 +147,15 @@ struct ClosingFaultsTests {
             try queue.flush(disk)
             try closeAll(queue, controller)
         }
+    }
+
+    /// Submits a command that is lost, to a controller that its enable bit does not stop.
+    private func loseFlush(of disk: Namespace, _ queue: inout QueuePair) {
+        machine.withDisk { model in
+            model.inject(.loseCommand)
+            model.inject(.staysReady)
+        }
+        _ = queue.submitFlush(of: disk)
     }
 
     /// Makes all that could stop the disk fail, from the given number of stores on, once each.
@@ -197,11 +202,7 @@ struct ClosingFaultsTests {
             let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
             let disk = try controller.namespace()
             var queue = try controller.makeQueue(depth: 4)
-            machine.withDisk { model in
-                model.inject(.loseCommand)
-                model.inject(.staysReady)
-            }
-            _ = queue.submitFlush(of: disk)
+            loseFlush(of: disk, &queue)
             machine.machine.failNextCall(.pwrite, with: .ioError, skipping: 1)
             try queue.recover()
             #expect(queue.nextCompletion()?.status == .aborted)

@@ -80,3 +80,12 @@ func onMachine(
 func driverError(_ body: () throws -> Void, sourceLocation: SourceLocation = #_sourceLocation) -> VirtioNetError? {
     #expect(throws: VirtioNetError.self, sourceLocation: sourceLocation) { try body() }
 }
+
+extension Port {
+    /// Gives the device the buffers of a pool, none of which comes back with a frame yet.
+    mutating func giveBuffers(of pool: inout PacketPool, sourceLocation: SourceLocation = #_sourceLocation) throws {
+        var packets = [Packet.none]
+        var span = packets.mutableSpan
+        #expect(try receive(into: &span, pool: &pool) == 0, sourceLocation: sourceLocation)
+    }
+}

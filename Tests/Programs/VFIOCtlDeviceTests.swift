@@ -40,7 +40,8 @@ import Testing
             "-c",
             """
             folder=$(mktemp -d) && socket=$folder/window
-            "$0" dmabuf export --mock 00:04.0 bar2 all --socket "$socket" & exporter=$!
+            # A shell that is no terminal's ignores SIGINT in the background.
+            env --default-signal=INT "$0" dmabuf export --mock 00:04.0 bar2 all --socket "$socket" & exporter=$!
             for i in $(seq 200); do [ -S "$socket" ] && break; sleep 0.05; done
             [ -S "$socket" ] || echo "no socket"
             kill -$1 $exporter; wait $exporter; echo "status $?"
@@ -48,6 +49,24 @@ import Testing
             """, vfioctl.path, signal)
         let number = ["HUP": 1, "INT": 2, "TERM": 15][signal]!
         #expect(result.output == "status \(128 + number)\nempty\n")
+    }
+
+    /// As `nohup` has a program ignore SIGHUP.
+    @Test(arguments: ["INT", "HUP"])
+    func goesOnAtASignalThatItWasStartedToIgnore(signal: String) throws {
+        let result = try Program(path: "/bin/sh").run(
+            "-c",
+            """
+            folder=$(mktemp -d) && socket=$folder/window
+            trap '' $1
+            "$0" dmabuf export --mock 00:04.0 bar2 all --socket "$socket" & exporter=$!
+            for i in $(seq 200); do [ -S "$socket" ] && break; sleep 0.05; done
+            kill -$1 $exporter; sleep 0.5
+            [ -S "$socket" ] && echo "goes on"
+            kill -TERM $exporter; wait $exporter; echo "status $?"
+            rmdir "$folder" && echo empty
+            """, vfioctl.path, signal)
+        #expect(result.output == "goes on\nstatus 143\nempty\n")
     }
 
     @Test func dumpsConfigSpace() throws {

@@ -28,8 +28,11 @@ enum ChildProcess {
         guard error == 0 else { throw VFIOError(.kernel, "run the command", command[0], errno: Errno(rawValue: error)) }
         // Ctrl-C is sent to both processes; this one ignores it so that it can close the device after the command
         // has ended.
-        signal(SIGINT, SIG_IGN)
-        defer { signal(SIGINT, SIG_DFL) }
+        var ignoring = sigaction()
+        unsafe ignoring.__sigaction_handler.sa_handler = SIG_IGN
+        var previous = sigaction()
+        unsafe sigaction(SIGINT, &ignoring, &previous)
+        defer { unsafe sigaction(SIGINT, &previous, nil) }
         var status: Int32 = 0
         while unsafe waitpid(process, &status, 0) < 0 {
             guard errno == EINTR else {

@@ -12,26 +12,50 @@ struct TerminationSignals: ~Copyable {
     /// The eventfd that the handler writes to.
     private static let event = Atomic<Int32>(-1)
     private let event: FileDescriptor
+    /// What was done at these signals before, and which were blocked.
+    private let previous: [(number: Int32, action: sigaction)]
+    private let blocked: sigset_t
 
+    /// A signal that was ignored before stays so, as for a program that `nohup` has started.
     init() throws(VFIOError) {
         event = try attempt("wait for signals (eventfd)", "the process", HostKernel().makeEvent())
         Self.event.store(event.rawValue, ordering: .relaxed)
         var signals = sigset_t()
         unsafe sigemptyset(&signals)
-        for number in Self.all {
-            unsafe sigaddset(&signals, number)
-            signal(number) { number in
-                TerminationSignals.received.store(number, ordering: .relaxed)
-                var one: UInt64 = 1
-                _ = unsafe write(TerminationSignals.event.load(ordering: .relaxed), &one, MemoryLayout<UInt64>.size)
-            }
+        var action = sigaction()
+        action.sa_flags = SA_RESTART
+        unsafe action.__sigaction_handler.sa_handler = { number in
+            TerminationSignals.received.store(number, ordering: .relaxed)
+            var one: UInt64 = 1
+            _ = unsafe write(TerminationSignals.event.load(ordering: .relaxed), &one, MemoryLayout<UInt64>.size)
         }
+        var previous: [(number: Int32, action: sigaction)] = []
+        for number in Self.all {
+            var old = sigaction()
+            unsafe sigaction(number, nil, &old)
+            if unsafe unsafeBitCast(old.__sigaction_handler.sa_handler, to: Int.self)
+                == unsafeBitCast(SIG_IGN, to: Int.self)
+            {
+                continue
+            }
+            unsafe sigaddset(&signals, number)
+            unsafe sigaction(number, &action, nil)
+            previous.append((number, old))
+        }
+        self.previous = previous
         // A program that was started by a thread that blocks them has inherited that.
-        unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+        var blocked = sigset_t()
+        unsafe pthread_sigmask(SIG_UNBLOCK, &signals, &blocked)
+        self.blocked = blocked
     }
 
     deinit {
-        for number in Self.all { signal(number, SIG_DFL) }
+        var blocked = blocked
+        unsafe pthread_sigmask(SIG_SETMASK, &blocked, nil)
+        for (number, action) in previous {
+            var action = action
+            unsafe sigaction(number, &action, nil)
+        }
         try? event.close()
     }
 

@@ -134,6 +134,53 @@ extension IOVAAllocator {
         #expect(!allocator.allows(0x3000...0x4fff))
     }
 
+    // MARK: Rest
+
+    private func allocate(_ allocator: inout IOVAAllocator, _ pages: UInt64 = 1) -> UInt64? {
+        allocator.allocate(byteCount: pages * Self.page, alignment: Self.page, highest: .max)
+    }
+
+    @Test func whatWasReleasedIsNotAllocatedAtOnce() {
+        var allocator = IOVAAllocator(allowed: [0x1000...0xf_ffff])
+        let held = (0..<20).map { _ in allocate(&allocator)! }
+        for first in held[..<17] { allocator.release(first) }
+        // All but the one that was released first.
+        #expect(allocate(&allocator) == held[0])
+        #expect(allocate(&allocator) == held[19] + Self.page)
+        allocator.release(held[17])
+        #expect(allocate(&allocator) == held[1])
+    }
+
+    @Test func whatWasReleasedIsAllocatedWhenNothingElseFits() {
+        var allocator = IOVAAllocator(allowed: [0x1000...0x8fff])
+        let held = (0..<8).map { _ in allocate(&allocator)! }
+        // The oldest first, and as many as it takes.
+        for index in [5, 2, 3, 7] { allocator.release(held[index]) }
+        #expect(allocate(&allocator) == held[5])
+        #expect(allocate(&allocator, 2) == held[2])
+        #expect(allocate(&allocator) == held[7])
+        #expect(allocate(&allocator) == nil)
+    }
+
+    /// Whoever chooses an address gets it.
+    @Test func whatWasReleasedCanBeTakenAtOnce() {
+        var allocator = IOVAAllocator(allowed: [0x1000...0xffff])
+        let held = (0..<3).map { _ in allocate(&allocator)! }
+        for first in held { allocator.release(first) }
+        #expect(allocator.overlap(with: 0x1000...0x3fff) == nil)
+        allocator.take(0x2000...0x2fff)
+        #expect(allocator.overlap(with: 0x1000...0xffff) == 0x2000...0x2fff)
+        #expect(allocator.freeRanges == [0x1000...0x1fff, 0x3000...0xffff])
+        // What overlaps two that rest, and one that does not.
+        allocator.take(0x1000...0x3fff)
+        allocator.release(0x2000)
+        #expect(allocator.freeRanges == [0x4000...0xffff])
+        allocator.release(0x1000)
+        #expect(allocator.freeRanges == [0x1000...0xffff])
+        allocator.release(0x1000)
+        #expect(allocate(&allocator) == 0x4000)
+    }
+
     // MARK: Another device
 
     @Test func anUpdateKeepsWhatIsTaken() {
@@ -248,7 +295,7 @@ extension IOVAAllocator {
     func itAgreesWithAFreeListOnManyRanges(seed: UInt64) throws {
         var generator = SplitMix64(seed: seed)
         let window: ClosedRange<UInt64> = 0x1000...0x7fff_ffff
-        var allocator = IOVAAllocator(allowed: [window])
+        var allocator = IOVAAllocator(allowed: [window], restingLimit: 0)
         var list = FreeList(window)
         var held: [UInt64] = []
         // Grows to some thousands, shrinks to few, and grows again, so that nodes are split, joined and used again.
@@ -282,9 +329,12 @@ extension IOVAAllocator {
         var isAllowed: [Bool]
         var isTaken: [Bool]
         var taken: [UInt64: ClosedRange<Int>] = [:]
+        let restingLimit: Int
+        var resting: [ClosedRange<Int>] = []
 
-        init(base: UInt64, allowed: [ClosedRange<UInt64>]) {
+        init(base: UInt64, allowed: [ClosedRange<UInt64>], restingLimit: Int) {
             self.base = base
+            self.restingLimit = restingLimit
             isTaken = Array(repeating: false, count: size)
             isAllowed = []
             setAllowed(allowed)
@@ -296,12 +346,21 @@ extension IOVAAllocator {
 
         func isFree(_ index: Int) -> Bool { isAllowed[index] && !isTaken[index] }
 
-        func lowest(_ count: Int, alignment: UInt64, highest: UInt64) -> UInt64? {
+        mutating func allocate(_ count: Int, alignment: UInt64, highest: UInt64) -> UInt64? {
+            while true {
+                if let first = lowest(count, alignment: alignment, highest: highest) { return first }
+                if resting.isEmpty { return nil }
+                resting.removeFirst()
+            }
+        }
+
+        private func lowest(_ count: Int, alignment: UInt64, highest: UInt64) -> UInt64? {
             for start in 0..<size {
                 let first = base + UInt64(start)
                 guard first > 0, first % alignment == 0, start + count <= size else { continue }
                 guard base + UInt64(start + count - 1) <= highest else { return nil }
-                if (start..<(start + count)).allSatisfy(isFree) { return first }
+                let range = start...(start + count - 1)
+                if range.allSatisfy(isFree), !resting.contains(where: range.overlaps) { return first }
             }
             return nil
         }
@@ -310,10 +369,14 @@ extension IOVAAllocator {
             let start = Int(first - base)
             for index in start..<(start + count) { isTaken[index] = true }
             taken[first] = start...(start + count - 1)
+            resting.removeAll { $0.overlaps(start...(start + count - 1)) }
         }
 
         mutating func release(_ first: UInt64) {
-            for index in taken.removeValue(forKey: first)! { isTaken[index] = false }
+            let range = taken.removeValue(forKey: first)!
+            for index in range { isTaken[index] = false }
+            resting.append(range)
+            if resting.count > restingLimit { resting.removeFirst() }
         }
 
         /// The free addresses as sorted ranges that do not touch.
@@ -336,8 +399,9 @@ extension IOVAAllocator {
     func itAgreesWithANaiveModel(base: UInt64, seed: UInt64) throws {
         var generator = SplitMix64(seed: seed)
         let allowed = generator.ranges(base: base)
-        var allocator = IOVAAllocator(allowed: allowed)
-        var model = Model(base: base, allowed: allowed)
+        let restingLimit = [0, 1, 4, 16][Int(seed - 1)]
+        var allocator = IOVAAllocator(allowed: allowed, restingLimit: restingLimit)
+        var model = Model(base: base, allowed: allowed, restingLimit: restingLimit)
         for step in 0..<4000 {
             switch Int.random(in: 0..<100, using: &generator) {
             case 0..<45:
@@ -345,7 +409,7 @@ extension IOVAAllocator {
                 let alignment = UInt64(1) << UInt64.random(in: 0...5, using: &generator)
                 let highest =
                     Bool.random(using: &generator) ? .max : base + UInt64.random(in: 0...255, using: &generator)
-                let expected = model.lowest(count, alignment: alignment, highest: highest)
+                let expected = model.allocate(count, alignment: alignment, highest: highest)
                 let first = allocator.allocate(byteCount: UInt64(count), alignment: alignment, highest: highest)
                 try #require(first == expected, "step \(step): \(count) bytes at a multiple of \(alignment)")
                 if let first { model.take(first, count) }

@@ -1,18 +1,26 @@
 /// Allocates IOVA ranges from those that the kernel permits.
 ///
-/// An allocation takes the lowest gap that fits, so that devices with few address bits find room longest. Each
-/// operation takes O(log n) steps for n taken ranges; see ``IOVARangeTree`` for the cost of alignments beyond pages.
+/// An allocation takes the lowest gap that fits, so that devices with few address bits find room longest. The ranges that
+/// were released last rest: they are only allocated when nothing else fits, so that the late DMA of a device to a buffer
+/// that was freed too early faults, rather than overwrites the next buffer. Each operation takes O(log n) steps for n
+/// taken ranges; see ``IOVARangeTree`` for the cost of alignments beyond pages.
 struct IOVAAllocator {
     /// The ranges that the IOMMU can translate, as the kernel reports them, inclusive: a few.
     private(set) var allowed: [ClosedRange<UInt64>]
-    /// The allocated ranges.
+    /// The allocated ranges, and those that rest.
     private var taken = IOVARangeTree()
+    /// The first addresses of the ranges that rest, the oldest first.
+    private var resting: [UInt64] = []
+    private let restingLimit: Int
     /// Ranges that are taken as well, but overlap earlier ones whose release is not recorded yet. Usually empty.
     private var disputed: [ClosedRange<UInt64>] = []
 
-    /// - Parameter allowed: Sorted and disjoint.
-    init(allowed: [ClosedRange<UInt64>]) {
+    /// - Parameters:
+    ///   - allowed: Sorted and disjoint.
+    ///   - restingLimit: How many of the released ranges rest.
+    init(allowed: [ClosedRange<UInt64>], restingLimit: Int = 16) {
         self.allowed = allowed
+        self.restingLimit = restingLimit
     }
 
     /// Replaces the permitted ranges, as after another device was attached. Taken ranges stay taken.
@@ -29,6 +37,14 @@ struct IOVAAllocator {
     ///   - alignment: A power of two.
     /// - Returns: The first address, or `nil` if there is no gap.
     mutating func allocate(byteCount: UInt64, alignment: UInt64, highest: UInt64) -> UInt64? {
+        while true {
+            if let first = findRoom(byteCount, alignment: alignment, highest: highest) { return first }
+            guard !resting.isEmpty else { return nil }
+            wake(0)
+        }
+    }
+
+    private mutating func findRoom(_ byteCount: UInt64, alignment: UInt64, highest: UInt64) -> UInt64? {
         for index in allowed.indices {
             let range = allowed[index]
             guard range.lowerBound <= highest else { continue }
@@ -51,21 +67,27 @@ struct IOVAAllocator {
 
     /// Takes exactly this range, which the caller has chosen and found free.
     mutating func take(_ range: ClosedRange<UInt64>) {
+        while let old = taken.overlap(with: range), let index = resting.firstIndex(of: old.lowerBound) { wake(index) }
         if taken.overlap(with: range) == nil { taken.insert(range) } else { disputed.append(range) }
     }
 
     /// Releases the range that begins at `first`.
     mutating func release(_ first: UInt64) {
-        guard taken.remove(beginningAt: first) != nil else {
+        guard !resting.contains(first), taken.overlap(with: first...first)?.lowerBound == first else {
             if let index = disputed.firstIndex(where: { $0.lowerBound == first }) { disputed.remove(at: index) }
             return
         }
+        resting.append(first)
+        if resting.count > restingLimit { wake(0) }
         if disputed.isEmpty { return }
         // The ranges that these overlapped may have been released.
         let waiting = disputed
         disputed = []
         for range in waiting { take(range) }
     }
+
+    /// Ends the rest of a range.
+    private mutating func wake(_ index: Int) { _ = taken.remove(beginningAt: resting.remove(at: index)) }
 
     /// Returns whether all of the range may be mapped.
     func allows(_ range: ClosedRange<UInt64>) -> Bool {
@@ -74,12 +96,21 @@ struct IOVAAllocator {
 
     /// Returns a taken range that overlaps this one.
     func overlap(with range: ClosedRange<UInt64>) -> ClosedRange<UInt64>? {
-        taken.overlap(with: range) ?? disputed.first { $0.overlaps(range) }
+        var rest = range
+        while let found = taken.overlap(with: rest) {
+            guard resting.contains(found.lowerBound) else { return found }
+            guard found.upperBound < range.upperBound else { break }
+            rest = (found.upperBound + 1)...range.upperBound
+        }
+        return disputed.first { $0.overlaps(range) }
     }
 
     /// Calls `body` with each taken range.
     func forEachTaken(_ body: (ClosedRange<UInt64>) -> Void) {
-        taken.forEach(body)
+        func visit(_ range: ClosedRange<UInt64>) {
+            if !resting.contains(range.lowerBound) { body(range) }
+        }
+        taken.forEach(visit)
         disputed.forEach(body)
     }
 }

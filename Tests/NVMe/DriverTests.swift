@@ -1,3 +1,5 @@
+import SystemPackage
+
 @testable import NVMe
 
 /// What the driver makes of a controller that goes wrong, one fault at a time.
@@ -24,6 +26,42 @@ struct DriverTests {
 
     private func inject(_ fault: NVMeFault, on match: NVMeFault.Match = .io, skipping: Int = 0, count: Int = 1) {
         machine.withDisk { $0.inject(fault, on: match, skipping: skipping, count: count) }
+    }
+
+    // MARK: The device
+
+    @Test func aClosureWithTheDeviceMayUseTheController() throws {
+        try withQueue { controller, queue, disk, buffer in
+            let ids = try controller.withDevice { (device) throws -> [UInt32] in
+                try device.reset()
+                try controller.reset()
+                try controller.makeQueue(depth: 2).close()
+                try controller.withDevice { (device) throws(VFIOError) in _ = try device.config.command() }
+                return try controller.namespaceIDs()
+            }
+            #expect(ids == [disk.id])
+            try queue.recover()
+            try queue.read(disk, at: 0, into: buffer)
+        }
+    }
+
+    /// A queue that ends meanwhile takes the device away from the controller, but not from the closure.
+    @Test func aDeviceStaysOpenAsLongAsAClosureUsesIt() throws {
+        let space = try AddressSpace(kernel: machine.kernel)
+        let controller = try Controller(Device(at: machine.disk, in: space), options: Self.options)
+        let queue = SharedQueue(try controller.makeQueue(depth: 2))
+        inject(.loseCommand, on: .admin(0))
+        inject(.staysReady, on: .admin(0))
+        machine.machine.failNextCall(.pwrite, with: .ioError, skipping: 2)
+        machine.machine.failNextCall(.ioctl, with: .ioError, request: .deviceReset)
+        let id = try controller.withDevice { (device) throws(VFIOError) in
+            queue.drop()
+            return try device.config.vendorID()
+        }
+        #expect(id == 0x1b36)
+        #expect(machine.machine.pendingFailureCount == 0)
+        #expect(machine.machine.pinnedByteCount == 0, "the device is open")
+        try controller.close()
     }
 
     // MARK: Faults of commands
@@ -81,6 +119,27 @@ struct DriverTests {
             #expect(completion?.command == command)
             #expect(completion?.status.matches(.writeFault) == true)
             expectEqual(queue.nextCompletion(), nil)
+        }
+    }
+
+    /// A mistake of the driver's user, which must not become silent corruption of the next buffer.
+    @Test func aBufferThatIsClosedInFlightIsNotTheNextOne() throws {
+        try withQueue { controller, queue, disk, buffer in
+            inject(.holdCommand)
+            let early = try controller.space.allocate(byteCount: 4096)
+            let address = early.iova
+            let command = try submitted(queue.submitRead(of: disk, at: 0, count: 8, into: early))
+            try early.close()
+            let next = try controller.space.allocate(byteCount: 4096)
+            #expect(next.iova != address)
+            next.copy(pattern(4096))
+            machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
+            let end = try queue.waitForCompletion()
+            #expect(end.command == command)
+            #expect(end.status.matches(.dataTransferError))
+            #expect(!machine.machine.faults.isEmpty)
+            next.expect(pattern(4096))
+            try next.close()
         }
     }
 

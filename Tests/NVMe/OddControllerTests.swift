@@ -1,6 +1,7 @@
 import Dispatch
 import Glibc
 import Synchronization
+import SystemPackage
 import Testing
 import VFIO
 import VFIOMock
@@ -224,6 +225,60 @@ struct OddControllerTests {
         }
     }
 
+    /// Where the number of vectors is fixed, all go off for another one, and the kernel refuses to switch them on again.
+    ///
+    /// - Parameter refusals: Of the new set of vectors, the old one, and then of the lost vector alone.
+    @Test(arguments: [2, 3]) func aQueueThatHasLostItsVectorGoesOn(refusals: Int) throws {
+        let machine = MockMachine(.linux6_1)
+        machine.plug(NVMeModel(memoryByteCount: 0), at: Self.address)
+        var options = ControllerOptions()
+        // So long that a wake-up that is lost takes 10 s.
+        options.commandTimeout = .seconds(80)
+        let controller = try Controller(
+            Device(at: Self.address, in: AddressSpace(kernel: machine.kernel)), options: options)
+        let disk = try controller.namespace()
+        var queue = try controller.makeQueue(depth: 2, interrupts: true)
+        machine.failNextCall(.ioctl, with: .noMemory, request: .deviceSetIRQs, skipping: 1, count: refusals)
+        do throws(NVMeError) {
+            try controller.makeQueue(depth: 2, interrupts: true).close()
+            Issue.record("a second queue")
+        } catch {
+            guard case .vfio(let reason) = error else {
+                Issue.record(error)
+                return
+            }
+            #expect(reason.errno == .noMemory)
+        }
+        let start = ContinuousClock.now
+        for _ in 0..<3 {
+            machine.withDevice(NVMeModel.self, at: Self.address) { model, _ in model.inject(.holdCommand) }
+            let group = DispatchGroup()
+            DispatchQueue(label: "beside").async(group: group) {
+                func isHeld() -> Bool {
+                    machine.withDevice(NVMeModel.self, at: Self.address) { model, _ in !model.heldCommands.isEmpty }
+                }
+                while !isHeld() { usleep(100) }
+                usleep(2000)
+                machine.withDevice(NVMeModel.self, at: Self.address) { model, bus in model.releaseAll(bus: bus) }
+            }
+            try queue.flush(disk)
+            group.wait()
+        }
+        #expect(ContinuousClock.now - start < .seconds(5), "it has slept without an interrupt")
+        // It has cost no reset, and the vector is on, or the queue polls.
+        #expect(machine.withDevice(NVMeModel.self, at: Self.address) { model, _ in model.statistics.enableCount } == 1)
+        let hasInterrupt = queue.hasInterrupt
+        #expect(hasInterrupt == (refusals == 2))
+        #expect(machine.pendingFailureCount == 0)
+        try queue.close()
+        // A new one is as good as the first.
+        let next = try controller.makeQueue(depth: 2, interrupts: true)
+        let isAsGood = next.hasInterrupt
+        #expect(isAsGood)
+        try closeAll(next, controller)
+        #expect(machine.openFiles == [])
+    }
+
     // MARK: Namespaces
 
     @Test func aFormatBeyondTheSixteenth() throws {
@@ -251,12 +306,7 @@ struct OddControllerTests {
         var model = OddController()
         model.version = version
         model.unknownIdentify = version < 0x1_0100 ? [2, 3] : unknown
-        let identify = OddController.namespaces([2, 5, 9])
-        model.identify = { cns, namespace, bytes in
-            // The model lists no more than it has.
-            if cns == 1 { bytes.replaceSubrange(516..<520, with: [9, 0, 0, 0]) }
-            identify(cns, namespace, &bytes)
-        }
+        model.identify = OddController.namespaces([2, 5, 9])
         try withController(model) { controller, _ in
             let found = try controller.namespaceIDs()
             #expect(found == [2, 5, 9])
@@ -278,12 +328,51 @@ struct OddControllerTests {
 
     @Test func aListThatGoesInCirclesEnds() throws {
         var model = OddController()
-        model.identify = { cns, _, bytes in
+        let identify = OddController.namespaces([7])
+        model.identify = { cns, namespace, bytes in
+            identify(cns, namespace, &bytes)
             if cns == 2 { for offset in stride(from: 0, to: 4096, by: 4) { bytes[offset] = 7 } }
         }
         try withController(model) { controller, _ in
             let error = refusal(of: nil, controller)
             #expect(error == .protocolViolation("namespace 7 after 7 in the list of namespaces"))
+        }
+    }
+
+    /// A controller that lists all numbers there are, or goes down from page to page.
+    ///
+    /// - Parameters:
+    ///   - greatest: The greatest number, as it says.
+    ///   - pages: The number of pages that have to be enough.
+    @Test(
+        arguments: [
+            (3, false, 1, .protocolViolation("namespace 4 in the list of namespaces, of which the greatest is 3")),
+            (0, false, 1, .protocolViolation("namespace 1 in the list of namespaces, of which the greatest is 0")),
+            (1024, false, 1, nil),
+            (
+                1500, false, 2,
+                .protocolViolation("namespace 1501 in the list of namespaces, of which the greatest is 1500")
+            ),
+            (.max, false, 64, .unsupported("a list of more than 65536 active namespaces")),
+            (.max, true, 2, .protocolViolation("namespace 2 after 1025 in the list of namespaces")),
+        ] as [(UInt32, Bool, Int, NVMeError?)])
+    func aListWithoutEndEnds(_ greatest: UInt32, _ repeats: Bool, _ pages: Int, _ expected: NVMeError?) throws {
+        var model = OddController()
+        model.identify = { cns, namespace, bytes in
+            if cns == 1 { OddController.put(greatest, at: 516, of: &bytes) }
+            guard cns == 2 else { return }
+            let first = repeats ? (namespace == 0 ? 2 : namespace - 1023) : namespace + 1
+            // So that the driver as it was ends as well.
+            for index in 0..<1024 {
+                OddController.put(namespace < 1 << 18 ? first + UInt32(index) : 0, at: index * 4, of: &bytes)
+            }
+        }
+        try withController(model) { controller, machine in
+            func count() -> Int { look(machine) { $0.inner.statistics.adminCommandCount(opcode: 6) } }
+            let before = count()
+            let error = refusal(of: nil, controller)
+            #expect(error == expected)
+            #expect(count() == before + pages)
         }
     }
 

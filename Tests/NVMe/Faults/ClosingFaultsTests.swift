@@ -237,4 +237,132 @@ struct ClosingFaultsTests {
         try other?.close()
         try controller.close()
     }
+
+    /// A controller that could not be stopped, whose device somebody else keeps open.
+    private func withRunningController(
+        _ body: (AddressSpace, consuming Controller, Namespace) throws -> Void
+    ) throws {
+        let space = try AddressSpace(kernel: machine.kernel)
+        let device = try Device(at: machine.disk, in: space)
+        let other = try device.makeRegisterBank(of: .bar0)
+        let controller = try Controller(device, options: Self.options)
+        let disk = try controller.namespace()
+        try body(space, controller, disk)
+        // It goes on with what it had, which is all there still.
+        #expect(machine.diskState.isMaster)
+        machine.machine.withDevice(NVMeModel.self, at: machine.disk) { disk, bus in disk.releaseAll(bus: bus) }
+        #expect(machine.machine.faults == [])
+        try other.close()
+    }
+
+    private func isNotStopped(_ error: NVMeError?) -> Bool {
+        if case .notStopped? = error { true } else { false }
+    }
+
+    /// Uses a queue of a controller that still runs, in each way that would let its owner free memory.
+    private func expectNotStopped(_ queue: consuming QueuePair, sourceLocation: SourceLocation = #_sourceLocation) {
+        var queue = queue
+        var errors: [NVMeError?] = []
+        do throws(NVMeError) { try queue.check() } catch { errors.append(error) }
+        do throws(NVMeError) { _ = try queue.waitForCompletion() } catch { errors.append(error) }
+        do throws(NVMeError) { try queue.recover() } catch { errors.append(error) }
+        #expect(errors.count { isNotStopped($0) } == 3, "\(errors)", sourceLocation: sourceLocation)
+        expectEqual(queue.nextCompletion(), nil, sourceLocation: sourceLocation)
+        expectEqual(queue.inFlightCount, 1, sourceLocation: sourceLocation)
+        let pinned = machine.machine.pinnedByteCount
+        let end = failure(closing: queue, as: NVMeError.self)
+        #expect(isNotStopped(end), "close", sourceLocation: sourceLocation)
+        #expect(machine.machine.pinnedByteCount == pinned, sourceLocation: sourceLocation)
+    }
+
+    /// Whoever hears that the controller is closed takes its memory for free.
+    @Test(arguments: [false, true]) func allQueuesAreToldThatTheControllerRuns(endsWithController: Bool) throws {
+        try withRunningController { space, controller, disk in
+            let buffer = try space.allocate(byteCount: 4096)
+            let first = try controller.makeQueue(depth: 4)
+            var second = try controller.makeQueue(depth: 4)
+            machine.withDisk { $0.inject(.holdCommand) }
+            _ = second.submitRead(of: disk, at: 0, into: buffer)
+            if endsWithController {
+                machine.withDisk { $0.inject(.staysReady) }
+                // After the stores of the shutdown and the stop, both that end its DMA.
+                machine.machine.failNextCall(.pwrite, with: .ioError, skipping: 2, count: 2)
+                machine.machine.failNextCall(.ioctl, with: .ioError, request: .deviceReset)
+                #expect(isNotStopped(failure(closing: controller, as: NVMeError.self)))
+                #expect(isNotStopped(failure(closing: first, as: NVMeError.self)))
+            } else {
+                machine.withDisk { $0.inject(.loseCommand, on: .admin(0)) }
+                failToStop(skipping: 1)
+                #expect(isNotStopped(failure(closing: first, as: NVMeError.self)))
+                var errors: [NVMeError?] = []
+                do throws(NVMeError) { try controller.reset() } catch { errors.append(error) }
+                do throws(NVMeError) { _ = try controller.namespaceIDs() } catch { errors.append(error) }
+                do throws(NVMeError) { try controller.makeQueue().close() } catch { errors.append(error) }
+                do throws(NVMeError) {
+                    try controller.withDevice { (device) throws(VFIOError) in _ = try device.config.command() }
+                } catch { errors.append(error) }
+                #expect(errors.count { isNotStopped($0) } == 4, "\(errors)")
+                try controller.close()
+            }
+            #expect(machine.machine.pendingFailureCount == 0)
+            expectNotStopped(second)
+            abandon(buffer)
+        }
+    }
+
+    /// A queue that is made by half, and one that ends without a word.
+    @Test(arguments: [false, true]) func theMemoryOfAQueueThatIsNotHandedOutIsKept(isDropped: Bool) throws {
+        try withRunningController { space, controller, disk in
+            let pinned = machine.machine.pinnedByteCount
+            if isDropped {
+                var queue = try controller.makeQueue(depth: 4)
+                machine.withDisk { model in
+                    model.inject(.holdCommand)
+                    model.inject(.loseCommand, on: .admin(0))
+                }
+                _ = queue.submitFlush(of: disk)
+                failToStop(skipping: 1)
+            } else {
+                machine.withDisk { $0.inject(.loseCommand, on: .admin(1)) }
+                // The stores to the doorbell are for both creations.
+                failToStop(skipping: 2)
+                do throws(NVMeError) {
+                    try controller.makeQueue(depth: 4).close()
+                    Issue.record("a queue")
+                } catch { #expect(isNotStopped(error)) }
+            }
+            #expect(machine.machine.pendingFailureCount == 0)
+            #expect(machine.machine.pinnedByteCount == pinned + 3 * 4096)
+            try controller.close()
+        }
+    }
+
+    /// A controller that does not become ready, and whose DMA cannot be switched off then, has the admin queue's address.
+    @Test func theMemoryOfAControllerThatFailsToStartIsKept() throws {
+        let mock = machine.machine
+        let space = try AddressSpace(kernel: machine.kernel)
+        func start(isKeptOpen: Bool) throws -> NVMeError? {
+            machine.withDisk { $0.inject(.staysDisabled) }
+            let device = try Device(at: machine.disk, in: space)
+            let other = isKeptOpen ? try device.makeRegisterBank(of: .bar0) : nil
+            defer { withExtendedLifetime(other) {} }
+            do throws(NVMeError) {
+                try Controller(device, options: Self.options).close()
+                return nil
+            } catch {
+                if isKeptOpen { #expect(mock.pinnedByteCount >= 4 * 4096) }
+                return error
+            }
+        }
+        mock.recordsCalls = true
+        let late = NVMeError.timeout(
+            waitingFor: "the controller to become ready (CSTS.RDY = 1)", limit: .milliseconds(4))
+        #expect(try start(isKeptOpen: false) == late)
+        #expect(mock.pinnedByteCount == 0)
+        let storeCount = mock.calls.count { $0.call == .pwrite }
+        // The last one.
+        mock.failNextCall(.pwrite, with: .ioError, skipping: storeCount - 1)
+        #expect(try start(isKeptOpen: true) == .notStopped("\(late)"))
+        #expect(mock.pendingFailureCount == 0)
+    }
 }

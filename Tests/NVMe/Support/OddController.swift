@@ -117,6 +117,7 @@ struct OddController: MockDevice {
                 guard list.contains(namespace) else { return }
                 bytes[1] = 1
                 bytes[130] = 9
+            case 1: put(list.max() ?? 0, at: 516, of: &bytes)
             case 2:
                 let numbers = list.filter { $0 > namespace }.prefix(1024)
                 bytes = numbers.flatMap { number in (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
@@ -124,5 +125,10 @@ struct OddController: MockDevice {
             default: break
             }
         }
+    }
+
+    /// Writes a number of 32 bits into Identify data.
+    static func put(_ number: UInt32, at offset: Int, of bytes: inout [UInt8]) {
+        for index in 0..<4 { bytes[offset + index] = UInt8(truncatingIfNeeded: number >> (8 * UInt32(index))) }
     }
 }

@@ -40,8 +40,14 @@ public struct Controller: ~Copyable, Sendable {
     public init(_ device: consuming Device, options: ControllerOptions = ControllerOptions()) throws(NVMeError) {
         let space = device.space
         var engine = try ControllerEngine(device, options: options)
-        try engine.stop()
-        try engine.start()
+        do throws(NVMeError) {
+            try engine.stop()
+            try engine.start()
+        } catch {
+            let isQuiet = engine.isQuiet
+            try? engine.close()
+            throw isQuiet ? error : .notStopped("\(error)")
+        }
         let (capabilities, pageSize, queueEntryLimit) = (engine.capabilities, engine.pageSize, engine.queueEntryLimit)
         // From here on the controller is shut down on errors.
         let core = ControllerCore(engine)
@@ -100,7 +106,8 @@ public struct Controller: ~Copyable, Sendable {
     ///   - interrupts: Whether ``QueuePair/waitForCompletion()`` sleeps until the queue's MSI-X interrupt, instead of
     ///     polling. Queues share vectors if the controller has fewer.
     /// - Throws: `.unsupported` when the controller has no more queues, `.invalidArgument`, `.status`, `.vfio`;
-    ///   `.adminTimeout`, after which the controller has been reset, and its other queues must recover.
+    ///   `.adminTimeout`, after which the controller has been reset, and its other queues must recover; `.notStopped`
+    ///   when that could not be done.
     public func makeQueue(
         depth: Int? = nil, maximumTransferByteCount: Int = 128 << 10, interrupts: Bool = false
     ) throws(NVMeError) -> QueuePair {
@@ -109,7 +116,7 @@ public struct Controller: ~Copyable, Sendable {
             maximumTransferByteCount: min(maximumTransferByteCount, info.maximumTransferByteCount ?? .max),
             pageSize: pageSize, maximumEntryCount: queueEntryLimit)
         // Not connected yet: on errors it only releases the number.
-        var registration = QueueRegistration(id: try core.reserveQueue(), core: core, epoch: 0)
+        var registration = QueueRegistration(id: try core.reserveQueue(), core: core, epoch: 0, memory.buffers)
         let id = registration.id
         let registers = try withDevice { (device) throws(VFIOError) in try device.makeRegisterBank(of: .bar0) }
         try ControllerEngine.checkDoorbells(of: id, capabilities, registers)
@@ -128,12 +135,15 @@ public struct Controller: ~Copyable, Sendable {
 
     /// Calls a closure with the device, for a reset of the function, its config space, or its interrupts.
     ///
-    /// The controller is locked meanwhile, for all threads: the closure must not use it, and must not make, recover or
-    /// close one of its queues, or call their `abort`; this would deadlock.
+    /// The controller is not locked meanwhile: the closure and other threads may use it and its queues, and see what the
+    /// closure does to the device, such as a reset.
+    ///
+    /// - Throws: `.vfio` with the closure's error; `.notStopped` after the device was closed because of that.
     public func withDevice<Result: ~Copyable>(
         _ body: (borrowing Device) throws(VFIOError) -> Result
     ) throws(NVMeError) -> Result {
-        try core.withEngine { (engine) throws(NVMeError) in try engine.withDevice(body) }
+        let result = try core.result(of: body)
+        do throws(VFIOError) { return try result.get() } catch { throw .vfio(error) }
     }
 
     /// Shuts the controller down (CC.SHN), closes the device, and reports errors.
@@ -146,6 +156,6 @@ public struct Controller: ~Copyable, Sendable {
 extension Controller {
     /// Calls a closure with the device. The closure throws its own errors.
     public func withDevice<Value: ~Copyable>(_ body: (borrowing Device) throws -> Value) throws -> Value {
-        try core.withEngine { (engine) throws(NVMeError) in engine.result(of: body) }.get()
+        try core.result(of: body).get()
     }
 }

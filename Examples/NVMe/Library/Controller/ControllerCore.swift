@@ -10,13 +10,21 @@ final class ControllerCore: Sendable {
         var queues: Set<UInt16> = []
         /// The vectors that are on, and the queues that have them.
         var interrupts: [(interrupt: QueueInterrupt, queues: Set<UInt16>)] = []
+        /// Why the controller may still access memory, though its engine has ended.
+        var notStoppedReason: String?
+
+        /// What whoever still needs the engine is told.
+        var ending: NVMeError { notStoppedReason.map(NVMeError.notStopped) ?? .closed }
     }
 
     private let state: Mutex<State>
     private let epoch = Atomic<UInt64>(1)
     private let closed = Atomic<Bool>(false)
 
+    private let device: SharedDevice
+
     init(_ engine: consuming ControllerEngine) {
+        device = engine.device
         state = Mutex(State(engine: engine))
     }
 
@@ -32,14 +40,31 @@ final class ControllerCore: Sendable {
     /// Whether the controller has been closed.
     var isClosed: Bool { closed.load(ordering: .acquiring) }
 
-    /// Calls a closure with the engine, under the lock.
+    /// Calls a closure with the engine, under the lock. It must not call code of the driver's user.
+    ///
+    /// - Parameter known: The epoch of the queue that needs it.
+    /// - Throws: `.closed` and `.notStopped`, as ``ending(for:)``.
     func withEngine<Result: ~Copyable>(
-        _ body: (inout ControllerEngine) throws(NVMeError) -> Result
+        for known: UInt64? = nil, _ body: (inout ControllerEngine) throws(NVMeError) -> Result
     ) throws(NVMeError) -> Result {
         try state.withLock { (state) throws(NVMeError) in
-            guard state.engine != nil else { throw .closed }
+            guard state.engine != nil else { throw known ?? currentEpoch == currentEpoch ? state.ending : .closed }
             return try body(&state.engine!)
         }
+    }
+
+    /// What a queue is told of a controller that has been closed: `.notStopped` if the controller may still access the
+    /// queue's memory and that of its commands, and otherwise `.closed`.
+    func ending(for known: UInt64) -> NVMeError {
+        state.withLock { known == currentEpoch ? $0.ending : .closed }
+    }
+
+    /// Calls a closure of the driver's user with the device, without the lock.
+    func result<Value: ~Copyable, Failure: Error>(
+        of body: (borrowing Device) throws(Failure) -> Value
+    ) throws(NVMeError) -> Result<Value, Failure> {
+        // Only a device that has been closed throws here.
+        do throws(NVMeError) { return try device.result(of: body) } catch { throw ending(for: currentEpoch) }
     }
 
     // MARK: Life
@@ -49,7 +74,7 @@ final class ControllerCore: Sendable {
 
     /// Resets the controller and initialises it again, unless it has been reset since the given epoch.
     func reset(from known: UInt64? = nil) throws(NVMeError) {
-        try withEngine { (engine) throws(NVMeError) in
+        try withEngine(for: known) { (engine) throws(NVMeError) in
             if let known, known != currentEpoch, engine.isRunning { return }
             try restart(&engine)
         }
@@ -67,16 +92,21 @@ final class ControllerCore: Sendable {
 
     /// Begins a new epoch, because the memory of a queue is being freed that the controller may still access.
     ///
-    /// - Throws: `.notStopped` only. A failure of the initialisation is reported by the next use of the controller.
-    private func restart(_ state: inout State, after failure: NVMeError) throws(NVMeError) {
+    /// - Throws: `.notStopped` only, and then the memory is never freed. A failure of the initialisation is reported by
+    ///   the next use of the controller.
+    private func restart(
+        _ state: inout State, after failure: NVMeError, keeping buffers: QueueBuffers
+    ) throws(NVMeError) {
         let life = currentEpoch
         try? restart(&state.engine!)
         guard currentEpoch == life else { return }
         // The device must still be closed. The queue also holds it, but no longer than its memory. The kernel disables
         // a device when its last reference is closed.
+        state.notStoppedReason = "\(failure)"
         closed.store(true, ordering: .releasing)
         if let engine = state.engine.take() { try? engine.abandon() }
-        throw .notStopped("\(failure)")
+        buffers.abandon()
+        throw state.ending
     }
 
     /// Shuts the controller down, after which no queue works any more.
@@ -85,9 +115,11 @@ final class ControllerCore: Sendable {
         let engine = state.withLock { state -> ControllerEngine? in
             guard state.engine != nil else { return nil }
             do throws(NVMeError) { try state.engine!.shutDown() } catch { failure = error }
-            closed.store(true, ordering: .releasing)
             // Only after it has stopped, because the queues' memory is free from then on.
-            if state.engine?.isQuiet == true { epoch.add(1, ordering: .acquiringAndReleasing) }
+            let isQuiet = state.engine?.isQuiet == true
+            if !isQuiet { state.notStoppedReason = failure.map { "\($0)" } ?? "its DMA is on" }
+            closed.store(true, ordering: .releasing)
+            if isQuiet { epoch.add(1, ordering: .acquiringAndReleasing) }
             return state.engine.take()
         }
         if let engine {
@@ -101,7 +133,7 @@ final class ControllerCore: Sendable {
     /// Allocates the number of a new queue.
     func reserveQueue() throws(NVMeError) -> UInt16 {
         try state.withLock { (state) throws(NVMeError) in
-            guard let limit = state.engine?.queueLimit else { throw .closed }
+            guard let limit = state.engine?.queueLimit else { throw state.ending }
             guard state.engine?.commandSet != ControllerConfiguration.CommandSet.none else {
                 throw .unsupported("I/O commands: it has admin commands only (CAP.CSS)")
             }
@@ -113,19 +145,17 @@ final class ControllerCore: Sendable {
         }
     }
 
-    /// Switches on the vector of a queue, unless another queue has it. ``removeQueue(_:epoch:)`` gives it back.
+    /// Switches on the vector of a queue, unless another queue has it. ``removeQueue(_:epoch:_:)`` gives it back.
     func takeInterrupt(for id: UInt16) throws(NVMeError) -> QueueInterrupt {
         try state.withLock { (state) throws(NVMeError) in
-            guard state.engine != nil else { throw .closed }
+            guard state.engine != nil else { throw state.ending }
             let (all, number) = try Self.vector(of: id, &state.engine!)
             if let index = state.interrupts.firstIndex(where: { $0.interrupt.number == number }) {
                 state.interrupts[index].queues.insert(id)
                 return state.interrupts[index].interrupt
             }
             let interrupt: QueueInterrupt
-            do throws(VFIOError) { interrupt = QueueInterrupt(try all.enable(vector: number)) } catch {
-                throw .vfio(error)
-            }
+            do throws(VFIOError) { interrupt = try QueueInterrupt(all, vector: number) } catch { throw .vfio(error) }
             state.interrupts.append((interrupt, [id]))
             return interrupt
         }
@@ -150,18 +180,19 @@ final class ControllerCore: Sendable {
 
     /// Creates a queue at the controller.
     ///
-    /// After an error the queue does not exist at the controller, if necessary because of a reset.
+    /// After an error the queue does not exist at the controller, if necessary because of a reset; except for
+    /// `.notStopped`, after which the memory is never freed.
     ///
     /// - Returns: The epoch in which the queue exists.
     func connectQueue(
         _ id: UInt16, _ memory: borrowing QueueMemory, vector: Int?
     ) throws(NVMeError) -> UInt64 {
         try state.withLock { (state) throws(NVMeError) in
-            guard state.engine != nil else { throw .closed }
+            guard state.engine != nil else { throw state.ending }
             do throws(NVMeError) {
                 try state.engine!.createQueue(id, memory, vector: vector)
             } catch {
-                if state.engine?.isStuck == true { try restart(&state, after: error) }
+                if state.engine?.isStuck == true { try restart(&state, after: error, keeping: memory.buffers) }
                 throw error
             }
             return currentEpoch
@@ -169,24 +200,33 @@ final class ControllerCore: Sendable {
     }
 
     /// Deletes a queue at the controller, and releases its number.
-    func removeQueue(_ id: UInt16, epoch known: UInt64) throws(NVMeError) {
+    ///
+    /// - Throws: `.notStopped` when the controller may still access the queue's memory, which is then never freed.
+    func removeQueue(_ id: UInt16, epoch known: UInt64, _ buffers: QueueBuffers) throws(NVMeError) {
         try state.withLock { (state) throws(NVMeError) in
             state.queues.remove(id)
             // After the queue is deleted, also if that fails. The more dangerous of two errors is thrown.
             var failure: NVMeError?
-            do throws(NVMeError) { try deleteQueue(id, epoch: known, &state) } catch { failure = error }
+            do throws(NVMeError) { try deleteQueue(id, epoch: known, buffers, &state) } catch { failure = error }
             do throws(VFIOError) { try returnInterrupt(of: id, &state) } catch { failure = failure ?? .vfio(error) }
             if let failure { throw failure }
         }
     }
 
-    private func deleteQueue(_ id: UInt16, epoch known: UInt64, _ state: inout State) throws(NVMeError) {
-        // The queue is of an earlier epoch, or the controller was closed: the queue does not exist any more.
-        guard known == currentEpoch, state.engine != nil else { return }
+    private func deleteQueue(
+        _ id: UInt16, epoch known: UInt64, _ buffers: QueueBuffers, _ state: inout State
+    ) throws(NVMeError) {
+        // The queue is of an earlier epoch: it does not exist any more.
+        guard known == currentEpoch else { return }
+        guard state.engine != nil else {
+            // Closed without a new epoch.
+            buffers.abandon()
+            throw state.ending
+        }
         do throws(NVMeError) {
             try state.engine!.deleteQueue(id)
         } catch {
-            try restart(&state, after: error)
+            try restart(&state, after: error, keeping: buffers)
             throw error
         }
     }

@@ -3,7 +3,8 @@ internal import VFIO
 
 /// The controller's registers, admin queue and state, which are used by one thread at a time.
 struct ControllerEngine: ~Copyable, Sendable {
-    let device: Device
+    let device: SharedDevice
+    private let canReset: Bool
     let registers: RegisterBank
     let capabilities: ControllerCapabilities
     let quirks: ControllerQuirks
@@ -48,7 +49,8 @@ struct ControllerEngine: ~Copyable, Sendable {
         self.quirks = quirks
         commandSet = ControllerConfiguration.CommandSet(capabilities)
         self.options = options
-        self.device = device
+        canReset = device.info.canReset
+        self.device = SharedDevice(device)
     }
 
     /// Checks that the device is an NVMe controller, before anything is written to it.
@@ -158,7 +160,7 @@ struct ControllerEngine: ~Copyable, Sendable {
     /// Configures and enables the controller with its admin queue.
     private mutating func enable() throws(NVMeError) {
         // A reset of the function has disabled memory decode.
-        try Self.prepare(device)
+        try device.result(of: { (device) throws(NVMeError) in try Self.prepare(device) }).get()
         stuckReason = nil
         admin.endAll()
         while admin.nextCompletion() != nil {}
@@ -200,7 +202,7 @@ struct ControllerEngine: ~Copyable, Sendable {
         } catch {
             var failure: NVMeError?
             do throws(NVMeError) { try quiet() } catch let second { failure = .notStopped("\(error); \(second)") }
-            guard device.info.canReset else { throw failure ?? error }
+            guard canReset else { throw failure ?? error }
             do throws(NVMeError) {
                 try withDevice { (device) throws(VFIOError) in try device.reset() }
                 try disable()
@@ -312,14 +314,10 @@ struct ControllerEngine: ~Copyable, Sendable {
         do throws(VFIOError) { try registers.check() } catch { throw .vfio(error) }
     }
 
-    func withDevice<Result: ~Copyable>(
-        _ body: (borrowing Device) throws(VFIOError) -> Result
-    ) throws(NVMeError) -> Result {
-        do throws(VFIOError) { return try body(device) } catch { throw .vfio(error) }
-    }
-
-    func result<Value: ~Copyable>(of body: (borrowing Device) throws -> Value) -> Result<Value, any Error> {
-        do { return .success(try body(device)) } catch { return .failure(error) }
+    func withDevice<Value: ~Copyable>(
+        _ body: (borrowing Device) throws(VFIOError) -> Value
+    ) throws(NVMeError) -> Value {
+        try device.with(body)
     }
 
     // MARK: Admin commands
@@ -380,15 +378,21 @@ struct ControllerEngine: ~Copyable, Sendable {
         // The list is of version 1.1.
         let first: UInt32 = quirks.contains(.noNamespaceList) ? 0x1_0200 : 0x1_0100
         guard info.versionNumber >= first else { return try lookForNamespaces(info) }
-        do throws(NVMeError) { return try listNamespaces() } catch .status(let status, let command) {
+        do throws(NVMeError) { return try listNamespaces(upTo: info.namespaceCount) } catch .status(
+            let status, let command)
+        {
             guard info.namespaceCount <= Self.mostLookedAt else { throw .status(status, command: command) }
             return try lookForNamespaces(info)
         }
     }
 
-    private mutating func listNamespaces() throws(NVMeError) -> [UInt32] {
+    /// The number of namespaces that are listed: those of 64 commands.
+    private static let mostListed = 65536
+
+    /// - Parameter greatest: The greatest number that a namespace of the controller has.
+    private mutating func listNamespaces(upTo greatest: UInt32) throws(NVMeError) -> [UInt32] {
         var found: [UInt32] = []
-        while true {
+        while found.count < Self.mostListed {
             let bytes = try identify(
                 AdminCommand.Identify.activeNamespaces, namespace: found.last ?? 0, "Identify (active namespaces)")
             let numbers = stride(from: 0, to: 4096, by: 4).map { offset in
@@ -399,11 +403,16 @@ struct ControllerEngine: ~Copyable, Sendable {
                 guard number > found.last ?? 0 else {
                     throw .protocolViolation("namespace \(number) after \(found.last ?? 0) in the list of namespaces")
                 }
+                guard number <= greatest else {
+                    throw .protocolViolation(
+                        "namespace \(number) in the list of namespaces, of which the greatest is \(greatest)")
+                }
                 found.append(number)
             }
-            // The greatest number that a namespace can have.
-            if found.last! >= 0xffff_fffe { return found }
+            // Also the greatest number that a namespace can have.
+            if found.last! >= min(greatest, 0xffff_fffe) { return found }
         }
+        throw .unsupported("a list of more than \(Self.mostListed) active namespaces")
     }
 
     private mutating func lookForNamespaces(_ info: ControllerInfo) throws(NVMeError) -> [UInt32] {

@@ -4,12 +4,7 @@ public import VFIO
 public struct QueueMemory: ~Copyable, Sendable {
     /// The maximum number of bytes of one command.
     public let maximumTransferByteCount: Int
-    /// The submission ring, with entries of 64 bytes.
-    public let submissions: DMABuffer
-    /// The completion ring, with entries of 16 bytes.
-    public let completions: DMABuffer
-    /// The page lists, one after the other, each within one page.
-    @usableFromInline let lists: DMABuffer
+    let buffers: QueueBuffers
     /// The number of entries of the submission ring: one more than the maximum number of commands in flight.
     public let submissionEntryCount: Int
     /// The number of entries of the completion ring.
@@ -17,9 +12,11 @@ public struct QueueMemory: ~Copyable, Sendable {
     /// The binary logarithm of a list's size in bytes.
     @usableFromInline let listShift: Int
     @usableFromInline let pageSize: UInt64
-    // The rings again, without bounds checks, for the fast path.
+    // Again, without bounds checks, for the fast path.
     @usableFromInline let submissionRing: RingMemory
     @usableFromInline let completionRing: RingMemory
+    @usableFromInline let listMemory: RingMemory
+    @usableFromInline let listAddress: UInt64
 
     /// Allocates the memory.
     ///
@@ -59,9 +56,9 @@ public struct QueueMemory: ~Copyable, Sendable {
         let lists = try Self.allocate(depth << listShift, in: space)
         submissionRing = RingMemory(submissions)
         completionRing = RingMemory(completions)
-        self.submissions = submissions
-        self.completions = completions
-        self.lists = lists
+        listMemory = RingMemory(lists)
+        listAddress = lists.iova.rawValue
+        buffers = QueueBuffers(submissions: submissions, completions: completions, lists: lists)
         (submissionEntryCount, completionEntryCount) = entryCounts
         self.listShift = listShift
         self.maximumTransferByteCount = maximumTransferByteCount
@@ -72,12 +69,21 @@ public struct QueueMemory: ~Copyable, Sendable {
         do throws(VFIOError) { return try space.allocate(byteCount: byteCount) } catch { throw .vfio(error) }
     }
 
-    /// Frees the memory and reports errors of the kernel.
-    consuming func close() throws(VFIOError) {
-        try submissions.close()
-        try completions.close()
-        try lists.close()
+    /// The submission ring, with entries of 64 bytes.
+    public var submissions: DMABuffer {
+        _read { yield buffers.submissions }
     }
+    /// The completion ring, with entries of 16 bytes.
+    public var completions: DMABuffer {
+        _read { yield buffers.completions }
+    }
+    /// The page lists, one after the other, each within one page.
+    var lists: DMABuffer {
+        _read { yield buffers.lists }
+    }
+
+    /// Frees the memory and reports errors of the kernel.
+    consuming func close() throws(VFIOError) { try buffers.close() }
 }
 
 /// Leaks memory, which stays mapped, because the controller may still access it.

@@ -110,8 +110,8 @@ extension QueuePair {
         let listOffset = Int(slot) &<< memory.listShift
         let data = DataPointer(
             to: address, byteCount: UInt64(truncatingIfNeeded: byteCount), pageSize: memory.pageSize,
-            lists: memory.lists, at: listOffset,
-            listAddress: memory.lists.iova.rawValue &+ UInt64(truncatingIfNeeded: listOffset))
+            lists: memory.listMemory, at: listOffset,
+            listAddress: memory.listAddress &+ UInt64(truncatingIfNeeded: listOffset))
         let entry = SubmissionEntry(
             opcode: opcode, namespace: namespace.id, data: data.first, moreData: data.second, dwords10And11: block,
             dwords12And13: UInt64(truncatingIfNeeded: count &- 1))

@@ -60,7 +60,8 @@ public struct QueuePair: ~Copyable, Sendable {
         commandTimeout: Duration = .seconds(5)
     ) {
         self.init(
-            QueueRegistration(id: id, core: nil, epoch: 0), registers: registers, doorbellStride: doorbellStride,
+            QueueRegistration(id: id, core: nil, epoch: 0, memory.buffers), registers: registers,
+            doorbellStride: doorbellStride,
             memory: memory, interrupt: nil, commandTimeout: commandTimeout)
     }
 
@@ -89,8 +90,9 @@ public struct QueuePair: ~Copyable, Sendable {
     @inlinable public var inFlightCount: Int { slots.usedCount }
     /// The maximum number of bytes of one command.
     public var maximumTransferByteCount: Int { memory.maximumTransferByteCount }
-    /// Whether ``waitForCompletion()`` sleeps until an interrupt.
-    public var hasInterrupt: Bool { interrupt != nil }
+    /// Whether ``waitForCompletion()`` sleeps until an interrupt. It polls if the vector was lost, because another one was
+    /// enabled (see ``VFIO/InterruptVector``), and the kernel refuses to enable it again.
+    public var hasInterrupt: Bool { interrupt?.isOn ?? false }
     /// The time limit of a command, after which ``waitForCompletion()`` and ``check()`` throw `.timeout`.
     public var commandTimeout: Duration {
         get { watch.limit }
@@ -98,7 +100,7 @@ public struct QueuePair: ~Copyable, Sendable {
     }
 
     /// Ends without freeing the memory.
-    consuming func abandon() { NVMe.abandon(memory) }
+    consuming func abandon() { memory.buffers.abandon() }
 
     /// Deletes the queue at the controller, frees its memory, and reports errors.
     ///
@@ -106,10 +108,7 @@ public struct QueuePair: ~Copyable, Sendable {
     ///
     /// - Throws: `.notStopped` when the controller may still access the queue's memory, which is then never freed.
     public consuming func close() throws(NVMeError) {
-        do throws(NVMeError) { try registration.close() } catch .notStopped(let why) {
-            NVMe.abandon(memory)
-            throw .notStopped(why)
-        }
+        try registration.close()
         do throws(VFIOError) {
             try registers.close()
             try memory.close()

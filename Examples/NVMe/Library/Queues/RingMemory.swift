@@ -1,9 +1,9 @@
 public import VFIO
 
-/// The memory of a ring, without bounds checks. Offsets are known to be valid: only the driver computes them, and wraps
-/// them at the ring's length, independently of the controller.
+/// The memory of a ring or of page lists, without bounds checks. Offsets are known to be valid: only the driver computes
+/// them, wraps them at the ring's length, and limits lists to a command's pages, independently of the controller.
 ///
-/// Not for other uses: an access outside of the ring is not detected.
+/// Not for other uses: an access outside of the memory is not detected.
 @safe @usableFromInline
 struct RingMemory: VolatileMemory, @unchecked Sendable {
     @unsafe @usableFromInline let unsafeBaseAddress: UnsafeMutableRawPointer

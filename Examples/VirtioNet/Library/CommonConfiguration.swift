@@ -33,8 +33,8 @@ struct CommonConfiguration: ~Copyable, Sendable {
         registers = CommonRegisters(try device.bank(of: structure), at: Int(structure.offset), device.config)
     }
 
-    /// Resets the device permanently. If the reset fails, its DMA is disabled.
-    func shutDown() -> (isStopped: Bool, failure: VirtioNetError?) { registers.shutDown() }
+    /// A reference to the registers, for whoever ends the device.
+    func share() -> CommonRegisters { registers }
 
     /// Throws the first error of a register access.
     func check() throws(VirtioNetError) {

@@ -1,7 +1,7 @@
 import VFIO
 
-/// The memory of a pool, shared by the pool and by each port of the pool, whose device may write there until it has
-/// been reset. It is freed with the last of them.
+/// The memory of a pool, shared by the pool and by each port of the pool, or that of a port's queue, whose device may
+/// write there until it has been reset. It is freed with the last reference.
 ///
 /// A class, which the packet path does not access.
 @safe

@@ -15,11 +15,11 @@ public import VFIO
 /// packet.
 public struct Port: ~Copyable, Sendable {
     // In the order of destruction: the device is reset and closed before its memory is freed. If the reset fails, the
-    // kernel ends the device's DMA when it closes the device.
+    // kernel ends the device's DMA when it closes the device, unless somebody else keeps it open.
     private let common: CommonConfiguration
     @usableFromInline let doorbells: RegisterBank
     let interrupt: InterruptVector?
-    private let device: Device
+    private let device: PortDevice
     @usableFromInline var receiveQueue: Virtqueue
     @usableFromInline var transmitQueue: Virtqueue
     /// Identifies the port's pool.
@@ -83,7 +83,8 @@ public struct Port: ~Copyable, Sendable {
         poolIdentity = pool.identity
         poolMemory = pool.share()
         address = device.address
-        self.device = device
+        self.device = PortDevice(
+            device, self.common.share(), using: [poolMemory, receiveQueue.lease, transmitQueue.lease])
     }
 
     /// Gives the device its queues, and starts it.
@@ -176,29 +177,20 @@ public struct Port: ~Copyable, Sendable {
     ///   and buffers: then these are not returned, and the memory of both is never freed.
     public consuming func close(returningBuffersTo pool: inout PacketPool) throws(VirtioNetError) {
         precondition(pool.identity == poolIdentity, "the port was made for another pool")
-        var (isStopped, failure) = common.shutDown()
-        if !isStopped {
-            do throws(VFIOError) {
-                try device.reset()
-                isStopped = true
-            } catch {}
-        }
+        let device = device
+        var failure = device.stop()
         _ = consume common
         do throws(VFIOError) { try doorbells.close() } catch { failure = failure ?? .vfio(error) }
         do throws(VFIOError) { try interrupt?.close() } catch { failure = failure ?? .vfio(error) }
         do throws(VFIOError) {
             try device.close()
-        } catch  where error.code == .inUse && !isStopped {
-            // Otherwise the kernel has stopped it now.
-            poolMemory.abandon()
-            receiveQueue.abandon()
-            transmitQueue.abandon()
+        } catch  where error.code == .inUse && !device.isStopped {
             throw .notStopped(failure.map { "\($0)" } ?? "\(error)")
         } catch { failure = failure ?? .vfio(error) }
         receiveQueue.returnBuffers(to: &pool)
         transmitQueue.returnBuffers(to: &pool)
-        do throws(VFIOError) { try receiveQueue.memory.close() } catch { failure = failure ?? .vfio(error) }
-        do throws(VFIOError) { try transmitQueue.memory.close() } catch { failure = failure ?? .vfio(error) }
+        do throws(VFIOError) { try receiveQueue.lease.close() } catch { failure = failure ?? .vfio(error) }
+        do throws(VFIOError) { try transmitQueue.lease.close() } catch { failure = failure ?? .vfio(error) }
         if let failure { throw failure }
     }
 }

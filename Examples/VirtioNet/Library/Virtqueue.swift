@@ -4,8 +4,12 @@ public import VFIO
 public struct Virtqueue: ~Copyable, Sendable {
     /// Its number: 0 receives, 1 transmits.
     public let index: UInt16
+    /// The memory of its rings, which the packet path does not access.
+    let lease: PoolMemory
     /// The memory of its rings, for tests and measurements that simulate the device.
-    public let memory: DMABuffer
+    public var memory: DMABuffer {
+        _read { yield lease.buffer }
+    }
     /// The layout of that memory.
     public let layout: VirtqueueLayout
     /// The offset of its doorbell in the doorbells' BAR in bytes.
@@ -29,7 +33,7 @@ public struct Virtqueue: ~Copyable, Sendable {
         unsafe rings = VirtqueueRings(memory.unsafeBaseAddress, layout)
         self.index = index
         self.layout = layout
-        self.memory = memory
+        lease = PoolMemory(memory)
         self.doorbell = doorbell
         buffers = IndexTable(count: size, filledWith: Packet.none.buffer)
         free = IndexTable(count: size, filledWith: 0)
@@ -102,9 +106,6 @@ public struct Virtqueue: ~Copyable, Sendable {
         buffer == Packet.none.buffer
             ? .unknownDescriptor(queue: queue, id: id) : .badLength(queue: queue, id: id, length: length)
     }
-
-    /// Leaks the memory, which stays mapped, because the device may still access it.
-    consuming func abandon() { PoolMemory(memory).abandon() }
 
     /// Returns all buffers to the pool, after the device has been reset.
     mutating func returnBuffers(to pool: inout PacketPool) {

@@ -9,8 +9,9 @@ struct IOVAAllocator {
     private(set) var allowed: [ClosedRange<UInt64>]
     /// The allocated ranges, and those that rest.
     private var taken = IOVARangeTree()
-    /// The first addresses of the ranges that rest, the oldest first.
+    /// The first addresses of the ranges that rest: a ring, which begins at the oldest.
     private var resting: [UInt64] = []
+    private var oldest = 0
     private let restingLimit: Int
     /// Ranges that are taken as well, but overlap earlier ones whose release is not recorded yet. Usually empty.
     private var disputed: [ClosedRange<UInt64>] = []
@@ -18,7 +19,7 @@ struct IOVAAllocator {
     /// - Parameters:
     ///   - allowed: Sorted and disjoint.
     ///   - restingLimit: How many of the released ranges rest.
-    init(allowed: [ClosedRange<UInt64>], restingLimit: Int = 16) {
+    init(allowed: [ClosedRange<UInt64>], restingLimit: Int = 8) {
         self.allowed = allowed
         self.restingLimit = restingLimit
     }
@@ -40,7 +41,7 @@ struct IOVAAllocator {
         while true {
             if let first = findRoom(byteCount, alignment: alignment, highest: highest) { return first }
             guard !resting.isEmpty else { return nil }
-            wake(0)
+            wake(oldest)
         }
     }
 
@@ -73,12 +74,10 @@ struct IOVAAllocator {
 
     /// Releases the range that begins at `first`.
     mutating func release(_ first: UInt64) {
-        guard !resting.contains(first), taken.overlap(with: first...first)?.lowerBound == first else {
+        guard letRest(first) else {
             if let index = disputed.firstIndex(where: { $0.lowerBound == first }) { disputed.remove(at: index) }
             return
         }
-        resting.append(first)
-        if resting.count > restingLimit { wake(0) }
         if disputed.isEmpty { return }
         // The ranges that these overlapped may have been released.
         let waiting = disputed
@@ -86,8 +85,28 @@ struct IOVAAllocator {
         for range in waiting { take(range) }
     }
 
-    /// Ends the rest of a range.
-    private mutating func wake(_ index: Int) { _ = taken.remove(beginningAt: resting.remove(at: index)) }
+    /// - Returns: Whether a taken range begins at `first`.
+    private mutating func letRest(_ first: UInt64) -> Bool {
+        guard restingLimit > 0 else { return taken.remove(beginningAt: first) != nil }
+        guard !resting.contains(first), taken.overlap(with: first...first)?.lowerBound == first else { return false }
+        guard resting.count == restingLimit else {
+            resting.append(first)
+            return true
+        }
+        _ = taken.remove(beginningAt: resting[oldest])
+        resting[oldest] = first
+        oldest = oldest + 1 == restingLimit ? 0 : oldest + 1
+        return true
+    }
+
+    /// Ends the rest of a range before its time.
+    private mutating func wake(_ index: Int) {
+        _ = taken.remove(beginningAt: resting[index])
+        // With room for another one, the oldest is the first.
+        resting = Array(resting[oldest...] + resting[..<oldest])
+        resting.remove(at: (index - oldest + resting.count) % resting.count)
+        oldest = 0
+    }
 
     /// Returns whether all of the range may be mapped.
     func allows(_ range: ClosedRange<UInt64>) -> Bool {

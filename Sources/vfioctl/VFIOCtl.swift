@@ -9,7 +9,7 @@ struct VFIOCtl: ParsableCommand {
         discussion: """
             Getting started: `vfioctl list` shows the devices, `vfioctl doctor BDF` shows problems and the commands that fix \
             them, `vfioctl bind BDF` binds the device to vfio-pci, and `vfioctl info BDF` opens it. Every command accepts \
-            --mock, for an in-memory machine.
+            --mock, for an in-memory machine. The fields of the JSON output are described in docs/vfioctl-json.md.
             """,
         groupedSubcommands: [
             CommandGroup(name: "See", subcommands: [ListCommand.self, TopologyCommand.self, DoctorCommand.self]),

@@ -101,7 +101,7 @@ extension Contract.ErrorTests {
             expectMessage(
                 "cannot open an iommufd for /dev/iommu: No such file or directory (ENOENT): "
                     + "iommufd needs Linux 6.6 with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV; "
-                    + "AddressSpace(.type1) is the other way"
+                    + "AddressSpace(.type1) is the other way; `vfioctl doctor` tells what is missing"
             ) { _ = try AddressSpace(.iommufd, kernel: bench.kernel) }
         }
         let space = try AddressSpace(.type1, kernel: bench.kernel)

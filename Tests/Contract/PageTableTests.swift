@@ -11,6 +11,7 @@ extension Contract.PageTableTests {
         try scenario.runWithEdu(sourceLocation: sourceLocation) { bench, space, edu in
             guard !scenario.usesIOMMUFD else { return try body(bench, space, edu) }
             expectRefusal(.unsupported) { _ = try edu.device.iommuHardware() }
+            expectRefusal(.unsupported) { _ = try edu.device.iommuHardware(.intelVTD) }
             expectRefusal(.unsupported) { _ = try edu.device.makePageTable() }
             expectRefusal(.unsupported) { try edu.device.attach(to: space) }
             expectRefusal(.unsupported) { try edu.device.detach() }
@@ -32,6 +33,9 @@ extension Contract.PageTableTests {
             #expect(extended & 0b1010 == 0b1010)
             #expect(hardware.capabilities == [.lacksATS])
             #expect(hardware.pasidBits == 0)
+            // The data of one type, which the kernel has taken since 6.17.
+            #expect(try edu.device.iommuHardware(.intelVTD) == hardware)
+            expectRefusal(.unsupported, .notSupported) { _ = try edu.device.iommuHardware(.amd) }
         }
     }
 

@@ -1,5 +1,10 @@
 import Foundation
+import SystemPackage
 import Testing
+import VFIO
+import VFIOMock
+
+@testable import vfioctl
 
 /// What `vfioctl` changes on the mock machine: drivers, virtual functions.
 @Suite struct VFIOCtlChangeTests {
@@ -62,6 +67,47 @@ import Testing
                 """)
     }
 
+    /// A program that is killed does not take back what it did.
+    @Test(arguments: [nil, "vfio-pci", "other"], ["nvme", nil] as [String?])
+    func restoresAfterABindThatWasKilledBetweenAnySteps(override: String?, driver: String?) throws {
+        let address: PCIAddress = "0000:00:05.0"
+        let folder = FilePath("/sys/bus/pci/devices/\(address)")
+        let records = FileManager.default.temporaryDirectory.appendingPathComponent("vfioctl-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: records) }
+        var done = 0
+        for count in 0... {
+            let machine = MockMachine()
+            machine.plug(NVMeMemoryModel(), at: address, driver: "nvme")
+            let kernel = machine.kernel
+            if driver == nil { try kernel.writeFile(folder.appending("driver/unbind"), Array("\(address)".utf8)) }
+            if let override { try kernel.writeFile(folder.appending("driver_override"), Array(override.utf8)) }
+            let changer = DriverChanger(kernel: kernel, isForced: false, isDryRun: false)
+            var previous = try PreviousDrivers(in: FilePath(records.path))
+            let plan = try changer.binding.planChange(of: address, to: "vfio-pci")
+            try previous.remember(plan)
+            for step in plan.steps.prefix(count) {
+                try kernel.writeFile(step.path, Array(step.text.utf8))
+            }
+            // Another process, and another bind that comes through, of which the first record is kept.
+            previous = try PreviousDrivers(in: FilePath(records.path))
+            if count % 2 == 1 {
+                let again = try changer.binding.planChange(of: address, to: "vfio-pci")
+                try previous.remember(again)
+                try changer.binding.apply(again)
+            }
+            _ = try changer.restore(address, &previous)
+            let function = try PCIBus(kernel: kernel).function(at: address)
+            // Without a driver and an override there is no record: the kernel chooses, as the command's help says.
+            let isRecorded = driver != nil || override == "other"
+            #expect(function.driver == (isRecorded ? driver : "nvme"), "after \(count) steps")
+            #expect(function.driverOverride == (isRecorded ? override : nil), "after \(count) steps")
+            #expect(try PreviousDrivers(in: FilePath(records.path))[address] == nil)
+            done = count
+            if count == plan.steps.count { break }
+        }
+        #expect(done >= 1)
+    }
+
     @Test func unbinds() throws {
         let result = try vfioctl.run("unbind", "--mock", "00:05.0")
         #expect(result.output == "0000:00:05.0: nvme → no driver\n")
@@ -82,7 +128,7 @@ import Testing
         try vfioctl.expectFailure("bind", "--mock", "00:1c.0", complaint: "it is a bridge; it can stay with its driver")
         try vfioctl.expectFailure(
             "bind", "--mock", "--driver", "absent", "00:05.0",
-            complaint: "the kernel has no driver absent loaded; load it: modprobe absent")
+            complaint: "the kernel has no driver absent loaded; /lib/modules has no module of this name for it")
     }
 
     @Test func makesVirtualFunctions() throws {

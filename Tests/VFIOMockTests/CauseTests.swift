@@ -17,6 +17,7 @@ import VFIOMock
         var files: [String: String] = [:]
         var links: [String: String] = [:]
         var names: [String: [String]] = [:]
+        var onlyNames: [String: [String]] = [:]
         var kernel: any Kernel { base }
 
         init(_ machine: MockMachine) { base = machine.kernel }
@@ -30,6 +31,7 @@ import VFIOMock
             return try base.readLink(path)
         }
         func names(in folder: FilePath) throws(Errno) -> [String] {
+            if let only = onlyNames[folder.string] { return only }
             let more = names[folder.string]
             do throws(Errno) {
                 return (try base.names(in: folder) + (more ?? [])).sorted()
@@ -85,6 +87,41 @@ import VFIOMock
         let other = try opening(interface, kernel)
         #expect(other.code == .kernel && other.hint?.contains("1:1") != true)
         #expect(machine.openFiles.isEmpty)
+    }
+
+    @Test(arguments: ["6.1.0-50-amd64", "6.5.13", "6.6.0"], ["dmar0", "ivhd0"])
+    func aOneToOneMappingIsNoCauseForAnOldKernelOfAnotherMake(_ release: String, _ iommu: String) throws {
+        let machine = Self.makeMachine()
+        var kernel = OddKernel(machine)
+        kernel.files[Self.regions] = Self.oneToOne
+        kernel.files["/proc/sys/kernel/osrelease"] = release
+        kernel.onlyNames["/sys/class/iommu"] = [iommu]
+        for (interface, request) in [(.iommufd, .deviceBind), (.type1, .setIOMMU)]
+            as [(AddressSpace.Interface, MockRequest)]
+        {
+            machine.failNextCall(.ioctl, with: .notPermitted, request: request)
+            let isNamed = try opening(interface, kernel).hint?.contains("mapped 1:1") == true
+            #expect(isNamed == (iommu == "dmar0" || release == "6.6.0"))
+        }
+    }
+
+    @Test func interruptRemappingIsNotBlamedWhereItIsNotAskedFor() throws {
+        let machine = Self.makeMachine()
+        let ways: [(AddressSpace.Interface, MockRequest, String)] = [
+            (.iommufd, .deviceBind, "iommufd"), (.type1, .setIOMMU, "vfio_iommu_type1"),
+        ]
+        for (interface, request, module) in ways {
+            for chips in [["PCI-MSI-0000:00:1f.2"], []] {
+                var kernel = OddKernel(machine)
+                kernel.names["/sys/kernel/irq"] = chips.indices.map { "\($0)" }
+                for (number, chip) in chips.enumerated() { kernel.files["/sys/kernel/irq/\(number)/chip_name"] = chip }
+                kernel.files["/sys/module/\(module)/parameters/allow_unsafe_interrupts"] = "Y"
+                machine.failNextCall(.ioctl, with: .notPermitted, request: request)
+                #expect(
+                    try opening(interface, kernel).hint
+                        == "a device of its IOMMU group is used by something that sysfs does not show")
+            }
+        }
     }
 
     @Test func interruptRemappingIsBlamedWhereTheInterruptsShowIt() throws {
@@ -152,6 +189,21 @@ import VFIOMock
         #expect(second.code == .busy)
         #expect(second.hint == "the device is open already, here or in another program")
         try device.close()
+        // Enabled, which its last driver may have left it; and open in a process of this machine.
+        var kernel = OddKernel(machine)
+        kernel.files["/sys/bus/pci/devices/0000:00:02.0/enable"] = "1"
+        machine.failNextCall(.ioctl, with: .invalidArgument, request: .deviceBind)
+        let enabled = try opening(.iommufd, kernel)
+        #expect(enabled.code == .kernel && enabled.hint == error.hint)
+        kernel.names["/proc"] = ["4000000242"]
+        kernel.names["/proc/4000000242/fd"] = ["3"]
+        kernel.links["/proc/4000000242/fd/3"] = "/dev/vfio/devices/vfio0"
+        machine.failNextCall(.ioctl, with: .invalidArgument, request: .deviceBind)
+        #expect(try opening(.iommufd, kernel).code == .busy)
+        // It cannot be open if the kernel gives it to nobody.
+        kernel.files[Self.regions] = Self.oneToOne
+        machine.failNextCall(.ioctl, with: .invalidArgument, request: .deviceBind)
+        #expect(try opening(.iommufd, kernel).hint?.contains("mapped 1:1") == true)
     }
 
     @Test func aContainerBlamesWhatItKnowsOf() throws {
@@ -239,7 +291,64 @@ import VFIOMock
         }
     }
 
+    @Test func theFunctionsThatWereAreMadeAgainWhenOthersAreRefused() throws {
+        let machine = try Self.makePhysicalFunction("0")
+        let functions = VirtualFunctions(kernel: machine.kernel)
+        func count() throws -> Int {
+            try PCIBus(kernel: machine.kernel).function(at: Self.physical).virtualFunctions.count
+        }
+        try functions.apply(functions.steps(toMake: 2, of: Self.physical), of: Self.physical)
+        let steps = try functions.steps(toMake: 3, of: Self.physical)
+        machine.failNextCall(.writeFile, with: .noMemory, skipping: 1)
+        let error = #expect(throws: VFIOError.self) { try functions.apply(steps, of: Self.physical) }
+        #expect(error?.code == .noSpace && error?.errno == .noMemory)
+        #expect(
+            error?.hint?.hasSuffix(
+                "; the 2 that it had were removed, and have been made again, without what they were bound to") == true)
+        #expect(try count() == 2)
+        machine.failNextCall(.writeFile, with: .noMemory, skipping: 1, count: 2)
+        let twice = #expect(throws: VFIOError.self) { try functions.apply(steps, of: Self.physical) }
+        #expect(
+            twice?.hint?.hasSuffix(
+                "; the 2 that it had were removed, and could not be made again (Cannot allocate memory)") == true,
+            "\(String(describing: twice))")
+        #expect(try count() == 0)
+        // With a setting that changes in between, also if that is refused.
+        try functions.apply(functions.steps(toMake: 2, of: Self.physical), of: Self.physical)
+        let probed = try functions.steps(toMake: 3, of: Self.physical, isProbed: true)
+        for skipped in [0, 1, 2, 3] {
+            machine.failNextCall(.writeFile, with: .ioError, skipping: skipped)
+            #expect(throws: VFIOError.self) { try functions.apply(probed, of: Self.physical) }
+            #expect(try count() == (skipped == 3 ? 3 : 2))
+            let setting = try machine.kernel.readFile(Self.probing).first
+            // If the last write is refused, the setting stays.
+            #expect(setting == UInt8(ascii: skipped == 3 ? "1" : "0"))
+        }
+    }
+
     // MARK: Uses
+
+    @Test func anEnabledDeviceIsSaidToBeOpenOnlyIfItIs() throws {
+        let machine = Self.makeMachine()
+        var kernel = OddKernel(machine)
+        kernel.names["/proc"] = ["4000000242"]
+        kernel.names["/proc/4000000242/fd"] = ["3"]
+        kernel.files["/proc/4000000242/comm"] = "monitor"
+        func uses() throws -> [DeviceUse] { try PCIBus(kernel: kernel).uses(of: Self.edu) }
+        #expect(try uses() == [])
+        kernel.files["/sys/bus/pci/devices/0000:00:02.0/enable"] = "1"
+        #expect(try uses() == [.open])
+        #expect("\(DeviceUse.open)".contains("its last driver left it so"))
+        for node in ["/dev/vfio/devices/vfio0", "/dev/vfio/7"] {
+            kernel.links["/proc/4000000242/fd/3"] = FilePath(node).string
+            #expect(try uses() == [.node(node, openIn: "monitor", process: 4_000_000_242)])
+        }
+        // The group's node may be open for another device.
+        kernel.files["/sys/bus/pci/devices/0000:00:02.0/enable"] = "0"
+        #expect(try uses() == [])
+        kernel.links["/proc/4000000242/fd/3"] = "/dev/vfio/devices/vfio0"
+        #expect(try uses().count == 1)
+    }
 
     @Test func monitorsAndOpenNodesAreUses() throws {
         let machine = MockMachine()

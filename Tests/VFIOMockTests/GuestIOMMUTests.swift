@@ -109,6 +109,23 @@ struct GuestIOMMUTests {
         try closeAll(nested, parent, buffer, device)
     }
 
+    @Test func theDataOfOneTypeAreAskedFor() throws {
+        for (make, own) in [(.intelVTD, .intelVTD), (.armSMMUv3, .armSMMUv3)]
+            as [(MockIOMMU.Make, IOMMUHardware.DataType)]
+        {
+            let device = try open(Self.machine(make))
+            let hardware = try device.iommuHardware()
+            #expect(try device.iommuHardware(own) == hardware)
+            #expect(try device.iommuHardware(.init(rawValue: 0)) == hardware)
+            for type in [.intelVTD, .armSMMUv3, .tegra241CMDQV, .amd] as [IOMMUHardware.DataType] where type != own {
+                expectRefusal(.unsupported, .notSupported, of: device) { (device) throws(VFIOError) in
+                    _ = try device.iommuHardware(type)
+                }
+            }
+            try device.close()
+        }
+    }
+
     // MARK: Arm
 
     @Test func aGuestsDeviceHasEventsUnderItsName() async throws {

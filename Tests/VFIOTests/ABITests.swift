@@ -182,6 +182,7 @@ import Synchronization
         Case(CIOMMU_VFIO_IOAS, [12, 3, 1]) { ABI.containerSpace(.set(3)) },
         Case(CIOMMU_VFIO_IOAS, [12, 0, 2]) { ABI.containerSpace(.clear) },
         Case(CIOMMU_GET_HW_INFO, [40, 0, 9, 256, nil, nil, 0, 0, 0, 0]) { ABI.getHardwareInfo(of: 9) },
+        Case(CIOMMU_GET_HW_INFO, [40, 1, 9, 256, nil, nil, 3, 0, 0, 0]) { ABI.getHardwareInfo(of: 9, type: 3) },
         Case(CIOMMU_HWPT_ALLOC, [48, 0b1001, 9, 3, 0, 0, 0, 0, 0, 0, 0, 0]) {
             ABI.makePageTable(for: 9, over: 3, flags: 0b1001, faults: nil)
         },

@@ -57,6 +57,20 @@
         #expect(try binding.planChangeToAnyDriver(of: "0000:00:04.0").steps == [])
     }
 
+    @Test(
+        "back to what was: the driver, and an override that names another",
+        arguments: ["nvme", "vfio-pci", nil], ["nvme", "other", "vfio-pci", nil] as [String?])
+    func backTo(driver: String?, override: String?) throws {
+        let binding: DriverBinding
+        let tree = try machine()
+        binding = DriverBinding(kernel: tree)
+        try binding.apply(binding.planChange(of: "0000:00:04.0", to: "vfio-pci"))
+        try binding.apply(binding.planChange(of: "0000:00:04.0", backTo: driver, override: override))
+        let function = try PCIBus(kernel: tree).function(at: "0000:00:04.0")
+        #expect(function.driver == driver && function.driverOverride == override)
+        #expect(try binding.planChange(of: "0000:00:04.0", backTo: driver, override: override).steps == [])
+    }
+
     @Test("to no driver")
     func unbind() throws {
         let tree = try machine()
@@ -114,8 +128,17 @@
     func notLoaded() throws {
         let tree = try machine()
         let binding = DriverBinding(kernel: tree)
-        expectError(.driverRefused, hint: "the kernel has no driver absent loaded; load it: modprobe absent") {
-            try binding.apply(binding.planChange(of: "0000:00:04.0", to: "absent"))
+        let hints = [
+            ("/lib/modules has no module of this name for it", nil),
+            ("it is built in, so its log may say why: dmesg", "modules.builtin = kernel/drivers/absent.ko"),
+            ("load it: modprobe absent", "modules.dep = kernel/drivers/absent.ko.xz: kernel/other.ko.xz"),
+        ]
+        tree.add("/proc/sys/kernel/osrelease = 7.3.0")
+        for (hint, list) in hints {
+            if let list { tree.add("/lib/modules/7.3.0/\(list)") }
+            expectError(.driverRefused, hint: "the kernel has no driver absent loaded; \(hint)") {
+                try binding.apply(binding.planChange(of: "0000:00:04.0", to: "absent"))
+            }
         }
         #expect(tree.writes == [])
         for name in ["", "../x", "vfio-pci\n"] {

@@ -116,6 +116,67 @@ import Synchronization
         try second.close()
     }
 
+    @Test func thePageTableOfAPASIDEndsAfterTheDevice() throws {
+        let device = try kernel.device()
+        let table = try device.makePageTable(options: .pasid)
+        try device.attach(to: table, pasid: 1)
+        discard(table)
+        let wasOpen = Mutex<[Bool]>([])
+        kernel.accept(CIOMMU_DESTROY, ciommu_destroy.self) { [unowned kernel] _ in
+            wasOpen.withLock { $0.append(kernel.openNames.contains("/dev/vfio/devices/vfio0")) }
+        }
+        try device.close()
+        // The kernel refuses to destroy one that the device is attached to.
+        #expect(wasOpen.withLock { $0.first } == false)
+    }
+
+    @Test func anAddressSpaceThatADeviceIsAttachedToKnowsTheDevicesRanges() throws {
+        let device = try kernel.device()
+        let sibling = try device.space.makeSibling()
+        let table = try device.makePageTable(of: sibling)
+        for range in [0x10_0000...0x1f_ffff, 0x40_0000...0x4f_ffff] as [ClosedRange<UInt64>] {
+            kernel.answerRanges([range])
+            if range.lowerBound == 0x10_0000 { try device.attach(to: sibling) } else { try device.attach(to: table) }
+            let buffer = try sibling.allocate(byteCount: 4096)
+            #expect(range.contains(buffer.iova.rawValue), "\(buffer.iova)")
+            try buffer.close()
+        }
+        try device.detach()
+        try table.close()
+    }
+
+    // MARK: Queues and windows
+
+    @Test func aClosedQueueIsNotReadAgain() throws {
+        let device = try kernel.device()
+        let table = try device.makePageTable()
+        let object = IOMMUFDObject(objects.next(), "the queue", of: device.space, in: table.object.file, holding: [])
+        let descriptor = kernel.makeDescriptor("events")
+        let source = VirtualEventSource(object, descriptor, .armSMMUv3)
+        try source.close()
+        // The number may be another file's by now.
+        kernel.onRead(of: descriptor) { (_) throws(Errno) in
+            Issue.record("it was read")
+            return 0
+        }
+        #expect(try source.take() == nil)
+        try table.close()
+    }
+
+    @Test func aWindowIsUnmappedOnce() throws {
+        let device = try kernel.device()
+        let parent = try device.makePageTable(options: .nestingParent)
+        let viommu = try device.makeVirtualIOMMU(.armSMMUv3, over: parent)
+        func unmaps() -> Int { kernel.calls.count { $0.hasPrefix("munmap") } }
+        for isClosed in [true, false] {
+            let window = try viommu.map(.init(offset: 4096, byteCount: 4096))
+            let before = unmaps()
+            if isClosed { try window.close() } else { discard(window) }
+            #expect(unmaps() == before + 1)
+        }
+        try viommu.close()
+    }
+
     // MARK: What is held, and what is refused
 
     @Test func eachKeepsWhatItNeeds() throws {

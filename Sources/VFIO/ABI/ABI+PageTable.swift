@@ -7,10 +7,16 @@ extension ABI {
     package typealias HardwareInfo = (type: UInt32, capabilities: UInt64, pasidBits: UInt8, data: [UInt8])
 
     /// The corresponding request is `IOMMU_GET_HW_INFO`.
-    package static func getHardwareInfo(of device: UInt32) -> some ABIRequest<HardwareInfo> {
+    ///
+    /// - Parameter type: The type of the data; `nil` for the kernel's choice.
+    package static func getHardwareInfo(of device: UInt32, type: UInt32? = nil) -> some ABIRequest<HardwareInfo> {
         let room = RequestBuffer(byteCount: 256)
         var structure = ciommu_hw_info()
         structure.dev_id = device
+        if let type {
+            structure.flags = CIOMMU_HW_INFO_FLAG_INPUT_TYPE
+            structure.in_data_type = type
+        }
         structure.data_len = UInt32(room.byteCount)
         structure.data_uptr = room.address
         return Request(.getHardwareInfo, structure, pointingTo: room) { (info, _) in

@@ -75,6 +75,36 @@ public struct DriverBinding: Sendable {
             takesAnyDriver: true, steps: steps)
     }
 
+    /// Returns the change that gives a device a driver and an override that it had before.
+    ///
+    /// - Parameters:
+    ///   - address: The device.
+    ///   - driver: Its driver afterwards; `nil` for none.
+    ///   - override: Its `driver_override` afterwards, which may name another driver; `nil` for none.
+    /// - Throws: As ``planChange(of:to:)``.
+    public func planChange(
+        of address: PCIAddress, backTo driver: String?, override: String?
+    ) throws(VFIOError) -> DriverChange {
+        let change = try planChange(of: address, to: driver)
+        // A device that has the driver needs no override for it.
+        var steps = change.previousDriver == driver ? [] : change.steps
+        // The override that is there after those steps.
+        let last = steps.last { $0.path.lastComponent == "driver_override" }
+        let current = last.map { $0.text.isEmpty ? nil : $0.text } ?? change.previousOverride
+        if current != override {
+            if driver == nil {
+                // Before the device is unbound, so that the change ends without a driver.
+                steps.removeAll { $0.path.lastComponent == "driver_override" }
+                if change.previousOverride != override { steps.insert(overriding(address, by: override), at: 0) }
+            } else {
+                steps.append(overriding(address, by: override))
+            }
+        }
+        return DriverChange(
+            address: address, previousDriver: change.previousDriver, previousOverride: change.previousOverride,
+            driver: driver, takesAnyDriver: false, steps: steps)
+    }
+
     private func functionToChange(_ address: PCIAddress) throws(VFIOError) -> PCIFunctionInfo {
         let function = try bus.function(at: address)
         guard !function.isPort else {
@@ -177,9 +207,17 @@ public struct DriverBinding: Sendable {
         (try? kernel.names(in: FilePath("/sys/bus/pci/drivers/\(driver)"))) != nil
     }
 
+    private static func loading(_ driver: String, _ modules: KernelModules) -> String {
+        switch modules.state(of: driver) {
+        case .loadable: "load it: modprobe \(driver)"
+        case .builtIn: "it is built in, so its log may say why: dmesg"
+        case .missing: "/lib/modules has no module of this name for it"
+        }
+    }
+
     private func notLoaded(_ driver: String, _ change: DriverChange) -> VFIOError {
         VFIOError(
             .driverRefused, "change the driver of the device", "\(change.address)",
-            hint: "the kernel has no driver \(driver) loaded; load it: modprobe \(driver)")
+            hint: "the kernel has no driver \(driver) loaded; \(Self.loading(driver, KernelModules(kernel: kernel)))")
     }
 }

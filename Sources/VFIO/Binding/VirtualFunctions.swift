@@ -69,19 +69,43 @@ public struct VirtualFunctions: Sendable {
     /// Virtual functions that are removed disappear at once, even if they are in use, except for those that a program
     /// has open through VFIO: the write waits until it closes them. Call ``PCIBus/uses(of:)`` first.
     ///
+    /// If the new number is refused after the old functions were removed, as many as before are made again. They are new
+    /// ones: what they were bound to is lost. The error says so.
+    ///
     /// - Throws: `.permissionDenied` without root, `.driverRefused` if the device's driver does not support it, `.noSpace`
     ///   if there is no room for as many.
     public func apply(_ steps: [DriverChange.Step], of address: PCIAddress) throws(VFIOError) {
+        let before = (try? PCIBus(kernel: kernel).function(at: address))?.virtualFunctions.count ?? 0
+        var lost: DriverChange.Step?
         for step in steps {
             do throws(Errno) {
                 try kernel.writeFile(step.path, Array(step.text.utf8))
+                if step.path.lastComponent == "sriov_numvfs" {
+                    lost = step.text == "0" && before > 0 ? .init(path: step.path, text: "\(before)") : nil
+                }
             } catch {
+                let again = step == steps.first ? nil : lost.map(makeAgain)
                 // Restore automatic probing even after a failure.
                 if let last = steps.last, last.path != step.path {
                     try? kernel.writeFile(last.path, Array(last.text.utf8))
                 }
-                throw failure(error, step, address)
+                let failure = failure(error, step, address)
+                guard let again else { throw failure }
+                throw VFIOError(
+                    failure.code, failure.operation, failure.subject, errno: error,
+                    hint: [failure.hint, again].compactMap { $0 }.joined(separator: "; "))
             }
+        }
+    }
+
+    /// Makes the functions that were removed for nothing, and returns what came of it.
+    private func makeAgain(_ step: DriverChange.Step) -> String {
+        do throws(Errno) {
+            try kernel.writeFile(step.path, Array(step.text.utf8))
+            return
+                "the \(step.text) that it had were removed, and have been made again, without what they were bound to"
+        } catch {
+            return "the \(step.text) that it had were removed, and could not be made again (\(error))"
         }
     }
 

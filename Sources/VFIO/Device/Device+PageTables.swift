@@ -10,6 +10,14 @@ extension Device {
         try bound(for: ABI.Call.getHardwareInfo.operation("ask what the IOMMU is")).hardware()
     }
 
+    /// Returns the same, with the data of one type: an IOMMU may have several, as an SMMUv3 with an extension has.
+    /// The corresponding request is `IOMMU_GET_HW_INFO`.
+    ///
+    /// - Throws: `.unsupported` with type1, before Linux 6.17, and if the IOMMU has no data of the type.
+    public func iommuHardware(_ type: IOMMUHardware.DataType) throws(VFIOError) -> IOMMUHardware {
+        try bound(for: ABI.Call.getHardwareInfo.operation("ask what the IOMMU is")).hardware(type)
+    }
+
     /// Makes a page table for this device and others behind the same IOMMU.
     /// The corresponding request is `IOMMU_HWPT_ALLOC`.
     ///

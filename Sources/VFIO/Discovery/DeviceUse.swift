@@ -21,7 +21,8 @@ public enum DeviceUse: Sendable, Hashable {
     case node(String, openIn: String, process: Int)
     /// It has virtual functions, which disappear with it.
     case virtualFunctions(count: Int)
-    /// A program has it open through VFIO. Unbinding waits until that program closes it.
+    /// It is enabled, and nobody is seen to have it open: a program of another user or container has it open through
+    /// VFIO, and unbinding waits until that program closes it; or its last driver left it enabled.
     case open
 }
 
@@ -38,7 +39,7 @@ extension DeviceUse: CustomStringConvertible {
         case .display(let connector): "a monitor shows its picture (\(connector))"
         case .node(let node, let name, let process): "\(name) (process \(process)) has \(node) open"
         case .virtualFunctions(let count): "it has \(count) virtual functions, which end with it"
-        case .open: "a program has it open"
+        case .open: "it is enabled: a program that is not seen here has it open, or its last driver left it so"
         }
     }
 }

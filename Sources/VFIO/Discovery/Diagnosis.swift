@@ -88,7 +88,9 @@ struct Diagnosis {
 
     /// Returns the reason why Linux gives no device of a group to a program: the firmware wants a 1:1 mapping.
     func oneToOneMapping(ofGroup group: Int) -> Refusal? {
-        guard let addresses = (try? IOMMUGroupInfo(group, kernel: kernel))?.oneToOneAddresses else { return nil }
+        guard PCIBus(kernel: kernel).refusesOneToOneMappings,
+            let addresses = (try? IOMMUGroupInfo(group, kernel: kernel))?.oneToOneAddresses
+        else { return nil }
         return (
             .unsupported,
             "the firmware wants \(addresses) mapped 1:1 for a device of IOMMU group \(group) (RMRR or IVMD), and Linux "
@@ -106,7 +108,7 @@ struct Diagnosis {
         guard let module else { return (.permissionDenied, "it takes CAP_SYS_RAWIO") }
         if let hint = group.flatMap(blockers) { return (.groupNotViable, hint) }
         if let refusal = group.flatMap(oneToOneMapping) { return refusal }
-        let remaps = (try? sysfs.remapsInterrupts()) ?? nil
+        let remaps = sysfs.allowsUnsafeInterrupts(module) ? true : (try? sysfs.remapsInterrupts()) ?? nil
         if remaps == false {
             return (
                 .kernel,
@@ -123,12 +125,23 @@ struct Diagnosis {
         )
     }
 
-    /// Whether a device whose binding failed with `EINVAL` is open already: its driver has enabled it for a program.
-    func isOpen(_ address: DeviceAddress) -> Bool {
+    /// The meaning of `EINVAL` when a device is bound to an iommufd.
+    ///
+    /// That the device is enabled shows nothing: its last driver may have left it so.
+    ///
+    /// - Parameters:
+    ///   - node: The device's node, which `own` has open.
+    ///   - isHeld: Whether this process has the device open in the same iommufd.
+    func invalidBinding(
+        of address: DeviceAddress, group: Int?, node: FilePath, own: FileDescriptor, isHeld: Bool
+    ) -> Refusal {
+        // A device that the firmware wants mapped 1:1 cannot be open.
+        if let refusal = group.flatMap(oneToOneMapping) { return refusal }
+        let isOpen = "the device is open already, here or in another program"
+        if isHeld || OpenNodes(kernel: kernel).isOpen(node.string, apartFrom: own) { return (.busy, isOpen) }
         // A mediated device has no IOMMU that could be the cause.
-        guard let address = address.pci else { return true }
-        guard let function = try? PCIBus(kernel: kernel).function(at: address) else { return false }
-        return function.isBoundToVFIO && function.isEnabled
+        let other = address.pci == nil ? "its driver does not open it" : "its IOMMU is not cache-coherent"
+        return (.kernel, "\(isOpen), or \(other); the kernel's log may tell which: dmesg")
     }
 
     /// Returns a hint about the limit on locked memory for a failed mapping; `nil` if unlimited.

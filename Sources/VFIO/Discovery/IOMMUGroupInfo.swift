@@ -85,6 +85,20 @@ public struct IOMMUGroupInfo: Sendable, Hashable {
 }
 
 extension PCIBus {
+    /// The first two numbers of the kernel's release; `nil` if it cannot be read.
+    package var kernelVersion: (major: Int, minor: Int)? {
+        guard let bytes = try? kernel.readFile("/proc/sys/kernel/osrelease") else { return nil }
+        let numbers = String(decoding: bytes, as: UTF8.self).split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
+        return numbers.first.map { ($0, numbers.dropFirst().first ?? 0) }
+    }
+
+    /// Whether the kernel gives no device to a program for which the firmware wants a 1:1 mapping.
+    package var refusesOneToOneMappings: Bool {
+        // Since 6.6 the core refuses; before, only the driver of Intel's IOMMU did.
+        guard let version = kernelVersion, version < (6, 6) else { return true }
+        return (try? kernel.names(in: "/sys/class/iommu"))?.contains { $0.hasPrefix("dmar") } ?? false
+    }
+
     /// Returns what sysfs shows of an IOMMU group.
     ///
     /// - Throws: `.notFound` if there is no such group.

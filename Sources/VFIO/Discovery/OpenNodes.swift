@@ -13,17 +13,37 @@ package struct OpenNodes {
     package func holders(of nodes: Set<String>) -> [Holder] {
         guard !nodes.isEmpty else { return [] }
         var holders: [Holder] = []
-        for process in ((try? kernel.names(in: "/proc")) ?? []).compactMap({ Int($0) }).sorted() {
-            let folder = FilePath("/proc/\(process)/fd")
-            // A process may end, or be another user's.
-            let targets = ((try? kernel.names(in: folder)) ?? []).compactMap { descriptor in
-                (try? kernel.readLink(folder.appending(descriptor)))?.string
-            }
-            for node in nodes.intersection(targets).sorted() {
+        for process in processes {
+            for node in Set(descriptors(of: process).values).intersection(nodes).sorted() {
                 holders.append((process, name(of: process), node))
             }
         }
         return holders
+    }
+
+    /// Returns whether a node is open by another descriptor than one of this process.
+    func isOpen(_ node: String, apartFrom own: FileDescriptor) -> Bool {
+        // The number that /proc has for this process, which may be that of another namespace.
+        let me = (try? kernel.readLink("/proc/self"))?.lastComponent?.string
+        return processes.contains { process in
+            descriptors(of: process).contains { (descriptor, target) in
+                target == node && !("\(process)" == me && descriptor == "\(own.rawValue)")
+            }
+        }
+    }
+
+    private var processes: [Int] {
+        ((try? kernel.names(in: "/proc")) ?? []).compactMap { Int($0) }.sorted()
+    }
+
+    /// The targets of a process's descriptors; none of a process that ends, or is another user's.
+    private func descriptors(of process: Int) -> [String: String] {
+        let folder = FilePath("/proc/\(process)/fd")
+        var targets: [String: String] = [:]
+        for descriptor in (try? kernel.names(in: folder)) ?? [] {
+            targets[descriptor] = (try? kernel.readLink(folder.appending(descriptor)))?.string
+        }
+        return targets
     }
 
     /// The name of a process, without control characters: a process can choose its own name.

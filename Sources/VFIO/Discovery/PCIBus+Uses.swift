@@ -18,7 +18,7 @@ extension PCIBus {
             try reader.blockDevices() + reader.networkInterfaces() + reader.monitors()
             + reader.openNodes()
         if function.isBootDisplay { uses.append(.bootDisplay) }
-        if function.isBoundToVFIO && function.isEnabled { uses.append(.open) }
+        if function.isBoundToVFIO { uses += reader.programs(with: function) }
         if !function.virtualFunctions.isEmpty { uses.append(.virtualFunctions(count: function.virtualFunctions.count)) }
         return uses
     }
@@ -173,6 +173,21 @@ private struct UseReader {
         return OpenNodes(kernel: kernel).holders(of: nodes).map {
             .node($0.node, openIn: $0.name, process: $0.process)
         }
+    }
+
+    /// The programs that have a device open through VFIO, by its own node or by that of its group.
+    func programs(with function: PCIFunctionInfo) -> [DeviceUse] {
+        func uses(of nodes: [String]) -> [DeviceUse] {
+            OpenNodes(kernel: kernel).holders(of: Set(nodes)).map {
+                .node($0.node, openIn: $0.name, process: $0.process)
+            }
+        }
+        // The kernel does not unbind a device whose node is open, used or not.
+        let own = uses(of: function.vfioNode.map { ["/dev/vfio/devices/\($0)"] } ?? [])
+        guard own.isEmpty, function.isEnabled else { return own }
+        // The node of the group is open for any of its devices.
+        let group = uses(of: function.iommuGroup.map { ["/dev/vfio/\($0)", "/dev/vfio/noiommu-\($0)"] } ?? [])
+        return group.isEmpty ? [.open] : group
     }
 
     // MARK: Reading

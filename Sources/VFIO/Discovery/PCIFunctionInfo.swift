@@ -17,7 +17,8 @@ public struct PCIFunctionInfo: Sendable, Hashable, Identifiable {
     public let driver: String?
     /// The only driver that may bind it (`driver_override`); `nil` if any matching driver may.
     public let driverOverride: String?
-    /// Whether a driver has enabled it: with a VFIO driver, that a program has it open.
+    /// Whether it is enabled. With a VFIO driver it is while a program has it open, and also if its last driver left it
+    /// so.
     public let isEnabled: Bool
     /// The number of its IOMMU group; `nil` if it has none, as without an IOMMU.
     public let iommuGroup: Int?

@@ -56,6 +56,12 @@ struct Sysfs {
         return chips.contains { $0.hasPrefix("PCI-MSI") } ? false : nil
     }
 
+    /// Returns whether the parameter of a module allows devices whose interrupts the platform does not remap.
+    func allowsUnsafeInterrupts(_ module: String) -> Bool {
+        let file = FilePath("/sys/module/\(module)/parameters/allow_unsafe_interrupts")
+        return (try? kernel.readFile(file))?.first == UInt8(ascii: "Y")
+    }
+
     /// Returns the name of the device's VFIO character device, such as `vfio0`; `nil` for none.
     func characterDevice(of address: DeviceAddress) throws(Errno) -> String? {
         do throws(Errno) {

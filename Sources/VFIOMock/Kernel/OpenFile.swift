@@ -14,6 +14,8 @@ final class OpenFile {
 
     let identity: Identity
     let operations: any FileOperations
+    /// The node that it was opened by; `nil` for one that an `ioctl` made.
+    var node: String?
     /// The number of files opened before it.
     let number: Int
     private unowned let core: Core

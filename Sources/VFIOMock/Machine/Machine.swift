@@ -1,4 +1,5 @@
 internal import CVFIOMock
+internal import Glibc
 import SystemPackage
 import VFIO
 
@@ -59,7 +60,9 @@ final class Machine {
 
     func open(_ path: FilePath, _ mode: FileDescriptor.AccessMode) throws(Errno) -> FileDescriptor {
         if Sysfs.covers(path), let open = try bus.sysfs.device(path) {
-            return try core.open(try open(), flags: mode.rawValue | Self.largeFile)
+            let descriptor = try core.open(try open(), flags: mode.rawValue | Self.largeFile)
+            core.file(descriptor)?.node = path.string
+            return descriptor
         }
         let descriptor = try openHostFile(path, mode)
         core.forget(descriptor.rawValue)
@@ -83,6 +86,15 @@ final class Machine {
             let file = core.file(FileDescriptor(rawValue: number))
         else { return nil }
         return Array(file.information(number).utf8)
+    }
+
+    /// The target of `/proc/PID/fd/N` for a node of the mock that this process has open; `nil` for other paths.
+    func descriptorTarget(_ path: FilePath) -> String? {
+        let names = path.string.split(separator: "/")
+        guard names.count == 4, names[0] == "proc", names[2] == "fd", ["self", "\(getpid())"].contains(names[1]),
+            let number = Int32(names[3])
+        else { return nil }
+        return core.file(FileDescriptor(rawValue: number))?.node
     }
 
     private func snapshot(_ bytes: [UInt8]) throws(Errno) -> FileDescriptor {

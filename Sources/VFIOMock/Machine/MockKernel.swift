@@ -183,6 +183,7 @@ public struct MockKernel: Kernel {
 
     public func readLink(_ path: FilePath) throws(Errno) -> FilePath {
         try call(.readlink) { (machine) throws(Errno) in
+            if let node = machine.descriptorTarget(path) { return FilePath(node) }
             guard Sysfs.covers(path) else { return try machine.core.host.readLink(path) }
             return FilePath(try machine.bus.sysfs.link(path))
         }

@@ -25,7 +25,7 @@ struct BindCommand: ParsableCommand {
     var devices: [PCIAddress]
 
     func run() throws {
-        let changer = DriverChanger(machine: machine, isForced: force, isDryRun: change.dryRun)
+        let changer = DriverChanger(kernel: machine.kernel, isForced: force, isDryRun: change.dryRun)
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
         let devices = try group ? changer.withGroups(devices) : devices

@@ -2,12 +2,12 @@ import VFIO
 
 /// The shared part of `bind`, `unbind` and `restore`: refuses devices in use, and supports dry runs.
 struct DriverChanger {
-    let machine: MachineOptions
+    let kernel: any Kernel
     let isForced: Bool
     let isDryRun: Bool
 
-    var binding: DriverBinding { DriverBinding(kernel: machine.kernel) }
-    private var bus: PCIBus { PCIBus(kernel: machine.kernel) }
+    var binding: DriverBinding { DriverBinding(kernel: kernel) }
+    private var bus: PCIBus { PCIBus(kernel: kernel) }
 
     /// Performs a change, or prints it in a dry run.
     ///
@@ -20,6 +20,23 @@ struct DriverChanger {
         }
         try binding.apply(change)
         return ChangeReport(change, after: try bus.function(at: change.address).driver, done: true, note: try note())
+    }
+
+    /// Gives a device back to the driver that it was recorded with; without a record, to the kernel's choice.
+    func restore(_ device: PCIAddress, _ previous: inout PreviousDrivers) throws -> ChangeReport {
+        let record = previous[device]
+        var report: ChangeReport
+        if let record, let override = record.override {
+            report = try apply(binding.planChange(of: device, backTo: record.driver, override: override))
+        } else {
+            report = try apply(binding.planChangeToAnyDriver(of: device))
+            if report.done, let wanted = record?.driver, report.after != wanted {
+                let byName = try apply(binding.planChange(of: device, backTo: wanted, override: nil))
+                report = ChangeReport(report, then: byName)
+            }
+        }
+        if report.done { try previous.forget(device) }
+        return report
     }
 
     /// Checks that a device is not in use. A device without a driver may be in use too, such as the firmware's display.

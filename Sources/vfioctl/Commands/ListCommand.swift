@@ -7,7 +7,7 @@ struct ListCommand: ParsableCommand {
         commandName: "list", abstract: "List the PCI devices with their drivers and their VFIO state.",
         discussion: """
             Bridges are omitted unless --all is given. The column VFIO has the state of a device: "ready" (a program can open it), \
-            "in-use" (a program has it open), "blocked" (bound, but another device of its group is bound to a kernel driver), "free" \
+            "in-use" (enabled, as while a program has it open), "blocked" (bound, but another device of its group is bound to a kernel driver), "free" \
             (no driver), "kernel" (bound to a kernel driver), "unprotected" (bound, but without an IOMMU: VFIO's unsafe no-IOMMU \
             mode).
             """

@@ -6,7 +6,8 @@ struct RestoreCommand: ParsableCommand {
         commandName: "restore", abstract: "Bind devices to the drivers that they had before `vfioctl bind`.",
         discussion: """
             Clears the driver_override and lets the kernel choose a driver. If it chooses another driver than the recorded one, the \
-            device is bound to the recorded driver by name. Needs root.
+            device is bound to the recorded driver by name. A driver_override that was there before is put back. It works also \
+            after a bind that was interrupted. Needs root.
             """
     )
 
@@ -20,16 +21,11 @@ struct RestoreCommand: ParsableCommand {
     var devices: [PCIAddress]
 
     func run() throws {
-        let changer = DriverChanger(machine: machine, isForced: force, isDryRun: change.dryRun)
+        let changer = DriverChanger(kernel: machine.kernel, isForced: force, isDryRun: change.dryRun)
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
         for device in devices {
-            var report = try changer.apply(changer.binding.planChangeToAnyDriver(of: device))
-            if report.done, let wanted = previous[device], report.after != wanted {
-                let byName = try changer.apply(changer.binding.planChange(of: device, to: wanted))
-                report = ChangeReport(report, then: byName)
-            }
-            if report.done { try previous.forget(device) }
+            let report = try changer.restore(device, &previous)
             reports.append(report)
             if !output.json { report.print(output.style) }
         }

@@ -16,7 +16,7 @@ struct UnbindCommand: ParsableCommand {
     var devices: [PCIAddress]
 
     func run() throws {
-        let changer = DriverChanger(machine: machine, isForced: force, isDryRun: change.dryRun)
+        let changer = DriverChanger(kernel: machine.kernel, isForced: force, isDryRun: change.dryRun)
         var previous = try PreviousDrivers(for: machine)
         var reports: [ChangeReport] = []
         // Check all devices before the first one is unbound: all or none.

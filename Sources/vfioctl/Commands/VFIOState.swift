@@ -4,7 +4,7 @@ import VFIO
 enum VFIOState: String {
     /// A program can open it.
     case ready
-    /// A program has it open.
+    /// It is enabled, as while a program has it open.
     case inUse = "in-use"
     /// It is bound to VFIO, but another device of its group is bound to a kernel driver.
     case blocked

@@ -117,13 +117,9 @@ struct DeviceDoctor {
     /// Memory that the firmware wants mapped 1:1 for a device of the group.
     private func reservedMemory(_ group: IOMMUGroupInfo) -> [Finding] {
         guard let addresses = group.oneToOneAddresses else { return [] }
-        // Before 6.5 only the driver of Intel's IOMMU refused such devices.
-        let isRefused =
-            files.version ?? (7, 0) >= (6, 5)
-            || files.names("/sys/class/iommu")?.contains { $0.hasPrefix("dmar") } ?? false
         return [
             Finding(
-                isRefused ? .problem : .warning, "reserved memory",
+                bus.refusesOneToOneMappings ? .problem : .warning, "reserved memory",
                 "the firmware wants \(addresses) mapped 1:1 for a device of the group (RMRR or IVMD), and Linux gives no such "
                     + "device to a program", advice: "a setting of the firmware may end that")
         ]

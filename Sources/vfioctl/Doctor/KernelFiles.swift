@@ -22,26 +22,7 @@ struct KernelFiles {
     }
 
     /// The first two numbers of the kernel's release.
-    var version: (Int, Int)? {
-        let numbers =
-            text("/proc/sys/kernel/osrelease")?.split { !$0.isNumber }.prefix(2).compactMap { Int($0) }
-            ?? []
-        return numbers.first.map { ($0, numbers.dropFirst().first ?? 0) }
-    }
-
-    /// Those of some modules that `modprobe` does not find for this kernel.
-    func missingModules(_ names: Set<String>) -> Set<String> {
-        guard let release = text("/proc/sys/kernel/osrelease"),
-            let list = text("/lib/modules/\(release)/modules.dep")
-        else { return names }
-        // A line is "kernel/drivers/vfio/pci/vfio-pci.ko.xz: …"; modprobe takes - and _ for the same.
-        let found = Set(
-            list.split(separator: "\n").map { line in
-                (line.prefix { $0 != ":" }.split(separator: "/").last?.prefix { $0 != "." } ?? "")
-                    .replacing("_", with: "-")
-            })
-        return names.filter { !found.contains($0.replacing("_", with: "-")[...]) }
-    }
+    var version: (Int, Int)? { PCIBus(kernel: kernel).kernelVersion.map { ($0.major, $0.minor) } }
 
     /// The real user ID.
     var user: String? { status("Uid") }

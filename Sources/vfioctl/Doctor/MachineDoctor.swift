@@ -218,15 +218,24 @@ struct MachineDoctor {
     private func loading(
         _ alternatives: [[String]], orBuilding options: String
     ) -> (remedy: String?, advice: String?) {
-        let missing = files.missingModules(Set(alternatives.joined()))
-        if let modules = alternatives.first(where: missing.isDisjoint) {
+        let installed = KernelModules(kernel: files.kernel)
+        for names in alternatives where !names.contains(where: { installed.state(of: $0) == .missing }) {
+            // modprobe does nothing for a module that is built in.
+            let modules = names.filter { installed.state(of: $0) == .loadable }
+            guard !modules.isEmpty else {
+                return (
+                    nil,
+                    "the kernel has \(names.joined(separator: ", ")) built in, and its log may tell why it is not there: "
+                        + "dmesg"
+                )
+            }
             return ("modprobe \(modules.count > 1 ? "-a " : "")\(modules.joined(separator: " "))", nil)
         }
-        let list = alternatives[0].filter(missing.contains).joined(separator: ", ")
+        let list = alternatives[0].filter { installed.state(of: $0) == .missing }.joined(separator: ", ")
         return (
             nil,
-            "/lib/modules has no module \(list) for this kernel: it takes a kernel with \(options), and its modules "
-                + "installed"
+            "/lib/modules has no module \(list) for this kernel, which was built without it, or lacks the package with "
+                + "it: it takes a kernel with \(options), and its modules installed"
         )
     }
 

@@ -10,13 +10,18 @@ struct PeerDoctor {
 
     /// Its findings are never problems, because each device by itself can be opened.
     func findings() -> [Finding] {
-        do throws(VFIOError) { return [try route(), try mapping()] } catch {
+        do throws(VFIOError) {
+            let mapping = try mapping()
+            return [try route(isMappable: mapping.verdict == .fine), mapping]
+        } catch {
             return [.warning("peer to peer", "\(error)")]
         }
     }
 
     /// Reports where the path between the two devices turns round: the closest common bridge, or the root complex.
-    private func route() throws(VFIOError) -> Finding {
+    ///
+    /// - Parameter isMappable: Whether the memory can be mapped, which the demo needs.
+    private func route(isMappable: Bool) throws(VFIOError) -> Finding {
         let functions = try PCIBus(kernel: kernel).functions()
         func ancestors(_ address: PCIAddress) -> [PCIAddress] {
             var found: [PCIAddress] = []
@@ -34,9 +39,11 @@ struct PeerDoctor {
                 "route", "both are behind \(common), which can turn their transfers round unless ACS forbids it")
         }
         // The demo knows how to make only QEMU's edu transfer.
-        let isEngine = functions.contains {
-            $0.address == reader && $0.vendorID == 0x1234 && $0.deviceID == 0x11e8
-        }
+        let isEngine =
+            isMappable
+            && functions.contains {
+                $0.address == reader && $0.vendorID == 0x1234 && $0.deviceID == 0x11e8
+            }
         return .warning(
             "route",
             "the devices are behind different ports, so their transfers cross the root complex; some refuse that",

@@ -15,7 +15,7 @@ enum SampleMachine {
     static let shared = make()
 
     /// The records of `bind` on this machine.
-    static let previousDrivers: [PCIAddress: String] = ["0000:00:04.0": "nvme"]
+    static let previousDrivers: [PCIAddress: PreviousDrivers.Record] = ["0000:00:04.0": .init(driver: "nvme")]
 
     /// The first disk, with memory decode enabled.
     static func openDisk() throws(VFIOError) -> Device {

@@ -2,7 +2,8 @@ import ArgumentParser
 
 /// The output format of a command.
 struct OutputOptions: ParsableArguments {
-    @Flag(help: "Print JSON, as described in docs/vfioctl-json.md.")
+    // ArgumentParser breaks no word, so none is longer than what 40 columns leave: 14 characters.
+    @Flag(help: "Print JSON, as the documentation describes it.")
     var json = false
 
     @Option(help: "Colours: auto (on a terminal), always, never.")

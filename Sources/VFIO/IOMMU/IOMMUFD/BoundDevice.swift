@@ -21,10 +21,13 @@ package struct BoundDevice: Sendable {
 
     // MARK: Hardware information
 
-    func hardware() throws(VFIOError) -> IOMMUHardware {
+    func hardware(_ type: IOMMUHardware.DataType? = nil) throws(VFIOError) -> IOMMUHardware {
         IOMMUHardware(
-            try ABI.getHardwareInfo(of: id).perform(
-                on: file, "ask what the IOMMU is", name, lacking: "this kernel or this IOMMU does not tell"))
+            try ABI.getHardwareInfo(of: id, type: type?.rawValue).perform(
+                on: file, "ask what the IOMMU is", name,
+                lacking: type == nil
+                    ? "this kernel or this IOMMU does not tell"
+                    : "the IOMMU has no data of this type, or the kernel (Linux 6.17) takes no type"))
     }
 
     // MARK: Page tables

@@ -67,7 +67,7 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
         // Before the binding, which notifies the device's driver of the virtual machine.
         if let registrar { try registeredFiles.add(opened, to: registrar, subject: "\(address)") }
         do throws(VFIOError) {
-            let number = try bind(device, address, token)
+            let number = try bind(device, node, address, token)
             try ABI.attachDevice(to: ioas).perform(
                 on: device, "attach the device to the address space", "\(address)",
                 refusals: [
@@ -86,16 +86,19 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     }
 
     private func bind(
-        _ device: borrowing OwnedDescriptor, _ address: DeviceAddress, _ token: VFToken?
+        _ device: borrowing OwnedDescriptor, _ node: FilePath, _ address: DeviceAddress, _ token: VFToken?
     ) throws(VFIOError) -> UInt32 {
-        try ABI.bindDevice(to: descriptor, token: token?.bytes).perform(
-            on: device, "bind the device to the iommufd", "\(address)", refusals: bindRefusals(address, token))
+        let own = device.descriptor
+        return try ABI.bindDevice(to: descriptor, token: token?.bytes).perform(
+            on: device, "bind the device to the iommufd", "\(address)",
+            refusals: bindRefusals(address, token, node, own))
     }
 
-    private func bindRefusals(_ address: DeviceAddress, _ token: VFToken?) -> [Errno: Refusal] {
+    private func bindRefusals(
+        _ address: DeviceAddress, _ token: VFToken?, _ node: FilePath, _ own: FileDescriptor
+    ) -> [Errno: Refusal] {
         let diagnosis = Diagnosis(kernel: kernel)
         let group = (try? Sysfs(kernel: kernel).iommuGroup(of: address)) ?? nil
-        let isOpen = "the device is open already, here or in another program"
         var refusals: [Errno: Refusal] = [
             .notPermitted: diagnosis.notPermitted(group: group, module: isNoIOMMU ? nil : "iommufd"),
             .resourceBusy: group.flatMap(diagnosis.blockers).map { (.groupNotViable, $0) }
@@ -103,13 +106,9 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
                     .busy,
                     "another program, or another address space of this one, uses the device or its group"
                 ),
-            .invalidArgument: diagnosis.isOpen(address) || !devices.hold(where: { $0.address == address }).isEmpty
-                ? (.busy, isOpen)
-                : group.flatMap(diagnosis.oneToOneMapping)
-                    ?? (
-                        .kernel,
-                        "\(isOpen), or its IOMMU is not cache-coherent; the kernel's log may tell which: dmesg"
-                    ),
+            .invalidArgument: diagnosis.invalidBinding(
+                of: address, group: group, node: node, own: own,
+                isHeld: !devices.hold(where: { $0.address == address }).isEmpty),
         ]
         refusals.merge(VFToken.refusals(given: token)) { $1 }
         if token != nil {

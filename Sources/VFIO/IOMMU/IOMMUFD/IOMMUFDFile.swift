@@ -15,7 +15,7 @@ package final class IOMMUFDFile: Sendable, ControlledFile {
             refusals: .opening(
                 "it",
                 missing: "iommufd needs Linux 6.6 with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV; "
-                    + "AddressSpace(.type1) is the other way"),
+                    + "AddressSpace(.type1) is the other way; `vfioctl doctor` tells what is missing"),
             kernel.open(Self.node, .readWrite))
         self.kernel = kernel
     }

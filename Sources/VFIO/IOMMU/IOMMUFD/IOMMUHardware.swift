@@ -17,6 +17,19 @@ public struct IOMMUHardware: Sendable, Hashable {
         case other(type: UInt32, bytes: [UInt8])
     }
 
+    /// A type of data that ``Device/iommuHardware(_:)`` asks for, by the kernel's number.
+    public struct DataType: RawRepresentable, Sendable, Hashable {
+        public let rawValue: UInt32
+
+        public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+        public static let intelVTD = DataType(rawValue: 1)
+        public static let armSMMUv3 = DataType(rawValue: 2)
+        /// NVIDIA's extension of SMMUv3 on Tegra241, whose data are ``Kind/other(type:bytes:)``.
+        public static let tegra241CMDQV = DataType(rawValue: 3)
+        public static let amd = DataType(rawValue: 4)
+    }
+
     /// The IOMMU's capabilities for the device.
     public struct Capabilities: OptionSet, Sendable, Hashable {
         public let rawValue: UInt64

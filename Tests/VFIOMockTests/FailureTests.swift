@@ -1,3 +1,6 @@
+import Synchronization
+import VFIOPassthrough
+
 @Suite("Failures on demand")
 struct FailureTests {
     @Test func theNextCallFailsAndOnlyIt() throws {
@@ -142,6 +145,67 @@ struct FailureTests {
         try first.close()
         try again.trigger()
         #expect(try again.wait(timeout: .seconds(10)) == 1)
+    }
+
+    /// A vector that several threads use.
+    private final class SharedVector: Sendable {
+        let vector: InterruptVector
+        init(_ vector: consuming InterruptVector) { self.vector = vector }
+    }
+
+    /// Runs code before the next wait, as another thread may.
+    private final class WaitHook: ForwardingKernel {
+        let kernel: any Kernel
+        let beforeWait = Mutex<(@Sendable () -> Void)?>(nil)
+
+        init(_ kernel: any Kernel) { self.kernel = kernel }
+
+        func willCall(_ name: @autoclosure () -> String) {
+            if name() == "poll" { beforeWait.withLock { $0.take() }?() }
+        }
+    }
+
+    @Test("the first that is told of the loss of a vector takes nothing from the others that wait")
+    func lossWithSeveralWaiters() throws {
+        let machine = MockMachine(.linux6_1)
+        machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
+        let kernel = WaitHook(machine.kernel)
+        let device = try Device(at: "0000:00:04.0", in: AddressSpace(kernel: kernel))
+        let msix = try device.interrupts(.msix)
+        let first = SharedVector(try msix.enable(vector: 0))
+        kernel.beforeWait.withLock {
+            $0 = {
+                machine.failNextCall(.ioctl, with: .noMemory, request: .deviceSetIRQs, skipping: 1, count: 2)
+                #expect(throws: VFIOError.self) { _ = try msix.enable(vector: 1) }
+                let error = #expect(throws: VFIOError.self) { _ = try first.vector.poll() }
+                #expect(error?.code == .interruptLost)
+            }
+        }
+        let error = #expect(throws: VFIOError.self) { _ = try first.vector.wait(timeout: .milliseconds(200)) }
+        #expect(error?.code == .interruptLost)
+    }
+
+    @Test("a lost vector is not connected to a guest")
+    func lossBeforeAnIRQFD() throws {
+        var release = MockRelease.linux6_1
+        release.hasKVM = true
+        let machine = MockMachine(release)
+        machine.plug(NVMeMemoryModel(), at: "0000:00:04.0")
+        let kernel = machine.kernel
+        let kvm = try kernel.open("/dev/kvm", .readWrite)
+        let guest = FileDescriptor(rawValue: Int32(try kernel.control(kvm, CKVM_CREATE_VM, value: 0)))
+        _ = try kernel.control(guest, CKVM_CREATE_IRQCHIP, value: 0)
+        let virtual = try VirtualMachine(guest, kernel: kernel)
+        let device = try Device(at: "0000:00:04.0", in: AddressSpace(kernel: kernel))
+        let msix = try device.interrupts(.msix)
+        let first = try msix.enable(vector: 0)
+        machine.failNextCall(.ioctl, with: .noMemory, request: .deviceSetIRQs, skipping: 1, count: 2)
+        #expect(throws: VFIOError.self) { _ = try msix.enable(vector: 1) }
+        let error = #expect(throws: VFIOError.self) { _ = try virtual.makeIRQFD(for: first, to: 5) }
+        #expect(error?.code == .interruptLost)
+        #expect(error?.operation == "deliver an interrupt to the guest (KVM_IRQFD)")
+        try kernel.close(guest)
+        try kernel.close(kvm)
     }
 
     @Test("vectors that are switched on again stay their owners'")

@@ -52,6 +52,17 @@
         try bank.check()
     }
 
+    /// Also if the look at the device finds no device at all.
+    @Test func aReadOfADeviceThatIsNotThereIsAFailure() throws {
+        let device = try Device(at: "0000:00:02.0", in: AddressSpace(kernel: machine.kernel))
+        let bank = try device.makeRegisterBank(of: .bar0)
+        machine.setAnswering(false, at: "0000:00:02.0")
+        machine.failNextCall(.pread, with: .operationNotSupportedByDevice, skipping: 1)
+        #expect(bank.read32(at: 0) == .max)
+        expectGone { try bank.check() }
+        #expect(machine.pendingFailureCount == 0)
+    }
+
     @Test func aMappingOfItsMemoryIsNotRestored() throws {
         let space = try AddressSpace(.iommufd, kernel: machine.kernel)
         let device = try Device(at: "0000:00:04.0", in: space)
@@ -59,8 +70,9 @@
         let window = try device.exportDMABuf(of: .bar2, 0..<4096)
         let peer = try space.map(window)
         machine.setAnswering(false, at: "0000:00:04.0")
-        expectGone { try device.reset() }
+        #expect(try device.isPresent() == false)
         #expect(peer.state == .revoked && window.state == .revoked)
+        expectGone { try device.reset() }
         expectGone { try peer.restore() }
         expectGone { _ = try space.map(window) }
         machine.setAnswering(true, at: "0000:00:04.0")

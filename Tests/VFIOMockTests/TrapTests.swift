@@ -318,6 +318,67 @@ struct TrapTests {
 
     // MARK: Huge pages
 
+    /// Refuses some mappings, as Linux does, and keeps account of the others.
+    private final class RefusingKernel: ForwardingKernel {
+        let kernel: any Kernel
+        let refusal: @Sendable (MemoryMapRequest) -> Errno?
+        let mapped = Mutex<[UInt: Int]>([:])
+
+        init(_ kernel: any Kernel, _ refusal: @escaping @Sendable (MemoryMapRequest) -> Errno?) {
+            self.kernel = kernel
+            self.refusal = refusal
+        }
+
+        func map(_ request: MemoryMapRequest) throws(Errno) -> UnsafeMutableRawPointer {
+            if let refusal = refusal(request) { throw refusal }
+            let base = try kernel.map(request)
+            mapped.withLock { $0[UInt(bitPattern: base)] = request.byteCount }
+            return base
+        }
+
+        func unmap(_ memory: UnsafeMutableRawBufferPointer) throws(Errno) {
+            try kernel.unmap(memory)
+            mapped.withLock { $0[UInt(bitPattern: memory.baseAddress)] = nil }
+        }
+    }
+
+    /// A process that locks all its memory (`mlockall`) may not reserve addresses beyond its limit, and a file of huge
+    /// pages refuses addresses between them.
+    @Test func withoutRoomForTheAlignmentABARIsMappedAnywhere() throws {
+        let refusals: [@Sendable (MemoryMapRequest) -> Errno?] = [
+            { !$0.isReadable ? .resourceTemporarilyUnavailable : nil },
+            { !$0.isReadable ? .noMemory : nil },
+            { $0.fixedAddress != nil ? .invalidArgument : nil },
+        ]
+        for refusal in refusals {
+            let machine = Self.makeMachine(memoryByteCount: 1 << 30)
+            let kernel = RefusingKernel(machine.kernel, refusal)
+            let device = try Device(at: Self.memory, in: AddressSpace(.iommufd, kernel: kernel))
+            try device.config.updateCommand { $0.insert(.memoryDecode) }
+            let bar = try device.map(.bar2)
+            #expect(kernel.mapped.withLock { Array($0.values) } == [1 << 30])
+            bar.write32(0xabcd, at: 1 << 29)
+            #expect(bar.read32(at: 1 << 29) == 0xabcd)
+            try bar.close()
+            #expect(kernel.mapped.withLock { $0.isEmpty })
+            try device.close()
+        }
+    }
+
+    @Test func theErrorOfAMappingIsNotThatOfItsAlignment() throws {
+        let machine = Self.makeMachine(memoryByteCount: 1 << 30)
+        let kernel = RefusingKernel(machine.kernel) {
+            guard case .file = $0.source else { return .resourceTemporarilyUnavailable }
+            return .permissionDenied
+        }
+        let device = try Device(at: Self.memory, in: AddressSpace(.iommufd, kernel: kernel))
+        try device.config.updateCommand { $0.insert(.memoryDecode) }
+        let error = #expect(throws: VFIOError.self) { _ = try device.map(.bar2) }
+        #expect(error?.errno == .permissionDenied)
+        #expect(kernel.mapped.withLock { $0.isEmpty })
+        try device.close()
+    }
+
     @Test func aLargeBARIsPlacedForHugePages() throws {
         for (shift, alignment) in [(21, 1 << 21), (28, 1 << 21), (30, 1 << 30), (36, 1 << 30)]
             as [(Int, UInt64)]

@@ -76,6 +76,81 @@
         #expect(known.current.isInLowPower)
     }
 
+    // MARK: A device that is gone
+
+    /// A config space that is not there answers ENODEV: as of a device whose bus was removed.
+    private func device(lostAfter setUp: (borrowing Device) throws -> Void = { _ in }) throws -> Device {
+        let device = try kernel.device()
+        try setUp(device)
+        kernel.onReadAt { (_, _) throws(Errno) in throw .operationNotSupportedByDevice }
+        kernel.onWriteAt { (_, _) throws(Errno) in throw .operationNotSupportedByDevice }
+        return device
+    }
+
+    @Test func anAccessThatFindsNoDeviceIsRemembered() throws {
+        let device = try kernel.device()
+        let window = try device.exportDMABuf(of: .bar0, 0..<4096)
+        let peer = try device.space.map(window)
+        kernel.onReadAt { (_, _) throws(Errno) in throw .operationNotSupportedByDevice }
+        let error = expectError(.deviceGone, errno: .operationNotSupportedByDevice) {
+            _ = try device.config.read16(at: 0)
+        }
+        #expect(error?.subject == "config space of 0000:00:01.0")
+        #expect(device.core.revocation.current.memory == .gone)
+        #expect(window.state == .revoked)
+        #expect(peer.state == .revoked)
+        expectError(.deviceGone) { try peer.restore() }
+    }
+
+    @Test func aWriteThatFindsNoDeviceIsRemembered() throws {
+        let device = try device { try $0.config.updateCommand { _ in } }
+        expectError(.deviceGone, errno: .operationNotSupportedByDevice) { try device.config.write8(1, at: 0x3C) }
+        #expect(device.core.revocation.current.memory == .gone)
+    }
+
+    @Test func aLookThatFindsNoDeviceIsRemembered() throws {
+        let device = try device()
+        #expect(try device.isPresent() == false)
+        #expect(device.core.revocation.current.memory == .gone)
+        let config = config
+        kernel.onReadAt { (offset, bytes) throws(Errno) in config.read(at: offset & 0xff, into: bytes) }
+        #expect(try device.isPresent())
+        #expect(device.core.revocation.current.isMemoryOn)
+    }
+
+    @Test func aResetThatLeavesNoDeviceIsAFailure() throws {
+        let device = try device()
+        expectError(.deviceGone) { try device.reset() }
+        #expect(device.core.revocation.current.memory == .gone)
+    }
+
+    @Test(arguments: [false, true])
+    func lowPowerThatLeavesNoDeviceIsAFailure(isSilent: Bool) throws {
+        kernel.accept(CVFIO_DEVICE_FEATURE)
+        let device = try kernel.device()
+        try device.enterLowPower()
+        kernel.onReadAt { (_, bytes) throws(Errno) in
+            if !isSilent { throw .operationNotSupportedByDevice }
+            _ = bytes.initializeMemory(as: UInt8.self, repeating: 0xFF)
+            return bytes.count
+        }
+        let error = expectError(.deviceGone) { try device.leaveLowPower() }
+        #expect(error?.operation == "leave low power (VFIO_DEVICE_FEATURE_LOW_POWER_EXIT)")
+    }
+
+    /// What was true of the device once is not the result of a later write.
+    @Test func aWriteToADeviceThatIsBackSucceeds() throws {
+        let config = config
+        let device = try device { try $0.config.updateCommand { _ in } }
+        #expect(try device.isPresent() == false)
+        expectError(.deviceGone) { try device.config.write8(5, at: 0x3C) }
+        kernel.onReadAt { (offset, bytes) throws(Errno) in config.read(at: offset & 0xff, into: bytes) }
+        kernel.onWriteAt { (offset, bytes) throws(Errno) in config.write(at: offset & 0xff, from: bytes) }
+        try device.config.write8(7, at: 0x3C)
+        #expect(config[0x3C] == 7)
+        #expect(device.core.revocation.current.isMemoryOn)
+    }
+
     @Test func aDeviceThatIsNoPCIDeviceIsResetWithoutALookAtItsConfigSpace() throws {
         // As of s390's vfio_ap: it can be reset, and has no regions.
         kernel.accept(CVFIO_DEVICE_GET_INFO, cvfio_device_info.self) { info in

@@ -80,20 +80,7 @@ public struct Device: ~Copyable, Sendable {
     /// A device that was removed, lost its power or its link, or did not come back from a reset or low power does not.
     /// Then a read of its registers returns all ones, and an access to a mapped region may end the process with
     /// `SIGBUS`. A device that is no PCI device always counts as present.
-    public func isPresent() throws(VFIOError) -> Bool {
-        do throws(VFIOError) {
-            guard try core.answers() else {
-                core.revocation.setMemory(.gone)
-                return false
-            }
-        } catch {
-            guard error.code == .deviceGone else { throw error }
-            return false
-        }
-        // It may have come back.
-        if core.revocation.current.memory == .gone { core.withConfigLock { core.refreshMemoryState() } }
-        return true
-    }
+    public func isPresent() throws(VFIOError) -> Bool { try core.isPresent() }
 
     /// Returns the properties of a region. A BAR that the device lacks has 0 bytes.
     /// The corresponding request is `VFIO_DEVICE_GET_REGION_INFO`.

@@ -200,11 +200,12 @@ package final class DeviceCore: Sendable, ControlledFile {
     /// Reads part of a region through the device's descriptor.
     func read(_ region: RegionInfo, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(VFIOError) {
         try checkRange(region, offset, buffer.count, "read")
-        let count = try unsafe attempt(
-            "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)",
-            refusals: region.index == .config
-                ? [.operationNotSupportedByDevice: (.deviceGone, "it \(Self.silence)")] : [:],
-            kernel.read(descriptor, at: region.offset + offset, into: buffer))
+        let count: Int
+        do throws(Errno) {
+            count = try unsafe kernel.read(descriptor, at: region.offset + offset, into: buffer)
+        } catch {
+            throw accessFailure(error, "read at \(offset.hexadecimal) (pread)", region.index)
+        }
         guard count == buffer.count else {
             throw VFIOError(
                 .unexpectedAnswer, "read at \(offset.hexadecimal) (pread)", "\(region.index) of \(address)",
@@ -215,9 +216,12 @@ package final class DeviceCore: Sendable, ControlledFile {
     /// Writes part of a region through the device's descriptor.
     func write(_ region: RegionInfo, at offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(VFIOError) {
         try checkRange(region, offset, buffer.count, "write")
-        let count = try unsafe attempt(
-            "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)",
-            kernel.write(descriptor, at: region.offset + offset, from: buffer))
+        let count: Int
+        do throws(Errno) {
+            count = try unsafe kernel.write(descriptor, at: region.offset + offset, from: buffer)
+        } catch {
+            throw accessFailure(error, "write at \(offset.hexadecimal) (pwrite)", region.index)
+        }
         guard count == buffer.count else {
             throw VFIOError(
                 .unexpectedAnswer, "write at \(offset.hexadecimal) (pwrite)", "\(region.index) of \(address)",

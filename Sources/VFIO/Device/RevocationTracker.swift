@@ -52,8 +52,13 @@ final class RevocationTracker: Sendable {
     }
 
     /// Records whether the device's memory responds, after an operation that may have changed it.
+    ///
+    /// A device that stops answering has dropped accesses, so its mappings are not live, though the kernel revokes none.
     func setMemory(_ memory: Memory) {
-        state.withLock { $0.memory = memory }
+        state.withLock { state in
+            if memory == .gone && state.memory != .gone { state.epoch += 1 }
+            state.memory = memory
+        }
     }
 
     /// Records that the device entered or left low power.

@@ -42,7 +42,7 @@ extension AddressSpace {
         let base: UnsafeMutableRawPointer
         do throws(Errno) {
             unsafe base = try kernel.map(
-                MemoryMapRequest(byteCount: length, source: source), alignedTo: knownAlignment)
+                MemoryMapRequest(byteCount: length, source: source), alignedTo: [knownAlignment])
         } catch {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, "\(length) bytes", errno: error,

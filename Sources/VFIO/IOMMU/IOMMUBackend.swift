@@ -28,6 +28,9 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// none.
     func groupDescriptor(_ number: Int) -> FileDescriptor?
 
+    /// Keeps an IOMMU group open for a request with its descriptor; `nil` as for ``groupDescriptor(_:)``.
+    func holdGroup(_ number: Int) -> HeldGroup?
+
     /// Returns the ranges that can be mapped, sorted, and the alignment of a mapping's ends in bytes.
     func layout() throws(VFIOError) -> IOVALayout
 
@@ -53,6 +56,12 @@ protocol IOMMUBackend: AnyObject, Sendable {
     /// The name of the map request, for errors.
     var mapRequest: String { get }
     var unmapRequest: String { get }
+}
+
+/// An IOMMU group that stays open while this value exists.
+struct HeldGroup: Sendable {
+    let descriptor: FileDescriptor
+    let hold: any Sendable
 }
 
 /// The IOVA ranges of an IOMMU and their alignment.

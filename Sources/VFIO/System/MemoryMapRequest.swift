@@ -34,42 +34,58 @@ public struct MemoryMapRequest: Sendable {
 }
 
 extension Kernel {
-    /// Maps memory at an address that is `offset` bytes behind a multiple of `alignment`; at any page if that is
-    /// sufficient, or the kernel does not map there. Huge pages of the CPU and of the IOMMU take such an address.
+    /// Maps memory at an address that is `offset` bytes behind a multiple of an alignment, which huge pages of the CPU
+    /// and of the IOMMU take; at any page if that is sufficient, or if nothing can be mapped there.
     ///
     /// - Parameters:
-    ///   - alignment: A power of two.
+    ///   - alignments: Powers of two, the best one first.
     ///   - offset: A multiple of the page size.
+    /// - Throws: The error of a mapping without alignment.
     package func map(
-        _ request: MemoryMapRequest, alignedTo alignment: UInt64, offset: UInt64 = 0
+        _ request: MemoryMapRequest, alignedTo alignments: [UInt64], offset: UInt64 = 0
     ) throws(Errno) -> UnsafeMutableRawPointer {
         // The kernel aligns to the pages that it maps.
         var page = UInt(pageSize)
         if case .anonymous(let size?) = request.source { page = UInt(size) }
-        guard alignment > page, request.byteCount > 0 else { return try unsafe map(request) }
-        let mask = UInt(alignment) - 1
+        for alignment in alignments where alignment > page && request.byteCount > 0 {
+            if let address = unsafe map(request, page: page, alignment: UInt(alignment), offset: UInt(offset)) {
+                return unsafe address
+            }
+        }
+        return try unsafe map(request)
+    }
+
+    /// Returns `nil` where the kernel refuses: what it counts against a limit is more than the mapping itself, and pages
+    /// of a file may be larger than the alignment.
+    private func map(
+        _ request: MemoryMapRequest, page: UInt, alignment: UInt, offset: UInt
+    ) -> UnsafeMutableRawPointer? {
+        let mask = alignment - 1
         guard let count = UInt(request.byteCount).roundedUp(to: page),
             let room = Int(exactly: count.addingReportingOverflow(mask + 1).partialValue), room > count
-        else { throw .noMemory }
+        else { return nil }
         // Finds free addresses by a mapping that is larger by the alignment. Another thread may take them in between.
         for _ in 0..<8 {
-            let whole = try unsafe map(
-                MemoryMapRequest(
-                    byteCount: room, source: .anonymous(hugePageSize: nil), isReadable: false, isWritable: false))
+            let reservation = MemoryMapRequest(
+                byteCount: room, source: .anonymous(hugePageSize: nil), isReadable: false, isWritable: false)
+            guard let whole = try? unsafe map(reservation) else { return nil }
             let start = UInt(bitPattern: whole)
-            try unsafe unmap(UnsafeMutableRawBufferPointer(start: whole, count: room))
-            let address = start + ((UInt(offset) &- start) & mask)
+            guard (try? unsafe unmap(UnsafeMutableRawBufferPointer(start: whole, count: room))) != nil else {
+                return nil
+            }
+            let address = start + ((offset &- start) & mask)
             var request = request
             request.fixedAddress = address
             let mapped: UnsafeMutableRawPointer
             do throws(Errno) {
                 unsafe mapped = try map(request)
-            } catch .fileExists {
-                continue
+            } catch {
+                if error == .fileExists { continue }
+                return nil
             }
             if UInt(bitPattern: mapped) == address { return unsafe mapped }
-            try unsafe unmap(UnsafeMutableRawBufferPointer(start: mapped, count: request.byteCount))
+            try? unsafe unmap(UnsafeMutableRawBufferPointer(start: mapped, count: request.byteCount))
         }
-        return try unsafe map(request)
+        return nil
     }
 }

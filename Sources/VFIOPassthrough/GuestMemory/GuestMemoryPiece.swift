@@ -47,7 +47,7 @@ final class GuestMemoryPiece: Sendable {
         _ request: MemoryMapRequest, in space: AddressSpace, operation: String, subject: String
     ) throws(VFIOError) -> UInt {
         do throws(Errno) {
-            return UInt(bitPattern: try unsafe space.kernel.map(request, alignedTo: space.knownAlignment))
+            return UInt(bitPattern: try unsafe space.kernel.map(request, alignedTo: [space.knownAlignment]))
         } catch {
             throw VFIOError(
                 error == .noMemory ? .noSpace : .kernel, operation, subject, errno: error,

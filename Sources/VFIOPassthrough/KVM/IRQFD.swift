@@ -47,7 +47,7 @@ extension VirtualMachine {
     ///   - vector: The interrupt. It may be closed before the irqfd; no interrupts are delivered then.
     ///   - interruptLine: The machine's interrupt line (GSI). For MSI and MSI-X, one that the monitor has routed to a
     ///     message (`KVM_SET_GSI_ROUTING`). KVM accepts any number, and delivers nothing while it has no route.
-    /// - Throws: `.busy` if the vector already has an irqfd; `.invalidArgument` if the machine has no interrupt
+    /// - Throws: `.busy` if the vector already has an irqfd; `.interruptLost`; `.invalidArgument` if the machine has no interrupt
     ///   controller in the kernel yet (`KVM_CREATE_IRQCHIP`); INTx needs a full one, not only the local APICs.
     public func makeIRQFD(
         for vector: borrowing InterruptVector, to interruptLine: UInt32
@@ -73,12 +73,15 @@ extension VirtualMachine {
                 ? "the machine has no interrupt controller that is all in the kernel; see KVM_CREATE_IRQCHIP"
                 : "the machine has no interrupt controller in the kernel; see KVM_CREATE_IRQCHIP"
         )
-        try ABI.setIRQFD(source.event, to: interruptLine, acknowledgedBy: unmask).perform(
-            on: self, "deliver an interrupt to the guest", subject,
-            refusals: [
-                .resourceBusy: (.busy, "it is connected already; close that first"),
-                .invalidArgument: noController, .resourceTemporarilyUnavailable: noController,
-            ])
+        let words = "deliver an interrupt to the guest"
+        try source.whileOn(ABI.Call.setIRQFD.operation(words)) { () throws(VFIOError) in
+            try ABI.setIRQFD(source.event, to: interruptLine, acknowledgedBy: unmask).perform(
+                on: self, words, subject,
+                refusals: [
+                    .resourceBusy: (.busy, "it is connected already; close that first"),
+                    .invalidArgument: noController, .resourceTemporarilyUnavailable: noController,
+                ])
+        }
         return IRQFD(machine: self, source: source, interruptLine: interruptLine)
     }
 }

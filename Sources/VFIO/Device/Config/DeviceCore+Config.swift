@@ -33,22 +33,43 @@ extension DeviceCore {
         value == Value.max || offset == ConfigLayout.command && UInt16(truncatingIfNeeded: value) >> 11 == 0x1F
     }
 
-    /// Asks whether the device answers.
+    /// Asks whether the device answers, and records it if it does not.
     ///
     /// vfio-pci shows the IDs from a copy; class code, revision and header type come from the device, and are never all
     /// ones.
     func answers() throws(VFIOError) -> Bool {
         guard info.isPCI else { return true }
-        let classAndRevision: UInt32 = try readRegister(at: 0x08)
-        guard classAndRevision == .max else { return true }
-        let headerType: UInt8 = try readRegister(at: 0x0E)
-        return headerType != .max
+        do throws(VFIOError) {
+            let classAndRevision: UInt32 = try readRegister(at: 0x08)
+            guard classAndRevision == .max else { return true }
+            let headerType: UInt8 = try readRegister(at: 0x0E)
+            guard headerType == .max else { return true }
+        } catch {
+            guard error.code == .deviceGone else { throw error }
+        }
+        revocation.setMemory(.gone)
+        return false
+    }
+
+    /// Whether the device answers, as ``Device/isPresent()``.
+    func isPresent() throws(VFIOError) -> Bool {
+        guard try answers() else { return false }
+        // It may have come back.
+        if revocation.current.memory == .gone { withConfigLock { refreshMemoryState() } }
+        return true
     }
 
     /// Records that the device does not answer, and returns the error.
-    func gone(_ operation: String, errno: Errno? = nil) -> VFIOError {
+    func gone(_ operation: String, subject: String? = nil, errno: Errno? = nil) -> VFIOError {
         revocation.setMemory(.gone)
-        return VFIOError(.deviceGone, operation, "\(address)", errno: errno, hint: "it \(Self.silence)")
+        return VFIOError(.deviceGone, operation, subject ?? "\(address)", errno: errno, hint: "it \(Self.silence)")
+    }
+
+    /// Returns the error of an access to a region. A config space that is not there says `ENODEV`.
+    func accessFailure(_ errno: Errno, _ operation: String, _ region: RegionIndex) -> VFIOError {
+        let subject = "\(region) of \(address)"
+        return region == .config && errno == .operationNotSupportedByDevice
+            ? gone(operation, subject: subject, errno: errno) : VFIOError(refused: errno, operation, subject)
     }
 
     /// Returns the error for a device that does not answer after an operation, or the operation's own.
@@ -111,8 +132,12 @@ extension DeviceCore {
             failure = error
         }
         // Also after a failed write, which may have taken effect.
-        if layout.concernsMemory(bytes.count, at: offset) { refreshMemoryState() }
-        if let failure = self.failure("write at \(offset.hexadecimal) (pwrite)", failure) { throw failure }
+        // A device that did not answer is asked again: it may have come back.
+        if layout.concernsMemory(bytes.count, at: offset) || revocation.current.memory == .gone {
+            refreshMemoryState()
+            failure = self.failure("write at \(offset.hexadecimal) (pwrite)", failure)
+        }
+        if let failure { throw failure }
     }
 
     // MARK: Memory

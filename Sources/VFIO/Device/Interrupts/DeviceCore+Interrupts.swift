@@ -121,7 +121,7 @@ extension DeviceCore {
     /// Masks a line's vector, unmasks it, or raises its interrupt from software.
     func setIRQAction(_ action: ABI.IRQAction, _ line: InterruptLine) throws(VFIOError) {
         let words = "\(action) vector \(line.vector)"
-        try whileOn(line.index, [line], words) { () throws(VFIOError) in
+        try whileOn(line.index, [line], ABI.Call.setIRQs.operation(words)) { () throws(VFIOError) in
             try ABI.setIRQs(action, line.index.rawValue, from: line.vector, count: 1).perform(
                 on: self, words, "\(line.index) of \(address)")
         }
@@ -133,7 +133,7 @@ extension DeviceCore {
         guard let first = vectors.min(), let last = vectors.max() else { return }
         let wanted = Set(vectors)
         let words = "trigger \(Self.name(vectors))"
-        try whileOn(index, lines, words) { () throws(VFIOError) in
+        try whileOn(index, lines, ABI.Call.setIRQs.operation(words)) { () throws(VFIOError) in
             try ABI.setIRQs(.trigger, index.rawValue, from: first, .chosen((first...last).map(wanted.contains)))
                 .perform(on: self, words, "\(index) of \(address)")
         }
@@ -142,19 +142,21 @@ extension DeviceCore {
     /// Makes an event unmask a line's vector each time it is signalled.
     func setUnmaskEvent(_ line: InterruptLine, _ event: FileDescriptor) throws(VFIOError) {
         let words = "let an event unmask vector \(line.vector)"
-        try whileOn(line.index, [line], words) { () throws(VFIOError) in
+        try whileOn(line.index, [line], ABI.Call.setIRQs.operation(words)) { () throws(VFIOError) in
             try ABI.setIRQs(.unmask, line.index.rawValue, from: line.vector, .events([event])).perform(
                 on: self, words, "\(line.index) of \(address)")
         }
     }
 
     /// Makes a request by the numbers of vectors, while these lines are their owners.
-    private func whileOn(
-        _ index: InterruptIndex, _ lines: [InterruptLine], _ words: String, _ body: () throws(VFIOError) -> Void
+    ///
+    /// - Parameter operation: For the error, with the request.
+    func whileOn(
+        _ index: InterruptIndex, _ lines: [InterruptLine], _ operation: String, _ body: () throws(VFIOError) -> Void
     ) throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
             for line in lines where !state.interrupts.isOn(index, line.vector, of: line) {
-                throw line.loss(ABI.Call.setIRQs.operation(words))
+                throw line.loss(operation)
             }
             try body()
         }

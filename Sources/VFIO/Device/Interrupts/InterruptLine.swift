@@ -118,7 +118,11 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
 
     package func vectorWasLost(_ errno: Errno) {
         lossErrno.store(errno.rawValue, ordering: .releasing)
-        // Wakes those who wait for the event, in whatever way.
+        signal()
+    }
+
+    /// Wakes those who wait for the event, in whatever way.
+    private func signal() {
         let one: UInt64 = 1
         _ = try? unsafe withUnsafeBytes(of: one) { (bytes) throws(Errno) -> Int in
             try unsafe kernel.write(event, from: bytes)
@@ -133,6 +137,13 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
             errno: errno == 0 ? nil : Errno(rawValue: errno),
             hint: "it had to go off for another vector, and the kernel refused to switch it on again; close it and "
                 + "enable it anew")
+    }
+
+    /// Makes a request with the event, while the vector is on: it is not lost meanwhile.
+    ///
+    /// - Parameter operation: For the error, with the request.
+    package func whileOn(_ operation: String, _ body: () throws(VFIOError) -> Void) throws(VFIOError) {
+        try core.whileOn(index, [self], operation, body)
     }
 
     // MARK: Masking
@@ -190,9 +201,13 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
 
     /// Returns the number of interrupts since the last call, `nil` if none.
     func take() throws(VFIOError) -> UInt64? {
-        let count = try readEvent()
-        guard lossErrno.load(ordering: .acquiring) == 0 else { throw loss("wait for the event") }
-        return count
+        // The event of a lost vector stays readable, for all that wait for it.
+        if lossErrno.load(ordering: .acquiring) == 0 {
+            let count = try readEvent()
+            if lossErrno.load(ordering: .acquiring) == 0 { return count }
+            if count != nil { signal() }
+        }
+        throw loss("wait for the event")
     }
 
     private func readEvent() throws(VFIOError) -> UInt64? {

@@ -5,8 +5,8 @@ public import SystemPackage
 /// Interrupts are counted: several between two reads are one event with a count.
 ///
 /// Where the number of vectors is fixed (``Interrupts/isFixedSize``), all go off for a moment when another one is
-/// enabled. If the kernel then refuses to switch them on again, they are lost: each signals its event once more, and
-/// waiting for it and all requests throw `.interruptLost`. Close it and enable it again.
+/// enabled. If the kernel then refuses to switch them on again, they are lost: their events stay readable, and
+/// waiting for them and all requests throw `.interruptLost`. Close it and enable it again.
 public struct InterruptVector: ~Copyable, Sendable {
     package let line: InterruptLine
 

@@ -41,12 +41,16 @@ extension Device {
     ///
     /// Its dma-bufs are live again afterwards, if memory decode is on; mappings of them stay revoked until
     /// ``PeerMapping/restore(evenIfLive:)``.
+    ///
+    /// - Throws: `.deviceGone` if the device does not answer afterwards.
     public func leaveLowPower() throws(VFIOError) {
+        let words = "leave low power"
         try core.configLock.withLock { (_) throws(VFIOError) in
             try core.prepareRefresh()
-            try ABI.leaveLowPower().perform(on: core, "leave low power", "\(address)", lacking: Self.lowPowerPlace)
+            try ABI.leaveLowPower().perform(on: core, words, "\(address)", lacking: Self.lowPowerPlace)
             core.revocation.setLowPower(false)
             core.refreshMemoryState()
+            if let failure = core.failure(ABI.Call.leaveLowPower.operation(words), nil) { throw failure }
         }
     }
 }

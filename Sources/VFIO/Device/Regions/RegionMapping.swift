@@ -43,25 +43,13 @@ package struct RegionMapping: ~Copyable, @unchecked Sendable {
         let request = MemoryMapRequest(
             byteCount: length, source: .file(core.descriptor, offset: region.offset + window.lowerBound),
             isReadable: region.isReadable, isWritable: region.isWritable)
+        // At an address with its alignment, so that the CPU, and KVM for a guest, can use huge pages.
         let base = try unsafe attempt(
-            operation, "\(owner)", map(request, at: window.lowerBound, kernel: core.kernel))
+            operation, "\(owner)",
+            core.kernel.map(
+                request, alignedTo: [1 << 30, 1 << 21].filter { length >= $0 }, offset: window.lowerBound))
         let bytes = unsafe UnsafeMutableRawBufferPointer(start: base, count: window.count)
         return unsafe RegionMapping(bytes, region: region.index, of: core, lease: lease)
-    }
-
-    /// Maps a part of a region at an address with its alignment, so that the CPU, and KVM for a guest, can use huge
-    /// pages.
-    private static func map(
-        _ request: MemoryMapRequest, at start: UInt64, kernel: any Kernel
-    ) throws(Errno) -> UnsafeMutableRawPointer {
-        for size in [1 << 30, 1 << 21] as [UInt64] where UInt64(request.byteCount) >= size {
-            do throws(Errno) {
-                return try unsafe kernel.map(request, alignedTo: size, offset: start & (size - 1))
-            } catch .noMemory {
-                // Without room for the alignment it is mapped anywhere.
-            }
-        }
-        return try unsafe kernel.map(request)
     }
 
     private var owner: BARAddresses.Owner { .region(region, of: device) }

@@ -34,19 +34,16 @@ extension DeviceCore {
         // None of them is closed meanwhile, and no other file gets the number of its descriptor. Sorted, since the
         // config locks must be taken in a fixed order.
         let known = heldDevices(of: info)
-        // A group's descriptor is open as long as one of its devices, which need not be behind the bus.
-        let members = space.devices.hold { device in
-            info.functions.contains { device.groupNumber.map(HotResetInfo.Owner.group) == $0.owner }
-        }
-        defer { withExtendedLifetime((known, members)) {} }
         let groups = try groupsToProve(info, operation)
+        defer { withExtendedLifetime((known, groups)) {} }
         try prepareRefresh()
         var newcomers: [HeldDevice] = []
         var failure: VFIOError?
         Self.withConfigLocks(of: known[...]) {
             do throws(VFIOError) {
                 try Self.revoking(known[...]) { () throws(VFIOError) in
-                    try ABI.hotReset(groups).perform(on: self, words, "\(address)", refusals: hotResetRefusals(info))
+                    try ABI.hotReset(groups.map(\.descriptor)).perform(
+                        on: self, words, "\(address)", refusals: hotResetRefusals(info))
                 }
             } catch {
                 failure = error
@@ -104,13 +101,13 @@ extension DeviceCore {
 
     /// Returns the groups whose descriptors prove the ownership of all functions; none for an iommufd, which needs no
     /// proof.
-    fileprivate func groupsToProve(_ info: HotResetInfo, _ operation: String) throws(VFIOError) -> [FileDescriptor] {
-        var groups: [Int: FileDescriptor] = [:]
+    fileprivate func groupsToProve(_ info: HotResetInfo, _ operation: String) throws(VFIOError) -> [HeldGroup] {
+        var groups: [Int: HeldGroup] = [:]
         var strangers: [PCIAddress] = []
         for function in info.functions {
             switch function.owner {
             case .group(let number):
-                if let group = space.backend.groupDescriptor(number) {
+                if let group = groups[number] ?? space.backend.holdGroup(number) {
                     groups[number] = group
                 } else {
                     strangers.append(function.address)

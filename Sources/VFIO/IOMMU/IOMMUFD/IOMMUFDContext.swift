@@ -122,6 +122,8 @@ final class IOMMUFDContext: IOMMUBackend, ControlledFile {
     /// There are no groups: closing the device's descriptor detaches and unbinds it.
     func groupDescriptor(_ number: Int) -> FileDescriptor? { nil }
 
+    func holdGroup(_ number: Int) -> HeldGroup? { nil }
+
     func release(_ membership: GroupMembership?) {}
 
     // MARK: Mappings

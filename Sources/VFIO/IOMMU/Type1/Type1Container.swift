@@ -29,6 +29,26 @@ final class Type1Container: IOMMUBackend, ControlledFile {
     struct Group {
         let descriptor: FileDescriptor
         var devices: Set<DeviceAddress> = []
+        /// The number of requests in progress that use the descriptor.
+        var holdCount = 0
+    }
+
+    /// Keeps a group open for a request with its descriptor, until the last reference is released.
+    private final class GroupHold: Sendable {
+        private let container: Type1Container
+        private let number: Int
+
+        init(_ number: Int, of container: Type1Container) {
+            self.container = container
+            self.number = number
+        }
+
+        deinit {
+            container.state.withLock { state in
+                state.groups[number]?.holdCount -= 1
+                try? container.prune(&state)
+            }
+        }
     }
 
     var name: String { "type1" }
@@ -134,6 +154,14 @@ final class Type1Container: IOMMUBackend, ControlledFile {
 
     func groupDescriptor(_ number: Int) -> FileDescriptor? { state.withLock { $0.groups[number]?.descriptor } }
 
+    func holdGroup(_ number: Int) -> HeldGroup? {
+        let descriptor = state.withLock { state in
+            state.groups[number]?.holdCount += 1
+            return state.groups[number]?.descriptor
+        }
+        return descriptor.map { HeldGroup(descriptor: $0, hold: GroupHold(number, of: self)) }
+    }
+
     func release(_ membership: GroupMembership?) throws(VFIOError) {
         guard let membership else { return }
         try state.withLock { (state) throws(VFIOError) in
@@ -220,7 +248,7 @@ final class Type1Container: IOMMUBackend, ControlledFile {
     private func prune(_ state: inout State) throws(VFIOError) {
         var failure: VFIOError?
         state.hasLateGroup = false
-        for (number, group) in state.groups where group.devices.isEmpty {
+        for (number, group) in state.groups where group.devices.isEmpty && group.holdCount == 0 {
             if state.mappingCount > 0 || state.isTracking, state.groups.count == 1 {
                 state.hasLateGroup = true
                 break

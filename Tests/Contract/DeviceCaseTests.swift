@@ -6,7 +6,7 @@ import Synchronization
 extension Contract.DeviceCaseTests {
     @Test(
         "several tasks open devices into one address space at once [vfio_pci_device_init_perf_test.init]",
-        .timeLimit(.minutes(2)), arguments: Scenario.all)
+        .timeLimit(.minutes(15)), arguments: Scenario.all)
     func openAtOnce(_ scenario: Scenario) async throws {
         let bench = try scenario.makeBench()
         let space = try bench.makeSpace()
@@ -70,7 +70,7 @@ extension Contract.DeviceCaseTests {
     private final class Flag: Sendable { let isOver = Atomic(false) }
 
     @Test(
-        "INTx is switched on and off while others unmask it and wait for it [intx-race]", .timeLimit(.minutes(2)),
+        "INTx is switched on and off while others unmask it and wait for it [intx-race]", .timeLimit(.minutes(15)),
         arguments: Scenario.all)
     func interruptRace(_ scenario: Scenario) async throws {
         let bench = try scenario.makeBench()
@@ -118,7 +118,7 @@ extension Contract.DeviceCaseTests {
 
     @Test(
         "two threads touch the first and the last page of a BAR that was mapped anew [vfio-pci-huge-fault-race]",
-        .timeLimit(.minutes(2)), arguments: Scenario.all)
+        .timeLimit(.minutes(15)), arguments: Scenario.all)
     func faultRace(_ scenario: Scenario) async throws {
         let bench = try scenario.makeBench()
         let device = try Device(at: bench.memory, in: try bench.makeSpace())

@@ -188,7 +188,7 @@ extension Contract.InterruptTests {
         try edu.close()
     }
 
-    @Test("interrupts as a sequence, which ends with the vector", .timeLimit(.minutes(1)), arguments: Scenario.all)
+    @Test("interrupts as a sequence, which ends with the vector", .timeLimit(.minutes(15)), arguments: Scenario.all)
     func events(_ scenario: Scenario) async throws {
         let bench = try scenario.makeBench()
         let edu = try EduDriver(at: bench.edu, in: bench.makeSpace())
@@ -232,7 +232,7 @@ extension Contract.InterruptTests {
         return try await counter.value
     }
 
-    @Test("a task that waits can be cancelled", .timeLimit(.minutes(1)), arguments: Scenario.all)
+    @Test("a task that waits can be cancelled", .timeLimit(.minutes(15)), arguments: Scenario.all)
     func cancel(_ scenario: Scenario) async throws {
         let bench = try scenario.makeBench()
         let device = try Device(at: bench.edu, in: bench.makeSpace())

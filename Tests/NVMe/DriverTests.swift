@@ -3,7 +3,7 @@ import SystemPackage
 @testable import NVMe
 
 /// What the driver makes of a controller that goes wrong, one fault at a time.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(15)))
 struct DriverTests {
     private let machine = MockedDiskMachine()
 

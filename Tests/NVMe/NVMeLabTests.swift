@@ -1,6 +1,6 @@
 /// The driver on the lab's disk: on the mock by `swift test`, on real kernels by `Tests/Lab/lab test --filter
 /// NVMeTests.NVMeLabTests`. The devices of a real machine are shared, so one test runs at a time.
-@Suite(.serialized, .timeLimit(.minutes(5)))
+@Suite(.serialized, .timeLimit(.minutes(15)))
 struct NVMeLabTests {
     private static func open(
         _ machine: any DiskMachine, _ space: AddressSpace, commandTimeout: Duration = .seconds(20)

@@ -9,7 +9,7 @@ import VFIOMock
 @testable import NVMe
 
 /// Controllers that differ from the mock's as real ones do, all of which Linux's driver takes.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(15)))
 struct OddControllerTests {
     private static let address: PCIAddress = "0000:00:04.0"
 
@@ -180,8 +180,8 @@ struct OddControllerTests {
     @Test func queuesThatShareAVectorWakeEachOther() throws {
         let model = OddController(NVMeModel(memoryByteCount: 0, queueLimit: 2), vectors: 1)
         var options = ControllerOptions()
-        // So long that a wake-up that is lost takes 2.5 s.
-        options.commandTimeout = .seconds(20)
+        // So long that a wake-up that is lost takes 100 s.
+        options.commandTimeout = .seconds(800)
         try withController(model, options: options) { controller, machine in
             let disk = try controller.namespace()
             let queues = try (0..<2).map { _ in SharedQueue(try controller.makeQueue(depth: 2, interrupts: true)) }
@@ -219,7 +219,7 @@ struct OddControllerTests {
                 }
                 group.wait()
             }
-            #expect(ContinuousClock.now - start < .seconds(2), "a queue has slept through its interrupt")
+            #expect(ContinuousClock.now - start < .seconds(60), "a queue has slept through its interrupt")
             for queue in queues { queue.drop() }
             try buffer.close()
         }

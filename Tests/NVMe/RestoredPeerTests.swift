@@ -2,7 +2,7 @@ import Dispatch
 import Synchronization
 
 /// A peer's memory that is taken away and restored by another thread, before the driver has looked at it.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(15)))
 struct RestoredPeerTests {
     /// The disk does not notice that its DMA is refused, as QEMU's does not.
     private let machine = MockedDiskMachine.ofTheLab

@@ -2,7 +2,7 @@ import VFIOPassthrough
 
 /// What an IOMMU with nesting, dirty tracking, PASIDs and page requests does, which the lab's machine has not: by the kernel's
 /// source.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(15)))
 struct GuestIOMMUTests {
     private static let address: PCIAddress = "0000:00:02.0"
 

@@ -149,7 +149,7 @@ import Synchronization
         func raise() { engine?.registers.write32(1, at: 0x60) }
     }
 
-    @Test(.timeLimit(.minutes(1))) func anActor() async throws {
+    @Test(.timeLimit(.minutes(15))) func anActor() async throws {
         let machine = Self.machine()
         do {
             let driver = try Driver(at: Self.address, in: AddressSpace(kernel: machine.kernel))

@@ -4,7 +4,7 @@ import Synchronization
 @testable import VFIO
 
 /// The interrupts as a sequence, over event counters of the real kernel.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(15)))
 struct InterruptEventsTests {
     private let kernel = ScriptedKernel.machine()
 

@@ -6,7 +6,7 @@ import SystemPackage
 
 /// The ends of a controller's life that go wrong, with queues that outlive it: before anybody takes memory for free, the
 /// controller has to keep off it.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(15)))
 struct ClosingFaultsTests {
     private let machine = MockedDiskMachine()
 

@@ -5,7 +5,7 @@ import Synchronization
 @testable import NVMe
 
 /// A controller that is reset, and closed, by one thread while a queue of it works on another.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(15)))
 struct ResetBesideTests {
     private static let depth = 8
     private static let resetCount = 60

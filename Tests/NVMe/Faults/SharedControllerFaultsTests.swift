@@ -2,7 +2,7 @@
 
 /// Faults that befall two queues of one controller, which is reset by one of them, by somebody else, or by itself: each
 /// command of both ends once, the data is right where success is told, and nothing is left behind.
-@Suite(.timeLimit(.minutes(5)))
+@Suite(.timeLimit(.minutes(15)))
 struct SharedControllerFaultsTests {
     private static let machineCount = 8
     private static let faultsOfAMachine = 50

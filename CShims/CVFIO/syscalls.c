@@ -61,16 +61,22 @@ int cvfio_sys_munmap(void *address, size_t length) { return (int)checked(munmap(
 
 int cvfio_sys_eventfd(void) { return (int)checked(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)); }
 
-int cvfio_sys_watch(int fd) {
-  int watch = (int)checked(epoll_create1(EPOLL_CLOEXEC));
-  if (watch < 0)
-    return watch;
-  struct epoll_event event = {.events = EPOLLIN};
-  int result = (int)checked(epoll_ctl(watch, EPOLL_CTL_ADD, fd, &event));
-  if (result == 0)
-    return watch;
-  close(watch);
-  return result;
+int cvfio_sys_epoll(void) { return (int)checked(epoll_create1(EPOLL_CLOEXEC)); }
+
+int cvfio_sys_epoll_add(int set, int fd, uint64_t tag) {
+  struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
+  return (int)checked(epoll_ctl(set, EPOLL_CTL_ADD, fd, &event));
+}
+
+int cvfio_sys_epoll_remove(int set, int fd) { return (int)checked(epoll_ctl(set, EPOLL_CTL_DEL, fd, NULL)); }
+
+int cvfio_sys_epoll_ready(int set, uint64_t *tags, int count) {
+  struct epoll_event events[16];
+  int most = (int)(sizeof events / sizeof events[0]);
+  int found = (int)checked(epoll_wait(set, events, count < most ? count : most, 0));
+  for (int i = 0; i < found; i++)
+    tags[i] = events[i].data.u64;
+  return found;
 }
 
 int cvfio_sys_poll_readable(int fd, int timeout) {

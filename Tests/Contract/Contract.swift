@@ -1,5 +1,5 @@
 /// The contract between the library and the kernel. The devices of a real machine are shared, so one test runs at a time.
-@Suite("Contract", .serialized, .timeLimit(.minutes(5)))
+@Suite("Contract", .serialized, .timeLimit(.minutes(15)))
 enum Contract {
     struct ConfigDecoderTests {}
     struct ContainerOfIOMMUFDTests {}
@@ -8,6 +8,7 @@ enum Contract {
     struct DeviceCaseTests {}
     struct DeviceIOEventFDTests {}
     struct DeviceTests {}
+    struct DeviceWatchTests {}
     struct DirtyTrackingTests {}
     struct DisplayTests {}
     struct ErrorTests {}

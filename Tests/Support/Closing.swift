@@ -54,6 +54,7 @@ extension DMABuffer: Closable {}
 extension DMALog: Closable {}
 extension DMAMapping: Closable {}
 extension Device: Closable {}
+extension DeviceWatch: Closable {}
 extension DirtyTracking: Closable {}
 extension DeviceRegistration: Closable {}
 extension GuestIOEventFD: Closable {}

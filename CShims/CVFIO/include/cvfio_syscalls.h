@@ -41,8 +41,13 @@ int cvfio_sys_mmap(void *_Nullable address, size_t length, int protection, int f
 int cvfio_sys_munmap(void *address, size_t length);
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK, counting from 0.
 int cvfio_sys_eventfd(void);
-/// epoll_create1(2) with EPOLL_CLOEXEC, for POLLIN on one descriptor.
-int cvfio_sys_watch(int fd);
+/// epoll_create1(2) with EPOLL_CLOEXEC.
+int cvfio_sys_epoll(void);
+/// epoll_ctl(2): adds a descriptor for EPOLLIN, with a tag, or removes it.
+int cvfio_sys_epoll_add(int set, int fd, uint64_t tag);
+int cvfio_sys_epoll_remove(int set, int fd);
+/// epoll_wait(2) that does not wait. Stores the tags of readable descriptors, at most `count`, and returns their number.
+int cvfio_sys_epoll_ready(int set, uint64_t *tags, int count);
 /// poll(2) for POLLIN on one descriptor. Returns 1 when readable, 0 after `timeout` milliseconds (-1: no limit).
 int cvfio_sys_poll_readable(int fd, int timeout);
 /// sendmsg(2) of one byte with one descriptor as SCM_RIGHTS.

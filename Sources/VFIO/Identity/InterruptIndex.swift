@@ -14,8 +14,8 @@ public struct InterruptIndex: RawRepresentable, Sendable, Hashable {
     public static var msix: InterruptIndex { InterruptIndex(rawValue: CVFIO_PCI_MSIX_IRQ_INDEX) }
     /// Raised when the host detects an uncorrectable error of the device.
     public static var error: InterruptIndex { InterruptIndex(rawValue: CVFIO_PCI_ERR_IRQ_INDEX) }
-    /// Raised when the host requests the device back, to unbind or unplug it, and again about every 5 seconds until the
-    /// device is closed.
+    /// Raised when the host requests the device back, to unbind or unplug it, and again about every 10 seconds until
+    /// the device is closed.
     public static var request: InterruptIndex { InterruptIndex(rawValue: CVFIO_PCI_REQ_IRQ_INDEX) }
 
     /// Whether interrupts of this type come from the device; only one such type can be on at a time.

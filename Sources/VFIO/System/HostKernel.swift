@@ -118,12 +118,49 @@ public struct HostKernel: Kernel {
         return result == 1
     }
 
-    /// Makes a descriptor that is readable while another one is (`epoll(7)`), and that does not hold the other's file.
+    /// Makes a descriptor that is readable while one of those added to it is (`epoll(7)`). It does not hold their
+    /// files.
     ///
-    /// It is for Dispatch, which may use a descriptor for a while after its source was cancelled. Like Dispatch, this is
-    /// no part of ``Kernel``: the descriptors of every kernel are the process's.
-    package func makeWatch(of descriptor: FileDescriptor) throws(Errno) -> FileDescriptor {
-        FileDescriptor(rawValue: try call { Int64(cvfio_sys_watch(descriptor.rawValue)) })
+    /// Like Dispatch, `epoll` is no part of ``Kernel``: the descriptors of every kernel are the process's.
+    package func makePollSet() throws(Errno) -> FileDescriptor {
+        FileDescriptor(rawValue: try call { Int64(cvfio_sys_epoll()) })
+    }
+
+    /// Adds a descriptor to a poll set.
+    package func add(_ descriptor: FileDescriptor, to set: FileDescriptor, tag: UInt64) throws(Errno) {
+        _ = try call { Int64(cvfio_sys_epoll_add(set.rawValue, descriptor.rawValue, tag)) } as Int
+    }
+
+    /// Removes a descriptor from a poll set.
+    package func remove(_ descriptor: FileDescriptor, from set: FileDescriptor) throws(Errno) {
+        _ = try call { Int64(cvfio_sys_epoll_remove(set.rawValue, descriptor.rawValue)) } as Int
+    }
+
+    /// Returns the tags of those descriptors of a poll set that are readable, at most 16 at a time: the kernel begins
+    /// with others the next time. Does not wait.
+    package func readable(in set: FileDescriptor) throws(Errno) -> [UInt64] {
+        let most = 16
+        var tags = [UInt64](repeating: 0, count: most)
+        let count: Int = try call {
+            unsafe tags.withUnsafeMutableBufferPointer { tags in
+                Int64(unsafe cvfio_sys_epoll_ready(set.rawValue, tags.baseAddress!, Int32(most)))
+            }
+        }
+        return Array(tags[..<count])
+    }
+
+    /// Makes a poll set with one descriptor.
+    ///
+    /// It is for Dispatch, which may use a descriptor for a while after its source was cancelled.
+    package func makePollSet(of descriptor: FileDescriptor) throws(Errno) -> FileDescriptor {
+        let set = try makePollSet()
+        do throws(Errno) {
+            try add(descriptor, to: set, tag: 0)
+        } catch {
+            try? close(set)
+            throw error
+        }
+        return set
     }
 
     // MARK: Other processes

@@ -15,6 +15,8 @@ protocol DeviceSlot: AnyObject {
     func raiseMSI(_ vector: Int)
     func raiseMSIX(_ vector: Int)
     func setINTx(_ isAsserted: Bool)
+    func reportError()
+    func requestRelease()
 }
 
 /// A device's access to the machine: DMA, interrupts, its own memory.
@@ -93,6 +95,14 @@ protocol DeviceSlot: AnyObject {
 
     /// Sets the level of the interrupt pin. Of the command register only the interrupt disable bit masks it.
     public func setINTx(_ isAsserted: Bool) { slot.setINTx(isAsserted) }
+
+    /// Reports an uncorrectable error of the device, as AER or a platform's error handling does
+    /// (``InterruptIndex/error``).
+    public func reportError() { slot.reportError() }
+
+    /// Asks the program that has the device open to close it (``InterruptIndex/request``), as an unbind or an unplug
+    /// does, at most every 10 seconds.
+    public func requestRelease() { slot.requestRelease() }
 
     private func memory(_ bar: Int) -> MemoryObject {
         guard let memory = slot.memory[bar] else { preconditionFailure("BAR \(bar) is no memory") }

@@ -65,6 +65,18 @@ public final class MockMachine: Sendable {
         locked { $0.function(address).setAnswering(isAnswering) }
     }
 
+    /// Unplugs a device, as the administrator of a host does (QEMU's `device_del`).
+    ///
+    /// A program that has it open is asked for it (``InterruptIndex/request``), at once and then every 10 seconds. The
+    /// device is there until its last file is closed, and then leaves with its virtual functions. For one that is torn
+    /// out, call ``setAnswering(_:at:)`` before.
+    ///
+    /// - Returns: Whether it has left already.
+    @discardableResult
+    public func unplug(_ address: PCIAddress) -> Bool {
+        locked { $0.bus.unplug($0.function(address)) }
+    }
+
     /// Calls a closure with a device's model and bus: to inspect or change it, or for DMA or an interrupt of its own.
     ///
     /// ```swift

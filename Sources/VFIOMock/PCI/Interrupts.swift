@@ -17,7 +17,17 @@ final class Interrupts {
     var error: EventDescriptor?
     var request: EventDescriptor?
 
+    /// When the process was last asked for the device.
+    private var lastRequest: ContinuousClock.Instant?
+
     func signal(_ vector: Int) { triggers[vector]?.signal() }
+
+    /// Asks the process for the device, at most every 10 seconds, as the kernel does while it waits.
+    func requestRelease() {
+        guard let request, lastRequest.map({ ContinuousClock.now - $0 >= .seconds(10) }) ?? true else { return }
+        lastRequest = .now
+        request.signal()
+    }
 
     func reset() {
         kind = .none
@@ -25,6 +35,7 @@ final class Interrupts {
         allocatedCount = 0
         isMasked = false
         unmask = nil
+        lastRequest = nil
     }
 }
 

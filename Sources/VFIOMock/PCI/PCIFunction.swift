@@ -43,6 +43,8 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     /// Open files, including device nodes that are not bound to an iommufd.
     var fileCount = 0
     var isOpenByNode = false
+    /// Whether it is to be removed, and only waits until its last file closes.
+    var isUnplugged = false
     /// Whether it can be reset alone. Determined when it is opened, as vfio-pci does.
     var hasReset = false
     let interrupts = Interrupts()
@@ -246,6 +248,12 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
     func maskINTx() {
         if interrupts.kind == .intx { interrupts.isMasked = true }
     }
+
+    // MARK: What the host says
+
+    func reportError() { interrupts.error?.signal() }
+
+    func requestRelease() { interrupts.requestRelease() }
 
     // MARK: Message signalled interrupts
 

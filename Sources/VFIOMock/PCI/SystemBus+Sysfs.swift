@@ -79,7 +79,7 @@ extension SystemBus {
                 throw .operationNotSupportedByDevice
             }
             if driver == "vfio-pci" && isHeld(function) {
-                function.interrupts.request?.signal()
+                function.interrupts.requestRelease()
                 return false
             }
             guard removeVirtualFunctions(of: function) else { return false }

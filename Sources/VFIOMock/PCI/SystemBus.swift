@@ -66,12 +66,27 @@ final class SystemBus {
     /// A write to the `remove` file of a device. Returns whether it was removed: not while a process has it open.
     func removeBySysfs(_ function: PCIFunction) -> Bool {
         if isHeld(function) {
-            function.interrupts.request?.signal()
+            function.interrupts.requestRelease()
             return false
         }
         guard removeVirtualFunctions(of: function) else { return false }
         remove(function)
         return true
+    }
+
+    /// Removes a device that is pulled out, now or when its last file closes. Returns whether it was removed.
+    @discardableResult
+    func unplug(_ function: PCIFunction) -> Bool {
+        function.isUnplugged = true
+        for virtual in function.virtualFunctions?.functions ?? [] { virtual.isUnplugged = true }
+        return removeBySysfs(function)
+    }
+
+    /// Goes on with an unplug that a file held up.
+    func fileWasClosed(_ function: PCIFunction) {
+        guard function.isUnplugged, functions[function.address] === function else { return }
+        // A virtual function goes with its physical one.
+        _ = removeBySysfs(function.physical ?? function)
     }
 
     /// Unbinds and removes a device.
@@ -191,7 +206,7 @@ final class SystemBus {
     func removeVirtualFunctions(of function: PCIFunction) -> Bool {
         guard let own = function.virtualFunctions else { return true }
         let held = own.functions.filter { isHeld($0) }
-        for virtual in held { virtual.interrupts.request?.signal() }
+        for virtual in held { virtual.interrupts.requestRelease() }
         guard held.isEmpty else { return false }
         for virtual in own.functions { remove(virtual) }
         own.functions = []
@@ -237,7 +252,7 @@ final class SystemBus {
     /// open.
     func removeMediated(_ function: PCIFunction) -> Bool {
         if isHeld(function) {
-            function.interrupts.request?.signal()
+            function.interrupts.requestRelease()
             return false
         }
         remove(function)

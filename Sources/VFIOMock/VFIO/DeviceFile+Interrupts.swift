@@ -78,6 +78,7 @@ extension DeviceFile {
         case (CVFIO_PCI_REQ_IRQ_INDEX, CVFIO_IRQ_SET_ACTION_TRIGGER):
             if start != 0 || count > 1 { throw .invalidArgument }
             try setSingle(&function.interrupts.request, count, data)
+            if function.isUnplugged { function.interrupts.requestRelease() }
         default: throw .inappropriateIOCTLForDevice
         }
     }

@@ -62,6 +62,7 @@ final class DeviceFile: FileOperations {
             group.releaseOwnerIfUnused()
         }
         iommufd?.file.release()
+        driver.bus.fileWasClosed(function)
     }
 
     // MARK: Binding

@@ -95,7 +95,7 @@ final class VirtualEventSource: WaitableEvent {
         try state.withLock { (state) throws(VFIOError) in
             guard state.isOpen, state.watch == nil else { return }
             state.watch = try attempt(
-                "watch the queue of events (epoll)", "the queue of events", HostKernel().makeWatch(of: queue))
+                "watch the queue of events (epoll)", "the queue of events", HostKernel().makePollSet(of: queue))
         }
     }
 

@@ -41,6 +41,8 @@ struct Forward: ParsableCommand {
         let space = try machine.makeSpace()
         let one = try Device(at: first, in: space)
         let other = try Device(at: second, in: space)
+        var firstHost = try HostCheck(one)
+        var secondHost = try HostCheck(other)
         let pool = try PacketPool(in: space, count: 2048)
         let options = PortOptions(usesInterrupts: interrupts)
         var forwarder = Forwarder(
@@ -56,6 +58,8 @@ struct Forward: ParsableCommand {
         let start = ContinuousClock.now
         var waits = 0
         while forwarder.forwardedCount < count {
+            try firstHost.check()
+            try secondHost.check()
             guard try forwarder.forward() == 0 else { continue }
             waits += 1
             try waitForFrames(&forwarder)
@@ -67,6 +71,8 @@ struct Forward: ParsableCommand {
         print("\(total) frames forwarded in \(time): \(Rate(total, in: time))")
         if interrupts, waits > 0 { print("waited for interrupts") }
         if inject > 0 { try takeOut(of: &forwarder, frame) }
+        try firstHost.close()
+        try secondHost.close()
         try forwarder.close()
     }
 

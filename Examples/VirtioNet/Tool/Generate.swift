@@ -26,6 +26,7 @@ struct Generate: ParsableCommand {
         var deadline = start + .seconds(10)
         var (sent, received) = (0, 0)
         while sent < count || traffic.port.transmitter.outstandingCount > 0 {
+            try traffic.host.check()
             let made = try traffic.send(upTo: count - sent)
             // Take received frames, because a network that returns frames would otherwise stop accepting new ones.
             let came = try traffic.receive(into: &packets)
@@ -40,6 +41,7 @@ struct Generate: ParsableCommand {
         }
         let time = ContinuousClock.now - start
         print("\(sent) frames sent in \(time): \(Rate(sent, in: time)); \(received) came")
+        try traffic.host.close()
         try traffic.port.close(returningBuffersTo: &traffic.pool)
         try traffic.pool.close()
     }

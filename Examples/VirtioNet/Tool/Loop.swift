@@ -32,6 +32,7 @@ struct Loop: ParsableCommand {
         let start = ContinuousClock.now
         var (sent, returned, other, waits) = (0, 0, 0, 0)
         while returned < count {
+            try traffic.host.check()
             // Limit the frames in flight to the available buffers.
             if sent - returned < 128 {
                 sent += try traffic.send(upTo: min(count - sent, 128))
@@ -53,6 +54,7 @@ struct Loop: ParsableCommand {
         }
         let time = ContinuousClock.now - start
         try traffic.port.check()
+        try traffic.host.close()
         try traffic.port.close(returningBuffersTo: &traffic.pool)
         let lost = traffic.pool.count - traffic.pool.freeCount
         guard lost == 0 else { throw Failure("\(lost) buffers are lost") }

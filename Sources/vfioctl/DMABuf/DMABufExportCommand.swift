@@ -42,21 +42,42 @@ struct DMABufExportCommand: ParsableCommand {
 
     func run() throws {
         let device = try options.open(machine)
+        let watch = try device.watch()
         try device.config.updateCommand { $0.insert(.memoryDecode) }
         let size = try device.region(bar.index).byteCount
         let window = try device.exportDMABuf(
             of: bar.index, ranges: ranges.ranges ?? [0..<size], access: readOnly ? .read : .readWrite)
         if let name { try window.setName(name) }
-        var status: Int32 = 0
         if let socket {
-            try UnixListener.send(window, over: socket)
+            let event = try UnixListener.send(window, over: socket, watching: watch)
+            try close(watch, window, device)
+            if let event { throw Self.failure(event, options.device) }
         } else {
-            status = try window.withFileDescriptor { descriptor in
-                try ChildProcess.run(command, handing: descriptor, by: DMABufCommand.descriptorVariable)
+            let child = try window.withFileDescriptor { descriptor in
+                try ChildProcess(command, handing: descriptor, by: DMABufCommand.descriptorVariable)
             }
+            let event = try child.wait(watching: watch)
+            try close(watch, window, device)
+            if let event {
+                try FileDescriptor.standardError.writeAll("Error: \(Self.failure(event, options.device))\n".utf8)
+            }
+            let status = try child.exitStatus()
+            if status != 0 { throw ExitCode(status) }
         }
+    }
+
+    private func close(
+        _ watch: consuming DeviceWatch, _ window: consuming DMABuf, _ device: consuming Device
+    ) throws(VFIOError) {
         try window.close()
+        try watch.close()
         try device.close()
-        if status != 0 { throw ExitCode(status) }
+    }
+
+    /// The end of an export that the host has asked for.
+    private static func failure(_ event: DeviceEvent, _ address: PCIAddress) -> VFIOError {
+        VFIOError(
+            event == .releaseRequested ? .busy : .deviceGone, "export the dma-buf", "\(address)",
+            hint: "\(event); its memory is revoked for good")
     }
 }

@@ -59,16 +59,21 @@ struct TerminationSignals: ~Copyable {
         try? event.close()
     }
 
-    /// Waits until a file is readable.
+    private enum Source { case file, signal, device }
+
+    /// Waits until a file is readable, or there is an event of a device, which is returned then.
     ///
     /// - Throws: The exit status of a program that a signal ends, 128 + N, when one of the signals comes first.
-    func wait(for file: FileDescriptor) throws {
-        var files = [file, event].map { pollfd(fd: $0.rawValue, events: Int16(POLLIN), revents: 0) }
-        while unsafe poll(&files, 2, -1) < 0 {
-            guard errno == EINTR else {
-                throw VFIOError(.kernel, "wait for a connection (poll)", "the socket", errno: Errno(rawValue: errno))
-            }
+    func wait(for file: FileDescriptor, watching watch: borrowing DeviceWatch) throws -> DeviceEvent? {
+        let events = try EventSet<Source>()
+        try events.add(file, as: .file)
+        try events.add(event, as: .signal)
+        try events.add(watch, as: .device)
+        while true {
+            let sources = try events.wait()
+            if sources.contains(.signal) { throw ExitCode(128 + Self.received.load(ordering: .relaxed)) }
+            if sources.contains(.device), let event = try watch.poll() { return event }
+            if sources.contains(.file) { return nil }
         }
-        if files[1].revents != 0 { throw ExitCode(128 + Self.received.load(ordering: .relaxed)) }
     }
 }

@@ -6,7 +6,11 @@ import VFIO
 enum UnixListener {
     /// Waits for one connection, sends the dma-buf, and waits until the peer closes the connection. The socket's file is
     /// removed also when a signal ends the waiting.
-    static func send(_ window: borrowing DMABuf, over path: String) throws {
+    ///
+    /// - Returns: The event of the device that ended the waiting, if one did.
+    static func send(
+        _ window: borrowing DMABuf, over path: String, watching watch: borrowing DeviceWatch
+    ) throws -> DeviceEvent? {
         let signals = try TerminationSignals()
         let listener = try makeSocket(path)
         defer { try? listener.close() }
@@ -18,7 +22,7 @@ enum UnixListener {
             }
         }
         defer { unsafe unlink(path) }
-        try signals.wait(for: listener)
+        if let event = try signals.wait(for: listener, watching: watch) { return event }
         let connection = accept(listener.rawValue, nil, nil)
         guard connection >= 0, fcntl(connection, F_SETFD, FD_CLOEXEC) == 0 else {
             throw failure("accept a connection on the socket", path)
@@ -27,7 +31,10 @@ enum UnixListener {
         defer { try? peer.close() }
         try window.send(over: peer)
         var byte: UInt8 = 0
-        repeat { try signals.wait(for: peer) } while unsafe recv(connection, &byte, 1, 0) > 0
+        repeat {
+            if let event = try signals.wait(for: peer, watching: watch) { return event }
+        } while unsafe recv(connection, &byte, 1, 0) > 0
+        return nil
     }
 
     /// Connects and receives a dma-buf. The connection stays open until this program exits; its end tells the sender

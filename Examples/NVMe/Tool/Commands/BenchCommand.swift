@@ -1,5 +1,6 @@
 import ArgumentParser
 import NVMe
+import ToolSupport
 import VFIO
 
 /// `nvmectl bench`.
@@ -8,7 +9,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measure random reads.",
         discussion: """
             Prints one line: the given size, depth and mode, then the number of reads, the elapsed seconds, reads per second \
-            (iops), and the number of failed reads.
+            (iops), and the number of failed reads. It ends early if the host wants the device back.
             """)
 
     @OptionGroup var disk: DiskOptions
@@ -39,6 +40,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let space = try AddressSpace(kernel: disk.makeKernel())
         let controller = try disk.open(in: space)
+        var host = try controller.withDevice { (device) throws(VFIOError) in try HostCheck(device) }
         let namespace = try disk.namespace(of: controller)
         guard size % namespace.blockSize == 0, UInt64(size) <= namespace.byteCount else {
             throw ValidationError("--size has to be a multiple of \(namespace.blockSize), and fit on the disk")
@@ -51,16 +53,18 @@ struct BenchCommand: ParsableCommand {
             depth: depth, maximumTransferByteCount: size, interrupts: interrupts)
         var load = RandomReads(namespace, byteCount: size, into: buffer.iova)
         // Warm-up: the first reads miss all caches.
-        try load.run(&queue, sleeping: interrupts, upTo: 2 * depth, for: .seconds(60))
+        try load.run(&queue, sleeping: interrupts, upTo: 2 * depth, for: .seconds(60), &host)
         load.reset()
         let start = ContinuousClock.now
-        try load.run(&queue, sleeping: interrupts, upTo: count ?? .max, for: .seconds(count == nil ? seconds : 86400))
+        try load.run(
+            &queue, sleeping: interrupts, upTo: count ?? .max, for: .seconds(count == nil ? seconds : 86400), &host)
         let time = (ContinuousClock.now - start) / .seconds(1)
         print(
             "bench: size=\(size) depth=\(depth) mode=\(interrupts ? "interrupts" : "poll") reads=\(load.completed)",
             "seconds=\(Self.rounded(time, 3)) iops=\(Int(Double(load.completed) / time)) failed=\(load.failed)")
         try queue.close()
         try buffer.close()
+        try host.close()
         try controller.close()
         if load.failed > 0 { throw ExitCode.failure }
     }

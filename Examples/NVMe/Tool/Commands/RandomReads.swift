@@ -1,4 +1,5 @@
 import NVMe
+import ToolSupport
 import VFIO
 
 /// Random reads of a disk, with as many in flight as the queue allows.
@@ -22,10 +23,10 @@ struct RandomReads {
 
     mutating func reset() { (completed, failed) = (0, 0) }
 
-    /// Reads until the number or the time limit is reached.
+    /// Reads until the number or the time limit is reached, or the host wants the device back.
     mutating func run(
-        _ queue: inout QueuePair, sleeping: Bool, upTo limit: Int, for time: Duration
-    ) throws(NVMeError) {
+        _ queue: inout QueuePair, sleeping: Bool, upTo limit: Int, for time: Duration, _ host: inout HostCheck
+    ) throws {
         let deadline = ContinuousClock.now + time
         var (submitted, idle, turns, ended) = (0, 0, 0, false)
         while true {
@@ -44,6 +45,7 @@ struct RandomReads {
             }
             // With polling, read the clock only periodically, because it takes a significant part of a read's time.
             turns &+= 1
+            try host.check()
             if sleeping || turns & 0xff == 0, ContinuousClock.now >= deadline { ended = true }
         }
     }

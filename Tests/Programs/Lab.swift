@@ -3,13 +3,18 @@ import Testing
 
 /// The machine of the lab that the tests run on, and what is done there besides running `vfioctl`.
 enum Lab {
-    /// `standard`, `no-iommu` or `blocked`; `nil` outside of the lab.
+    /// `standard`, `no-iommu`, `blocked`, `one-to-one` or `hotplug`; `nil` outside of the lab.
     static let machine = ProcessInfo.processInfo.environment["SWIFT_VFIO_LAB_MACHINE"]
 
     static func isMachine(_ name: String) -> Bool { machine == name }
 
+    /// Whether the kernel reports the errors of PCI Express (AER): it then has their counts in sysfs.
+    static var handlesErrors: Bool {
+        FileManager.default.fileExists(atPath: "/sys/bus/pci_express/drivers/aer")
+    }
+
     static func hint(_ name: String) -> Comment {
-        "changes a machine, so only in the lab: Tests/Lab/vfioctl, which runs it with --machine \(name)"
+        "changes a machine, so only in the lab: Tests/Lab/\(name == "hotplug" ? name : "vfioctl"), which runs it with --machine \(name)"
     }
 
     /// Runs a command of the kind that `vfioctl doctor` gives, as root, with `vfioctl` in the search path.

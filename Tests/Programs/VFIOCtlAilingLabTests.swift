@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import VFIO
 
 /// A machine without an IOMMU.
 @Suite(.serialized, .enabled(if: Lab.isMachine("no-iommu"), Lab.hint("no-iommu")))
@@ -41,5 +42,40 @@ struct VFIOCtlBlockedLabTests {
         #expect(try vfioctl.run("list", "01:00.0").words.contains("vfio-pci blocked"))
         #expect(try Lab.follow { try vfioctl.run("doctor", "01:00.0") } == ["vfioctl bind 0000:01:00.2"])
         #expect(try vfioctl.run("info", "01:00.0").status == 0)
+    }
+}
+
+/// A machine whose firmware wants memory mapped 1:1 for a device (RMRR).
+@Suite(.serialized, .enabled(if: Lab.isMachine("one-to-one"), Lab.hint("one-to-one")))
+struct VFIOCtlOneToOneLabTests {
+    private let vfioctl = Program(name: "vfioctl")
+    private static let cause = "the firmware wants 0xf0000...0xfffff mapped 1:1 for a device of"
+
+    @Test func saysWhyTheDeviceIsRefused() throws {
+        let result = try vfioctl.run("info", "00:02.0")
+        #expect(result.status == 1)
+        #expect(result.errors.contains(Self.cause))
+        // That would not help, and is a hole.
+        #expect(!result.errors.contains("allow_unsafe_interrupts"))
+        let doctor = try vfioctl.run("doctor", "00:02.0")
+        #expect(doctor.status == 1)
+        #expect(doctor.words.contains("PROBLEM reserved memory: \(Self.cause)"))
+        // The others are not concerned.
+        #expect(try vfioctl.run("info", "00:04.0").status == 0)
+    }
+
+    @Test func saysSoThroughBothInterfaces() throws {
+        // Linux 6.1 has no iommufd.
+        let hasIOMMUFD = FileManager.default.fileExists(atPath: "/dev/iommu")
+        for interface in hasIOMMUFD ? [AddressSpace.Interface.type1, .iommufd] : [.type1] {
+            let space = try AddressSpace(interface)
+            do throws(VFIOError) {
+                try Device(at: "0000:00:02.0", in: space).close()
+                Issue.record("the device was opened")
+            } catch {
+                #expect(error.hint?.contains(Self.cause) == true, "\(error)")
+            }
+            try Device(at: "0000:00:04.0", in: space).close()
+        }
     }
 }

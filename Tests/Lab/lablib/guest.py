@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import initramfs
+from . import acpi, initramfs
 from .errors import LabError
 from .host import CHECKOUT
 
@@ -59,15 +59,36 @@ UNPROTECTED_DEVICES = {
         "-device", "pcie-pci-bridge,id=unprotectedbridge,bus=unprotected,addr=00.0,msi=off",
         "-device", "edu,dma_mask=0xffffffffffffffff,bus=unprotectedbridge,addr=01.0"]),
 }
+# Only in the machine `hotplug`: behind ports of their own, devices that a test pulls out by QMP, under the IDs that are the
+# names here. An NVMe disk with a namespace, shared memory, and a network card that reports errors (AER).
+PLUGGED_DEVICES = {
+    "plugged-nvme": ("0000:05:00.0", [
+        "-device", "pcie-root-port,id=rootport5,chassis=5,slot=5,x-speed=5,addr=09.0",
+        "-drive", "file={folder}/plugged.img,format=raw,if=none,id=pluggeddisk",
+        "-device", "nvme,id=plugged-nvme,serial=plugged,drive=pluggeddisk,bus=rootport5,addr=00.0"]),
+    "plugged-net": ("0000:07:00.0", [
+        "-device", "pcie-root-port,id=rootport7,chassis=7,slot=7,x-speed=5,addr=0b.0",
+        "-device", "virtio-net-pci,id=plugged-net,disable-legacy=on,iommu_platform=on,aer=on,romfile=,bus=rootport7,addr=00.0"]),
+}
+# Three, since each is pulled out once: QEMU 7.2 does not always take one back.
+for number, (bus, slot) in enumerate([(6, "0a.0"), (8, "0c.0"), (9, "0d.0")], start=1):
+    PLUGGED_DEVICES[f"plugged-memory{number}"] = (f"0000:{bus:02x}:00.0", [
+        "-device", f"pcie-root-port,id=rootport{bus},chassis={bus},slot={bus},x-speed=5,addr={slot}",
+        "-object", f"memory-backend-ram,id=sharedplugged{number},size=16M,share=on",
+        "-device", f"ivshmem-plain,id=plugged-memory{number},memdev=sharedplugged{number},bus=rootport{bus},addr=00.0"])
 DISK_SIZE = 64 << 20
 
 # What `--machine` chooses from. The standard one has the IOMMU, and everything above bound to vfio-pci.
 STANDARD = "standard"
 NO_IOMMU = "no-iommu"
 BLOCKED = "blocked"
+HOTPLUG = "hotplug"
+ONE_TO_ONE = "one-to-one"
 MACHINES = {
     STANDARD: "all devices are bound to vfio-pci",
     NO_IOMMU: "no IOMMU, and nothing is bound",
+    HOTPLUG: "more devices, which can be pulled out by QMP, in the guest at /dev/lab-qmp",
+    ONE_TO_ONE: "the firmware wants memory mapped 1:1 for edu",
     BLOCKED: "bus-memory and bus-edu share their group with a network card that the kernel's driver holds",
 }
 BLOCKER = ["-device", "virtio-net-pci,disable-legacy=on,romfile=,bus=rootport,addr=00.2"]
@@ -129,6 +150,10 @@ class Guest:
     def has_iommu(self):
         return self.machine != NO_IOMMU
 
+    @property
+    def devices(self):
+        return DEVICES | (PLUGGED_DEVICES if self.machine == HOTPLUG else {})
+
     def run(self, command, write, timeout):
         """Boots, runs `command` (a list of words), hands its output to `write` as it comes, and gives a Result."""
         token = f"lab-{secrets.token_hex(16)}-"
@@ -171,19 +196,30 @@ class Guest:
     def _files(self, command, settings, **variables):
         """A folder of this run's own, with the files that QEMU reads."""
         settings = dict(settings)
-        bound, unprotected = (DEVICES, UNPROTECTED_DEVICES) if self.has_iommu else ({}, {})
+        bound, unprotected = (self.devices, UNPROTECTED_DEVICES) if self.has_iommu else ({}, {})
         settings["lab_devices"] = " ".join(address for address, _ in bound.values())
         settings["lab_unprotected_devices"] = " ".join(address for address, _ in unprotected.values())
         settings["lab_visible_paths"] = " ".join(visible_paths(command))
         assignments = "".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items())
         with tempfile.TemporaryDirectory(prefix="swift-vfio-lab-") as name:
             folder = Path(name)
-            script = guest_script(command, {**guest_environment(self.kernel.name, self.machine), **variables})
+            script = guest_script(command, {**guest_environment(self.kernel.name, self.machine, self.devices), **variables})
             archive = initramfs.build(self.kernel.modules, assignments, script)
+            if self.machine == ONE_TO_ONE:
+                archive = self._firmware() + archive
             (folder / "initramfs").write_bytes(archive)
-            with open(folder / "nvme.img", "wb") as disk:
-                disk.truncate(DISK_SIZE)
+            for image in ("nvme.img", "plugged.img"):
+                with open(folder / image, "wb") as disk:
+                    disk.truncate(DISK_SIZE)
             yield folder
+
+    def _firmware(self):
+        """What the firmware of the machine says otherwise: from its own table, which a run before tells."""
+        table = bytearray()
+        result = Guest(self.kernel, self.accelerator).run(["cat", acpi.DMAR], table.extend, timeout=300)
+        if result.status != 0:
+            raise LabError(f"the guest's DMAR table cannot be read: {result.explanation()}")
+        return acpi.archive(acpi.with_reserved_memory(bytes(table), device=2, first=0xf0000, last=0xfffff))
 
     def _start(self, folder, channel, **options):
         # setpriv: should the lab be killed, QEMU must not stay behind.
@@ -202,12 +238,29 @@ class Guest:
             "-device", "virtio-9p-pci,fsdev=root,mount_tag=hostroot,addr=1e.0",
             *channel,
         ]
-        for _, device in (DEVICES | UNPROTECTED_DEVICES).values():
+        for _, device in (self.devices | UNPROTECTED_DEVICES).values():
             arguments += [word.format(folder=folder) for word in device]
         if self.machine == BLOCKED:
             arguments += BLOCKER
+        if self.machine == HOTPLUG:
+            return self._start_with_monitor(folder, arguments, **options)
         with open(folder / "qemu.log", "wb") as log:
             return subprocess.Popen(arguments, stderr=log, **options)
+
+    def _start_with_monitor(self, folder, arguments, pass_fds=(), **options):
+        """Connects QEMU's monitor with a port of the guest, so that what runs there can pull its own devices.
+
+        The guest's kernel sees to the slots itself, since one of the kernels here has no ACPI hot-plug.
+        """
+        monitor, port = socket.socketpair()
+        with monitor, port:
+            arguments = arguments + [
+                "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+                "-chardev", f"socket,id=monitor,fd={monitor.fileno()}", "-mon", "chardev=monitor,mode=control",
+                "-chardev", f"socket,id=monitorport,fd={port.fileno()}",
+                "-device", "virtserialport,chardev=monitorport,name=lab-qmp"]
+            with open(folder / "qemu.log", "wb") as log:
+                return subprocess.Popen(arguments, stderr=log, pass_fds=[*pass_fds, monitor.fileno(), port.fileno()], **options)
 
 
 class Channel:
@@ -265,7 +318,7 @@ def partial_suffix(data, token):
     return next((size for size in range(min(len(token), len(data)), 0, -1) if token.startswith(data[-size:])), 0)
 
 
-def guest_environment(kernel_name, machine):
+def guest_environment(kernel_name, machine, devices):
     """The command's environment: the host's search path, the lab's own variables, and the host's SWIFT_VFIO_ ones."""
     path = os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
     environment = {
@@ -279,7 +332,7 @@ def guest_environment(kernel_name, machine):
     environment.update({name: value for name, value in os.environ.items() if name.startswith("SWIFT_VFIO_")})
     environment["SWIFT_VFIO_LAB"] = kernel_name
     environment["SWIFT_VFIO_LAB_MACHINE"] = machine
-    devices = DEVICES | UNPROTECTED_DEVICES
+    devices = devices | UNPROTECTED_DEVICES
     environment["SWIFT_VFIO_LAB_DEVICES"] = ",".join(f"{name}={address}" for name, (address, _) in devices.items())
     return environment
 

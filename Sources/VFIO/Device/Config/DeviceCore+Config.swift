@@ -88,20 +88,25 @@ extension DeviceCore {
 
     /// Changes a register atomically with respect to writes of other threads.
     ///
-    /// - Parameter change: Called without the lock, and again if config space was written meanwhile.
+    /// - Parameter change: Called without the lock, and again if the register was changed meanwhile.
     func updateConfig(at offset: UInt64, _ change: (UInt16) -> UInt16) throws(VFIOError) {
-        // The last attempt takes over the bits that were changed. It comes if the closure itself writes each time.
-        for attempt in 1...100 {
+        // Each attempt that fails is another thread's update that succeeded, or a change by the closure itself. The last
+        // one takes over the bits that were changed. It comes only if the closure changes the register each time.
+        let last = 10_000
+        for attempt in 1...last {
             let (old, known) = try configLock.withLock { (writes) throws(VFIOError) in
                 (try readConfig(at: offset) as UInt16, writes)
             }
-            let new = change(old)
+            var new = change(old)
             let isDone = try configLock.withLock { (writes) throws(VFIOError) in
-                guard writes == known || attempt == 100 else { return false }
-                let changed = old ^ new
-                let value = try writes == known ? new : readConfig(at: offset) & ~changed | new & changed
+                if writes != known {
+                    let current: UInt16 = try readConfig(at: offset)
+                    guard current == old || attempt == last else { return false }
+                    let changed = old ^ new
+                    new = current & ~changed | new & changed
+                }
                 writes += 1
-                try store(value, at: offset)
+                try store(new, at: offset)
                 return true
             }
             if isDone { return }

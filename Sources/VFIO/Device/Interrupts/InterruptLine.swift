@@ -73,7 +73,7 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
     // MARK: Closing
 
     /// Whether the vector has been switched off.
-    var isClosed: Bool { state.withLock { $0.isClosed } }
+    package var isClosed: Bool { state.withLock { $0.isClosed } }
 
     /// Switches the vector off, once, and wakes all waiters.
     func disable() throws(VFIOError) {
@@ -201,13 +201,16 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
 
     /// Returns the number of interrupts since the last call, `nil` if none.
     func take() throws(VFIOError) -> UInt64? {
-        // The event of a lost vector stays readable, for all that wait for it.
-        if lossErrno.load(ordering: .acquiring) == 0 {
-            let count = try readEvent()
-            if lossErrno.load(ordering: .acquiring) == 0 { return count }
-            if count != nil { signal() }
-        }
-        throw loss("wait for the event")
+        let count = try readEvent()
+        guard lossErrno.load(ordering: .acquiring) == 0 else { throw lossFound(byTaking: count) }
+        return count
+    }
+
+    /// Returns the error for whoever waits for a lost vector, and leaves its event readable for the others.
+    @inline(never)
+    private func lossFound(byTaking count: UInt64?) -> VFIOError {
+        if count != nil { signal() }
+        return loss("wait for the event")
     }
 
     private func readEvent() throws(VFIOError) -> UInt64? {

@@ -110,7 +110,9 @@ extension Contract.DeviceWatchTests {
         #expect(try await waiting.value == ["vector 1"])
         #expect(try vectors.poll(1) == 1)
 
-        // A sequence ends with the set; what is closed keeps silent in it.
+        // A sequence ends with the set; what is closed keeps silent in it, whatever was pending.
+        try vectors.trigger([1])
+        #expect(try set.poll() == ["vector 1"])
         try vectors.close()
         try watch.close()
         #expect(try set.poll() == [])

@@ -41,7 +41,7 @@ struct HotplugLabTests {
         let memory = Self.memories[1]
         let export = try Running(
             "vfioctl", "dmabuf", "export", "\(memory)", "bar2", "all", "--", "sh", "-c",
-            "while [ -e /sys/bus/pci/devices/\(memory) ]; do sleep 0.2; done; exit 7")
+            "for i in $(seq 600); do [ -e /sys/bus/pci/devices/\(memory) ] || exit 7; sleep 0.2; done")
         try Self.waitUntil("the memory is exported") { Self.isOpen(memory) }
         try Monitor().execute("device_del", ["id": "plugged-memory2"])
         let result = export.result()

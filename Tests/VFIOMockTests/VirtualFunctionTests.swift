@@ -45,6 +45,21 @@ import Dispatch
         try machine.setVirtualFunctions("1")
     }
 
+    @Test("one that is unplugged leaves alone, and the physical function with all that are left")
+    func unplug() throws {
+        let machine = try Self.machine()
+        let space = try AddressSpace(.iommufd, kernel: machine.kernel)
+        try Device(at: Self.physical, in: space, token: Self.token).close()
+        try machine.setVirtualFunctions("2")
+        let device = try Device(at: "0000:02:00.1", in: space, token: Self.token)
+        #expect(!machine.unplug("0000:02:00.1"))
+        try device.close()
+        let bus = PCIBus(kernel: machine.kernel)
+        #expect(try bus.functions().map(\.address) == [Self.physical, "0000:02:00.2"])
+        #expect(machine.unplug(Self.physical))
+        #expect(try bus.functions().isEmpty)
+    }
+
     @Test("whoever takes away one that is open asks for it, and waits")
     func removal() throws {
         let machine = try Self.machine()

@@ -63,11 +63,13 @@ package final class EventSetCore<Name: Hashable & Sendable>: WaitableEvent {
             else {
                 throw VFIOError(.notFound, operation, "\(name)", hint: "the set has no event of this name")
             }
+            // A caller's descriptor that was closed has left the set by that, and its number may be another member's.
+            guard !state.members.values.contains(where: { $0.descriptor == member.descriptor }) else { return member }
             do throws(Errno) {
                 try HostKernel().remove(member.descriptor, from: event)
             } catch {
-                // A caller's descriptor that was closed has left the set by that.
-                guard member.owner == nil, error == .badFileDescriptor || error == .noSuchFileOrDirectory else {
+                let hasLeft = error == .badFileDescriptor || error == .noSuchFileOrDirectory
+                guard hasLeft, member.owner?.isClosed ?? true else {
                     throw VFIOError(refused: error, operation, "\(name)")
                 }
             }
@@ -81,7 +83,15 @@ package final class EventSetCore<Name: Hashable & Sendable>: WaitableEvent {
     /// Returns the names of the events that are there. Does not wait.
     package func ready() throws(VFIOError) -> [Name] {
         let tags = try attempt("look at a set of events (epoll_wait)", "the set", HostKernel().readable(in: event))
-        return state.withLock { state in tags.compactMap { state.members[$0]?.name } }
+        return state.withLock { state in
+            tags.compactMap { tag in
+                guard let member = state.members[tag] else { return nil }
+                guard member.owner?.isClosed == true else { return member.name }
+                // What was pending when it was closed concerns nobody, and would be there for ever.
+                try? HostKernel().remove(member.descriptor, from: event)
+                return nil
+            }
+        }
     }
 
     /// Waits for events and blocks the thread. Returns none after the timeout.
@@ -90,6 +100,7 @@ package final class EventSetCore<Name: Hashable & Sendable>: WaitableEvent {
         while true {
             let ready = try ready()
             if !ready.isEmpty { return ready }
+            if let deadline, deadline <= .now { return [] }
             let isReadable = try attempt(
                 "wait for a set of events (poll)", "the set", kernel.waitUntilReadable(event, until: deadline))
             guard isReadable else { return [] }

@@ -5,6 +5,9 @@ package protocol WaitableEvent: AnyObject, Sendable {
     /// The descriptor to watch. Stays open while a wait is active.
     var event: FileDescriptor { get }
 
+    /// Whether it was closed, so that what is pending concerns nobody.
+    var isClosed: Bool { get }
+
     /// Records a wait, which ends with the event. Returns `false` if the event is closed.
     func begin(_ wait: EventWait) -> Bool
 

@@ -15,7 +15,8 @@ final class Interrupts {
     /// Unmasks INTx when it is signalled.
     var unmask: EventDescriptor?
     var error: EventDescriptor?
-    var request: EventDescriptor?
+    /// Who begins to listen is asked anew.
+    var request: EventDescriptor? { didSet { lastRequest = nil } }
 
     /// When the process was last asked for the device.
     private var lastRequest: ContinuousClock.Instant?

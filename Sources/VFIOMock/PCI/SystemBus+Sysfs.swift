@@ -78,11 +78,12 @@ extension SystemBus {
             guard let function = function(named: text), function.driver == driver else {
                 throw .operationNotSupportedByDevice
             }
+            // First the virtual functions, as vfio-pci does.
+            guard removeVirtualFunctions(of: function) else { return false }
             if driver == "vfio-pci" && isHeld(function) {
                 function.interrupts.requestRelease()
                 return false
             }
-            guard removeVirtualFunctions(of: function) else { return false }
             setDriver(function, nil)
             return true
         }

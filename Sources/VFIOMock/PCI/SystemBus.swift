@@ -65,11 +65,12 @@ final class SystemBus {
 
     /// A write to the `remove` file of a device. Returns whether it was removed: not while a process has it open.
     func removeBySysfs(_ function: PCIFunction) -> Bool {
+        // First the virtual functions, as vfio-pci does.
+        guard removeVirtualFunctions(of: function) else { return false }
         if isHeld(function) {
             function.interrupts.requestRelease()
             return false
         }
-        guard removeVirtualFunctions(of: function) else { return false }
         remove(function)
         return true
     }
@@ -85,8 +86,8 @@ final class SystemBus {
     /// Goes on with an unplug that a file held up.
     func fileWasClosed(_ function: PCIFunction) {
         guard function.isUnplugged, functions[function.address] === function else { return }
-        // A virtual function goes with its physical one.
-        _ = removeBySysfs(function.physical ?? function)
+        // A virtual function goes with its physical one, if that was unplugged.
+        _ = removeBySysfs(function.physical.flatMap { $0.isUnplugged ? $0 : nil } ?? function)
     }
 
     /// Unbinds and removes a device.
@@ -208,7 +209,8 @@ final class SystemBus {
         let held = own.functions.filter { isHeld($0) }
         for virtual in held { virtual.interrupts.requestRelease() }
         guard held.isEmpty else { return false }
-        for virtual in own.functions { remove(virtual) }
+        // One may have been unplugged alone.
+        for virtual in own.functions where functions[virtual.address] === virtual { remove(virtual) }
         own.functions = []
         function.config.setVirtualFunctions(0)
         return true

@@ -32,7 +32,9 @@ package final class DeviceWatchSource: Sendable {
     func take() throws(VFIOError) -> DeviceEvent? {
         for line in lines {
             guard try line.take() != nil else { continue }
-            return isGone ? .gone : line.index == .error ? .error : .releaseRequested
+            // An error may keep the device from answering until the host has reset its link.
+            if line.index == .error { return .error }
+            return isGone ? .gone : .releaseRequested
         }
         return nil
     }

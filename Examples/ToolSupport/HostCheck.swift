@@ -3,7 +3,7 @@ public import VFIO
 /// Ends a command whose device the host wants back, has found an error of, or has lost.
 ///
 /// A host that unbinds or unplugs a device waits until every program has closed it, so a command that runs for long calls
-/// ``check()`` in its loop. What it throws ends the command, and that closes the device.
+/// ``check()`` in its loop, and ``look()`` after each wait. What it throws ends the command, and that closes the device.
 public struct HostCheck: ~Copyable, Sendable {
     private let watch: DeviceWatch
     private let address: DeviceAddress

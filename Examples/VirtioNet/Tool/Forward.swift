@@ -63,6 +63,8 @@ struct Forward: ParsableCommand {
             guard try forwarder.forward() == 0 else { continue }
             waits += 1
             try waitForFrames(&forwarder)
+            try firstHost.look()
+            try secondHost.look()
         }
         let time = ContinuousClock.now - start
         let total = forwarder.forwardedCount

@@ -40,6 +40,7 @@ struct Loop: ParsableCommand {
             var came = try traffic.receive(into: &packets)
             if came == 0 {
                 try waitForFrames(&traffic.port, after: returned)
+                try traffic.host.look()
                 waits += 1
                 came = try traffic.receive(into: &packets)
             }

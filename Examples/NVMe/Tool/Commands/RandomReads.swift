@@ -38,6 +38,7 @@ struct RandomReads {
             if completed == before {
                 if sleeping {
                     note(try queue.waitForCompletion())
+                    try host.look()
                 } else {
                     idle &+= 1
                     if idle & 0xffff == 0 { try queue.check() }

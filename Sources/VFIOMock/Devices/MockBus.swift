@@ -97,10 +97,10 @@ protocol DeviceSlot: AnyObject {
     public func setINTx(_ isAsserted: Bool) { slot.setINTx(isAsserted) }
 
     /// Reports an uncorrectable error of the device, as AER or a platform's error handling does
-    /// (``InterruptIndex/error``).
+    /// (`InterruptIndex.error`).
     public func reportError() { slot.reportError() }
 
-    /// Asks the program that has the device open to close it (``InterruptIndex/request``), as an unbind or an unplug
+    /// Asks the program that has the device open to close it (`InterruptIndex.request`), as an unbind or an unplug
     /// does, at most every 10 seconds.
     public func requestRelease() { slot.requestRelease() }
 

@@ -67,7 +67,7 @@ public final class MockMachine: Sendable {
 
     /// Unplugs a device, as the administrator of a host does (QEMU's `device_del`).
     ///
-    /// A program that has it open is asked for it (``InterruptIndex/request``), and once more when it begins to listen or
+    /// A program that has it open is asked for it (`InterruptIndex.request`), and once more when it begins to listen or
     /// when this is called after 10 seconds; a kernel asks every 10 seconds. The device is there until its last file is
     /// closed, and then leaves with its virtual functions. For one that is torn out, call ``setAnswering(_:at:)`` before.
     ///

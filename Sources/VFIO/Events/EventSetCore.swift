@@ -9,8 +9,7 @@ package final class EventSetCore<Name: Hashable & Sendable>: WaitableEvent {
     private let state = Mutex(State())
 
     private struct State: Sendable {
-        var isClosed = false
-        var waits: [EventWait] = []
+        var waits = WaitList()
         var members: [UInt64: Member] = [:]
         var tags: [Name: UInt64] = [:]
         var nextTag: UInt64 = 0
@@ -87,7 +86,7 @@ package final class EventSetCore<Name: Hashable & Sendable>: WaitableEvent {
             tags.compactMap { tag in
                 guard let member = state.members[tag] else { return nil }
                 guard member.owner?.isClosed == true else { return member.name }
-                // What was pending when it was closed concerns nobody, and would be there for ever.
+                // Nobody takes an event that is pending at the close, so that each poll would report it.
                 try? HostKernel().remove(member.descriptor, from: event)
                 return nil
             }
@@ -107,18 +106,15 @@ package final class EventSetCore<Name: Hashable & Sendable>: WaitableEvent {
         }
     }
 
-    package var isClosed: Bool { state.withLock { $0.isClosed } }
-
-    /// Ends all waits and lets the members go.
+    /// Ends all waits and releases the members.
     package func close() {
         let (waits, members) = state.withLock { state in
-            state.isClosed = true
+            _ = state.waits.close()
             defer {
-                state.waits = []
                 state.members = [:]
                 state.tags = [:]
             }
-            return (state.waits, state.members)
+            return (state.waits.removeAll(), state.members)
         }
         for member in members.values where member.owner != nil {
             // The set may outlive this by Dispatch's use of it.
@@ -128,17 +124,7 @@ package final class EventSetCore<Name: Hashable & Sendable>: WaitableEvent {
         withExtendedLifetime(members) {}
     }
 
-    package func begin(_ wait: EventWait) -> Bool {
-        state.withLock { state in
-            if !state.isClosed { state.waits.append(wait) }
-            return !state.isClosed
-        }
+    package func withWaits<Result: Sendable>(_ body: (inout WaitList) -> Result) -> Result {
+        state.withLock { body(&$0.waits) }
     }
-
-    package func forget(_ wait: EventWait) {
-        state.withLock { state in state.waits.removeAll { $0 === wait } }
-    }
-
-    /// Nothing to do: the descriptor closes with this object, which each wait holds.
-    package func watchCancelled() {}
 }

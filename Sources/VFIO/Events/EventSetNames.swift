@@ -19,12 +19,10 @@ public struct EventSetNames<Name: Hashable & Sendable>: AsyncSequence, Sendable 
         }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(VFIOError) -> [Name]? {
-            while !Task.isCancelled, !core.isClosed {
+            try await core.next(isolation: actor) { () throws(VFIOError) in
                 let ready = try core.ready()
-                if !ready.isEmpty { return ready }
-                await EventWait(core).untilReadableOrCancelled()
+                return ready.isEmpty ? nil : ready
             }
-            return nil
         }
     }
 }

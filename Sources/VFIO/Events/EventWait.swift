@@ -26,22 +26,21 @@ package final class EventWait: Sendable {
     }
 
     private func begin(_ continuation: CheckedContinuation<Void, Never>) {
-        guard line.begin(self) else { return continuation.resume() }
+        guard line.withWaits({ $0.begin(self) }) else { return continuation.resume() }
         let isClosed = state.withLock { state in
             // Cancelled before it began.
             if case .over = state { return true }
             let source = DispatchSource.makeReadSource(fileDescriptor: line.event.rawValue, queue: .global())
             source.setEventHandler { [self] in end() }
             // The line keeps the descriptor open until the source no longer uses it.
-            source.setCancelHandler { [line] in line.watchCancelled() }
+            source.setCancelHandler { [line] in withExtendedLifetime(line) {} }
             state = .waiting(continuation, source)
             source.resume()
             return false
         }
         if isClosed {
             // end() came before the line had recorded this wait, so it did not remove it.
-            line.forget(self)
-            line.watchCancelled()
+            line.withWaits { $0.forget(self) }
             continuation.resume()
         }
     }
@@ -54,7 +53,7 @@ package final class EventWait: Sendable {
         }
         guard case .waiting(let continuation, let source) = old else { return }
         source.cancel()
-        line.forget(self)
+        line.withWaits { $0.forget(self) }
         continuation.resume()
     }
 }

@@ -2,20 +2,30 @@ package import SystemPackage
 
 /// A descriptor that becomes readable, and that tasks can wait for until it is closed.
 package protocol WaitableEvent: AnyObject, Sendable {
-    /// The descriptor to watch. Stays open while a wait is active.
+    /// The descriptor to watch. Stays open as long as this object, which each wait holds.
     var event: FileDescriptor { get }
 
-    /// Whether it was closed, so that what is pending concerns nobody.
-    var isClosed: Bool { get }
+    /// Calls a closure with the waits, under the lock of the object's state.
+    func withWaits<Result: Sendable>(_ body: (inout WaitList) -> Result) -> Result
+}
 
-    /// Records a wait, which ends with the event. Returns `false` if the event is closed.
-    func begin(_ wait: EventWait) -> Bool
+extension WaitableEvent {
+    /// Whether the event was closed. An event that is pending then is not delivered.
+    package var isClosed: Bool { withWaits { $0.isClosed } }
 
-    /// Removes a wait that has ended.
-    func forget(_ wait: EventWait)
-
-    /// Called when a wait no longer watches the descriptor.
-    func watchCancelled()
+    /// Returns the next element of a sequence, and waits for the event while there is none; `nil` if the event is closed
+    /// or the task is cancelled.
+    ///
+    /// - Parameter take: Returns an element without waiting, `nil` if there is none.
+    package func next<Element>(
+        isolation actor: isolated (any Actor)?, _ take: () throws(VFIOError) -> Element?
+    ) async throws(VFIOError) -> Element? {
+        while !Task.isCancelled, !isClosed {
+            if let element = try take() { return element }
+            await EventWait(self).untilReadableOrCancelled()
+        }
+        return nil
+    }
 }
 
 extension ContinuousClock.Instant {

@@ -16,8 +16,7 @@ final class VirtualEventSource: WaitableEvent {
     private let state = Mutex(State())
 
     private struct State: Sendable {
-        var isOpen = true
-        var waits: [EventWait] = []
+        var waits = WaitList()
         var watch: FileDescriptor?
     }
 
@@ -33,17 +32,9 @@ final class VirtualEventSource: WaitableEvent {
         if let watch = state.withLock({ $0.watch }) { try? HostKernel().close(watch) }
     }
 
-    /// Whether the queue was closed.
-    var isClosed: Bool { state.withLock { !$0.isOpen } }
-
     /// Closes the descriptor, which holds the object, and then destroys the object, once.
     func close() throws(VFIOError) {
-        let waits: [EventWait]? = state.withLock { state in
-            guard state.isOpen else { return nil }
-            state.isOpen = false
-            defer { state.waits = [] }
-            return state.waits
-        }
+        let waits = withWaits { waits in waits.close() ? waits.removeAll() : nil }
         guard let waits else { return }
         for wait in waits { wait.end() }
         try attempt("close the queue of events", "the queue of events", kernel.close(queue))
@@ -60,7 +51,7 @@ final class VirtualEventSource: WaitableEvent {
         let count: Int
         do throws(Errno) {
             count = try state.withLock { (state) throws(Errno) -> Int in
-                guard state.isOpen else { return 0 }
+                guard !state.waits.isClosed else { return 0 }
                 return try unsafe kernel.read(queue, into: buffer.bytes)
             }
         } catch .resourceTemporarilyUnavailable {
@@ -93,21 +84,13 @@ final class VirtualEventSource: WaitableEvent {
     /// Prepares for waits of tasks.
     func startWatching() throws(VFIOError) {
         try state.withLock { (state) throws(VFIOError) in
-            guard state.isOpen, state.watch == nil else { return }
+            guard !state.waits.isClosed, state.watch == nil else { return }
             state.watch = try attempt(
                 "watch the queue of events (epoll)", "the queue of events", HostKernel().makePollSet(of: queue))
         }
     }
 
-    func begin(_ wait: EventWait) -> Bool {
-        state.withLock { state in
-            if state.isOpen { state.waits.append(wait) }
-            return state.isOpen
-        }
+    func withWaits<Result: Sendable>(_ body: (inout WaitList) -> Result) -> Result {
+        state.withLock { body(&$0.waits) }
     }
-
-    func forget(_ wait: EventWait) { state.withLock { state in state.waits.removeAll { $0 === wait } } }
-
-    /// Nothing to do: the watched descriptor closes with this object, which each wait holds.
-    func watchCancelled() {}
 }

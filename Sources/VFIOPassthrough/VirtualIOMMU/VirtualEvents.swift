@@ -29,18 +29,16 @@ public struct VirtualEvents: AsyncSequence, Sendable {
         public mutating func next() async throws(VFIOError) -> VirtualEvent? { try await next(isolation: nil) }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(VFIOError) -> VirtualEvent? {
-            while !Task.isCancelled {
-                if let event = rest.popLast() { return event }
-                guard !source.isClosed else { return nil }
+            if rest.isEmpty {
                 // At most one, so that the other events stay in the queue if the iteration stops.
-                if let events = try source.take(upTo: 1) {
-                    rest = events.reversed()
-                } else {
+                let events = try await source.next(isolation: actor) { () throws(VFIOError) in
+                    if let events = try source.take(upTo: 1) { return events }
                     try source.startWatching()
-                    await EventWait(source).untilReadableOrCancelled()
+                    return nil
                 }
+                rest = events?.reversed() ?? []
             }
-            return nil
+            return Task.isCancelled ? nil : rest.popLast()
         }
     }
 }

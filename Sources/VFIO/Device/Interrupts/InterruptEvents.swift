@@ -27,11 +27,7 @@ public struct InterruptEvents: AsyncSequence, Sendable {
         }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(VFIOError) -> UInt64? {
-            while !Task.isCancelled, !line.isClosed {
-                if let count = try line.take() { return count }
-                await EventWait(line).untilReadableOrCancelled()
-            }
-            return nil
+            try await line.next(isolation: actor) { () throws(VFIOError) in try line.take() }
         }
     }
 }

@@ -16,8 +16,7 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
     private let lossErrno = Atomic<CInt>(0)
 
     private struct State: Sendable {
-        var isClosed = false
-        var waits: [EventWait] = []
+        var waits = WaitList()
         /// Unmasks the vector when it is signalled. Open as long as the line, since KVM may still use it.
         var unmaskEvent: FileDescriptor?
         /// Holds the device open until the vector is off.
@@ -72,9 +71,6 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
 
     // MARK: Closing
 
-    /// Whether the vector has been switched off.
-    package var isClosed: Bool { state.withLock { $0.isClosed } }
-
     /// Switches the vector off, once, and wakes all waiters.
     func disable() throws(VFIOError) {
         try Self.disable([self])
@@ -94,21 +90,13 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
     }
 
     /// - Returns: Whether the line was still open.
-    private func markClosed() -> Bool {
-        state.withLock { state in
-            defer { state.isClosed = true }
-            return !state.isClosed
-        }
-    }
+    private func markClosed() -> Bool { withWaits { $0.close() } }
 
     /// Wakes all waiters and ends the lease, which remaining references to this object do not need.
     private func finish() {
         let (waits, lease) = state.withLock { state in
-            defer {
-                state.waits = []
-                state.lease = nil
-            }
-            return (state.waits, state.lease)
+            defer { state.lease = nil }
+            return (state.waits.removeAll(), state.lease)
         }
         for wait in waits { wait.end() }
         withExtendedLifetime(lease) {}
@@ -162,21 +150,9 @@ package final class InterruptLine: WaitableEvent, VectorOwner {
 
     // MARK: Waiting
 
-    /// Records a wait, which ends with the vector. Returns `false` if the vector is closed.
-    package func begin(_ wait: EventWait) -> Bool {
-        state.withLock { state in
-            if !state.isClosed { state.waits.append(wait) }
-            return !state.isClosed
-        }
+    package func withWaits<Result: Sendable>(_ body: (inout WaitList) -> Result) -> Result {
+        state.withLock { body(&$0.waits) }
     }
-
-    /// Removes a wait that has ended.
-    package func forget(_ wait: EventWait) {
-        state.withLock { state in state.waits.removeAll { $0 === wait } }
-    }
-
-    /// Nothing to do: the event closes with the line, which each wait holds.
-    package func watchCancelled() {}
 
     /// Waits for an interrupt and blocks the thread.
     func wait(timeout: Duration?) throws(VFIOError) -> UInt64? {

@@ -21,11 +21,7 @@ public struct DeviceEvents: AsyncSequence, Sendable {
         }
 
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(VFIOError) -> DeviceEvent? {
-            while !Task.isCancelled, !source.set.isClosed {
-                if let event = try source.take() { return event }
-                await EventWait(source.set).untilReadableOrCancelled()
-            }
-            return nil
+            try await source.set.next(isolation: actor) { () throws(VFIOError) in try source.take() }
         }
     }
 }

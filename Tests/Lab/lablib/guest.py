@@ -87,7 +87,7 @@ ONE_TO_ONE = "one-to-one"
 MACHINES = {
     STANDARD: "all devices are bound to vfio-pci",
     NO_IOMMU: "no IOMMU, and nothing is bound",
-    HOTPLUG: "more devices, which can be pulled out by QMP, in the guest at /dev/lab-qmp",
+    HOTPLUG: "more devices, which can be pulled out by QMP, through a virtio port of the guest, lab-qmp",
     ONE_TO_ONE: "the firmware wants memory mapped 1:1 for edu",
     BLOCKED: "bus-memory and bus-edu share their group with a network card that the kernel's driver holds",
 }
@@ -242,25 +242,19 @@ class Guest:
             arguments += [word.format(folder=folder) for word in device]
         if self.machine == BLOCKED:
             arguments += BLOCKER
-        if self.machine == HOTPLUG:
-            return self._start_with_monitor(folder, arguments, **options)
-        with open(folder / "qemu.log", "wb") as log:
+        with contextlib.ExitStack() as stack:
+            if self.machine == HOTPLUG:
+                # QEMU's monitor and a port of the guest, so that what runs there can pull its own devices. The guest's
+                # kernel sees to the slots itself, since one of the kernels here has no ACPI hot-plug.
+                monitor, port = (stack.enter_context(end) for end in socket.socketpair())
+                options["pass_fds"] = [*options.get("pass_fds", ()), monitor.fileno(), port.fileno()]
+                arguments += [
+                    "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+                    "-chardev", f"socket,id=monitor,fd={monitor.fileno()}", "-mon", "chardev=monitor,mode=control",
+                    "-chardev", f"socket,id=monitorport,fd={port.fileno()}",
+                    "-device", "virtserialport,chardev=monitorport,name=lab-qmp"]
+            log = stack.enter_context(open(folder / "qemu.log", "wb"))
             return subprocess.Popen(arguments, stderr=log, **options)
-
-    def _start_with_monitor(self, folder, arguments, pass_fds=(), **options):
-        """Connects QEMU's monitor with a port of the guest, so that what runs there can pull its own devices.
-
-        The guest's kernel sees to the slots itself, since one of the kernels here has no ACPI hot-plug.
-        """
-        monitor, port = socket.socketpair()
-        with monitor, port:
-            arguments = arguments + [
-                "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
-                "-chardev", f"socket,id=monitor,fd={monitor.fileno()}", "-mon", "chardev=monitor,mode=control",
-                "-chardev", f"socket,id=monitorport,fd={port.fileno()}",
-                "-device", "virtserialport,chardev=monitorport,name=lab-qmp"]
-            with open(folder / "qemu.log", "wb") as log:
-                return subprocess.Popen(arguments, stderr=log, pass_fds=[*pass_fds, monitor.fileno(), port.fileno()], **options)
 
 
 class Channel:

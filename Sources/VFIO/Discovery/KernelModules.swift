@@ -15,11 +15,13 @@ package struct KernelModules {
     private let builtIn: Set<String>
 
     package init(kernel: any Kernel) {
+        let release = (try? kernel.readFile("/proc/sys/kernel/osrelease")).map {
+            String(decoding: $0.prefix { $0 > 32 }, as: UTF8.self)
+        }
         func names(in file: String) -> Set<String> {
-            guard let release = try? kernel.readFile("/proc/sys/kernel/osrelease"),
-                let list = try? kernel.readFile(
-                    FilePath("/lib/modules/\(String(decoding: release.prefix { $0 > 32 }, as: UTF8.self))/\(file)"))
-            else { return [] }
+            guard let release, let list = try? kernel.readFile(FilePath("/lib/modules/\(release)/\(file)")) else {
+                return []
+            }
             // A line of modules.dep is "kernel/drivers/vfio/pci/vfio-pci.ko.xz: …".
             let lines = String(decoding: list, as: UTF8.self).split(separator: "\n")
             return Set(

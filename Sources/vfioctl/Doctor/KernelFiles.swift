@@ -22,7 +22,7 @@ struct KernelFiles {
     }
 
     /// The first two numbers of the kernel's release.
-    var version: (Int, Int)? { PCIBus(kernel: kernel).kernelVersion.map { ($0.major, $0.minor) } }
+    var version: (major: Int, minor: Int)? { PCIBus(kernel: kernel).kernelVersion }
 
     /// The real user ID.
     var user: String? { status("Uid") }

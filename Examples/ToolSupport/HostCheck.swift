@@ -21,7 +21,7 @@ public struct HostCheck: ~Copyable, Sendable {
         if calls == 0 { try look() }
     }
 
-    /// Throws if the host has something to say of the device.
+    /// Throws if there is an event of the device.
     public func look() throws {
         if let event = try watch.poll() { throw Ending(event: event, address: address) }
     }

@@ -249,7 +249,7 @@ final class PCIFunction: DMADevice, DeviceSlot, MigratingDevice {
         if interrupts.kind == .intx { interrupts.isMasked = true }
     }
 
-    // MARK: What the host says
+    // MARK: Error and request interrupts
 
     func reportError() { interrupts.error?.signal() }
 

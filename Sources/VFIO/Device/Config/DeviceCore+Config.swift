@@ -136,8 +136,7 @@ extension DeviceCore {
         } catch {
             failure = error
         }
-        // Also after a failed write, which may have taken effect.
-        // A device that did not answer is asked again: it may have come back.
+        // Also after a failed write, which may have taken effect. A device that did not answer may have come back.
         if layout.concernsMemory(bytes.count, at: offset) || revocation.current.memory == .gone {
             refreshMemoryState()
             failure = self.failure("write at \(offset.hexadecimal) (pwrite)", failure)

@@ -14,7 +14,7 @@ public import SystemPackage
 /// // … stop using the device, and close everything made from it
 /// ```
 /// It uses the device's interrupts ``InterruptIndex/error`` and ``InterruptIndex/request``. A device that goes away
-/// without a word is only noticed at its next use, by the error `.deviceGone`, or by ``Device/isPresent()``.
+/// without a request is only noticed at its next use, by the error `.deviceGone`, or by ``Device/isPresent()``.
 public struct DeviceWatch: ~Copyable, Sendable {
     package let source: DeviceWatchSource
 
@@ -56,7 +56,7 @@ public struct DeviceWatch: ~Copyable, Sendable {
 }
 
 extension Device {
-    /// Begins to watch for what the host has to say of the device.
+    /// Begins to report the host's requests for the device, and its errors.
     /// The corresponding request is `VFIO_DEVICE_SET_IRQS`.
     ///
     /// - Throws: `.unsupported` if the device has neither of the two interrupts, `.busy` if one of them is on already.
@@ -66,7 +66,7 @@ extension Device {
 }
 
 extension EventSet {
-    /// Adds what a device's host has to say.
+    /// Adds the events of a device.
     ///
     /// - Throws: `.busy` if the set has the name or the watch already, `.limit`.
     public func add(_ watch: borrowing DeviceWatch, as name: Name) throws(VFIOError) {

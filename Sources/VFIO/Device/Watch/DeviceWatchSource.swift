@@ -1,4 +1,4 @@
-/// The interrupts by which the host speaks of a device: shared between a ``DeviceWatch`` and its sequences.
+/// The error and the request interrupt of a device: shared between a ``DeviceWatch`` and its sequences.
 package final class DeviceWatchSource: Sendable {
     /// In the order in which they are reported.
     private static let indices = [InterruptIndex.error, .request]
